@@ -1,0 +1,201 @@
+"""How do messages travel when nobody installed a broker: who may say what, and where does it listen?
+
+One ``nats-server`` child is the MQTT 3.1.1 listener of the devices and the JetStream log of the services. An MQTT
+topic ``tocsin/1/b7/pos`` is the subject ``tocsin.1.b7.pos``. Measurements behind the choices: findings/messaging.md.
+
+Users, all of one account: ``tocsin`` (services: everything, NATS only), ``ingest`` (MQTT: hears all devices, sends
+them orders), ``fleet`` (a lab's gateway, only when asked for: speaks for any device), and one user per device.
+Sizes are bytes, times seconds.
+"""
+
+import asyncio
+import contextlib
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import bcrypt
+
+from tocsin.embedded.child import (
+    Child,
+    EmbeddedServerError,
+    HomeLock,
+    log_tail,
+    orphan_gone,
+    size_of,
+    until,
+    write_private,
+)
+
+LOOPBACK = "127.0.0.1"
+START_S = 60.0  # JetStream reads its files back before it listens
+RELOAD_S = 60.0
+STOP_S = 15.0
+MAX_FILE_B = 10 * 1000**3
+MAX_MEMORY_B = 256 * 1024**2
+MAX_PAYLOAD_B = 16 * 1024**2  # above ingest's own limit, so that ingest is the one to refuse, with a reason
+MAX_ACK_PENDING = 10_000  # ingest's window of unacknowledged messages
+ACK_WAIT_S = 10  # ingest died with messages in hand: they come again after this
+LOG_SIZE_B = 64 * 1024**2
+BCRYPT_ROUNDS = 4  # see hash_password
+
+DEVICE_ID = re.compile(r"[a-z0-9-]{3,32}")
+SERVICE_NAMES = frozenset({"tocsin", "ingest", "fleet"})
+BCRYPT_HASH = re.compile(r"\$2[ab]\$(?:0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
+TO_DEVICE = ("cmd", "cfg.want", "err")  # what a device hears and never says
+RELOADED = "Reloaded server configuration"
+RELOAD_FAILED = "Failed to reload server configuration"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerAddresses:
+    """Where to connect, login included: handle as secrets."""
+
+    nats_url: str = field(repr=False)
+    mqtt_url: str = field(repr=False)
+    fleet_mqtt_url: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceLogin:
+    """One unit's right to speak. Raises ValueError for a name that is not a device's or a hash that is not bcrypt."""
+
+    device: str
+    password_bcrypt: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not DEVICE_ID.fullmatch(self.device) or self.device in SERVICE_NAMES:
+            raise ValueError(f"not a device name: {self.device!r}")
+        if not BCRYPT_HASH.fullmatch(self.password_bcrypt):
+            raise ValueError(f"the password of {self.device} is not a bcrypt hash ($2a$ or $2b$)")
+
+
+def hash_password(password: str) -> str:
+    """A bcrypt hash at the lowest cost bcrypt has.
+
+    Only for machine secrets of 160 random bits: nobody can search those, so a slow hash would protect nothing, while
+    the broker pays it at each connection, again for each open connection at each ``admit``, and 4,000 devices may
+    reconnect at once. Never for a word a person chose.
+    """
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds=BCRYPT_ROUNDS, prefix=b"2a")).decode()
+
+
+class EmbeddedBroker:
+    """The message server of one home folder; a restart on the same home keeps messages, sessions and ports."""
+
+    def __init__(
+        self,
+        *,
+        home: Path,
+        service_password: str,
+        nats_port: int = 0,
+        mqtt_port: int = 0,
+        fleet_password: str | None = None,
+        max_file_b: int = MAX_FILE_B,
+    ) -> None:
+        self._home = home.resolve()
+        self._ports_wanted = {"nats": nats_port, "mqtt": mqtt_port}
+        self._passwords = {"tocsin": service_password, "ingest": service_password}
+        if fleet_password is not None:
+            self._passwords["fleet"] = fleet_password
+        self._hashes = {name: hash_password(password) for name, password in self._passwords.items()}
+        self._max_file_b = max_file_b
+        self._logins: dict[str, str] = {}
+        self._ports: dict[str, int] = {}
+        self._lock = HomeLock(self._home / "broker.lock")
+        self._child: Child | None = None
+        self._admitting = asyncio.Lock()
+
+    @property
+    def pid(self) -> int | None:
+        """The running server's process; None when there is none."""
+        return None if self._child is None or self._child.exit_code is not None else self._child.pid
+
+    async def start(self) -> BrokerAddresses:
+        """Returns once both doors answer. Raises EmbeddedServerError."""
+        if self.pid is not None:
+            raise EmbeddedServerError(f"the broker of {self._home} already runs as process {self.pid}")
+        program = find_nats_server()
+        self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock.release()
+        self._lock.take()
+        try:
+            await orphan_gone(self._home / "broker.pid", str(self._conf))
+            self._ports = choose_ports(self._home / "broker.ports", self._ports_wanted)
+            self._write_conf()
+            await self._launch(program)
+        except BaseException:
+            await self.stop()
+            raise
+        return self._addresses()
+
+    async def admit(self, logins: Iterable[DeviceLogin]) -> None:
+        """Replace the set of devices that may connect; returns once the server applies it.
+
+        Devices of both sets stay connected, those no longer in it are disconnected. Before ``start`` the set is kept
+        for it. Raises EmbeddedServerError when the server refuses the new set: the old one stays in force.
+        """
+        async with self._admitting:
+            before, self._logins = self._logins, {login.device: login.password_bcrypt for login in logins}
+            if self._child is None or self._child.exit_code is not None or before == self._logins:
+                return
+            try:
+                await self._reload(self._child)
+            except EmbeddedServerError:
+                self._logins = before
+                self._write_conf()
+                raise
+
+    async def stop(self) -> None:
+        """End the server, cleanly if it can, and let go of the home. Harmless when nothing runs."""
+        if self._child is not None:
+            await self._child.end([(signal.SIGTERM, STOP_S)])
+            self._child = None
+        self._lock.release()
+
+    async def wait(self) -> int:
+        """The exit code, when the server ends by itself. Raises EmbeddedServerError when none was started."""
+        if self._child is None:
+            raise EmbeddedServerError("the broker was not started")
+        return await self._child.wait()
+
+    @property
+    def _conf(self) -> Path:
+        return self._home / "broker.conf"
+
+    @property
+    def _log(self) -> Path:
+        return self._home / "nats.log"
+
+    def _write_conf(self) -> None:
+        conf = configuration(
+            home=self._home,
+            ports=self._ports,
+            max_file_b=self._max_file_b,
+            users=[*service_users(self._hashes), *map(device_user, self._logins.items())],
+        )
+        write_private(self._conf, json.dumps(conf, ensure_ascii=False, indent=0))
+
+    async def _launch(self, program: Path) -> None:
+        since = size_of(self._log)
+        # SIGTERM for an orphan: what was acknowledged is on disk either way, but a clean end makes a quick start.
+        child = self._child = await Child.spawn(
+            [program, "-c", self._conf], log=self._log, env=dict(os.environ), orphan_signal=signal.SIGTERM
+        )
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + START_S
+        while not await answers(self._ports["nats"], child.pid_name) or not await answers(self._ports["mqtt"], None):
+            if child.exit_code is not None:
+                raise EmbeddedServerError(f"nats-server ended ({child.exit_code}):\n{log_tail(self._log, since=since)}")
+            if loop.time() > deadline:
+                raise EmbeddedServerError(f"no answer in {START_S} s:\n{log_tail(self._log, since=since)}")
+            await asyncio.sleep(0.02)

@@ -1,0 +1,45 @@
+"""What can go wrong, whose fault it was, and whether trying again can help.
+
+The docstring of an error is the first line of its message; ``retry`` is what a shell reads before it
+decides between waiting and giving up.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class TocsinError(Exception):
+    """Something failed inside Tocsin."""
+
+    retry: ClassVar[bool] = False
+
+    def __init__(self, detail: str = "") -> None:
+        headline = (type(self).__doc__ or "").strip().splitlines()[0]
+        super().__init__(f"{headline} {detail}".strip())
+
+
+class SettingError(TocsinError):
+    """A setting is wrong; nothing was started."""
+
+
+class LogUnavailable(TocsinError):
+    """The log did not confirm the write in time."""
+
+    retry = True
+
+
+class SequenceConflict(TocsinError):
+    """Another writer was first on this subject."""
+
+    retry = True
+
+
+class RecordUnavailable(TocsinError):
+    """The record (PostgreSQL) cannot be reached."""
+
+    retry = True
+
+
+class WireError(TocsinError):
+    """A message on the bus cannot be read by this version."""

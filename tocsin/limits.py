@@ -1,0 +1,52 @@
+"""Every bound in one place, each derived in sight; assertions tie them together.
+
+Bounds that an operator may change are settings; these are the ones that the code relies on.
+Units are in the names.
+"""
+
+from __future__ import annotations
+
+# --- what a device may say -------------------------------------------------------------------------------
+PAYLOAD_MAX_BYTES = 64 * 1024  # 60 buffered fixes are 2.2 kB; a bulk of an hour at 5 s is 26 kB
+BROKER_PAYLOAD_MAX_BYTES = 16 * 1024 * 1024  # above ours, so that ingest sees the oversize and can count it
+BULK_POINTS_MAX = 720  # one hour of fixes at the shortest interval, 5 s
+FIX_FUTURE_MAX_S = 300  # clocks drift; five minutes ahead is no longer drift
+FIX_PAST_MAX_S = 30 * 86_400  # a unit found in a drawer; older is a wrong clock
+LATE_AFTER_S = 120  # two intervals of the slowest band (60 s): a fix older than this is history, not news
+SEQ_WINDOW = 64  # how far back a repeated sequence number is recognised per device (one machine word)
+
+# --- batches between ingest and the log ------------------------------------------------------------------
+BATCH_LINGER_MS = 5  # what a fix may wait for company: 2 % of the 250 ms P1 median budget
+BATCH_MAX_FIXES = 1000  # where a batch stops getting cheaper per fix
+INGEST_INFLIGHT_MAX = 8_000  # messages taken from the broker and not yet acknowledged
+BROKER_INFLIGHT_MAX = 10_000  # what the broker hands out unacknowledged
+
+# --- pairs -----------------------------------------------------------------------------------------------
+ALERT_DISTANCE_MIN_M = 1_000  # CPP R24-18: a whole number of kilometres, 1 to 10
+ALERT_DISTANCE_MAX_M = 10_000
+ALERT_DISTANCE_STEP_M = 1_000
+PREALERT_FACTOR = 2  # CPP R24-18: the pre-alert distance is exactly twice the alert distance
+EXIT_MARGIN_M = 100  # DOMAIN 3, EXIT: d_A + max(100 m, r)
+EXIT_FIXES = 2
+EXIT_AFTER_S = 60
+ACCURACY_UNKNOWN_DM = 1_500  # absent accuracy is a configured worst case, 150 m, never zero
+R95_PER_R68 = 1.622  # radius of a 2-D Gaussian error: sqrt(-2 ln 0.05) / sqrt(-2 ln 0.32)
+SNAPSHOT_EVERY_S = 10
+
+# --- episodes --------------------------------------------------------------------------------------------
+REENTRY_WITHIN_S = 15 * 60  # a re-entry within 15 min belongs to the same episode
+ACK_EXPIRES_S = 120
+EPISODE_CAUSES_MAX = 256  # causes remembered for repetition: a re-entry each 3 s over 15 min is 300
+EPISODE_RAISES_MAX = 64
+
+# --- deliveries ------------------------------------------------------------------------------------------
+WEBHOOK_TIMEOUT_S = 3.0
+COURIER_PARALLEL_MAX = 256
+LEASE_S = 3.0  # an unacknowledged message of the log goes to another worker after this
+LEASE_RENEW_S = 1.0
+
+assert BROKER_INFLIGHT_MAX > INGEST_INFLIGHT_MAX
+assert BATCH_MAX_FIXES < INGEST_INFLIGHT_MAX
+assert BROKER_PAYLOAD_MAX_BYTES > 10 * 1024 * 1024 > PAYLOAD_MAX_BYTES
+assert LEASE_RENEW_S * 2 < LEASE_S
+assert LATE_AFTER_S < FIX_PAST_MAX_S

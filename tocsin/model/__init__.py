@@ -1,0 +1,1 @@
+"""The nouns: frozen, keyword-only, valid once built."""

@@ -1,0 +1,29 @@
+"""What is a device, and where do its messages go?"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class DeviceKind(StrEnum):
+    """The three things that speak to Tocsin."""
+
+    WEARER = "bar_wearer"
+    PROTECTED = "bar_protected"
+    TGD = "tgd"
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """A unit as the other stages know it.
+
+    ``number`` is its 64-bit number in columns; ``measures`` are the ids of the measures in force that name it,
+    sorted: a fix is decided once per measure.
+    """
+
+    id: str
+    number: int
+    kind: DeviceKind
+    measures: tuple[str, ...] = ()
+    password_bcrypt: str = ""

@@ -1,0 +1,175 @@
+"""What is an alert between its first hour and its last?
+
+An *episode* (in the API an *alert*) is one chain of events that one set of humans handles. Its life:
+
+    raised -> acknowledged -> (released -> raised) -> closed
+
+``over`` is a fact about the world (the wearer has left the ring) and not a state of the life: an episode that
+is over still waits for a human who closes it with an outcome (invariant 7), and a re-entry before that raises
+it again.
+
+A ``Ruling`` is one step of that life as the log keeps it: the episode after the step, what caused it, whom to
+tell. The last ruling on a subject is the episode.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from tocsin.model.finding import Alarm, Code, Finding
+from tocsin.model.fix import ClockPoints
+
+
+class Realm(StrEnum):
+    """Whether this is the world, a drill or a laboratory; they never mix (F38)."""
+
+    PRODUCTION = "production"
+    EXERCISE = "exercise"
+    LAB = "lab"
+
+
+class State(StrEnum):
+    RAISED = "raised"
+    ACKNOWLEDGED = "acknowledged"
+    CLOSED = "closed"
+
+
+class Outcome(StrEnum):
+    """The closed list with which a human ends an episode (DOMAIN section 4)."""
+
+    ARRESTED = "arrested"
+    LEFT_ZONE = "left_zone"
+    RELOCATED = "relocated"
+    FALSE_ALARM = "false_alarm"
+    TECHNICAL = "technical"
+
+
+class Channel(StrEnum):
+    """Who can be told."""
+
+    TELEASSISTANCE = "teleassistance"
+    POLICE = "police"
+
+
+class Verb(StrEnum):
+    """What a human can do to an episode."""
+
+    ACKNOWLEDGE = "acknowledge"
+    RELEASE = "release"
+    CLOSE = "close"
+
+
+class Act(msgspec.Struct, frozen=True, kw_only=True, tag="act"):
+    """One named human does one thing. ``expected_version`` is what he saw (If-Match)."""
+
+    verb: Verb
+    actor: str
+    at_ms: int
+    expected_version: int
+    outcome: Outcome | None = None
+    note: str = ""
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, tag="receipt"):
+    """One attempt to deliver one notification, and what came of it.
+
+    ``t8_ms`` is None unless the other side took it (2xx).
+    """
+
+    notification: str
+    episode: str
+    version: int
+    channel: Channel
+    attempt: int
+    t7_ms: int
+    t8_ms: int | None
+    result: str
+    status: int | None = None
+
+
+class Notification(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that one recipient must be told. ``id`` is the ``webhook-id`` of every attempt."""
+
+    id: str
+    channel: Channel
+    type: str
+
+
+class Raise(msgspec.Struct, frozen=True, kw_only=True):
+    """One time the alarm was given: at the opening, at a re-entry, at another press of the key.
+
+    ``distance_dm`` and ``threshold_m`` are None for a key.
+    """
+
+    version: int
+    cause: str
+    at_ms: int
+    points: ClockPoints
+    distance_dm: int | None = None
+    accuracy_dm: int | None = None
+    threshold_m: int | None = None
+    silent: bool = False
+
+
+class Episode(msgspec.Struct, frozen=True, kw_only=True):
+    """An alert as it stands.
+
+    ``subject`` is the measure (PROX_*) or the device (SOS) it is about; (code, subject) is its place on the
+    log. ``version`` counts what a human can see change, and is the ETag. ``causes`` are the ids of findings and
+    alarms already applied, newest last: what is redelivered changes nothing.
+    """
+
+    id: str
+    code: Code
+    subject: str
+    realm: Realm
+    priority: int
+    state: State
+    version: int
+    opened_ms: int
+    recorded_ms: int
+    measures: tuple[str, ...]
+    device: str | None
+    raises: tuple[Raise, ...]
+    causes: tuple[str, ...]
+    over_ms: int | None = None
+    owner: str | None = None
+    acknowledged_ms: int | None = None
+    acknowledgement_expires_ms: int | None = None
+    outcome: Outcome | None = None
+    closed_by: str | None = None
+    closed_ms: int | None = None
+    note: str = ""
+    follows: str | None = None
+
+    @property
+    def points(self) -> ClockPoints:
+        """The clock points of the opening; t9 is the first acknowledgement."""
+        return self.raises[0].points
+
+    @property
+    def is_open(self) -> bool:
+        return self.state is not State.CLOSED
+
+
+class FindingCause(msgspec.Struct, frozen=True, kw_only=True, tag="finding"):
+    finding: Finding
+
+
+class AlarmCause(msgspec.Struct, frozen=True, kw_only=True, tag="alarm"):
+    alarm: Alarm
+
+
+Event = FindingCause | AlarmCause | Act | Receipt
+
+
+class Ruling(msgspec.Struct, frozen=True, kw_only=True):
+    """One step: the episode after it, its cause, whom to tell, and the reason in a word."""
+
+    episode: Episode
+    event: Event
+    notifications: tuple[Notification, ...]
+    reason: str
+    at_ms: int

@@ -1,0 +1,30 @@
+"""How is a thing named so that two processes that derive it give it the same name?
+
+Identities of findings, episodes and notifications are derived from content (UUIDv8, RFC 9562 section 5.8),
+never drawn: a process that dies and does its work again finds that it was done (ARCHITECTURE, A6).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from typing import Literal
+
+Prefix = Literal["alr", "fnd", "alm", "evt", "msr", "bat", "rfs", "rct"]
+
+DEVICE_ID = re.compile(r"[a-z0-9][a-z0-9-]{2,31}")
+"""No dot (the MQTT gateway maps ``.`` to ``//``), no wildcard, no upper case."""
+
+
+def derived(prefix: Prefix, *parts: str | int) -> str:
+    """A name that depends on ``parts`` alone: ``alr_`` and 128 bits as hexadecimal UUIDv8."""
+    text = "\x1f".join(str(part) for part in (prefix, *parts))
+    raw = bytearray(hashlib.sha256(text.encode()).digest()[:16])
+    raw[6] = raw[6] & 0x0F | 0x80
+    raw[8] = raw[8] & 0x3F | 0x80
+    return f"{prefix}_{uuid.UUID(bytes=bytes(raw)).hex}"
+
+
+def is_device_id(text: str) -> bool:
+    return DEVICE_ID.fullmatch(text) is not None

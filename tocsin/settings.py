@@ -1,0 +1,129 @@
+"""How is this deployment set up? One class, read from the environment, refused at the start if wrong.
+
+Every variable begins with ``TOCSIN_``. ``load`` turns what pydantic finds into one ``SettingError`` that names
+each wrong setting.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tocsin.clock import AffineClock
+from tocsin.errors import SettingError
+from tocsin.limits import BATCH_LINGER_MS, LATE_AFTER_S
+from tocsin.model.episode import Realm
+
+PREFIX = "TOCSIN_"
+
+
+class ApiUser(BaseModel):
+    """Who speaks with a token: one named human or one machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    role: Literal["monitor", "teleassistant", "supervisor", "court", "technical"]
+
+
+class Settings(BaseSettings):
+    """All settings. Addresses left empty mean: the embedded server."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    realm: Realm = Realm.LAB
+    site: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$")] = "local"
+    data_dir: Path = Path(".tocsin")
+    pg_bindir: Path | None = None
+
+    mqtt_url: str | None = None
+    nats_url: str | None = None
+    database_url: str | None = None
+    partitions: Annotated[int, Field(ge=1, le=64)] = 2
+
+    clock_epoch_ms: int = 0
+    clock_anchor_ms: int = 0
+    clock_rate: Annotated[float, Field(gt=0, le=1000)] = 1.0
+
+    batch_linger_ms: Annotated[int, Field(ge=0, le=1000)] = BATCH_LINGER_MS
+    late_after_s: Annotated[int, Field(ge=1)] = LATE_AFTER_S
+
+    teleassistance_url: HttpUrl | None = None
+    teleassistance_secret: SecretStr | None = None
+    police_url: HttpUrl | None = None
+    police_secret: SecretStr | None = None
+
+    api_host: str = "127.0.0.1"
+    api_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    api_auth: Literal["token", "off"] = "token"
+    api_tokens: dict[str, ApiUser] = {}
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="after")
+    def _hold_together(self) -> Self:
+        problems = [*self._lab_only_problems(), *self._webhook_problems(), *self._token_problems()]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _lab_only_problems(self) -> list[str]:
+        problems = []
+        moved = self.clock_rate != 1.0 or self.clock_epoch_ms != self.clock_anchor_ms
+        if moved and self.realm is Realm.PRODUCTION:
+            problems.append("TOCSIN_CLOCK_EPOCH_MS, TOCSIN_CLOCK_RATE: the clock is real time in production")
+        if self.api_auth == "off" and self.realm is not Realm.LAB:
+            problems.append("TOCSIN_API_AUTH: 'off' is for realm lab only")
+        return problems
+
+    def _webhook_problems(self) -> list[str]:
+        problems = []
+        for name in ("teleassistance", "police"):
+            url, secret = getattr(self, f"{name}_url"), getattr(self, f"{name}_secret")
+            if url is not None and secret is None:
+                problems.append(f"{PREFIX}{name.upper()}_SECRET: missing, {PREFIX}{name.upper()}_URL is set")
+            if url is not None and url.scheme != "https" and self.realm is Realm.PRODUCTION:
+                problems.append(f"{PREFIX}{name.upper()}_URL: https in production")
+            if secret is not None and not secret.get_secret_value().startswith("whsec_"):
+                problems.append(f"{PREFIX}{name.upper()}_SECRET: a Standard Webhooks secret begins with whsec_")
+        return problems
+
+    def _token_problems(self) -> list[str]:
+        if any(len(token) < 20 for token in self.api_tokens):
+            return ["TOCSIN_API_TOKENS: a token has at least 20 characters"]
+        return []
+
+    @property
+    def clock(self) -> AffineClock:
+        return AffineClock(
+            epoch_ms=self.clock_epoch_ms, anchor_ms=self.clock_anchor_ms, rate=self.clock_rate
+        )
+
+
+def load(**overrides: object) -> Settings:
+    """Settings from the environment and ``overrides``; raises SettingError naming every wrong one."""
+    if unknown := _unknown_variables():
+        raise SettingError("; ".join(f"{name}: no such setting" for name in unknown))
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks them
+    except ValidationError as error:
+        raise SettingError("; ".join(_sentence(dict(one)) for one in error.errors())) from None
+
+
+def _unknown_variables() -> list[str]:
+    """A misspelt setting must not be a setting silently left at its default."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name.upper() not in known)
+
+
+def _sentence(problem: dict[str, object]) -> str:
+    place = problem["loc"]
+    assert isinstance(place, tuple)
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if not place:
+        return message
+    return f"{PREFIX}{str(place[0]).upper()}: {message}"

@@ -1,0 +1,102 @@
+"""The bus on one page: lanes, streams, who writes, who reads.
+
+| stream    | subject                         | written by             | read by                                |
+|-----------|---------------------------------|------------------------|----------------------------------------|
+| ALARMS    | log.alarm.{device}              | ingest, both readers   | alerts.dispatcher                      |
+| FIXES     | log.fix.{partition}             | ingest                 | geofence, ingest.archivist             |
+| LATE      | log.late.{partition}            | ingest                 | ingest.archivist                       |
+| REFUSED   | log.refused.{reason}            | ingest                 | people, for inspection                 |
+| FINDINGS  | log.finding.{partition}         | geofence               | alerts.dispatcher                      |
+| EPISODES  | log.episode.{code}.{subject}    | dispatcher, API (CAS)  | courier, recorder, API projection      |
+| RECEIPTS  | log.receipt.{code}.{subject}    | alerts.courier         | dispatcher, recorder                   |
+
+Buckets (newest value per key): ``devices`` and ``orders``, written by alerts.order_projector from PostgreSQL,
+watched by ingest and geofence. Objects: ``snapshots``, one per partition, by geofence.
+
+Devices speak on ``tocsin/1/{device}/…`` (MQTT), which the gateway maps to ``tocsin.1.{device}.…``: the two
+name spaces cannot meet.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+DAY_S = 86_400
+MIB = 1024 * 1024
+
+TOPIC_ROOT = "tocsin/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """A durable stream of the log. ``refuse_when_full``: never discard silently, refuse new messages instead."""
+
+    name: str
+    subjects: str
+    keep_s: int
+    max_bytes: int
+    refuse_when_full: bool
+
+
+ALARMS = Stream(
+    name="ALARMS", subjects="log.alarm.>", keep_s=3 * DAY_S, max_bytes=256 * MIB, refuse_when_full=True
+)
+FIXES = Stream(name="FIXES", subjects="log.fix.>", keep_s=2 * DAY_S, max_bytes=4096 * MIB, refuse_when_full=True)
+LATE = Stream(name="LATE", subjects="log.late.>", keep_s=2 * DAY_S, max_bytes=1024 * MIB, refuse_when_full=True)
+REFUSED = Stream(
+    name="REFUSED", subjects="log.refused.>", keep_s=3 * DAY_S, max_bytes=64 * MIB, refuse_when_full=False
+)
+FINDINGS = Stream(
+    name="FINDINGS", subjects="log.finding.>", keep_s=7 * DAY_S, max_bytes=256 * MIB, refuse_when_full=True
+)
+EPISODES = Stream(
+    name="EPISODES", subjects="log.episode.>", keep_s=0, max_bytes=2048 * MIB, refuse_when_full=True
+)  # kept until the custodian has seen it recorded and closed
+RECEIPTS = Stream(
+    name="RECEIPTS", subjects="log.receipt.>", keep_s=7 * DAY_S, max_bytes=256 * MIB, refuse_when_full=True
+)
+STREAMS = (ALARMS, FIXES, LATE, REFUSED, FINDINGS, EPISODES, RECEIPTS)
+
+DEVICES_BUCKET = "devices"
+ORDERS_BUCKET = "orders"
+BUCKETS = (DEVICES_BUCKET, ORDERS_BUCKET)
+SNAPSHOTS = "snapshots"
+
+
+def alarm(device: str) -> str:
+    return f"log.alarm.{device}"
+
+
+def fixes(partition: int) -> str:
+    return f"log.fix.{partition}"
+
+
+def late(partition: int) -> str:
+    return f"log.late.{partition}"
+
+
+def refused(reason: str) -> str:
+    return f"log.refused.{reason}"
+
+
+def findings(partition: int) -> str:
+    return f"log.finding.{partition}"
+
+
+def episode(code: str, subject: str) -> str:
+    return f"log.episode.{code}.{subject}"
+
+
+def receipt(code: str, subject: str) -> str:
+    return f"log.receipt.{code}.{subject}"
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """Which partition decides about this measure (or keeps this unpaired device)."""
+    return zlib.crc32(key.encode()) % partitions
+
+
+def topic(device: str, leaf: str) -> str:
+    """The MQTT topic of one leaf of one device: ``tocsin/1/b0000001/loc``."""
+    return f"{TOPIC_ROOT}/{device}/{leaf}"

@@ -1,0 +1,82 @@
+"""What is counted and what is written to the log: every metric in one table, one shape of log line.
+
+Metrics: Prometheus, ``tocsin_`` prefix, base units, never a device, a measure or a person as a label. The
+processes of one machine share a directory of counters (prometheus_client's multiprocess mode), so that a count
+survives the death of the process that made it and ``/metrics`` shows all of them at once.
+
+Log lines: JSON on standard error. A key that could carry a place or a person is a programming error and is
+refused where it is written (``_deny``).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess
+
+BUDGET_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 60)
+"""Edges at the budgets of DOMAIN section 2."""
+
+INGEST_MESSAGES = Counter(
+    "tocsin_ingest_messages_total", "Messages taken from the broker, by lane and what became of them.",
+    ["lane", "outcome"],
+)  # fmt: skip
+ARCHIVED = Counter("tocsin_archived_fixes_total", "Fixes handed to the archive, by outcome.", ["outcome"])
+FINDINGS = Counter("tocsin_findings_total", "Findings of the geofence.", ["code", "change"])
+GEOFENCE_FIXES = Counter("tocsin_geofence_fixes_total", "Fixes seen by the geofence.", ["outcome"])
+RULINGS = Counter("tocsin_rulings_total", "Rulings of the desk, by reason.", ["reason"])
+CONFLICTS = Counter("tocsin_ruling_conflicts_total", "Rulings lost to another writer and decided again.")
+NOTIFICATIONS = Counter("tocsin_notifications_total", "Attempts to notify.", ["channel", "outcome"])
+RECORDED = Counter("tocsin_recorded_rulings_total", "Rulings written to the record.")
+STAGE_SECONDS = Histogram(
+    "tocsin_stage_latency_seconds", "Time between two clock points of an alert.", ["start", "end"],
+    buckets=BUDGET_BUCKETS_S,
+)  # fmt: skip
+ALERTS_OPEN = Gauge(
+    "tocsin_alerts_open", "Open alerts in this API's projection.", ["priority"], multiprocess_mode="mostrecent"
+)
+CONSOLES_LIVE = Gauge("tocsin_console_live", "Open live feeds.", multiprocess_mode="livesum")
+
+METRICS: Final = (
+    INGEST_MESSAGES, ARCHIVED, FINDINGS, GEOFENCE_FIXES, RULINGS, CONFLICTS, NOTIFICATIONS, RECORDED,
+    STAGE_SECONDS, ALERTS_OPEN, CONSOLES_LIVE,
+)  # fmt: skip
+
+_DENIED_WORDS = ("lat", "lon", "phone", "name", "position", "password", "secret", "token")
+
+
+def _deny(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Refuse a log line that has a key for a place, a person or a secret."""
+    for key in event:
+        if any(key == word or key.startswith(f"{word}_") or key.endswith(f"_{word}") for word in _DENIED_WORDS):
+            raise ValueError(f"the log key {key!r} may carry a place, a person or a secret")
+    return event
+
+
+def configure_logging(role: str, realm: str, level: str) -> None:
+    """One JSON object a line on standard error, with the role and the realm on each."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _deny,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(role=role, realm=realm)
+
+
+def all_processes() -> CollectorRegistry:
+    """The metrics of every process that shares the directory PROMETHEUS_MULTIPROC_DIR."""
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return registry

@@ -1,0 +1,70 @@
+"""Nouns to bytes on the bus and back, with the version of the format in front.
+
+A batch of fixes is eight bytes (magic, version) and the raw records, so that a reader is one ``np.frombuffer``.
+Everything else is MessagePack of the noun behind one version byte. A reader refuses a version that it does not
+know (``WireError``): two versions never guess at each other.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import msgspec
+import numpy as np
+
+from tocsin.errors import WireError
+from tocsin.model.device import Device
+from tocsin.model.episode import Receipt, Ruling
+from tocsin.model.finding import Alarm, Finding
+from tocsin.model.fix import FIX_DTYPE, Fixes
+from tocsin.model.order import Order
+
+FIXES_HEADER = b"TOCFIX\x00\x01"
+NOUN_VERSION = b"\x01"
+
+T = TypeVar("T")
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode_fixes(fixes: Fixes) -> bytes:
+    """1-D FIX_DTYPE array -> bytes."""
+    assert fixes.dtype == FIX_DTYPE
+    return FIXES_HEADER + fixes.tobytes()
+
+
+def decode_fixes(payload: bytes) -> Fixes:
+    """bytes -> read-only 1-D FIX_DTYPE array that shares the memory of ``payload``."""
+    if not payload.startswith(FIXES_HEADER):
+        raise WireError(f"a batch of fixes begins with {FIXES_HEADER!r}, not {payload[:8]!r}")
+    if (len(payload) - len(FIXES_HEADER)) % FIX_DTYPE.itemsize:
+        raise WireError(f"{len(payload)} bytes are not a whole number of fixes")
+    return np.frombuffer(payload, FIX_DTYPE, offset=len(FIXES_HEADER))
+
+
+def encode(noun: msgspec.Struct) -> bytes:
+    return NOUN_VERSION + _encoder.encode(noun)
+
+
+class NounDecoder(Generic[T]):
+    """Reads one kind of noun; made once, used for every message."""
+
+    def __init__(self, kind: type[T]) -> None:
+        self._decoder = msgspec.msgpack.Decoder(kind)
+        self._kind = kind.__name__
+
+    def __call__(self, payload: bytes) -> T:
+        if payload[:1] != NOUN_VERSION:
+            raise WireError(f"{self._kind}: format version {payload[:1]!r} is not {NOUN_VERSION!r}")
+        try:
+            return self._decoder.decode(memoryview(payload)[1:])
+        except msgspec.DecodeError as error:
+            raise WireError(f"{self._kind}: {error}") from error
+
+
+decode_alarm = NounDecoder(Alarm)
+decode_device = NounDecoder(Device)
+decode_finding = NounDecoder(Finding)
+decode_order = NounDecoder(Order)
+decode_receipt = NounDecoder(Receipt)
+decode_ruling = NounDecoder(Ruling)
