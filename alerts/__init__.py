@@ -1,0 +1,1 @@
+"""Findings and acts -> episodes, notifications, evidence."""

@@ -1,0 +1,1 @@
+"""Bytes from devices -> admitted fixes and alarms on the bus, and in the archive."""

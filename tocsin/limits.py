@@ -18,8 +18,11 @@ SEQ_WINDOW = 64  # how far back a repeated sequence number is recognised per dev
 # --- batches between ingest and the log ------------------------------------------------------------------
 BATCH_LINGER_MS = 5  # what a fix may wait for company: 2 % of the 250 ms P1 median budget
 BATCH_MAX_FIXES = 1000  # where a batch stops getting cheaper per fix
-INGEST_INFLIGHT_MAX = 8_000  # messages taken from the broker and not yet acknowledged
-BROKER_INFLIGHT_MAX = 10_000  # what the broker hands out unacknowledged
+BROKER_INFLIGHT_MAX = (
+    10_000  # what the broker hands out unacknowledged: 10 s of fixes at 1,000/s, the bound of ingest's memory
+)
+REFUSED_KEPT_PER_BATCH = 50  # a flood of rubbish is counted whole and kept in part
+REFUSED_HEAD_BYTES = 512
 
 # --- pairs -----------------------------------------------------------------------------------------------
 ALERT_DISTANCE_MIN_M = 1_000  # CPP R24-18: a whole number of kilometres, 1 to 10
@@ -41,12 +44,11 @@ EPISODE_RAISES_MAX = 64
 
 # --- deliveries ------------------------------------------------------------------------------------------
 WEBHOOK_TIMEOUT_S = 3.0
-COURIER_PARALLEL_MAX = 256
+COURIER_PARALLEL_MAX = 10_000  # per channel: a recipient that is down for an hour must not hold up the next alert
 LEASE_S = 3.0  # an unacknowledged message of the log goes to another worker after this
 LEASE_RENEW_S = 1.0
 
-assert BROKER_INFLIGHT_MAX > INGEST_INFLIGHT_MAX
-assert BATCH_MAX_FIXES < INGEST_INFLIGHT_MAX
+assert BATCH_MAX_FIXES < BROKER_INFLIGHT_MAX
 assert BROKER_PAYLOAD_MAX_BYTES > 10 * 1024 * 1024 > PAYLOAD_MAX_BYTES
 assert LEASE_RENEW_S * 2 < LEASE_S
 assert LATE_AFTER_S < FIX_PAST_MAX_S

@@ -99,9 +99,7 @@ class Settings(BaseSettings):
 
     @property
     def clock(self) -> AffineClock:
-        return AffineClock(
-            epoch_ms=self.clock_epoch_ms, anchor_ms=self.clock_anchor_ms, rate=self.clock_rate
-        )
+        return AffineClock(epoch_ms=self.clock_epoch_ms, anchor_ms=self.clock_anchor_ms, rate=self.clock_rate)
 
 
 def load(**overrides: object) -> Settings:

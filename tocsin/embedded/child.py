@@ -1,4 +1,5 @@
-"""What is the same for every server we bring along: one owner of its home, one child process, one honest error.
+"""What is the same for every server we bring along: one owner of its home, one child process, one honest
+error.
 
 Times are seconds of the event loop's clock.
 """
@@ -17,19 +18,20 @@ from tocsin.embedded import launch
 
 POLL_S = 0.02  # how often a condition is looked at again while a server starts or ends
 LOG_TAIL_LINES = 12  # enough for a FATAL with its DETAIL and HINT
-LOG_TAIL_BYTES = 8_192
 ORPHAN_END_S = 30.0  # a server whose supervisor was killed ends by itself: Postgres writes a last checkpoint
 
 
 class EmbeddedServerError(RuntimeError):
     """A server could not be brought up: binaries missing, home in use, or no start in time.
 
-    Trying again helps only after somebody changed something; the message says what, with the last lines of the log.
+    Trying again helps only after somebody changed something; the message says what, with the last lines of
+    the log.
     """
 
 
 class HomeLock:
-    """One live owner for one server's files. The kernel lets go of it when the process ends, however it ends."""
+    """One live owner for one server's files. The kernel lets go of it when the process ends, however it
+    ends."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -37,6 +39,8 @@ class HomeLock:
 
     def take(self) -> None:
         """Raises EmbeddedServerError when another live process (or object) owns the folder."""
+        if self._descriptor is not None:
+            return
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -57,7 +61,8 @@ class HomeLock:
 
 
 class Child:
-    """A server process of ours, in a session of its own: Ctrl-C in the terminal reaches only the supervisor."""
+    """A server process of ours, in a session of its own: Ctrl-C in the terminal reaches only the
+    supervisor."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -76,7 +81,8 @@ class Child:
         uid, gid = run_as or (launch.KEEP, launch.KEEP)
         prefix = [sys.executable, "-I", "-S", launch.__file__]
         words = [int(orphan_signal), os.getpid(), uid, gid, *command]
-        with log.open("ab") as out:
+        descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "ab") as out:
             return cls(
                 await asyncio.create_subprocess_exec(
                     *prefix,
@@ -103,7 +109,8 @@ class Child:
         return await self._process.wait()
 
     async def end(self, steps: Sequence[tuple[signal.Signals, float]]) -> int:
-        """Send each signal in turn, wait its seconds; SIGKILL after the last. Returns the exit code, reaped."""
+        """Send each signal in turn, wait its seconds; SIGKILL after the last. Returns the exit code,
+        reaped."""
         for signum, patience_s in steps:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signum)
@@ -126,14 +133,17 @@ async def until(condition: Callable[[], bool], *, within_s: float) -> bool:
 
 
 async def orphan_gone(pid_file: Path, mark: str) -> None:
-    """Wait for a server left by a killed supervisor (it was told to end). Raises EmbeddedServerError if it stays."""
+    """Wait for a server left by a killed supervisor (it was told to end). Raises EmbeddedServerError if it
+    stays."""
 
     def gone() -> bool:
         pid = pid_in(pid_file)
         return pid is None or not runs(pid, mark)
 
     if not await until(gone, within_s=ORPHAN_END_S):
-        raise EmbeddedServerError(f"the previous server (process {pid_in(pid_file)}) is still running on {mark}")
+        raise EmbeddedServerError(
+            f"the previous server (process {pid_in(pid_file)}) is still running on {mark}"
+        )
 
 
 def pid_in(path: Path) -> int | None:
@@ -151,20 +161,25 @@ def state_of(pid: int) -> str | None:
 
 
 def runs(pid: int, mark: str) -> bool:
-    """Whether ``pid`` is alive and ``mark`` (a path of ours) stands in its command line: numbers are used again."""
+    """Whether ``pid`` is alive and ``mark`` (a path of ours) stands in its command line: numbers are used
+    again."""
     with contextlib.suppress(OSError):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         return state_of(pid) != "Z" and any(mark.encode() in word for word in words)
     return False
 
 
-def log_tail(path: Path, *, since: int = 0) -> str:
-    """The last lines of a log, of what was written after byte ``since``."""
+def log_since(path: Path, since: int) -> str:
+    """What was written to a log after byte ``since``; the whole file when it was rotated meanwhile."""
     with contextlib.suppress(OSError), path.open("rb") as log:
-        size = log.seek(0, os.SEEK_END)
-        log.seek(max(since if since <= size else 0, size - LOG_TAIL_BYTES))
-        return "\n".join(log.read().decode(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+        log.seek(since if since <= log.seek(0, os.SEEK_END) else 0)
+        return log.read().decode(errors="replace")
     return ""
+
+
+def last_lines(text: str) -> str:
+    """The end of a log, as an error quotes it."""
+    return "\n".join(text.splitlines()[-LOG_TAIL_LINES:])
 
 
 def size_of(path: Path) -> int:

@@ -89,9 +89,7 @@ def _period_problems(order: Order) -> list[Problem]:
     ]
 
 
-def _device_problems(
-    role: str, device_id: str, kind: DeviceKind, devices: Mapping[str, Device]
-) -> list[Problem]:
+def _device_problems(role: str, device_id: str, kind: DeviceKind, devices: Mapping[str, Device]) -> list[Problem]:
     device = devices.get(device_id)
     if device is None:
         return [Problem(pointer=f"/{role}", code="unknown-device", detail=f"no device is named {device_id!r}")]

@@ -1,0 +1,68 @@
+"""What is each alert code: how urgent, who is told, and in the words of CAP how sure? (DOMAIN section 4)
+
+Data only. The desk reads it; the docs print it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from tocsin.model.episode import Channel
+from tocsin.model.finding import Code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogueEntry:
+    """One row. ``priority`` 1 is the most urgent; ``told`` are the channels of the first notification.
+
+    ``certainty`` is CAP's word: a key pressed and a distance measured are observed; intent is not our business.
+    """
+
+    code: Code
+    priority: int
+    told: tuple[Channel, ...]
+    urgency: str
+    severity: str
+    certainty: str
+    label_fr: str
+    duty_fr: str
+
+
+_BOTH = (Channel.TELEASSISTANCE, Channel.POLICE)
+
+CATALOGUE: Final[Mapping[Code, CatalogueEntry]] = MappingProxyType(
+    {
+        entry.code: entry
+        for entry in (
+            CatalogueEntry(
+                code=Code.PROX_ALERT, priority=1, told=_BOTH,
+                urgency="Immediate", severity="Extreme", certainty="Observed",
+                label_fr="Zone d'alerte franchie",
+                duty_fr="Appeler la personne protégée et la mettre en sécurité ; transmettre au CIC ou au CORG.",
+            ),
+            CatalogueEntry(
+                code=Code.PROX_PREALERT, priority=2, told=(Channel.TELEASSISTANCE,),
+                urgency="Expected", severity="Severe", certainty="Observed",
+                label_fr="Zone de pré-alerte franchie",
+                duty_fr="Appeler le porteur sous 30 s et lui ordonner de s'éloigner, sans direction ni distance.",
+            ),
+            CatalogueEntry(
+                code=Code.BAR_SOS, priority=1, told=_BOTH,
+                urgency="Immediate", severity="Extreme", certainty="Observed",
+                label_fr="SOS de la personne protégée (BAR)",
+                duty_fr="Répondre sous 10 s, lever le doute, localiser, transmettre au CIC ou au CORG.",
+            ),
+            CatalogueEntry(
+                code=Code.TGD_SOS, priority=1, told=_BOTH,
+                urgency="Immediate", severity="Extreme", certainty="Observed",
+                label_fr="SOS téléphone grave danger",
+                duty_fr="Répondre sous 10 s, lever le doute, localiser, transmettre au CIC ou au CORG.",
+            ),
+        )
+    }
+)  # fmt: skip
+
+assert set(CATALOGUE) == set(Code), "every code has its row"

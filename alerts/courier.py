@@ -1,0 +1,203 @@
+"""How does a notification reach its recipient? One queue per channel, so that one that hangs delays no other.
+
+The courier POSTs until a 2xx or the end of the ladder, keeps its lease alive meanwhile, and writes a receipt of
+every attempt to the log. If it dies after the POST, the next one repeats it under the same ``webhook-id``: a
+delivery may repeat, a notification never has two names (ARCHITECTURE, A6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+
+import httpx2
+import structlog
+
+from alerts.channels import police, teleassistance
+from alerts.channels.cloudevent import signed_headers
+from alerts.retries import Attempt, GiveUp, Wait, ladder_of, next_attempt
+from tocsin import subjects
+from tocsin.clock import MS, Clock
+from tocsin.errors import LogUnavailable, WireError
+from tocsin.limits import COURIER_PARALLEL_MAX, LEASE_RENEW_S, WEBHOOK_TIMEOUT_S
+from tocsin.model.episode import Channel, Notification, Receipt, Ruling
+from tocsin.model.ids import derived
+from tocsin.ports import Delivery, Log
+from tocsin.telemetry import NOTIFICATIONS, STAGE_SECONDS
+from tocsin.wire import decode_ruling, encode
+
+BODIES: Mapping[Channel, Callable[[Ruling, Notification, str], bytes]] = {
+    Channel.TELEASSISTANCE: teleassistance.body,
+    Channel.POLICE: police.body,
+}
+ACCEPTED = "accepted"
+NO_ENDPOINT = "no_endpoint"
+GAVE_UP = "gave_up"
+AGAIN_AFTER_S = 0.5
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where a channel is reached, and the secret of its signatures."""
+
+    url: str
+    secret: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one POST came to: ``accepted``, ``status_503``, ``timeout``, …"""
+
+    result: str
+    status: int | None = None
+
+
+class Courier:
+    """Serves one channel. ``endpoint`` None: nobody is configured there, which is said on every notification."""
+
+    def __init__(
+        self, *, channel: Channel, endpoint: Endpoint | None, site: str, log_: Log, clock: Clock,
+        http: httpx2.AsyncClient,
+    ) -> None:  # fmt: skip
+        self._channel = channel
+        self._endpoint = endpoint
+        self._site = site
+        self._log = log_
+        self._clock = clock
+        self._http = http
+
+    async def serve(self) -> None:
+        """Until cancelled: each ruling in a task of its own, so that a retry holds up nobody."""
+        name = f"courier-{self._channel.value}"
+        async with (
+            self._log.queue(subjects.EPISODES, name, parallel=COURIER_PARALLEL_MAX) as deliveries,
+            asyncio.TaskGroup() as tasks,
+        ):
+            while True:
+                for delivery in await deliveries.take(COURIER_PARALLEL_MAX):
+                    tasks.create_task(self._deliver(delivery))
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        try:
+            ruling = decode_ruling(delivery.entry.payload)
+        except WireError as error:
+            log.error("unreadable", subject=delivery.entry.subject, error=str(error))
+            await delivery.done()
+            return
+        mine = [one for one in ruling.notifications if one.channel is self._channel]
+        try:
+            async with _leased(delivery):
+                for notification in mine:
+                    await self._notify(ruling, notification)
+        except LogUnavailable as error:
+            log.warning("receipt_again", error=str(error))
+            await delivery.again(AGAIN_AFTER_S)
+        else:
+            await delivery.done()
+
+    async def _notify(self, ruling: Ruling, notification: Notification) -> None:
+        """Up the ladder until somebody has taken it."""
+        body = BODIES[self._channel](ruling, notification, self._site)
+        ladder = ladder_of(ruling.episode.priority)
+        first_ms = self._clock.now_ms()
+        made = 0
+        while True:
+            match next_attempt(made, first_ms, self._clock.now_ms(), ladder):
+                case Wait(seconds=seconds):
+                    await self._clock.sleep(seconds)
+                case GiveUp():
+                    now_ms = self._clock.now_ms()
+                    await self._receipt(ruling, notification, made, now_ms, Outcome(result=GAVE_UP))
+                    log.error("notification_given_up", notification=notification.id, channel=self._channel.value)
+                    return
+                case Attempt():
+                    made += 1
+                    t7_ms = self._clock.now_ms()
+                    outcome = await self._post(notification.id, body)
+                    await self._receipt(ruling, notification, made, t7_ms, outcome)
+                    if outcome.result in {ACCEPTED, NO_ENDPOINT}:
+                        return
+
+    async def _post(self, notification_id: str, body: bytes) -> Outcome:
+        if self._endpoint is None:
+            return Outcome(result=NO_ENDPOINT)
+        headers = signed_headers(self._endpoint.secret, notification_id, body, self._clock.wall_ms())
+        try:
+            response = await self._http.post(self._endpoint.url, content=body, headers=headers)
+        except httpx2.TimeoutException:
+            return Outcome(result="timeout")
+        except httpx2.TransportError as error:
+            return Outcome(result=type(error).__name__.lower())
+        if response.is_success:
+            return Outcome(result=ACCEPTED, status=response.status_code)
+        return Outcome(result=f"status_{response.status_code}", status=response.status_code)
+
+    async def _receipt(
+        self, ruling: Ruling, notification: Notification, attempt: int, t7_ms: int, outcome: Outcome
+    ) -> None:
+        episode = ruling.episode
+        accepted = outcome.result == ACCEPTED
+        receipt = Receipt(
+            notification=notification.id,
+            episode=episode.id,
+            version=episode.version,
+            channel=self._channel,
+            attempt=attempt,
+            t7_ms=t7_ms,
+            t8_ms=self._clock.now_ms() if accepted else None,
+            result=outcome.result,
+            status=outcome.status,
+        )
+        NOTIFICATIONS.labels(channel=self._channel.value, outcome=outcome.result).inc()
+        self._measure(ruling, receipt)
+        await self._log.append(
+            subjects.receipt(episode.code.value, episode.subject),
+            encode(receipt),
+            dedupe_id=derived("rct", notification.id, attempt, t7_ms),
+        )
+
+    def _measure(self, ruling: Ruling, receipt: Receipt) -> None:
+        raising = ruling.episode.raises[-1]
+        t3_ms = raising.points.t3_ms
+        if raising.version != ruling.episode.version or t3_ms is None or receipt.t8_ms is None:
+            return
+        STAGE_SECONDS.labels(start="t3", end="t7").observe((receipt.t7_ms - t3_ms) / MS)
+        STAGE_SECONDS.labels(start="t3", end="t8").observe((receipt.t8_ms - t3_ms) / MS)
+
+
+@contextlib.asynccontextmanager
+async def _leased(delivery: Delivery) -> AsyncIterator[None]:
+    """Keep the lease while the body runs."""
+
+    async def renew() -> None:
+        while True:
+            await asyncio.sleep(LEASE_RENEW_S)
+            await delivery.still_working()
+
+    keeper = asyncio.create_task(renew())
+    try:
+        yield
+    finally:
+        keeper.cancel()
+
+
+async def run_courier(
+    *, log_: Log, clock: Clock, site: str, endpoints: Mapping[Channel, Endpoint | None], ready: Callable[[], None]
+) -> None:
+    """Every channel, until cancelled."""
+    limits = httpx2.Limits(max_connections=256, max_keepalive_connections=16)
+    timeout = httpx2.Timeout(WEBHOOK_TIMEOUT_S)
+    async with (
+        httpx2.AsyncClient(timeout=timeout, limits=limits, follow_redirects=False, trust_env=False) as http,
+        asyncio.TaskGroup() as tasks,
+    ):
+        for channel in Channel:
+            courier = Courier(
+                channel=channel, endpoint=endpoints[channel], site=site, log_=log_, clock=clock, http=http
+            )
+            tasks.create_task(courier.serve())
+        ready()

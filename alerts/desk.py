@@ -1,0 +1,231 @@
+"""What happens to an episode when something happens? The deciding function of alerts.
+
+    handle(episode, event, now) -> Ruling | Unchanged | Refused
+
+The life of an episode (the table that the tests walk, move by move):
+
+    state          | entry, press          | exit        | acknowledge  | release        | close
+    ---------------|-----------------------|-------------|--------------|----------------|----------------
+    none           | RAISED, notify        | RAISED+over | –            | –              | –
+    RAISED         | RAISED again, notify  | over        | ACKNOWLEDGED | refused        | refused
+    ACKNOWLEDGED   | same owner, notify    | over        | refused *    | RAISED, by own | CLOSED, by own
+    CLOSED         | new episode, notify   | unchanged   | refused      | refused        | refused
+
+    *  the owner may repeat himself (nothing changes); after the acknowledgement has expired
+       (ACK_EXPIRES_S without an act) anybody may take it
+
+A re-entry within 15 minutes, or while the episode waits for its human, belongs to the same episode **and is
+notified again**; folding is for the reader, never a silence (DOMAIN section 3, EXIT). A re-entry after a human
+has closed it opens a new episode that says which one it ``follows``.
+
+Rules of the desk: an event already applied changes nothing (its id is among the causes); an exit that overtakes
+its own entry raises the alert first, with the entry's identity, so that the late entry finds it raised; an act
+on another version than the actor saw is refused. Pure: the hour is handed in, nothing is sent from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import msgspec
+
+from alerts import episodes
+from alerts.catalogue import CATALOGUE
+from tocsin.clock import MS
+from tocsin.limits import ACK_EXPIRES_S
+from tocsin.model.episode import (
+    Act,
+    AlarmCause,
+    Episode,
+    Event,
+    FindingCause,
+    Notification,
+    Realm,
+    Receipt,
+    Ruling,
+    State,
+    Verb,
+)
+from tocsin.model.finding import Alarm, Change, Finding
+
+
+class Objection(StrEnum):
+    """Why an act is refused; the slug of its problem page."""
+
+    STALE = "stale-version"
+    ALREADY_OWNED = "already-owned"
+    NOT_OWNER = "not-owner"
+    NOT_ACKNOWLEDGED = "not-acknowledged"
+    CLOSED = "already-closed"
+    UNKNOWN = "unknown-alert"
+    NO_OUTCOME = "outcome-missing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unchanged:
+    """Nothing to write: the word says why."""
+
+    reason: str
+    episode: Episode | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """An act that cannot be carried out; ``episode`` is what the actor should have seen."""
+
+    objection: Objection
+    episode: Episode | None
+
+
+Answer = Ruling | Unchanged | Refused
+
+
+def handle(episode: Episode | None, event: Event, realm: Realm, now_ms: int) -> Answer:
+    """The ruling on ``event`` for the episode in its place, None if the place is empty."""
+    match event:
+        case FindingCause(finding=finding):
+            return _on_finding(episode, event, finding, realm, now_ms)
+        case AlarmCause(alarm=alarm):
+            return _on_raise(episode, event, alarm, realm, now_ms)
+        case Receipt():
+            return _on_receipt(episode, event, now_ms)
+        case Act():
+            return _on_act(episode, event, now_ms)
+
+
+def _on_finding(
+    episode: Episode | None, event: FindingCause, finding: Finding, realm: Realm, now_ms: int
+) -> Answer:
+    if finding.change is Change.ENTRY:
+        return _on_raise(episode, event, finding, realm, now_ms)
+    return _on_exit(episode, event, finding, realm, now_ms)
+
+
+def _on_raise(episode: Episode | None, event: Event, cause: Finding | Alarm, realm: Realm, now_ms: int) -> Answer:
+    if episode is not None and cause.id in episode.causes:
+        return Unchanged(reason="applied_before", episode=episode)
+    told = CATALOGUE[cause.code].told
+    if episode is None or not episode.is_open:
+        after = episodes.opened(episodes.raise_of(cause, 1, now_ms), cause, realm, episode, now_ms)
+        return _ruling(after, event, "opened", now_ms, episodes.notifications_of(after, episodes.OPENED, told))
+    after = episodes.raised_again(episode, episodes.raise_of(cause, episode.version + 1, now_ms))
+    return _ruling(after, event, "raised_again", now_ms, episodes.notifications_of(after, episodes.RAISED, told))
+
+
+def _on_exit(episode: Episode | None, event: Event, finding: Finding, realm: Realm, now_ms: int) -> Answer:
+    if episode is not None and finding.id in episode.causes:
+        return Unchanged(reason="applied_before", episode=episode)
+    if episode is None or finding.entry not in episode.causes:
+        return _exit_before_entry(episode, event, finding, realm, now_ms)
+    if not episode.is_open:
+        return Unchanged(reason="closed_before_exit", episode=episode)
+    return _ruling(episodes.over(episode, finding), event, "over", now_ms)
+
+
+def _exit_before_entry(
+    episode: Episode | None, event: Event, finding: Finding, realm: Realm, now_ms: int
+) -> Answer:
+    """The exit came first (a worker died with the entry in hand): raise under the entry's identity, then end it."""
+    entry = msgspec.structs.replace(finding, id=finding.entry, change=Change.ENTRY, at_ms=finding.entry_ms)
+    raised = _on_raise(episode, event, entry, realm, now_ms)
+    assert isinstance(raised, Ruling)
+    ended = episodes.over(raised.episode, finding)
+    kept_version = msgspec.structs.replace(ended, version=raised.episode.version)
+    return _ruling(kept_version, event, "raised_and_over", now_ms, raised.notifications)
+
+
+def _on_receipt(episode: Episode | None, receipt: Receipt, now_ms: int) -> Answer:
+    if episode is None or episode.id != receipt.episode:
+        return Unchanged(reason="receipt_of_another_episode", episode=episode)
+    after = episodes.with_receipt(episode, receipt)
+    if after == episode:
+        return Unchanged(reason="receipt_known", episode=episode)
+    return _ruling(after, receipt, "receipt", now_ms)
+
+
+def _on_act(episode: Episode | None, act: Act, now_ms: int) -> Answer:
+    if episode is None:
+        return Refused(objection=Objection.UNKNOWN, episode=None)
+    if not episode.is_open:
+        return Refused(objection=Objection.CLOSED, episode=episode)
+    if act.verb is Verb.ACKNOWLEDGE and _owns(episode, act.actor, now_ms):
+        return Unchanged(reason="acknowledged_before", episode=episode)
+    if act.verb is Verb.ACKNOWLEDGE and _has_owner(episode, now_ms):
+        return Refused(objection=Objection.ALREADY_OWNED, episode=episode)
+    if act.expected_version != episode.version:
+        return Refused(objection=Objection.STALE, episode=episode)
+    return _ACTS[act.verb](episode, act, now_ms)
+
+
+def _acknowledge(episode: Episode, act: Act, now_ms: int) -> Answer:
+    after = episodes.with_acknowledgement(episode, act, now_ms + ACK_EXPIRES_S * MS)
+    told = CATALOGUE[episode.code].told
+    return _ruling(
+        after, act, "acknowledged", now_ms, episodes.notifications_of(after, episodes.ACKNOWLEDGED, told)
+    )
+
+
+def _release(episode: Episode, act: Act, now_ms: int) -> Answer:
+    if objection := _not_his(episode, act):
+        return Refused(objection=objection, episode=episode)
+    after = msgspec.structs.replace(
+        episode,
+        state=State.RAISED,
+        version=episode.version + 1,
+        owner=None,
+        acknowledged_ms=None,
+        acknowledgement_expires_ms=None,
+    )
+    told = CATALOGUE[episode.code].told
+    return _ruling(after, act, "released", now_ms, episodes.notifications_of(after, episodes.RELEASED, told))
+
+
+def _close(episode: Episode, act: Act, now_ms: int) -> Answer:
+    if objection := _not_his(episode, act):
+        return Refused(objection=objection, episode=episode)
+    if act.outcome is None:
+        return Refused(objection=Objection.NO_OUTCOME, episode=episode)
+    after = msgspec.structs.replace(
+        episode,
+        state=State.CLOSED,
+        version=episode.version + 1,
+        outcome=act.outcome,
+        closed_by=act.actor,
+        closed_ms=act.at_ms,
+        note=act.note,
+        acknowledgement_expires_ms=None,
+    )
+    told = CATALOGUE[episode.code].told
+    return _ruling(after, act, "closed", now_ms, episodes.notifications_of(after, episodes.CLOSED, told))
+
+
+_ACTS: dict[Verb, Callable[[Episode, Act, int], Answer]] = {
+    Verb.ACKNOWLEDGE: _acknowledge,
+    Verb.RELEASE: _release,
+    Verb.CLOSE: _close,
+}
+
+
+def _has_owner(episode: Episode, now_ms: int) -> bool:
+    expires_ms = episode.acknowledgement_expires_ms
+    return episode.state is State.ACKNOWLEDGED and expires_ms is not None and now_ms < expires_ms
+
+
+def _owns(episode: Episode, actor: str, now_ms: int) -> bool:
+    return _has_owner(episode, now_ms) and episode.owner == actor
+
+
+def _not_his(episode: Episode, act: Act) -> Objection | None:
+    if episode.state is not State.ACKNOWLEDGED:
+        return Objection.NOT_ACKNOWLEDGED
+    if episode.owner != act.actor:
+        return Objection.NOT_OWNER
+    return None
+
+
+def _ruling(
+    episode: Episode, event: Event, reason: str, now_ms: int, notifications: tuple[Notification, ...] = ()
+) -> Ruling:
+    return Ruling(episode=episode, event=event, notifications=notifications, reason=reason, at_ms=now_ms)

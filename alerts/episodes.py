@@ -1,0 +1,158 @@
+"""How does an episode come to be, and how does each kind of change look? Building blocks for the desk.
+
+An episode's place on the log is (code, subject): the measure for a distance, the device for a key. Its id is
+derived from its first cause, so that two dispatchers that open it open the same one.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from alerts.catalogue import CATALOGUE
+from tocsin.limits import EPISODE_CAUSES_MAX, EPISODE_RAISES_MAX
+from tocsin.model.episode import (
+    Act,
+    AlarmCause,
+    Channel,
+    Episode,
+    Event,
+    FindingCause,
+    Notification,
+    Raise,
+    Realm,
+    Receipt,
+    State,
+)
+from tocsin.model.finding import Alarm, Code, Finding
+from tocsin.model.fix import ClockPoints
+from tocsin.model.ids import derived
+
+OPENED = "org.tocsin.alert.opened"
+RAISED = "org.tocsin.alert.raised"
+ACKNOWLEDGED = "org.tocsin.alert.acknowledged"
+RELEASED = "org.tocsin.alert.released"
+CLOSED = "org.tocsin.alert.closed"
+
+
+def place_of(cause: Finding | Alarm) -> tuple[Code, str]:
+    """Where on the log the episode of this cause lives."""
+    return (cause.code, cause.measure if isinstance(cause, Finding) else cause.device)
+
+
+def opened(raising: Raise, cause: Finding | Alarm, realm: Realm, before: Episode | None, now_ms: int) -> Episode:
+    """A new episode. ``before`` is the closed one in the same place: its causes stay remembered."""
+    code, subject = place_of(cause)
+    return Episode(
+        id=derived("alr", code, subject, raising.cause),
+        code=code,
+        subject=subject,
+        realm=realm,
+        priority=CATALOGUE[code].priority,
+        state=State.RAISED,
+        version=raising.version,
+        opened_ms=raising.at_ms,
+        recorded_ms=now_ms,
+        measures=(cause.measure,) if isinstance(cause, Finding) else cause.measures,
+        device=None if isinstance(cause, Finding) else cause.device,
+        raises=(raising,),
+        causes=remembered(before.causes if before else (), raising.cause),
+        follows=before.id if before else None,
+    )
+
+
+def raised_again(episode: Episode, raising: Raise) -> Episode:
+    """Another entry, another press: notified again. A live acknowledgement by a named human stays."""
+    return msgspec.structs.replace(
+        episode,
+        version=raising.version,
+        raises=(*episode.raises, raising)[-EPISODE_RAISES_MAX:],
+        causes=remembered(episode.causes, raising.cause),
+        over_ms=None,
+    )
+
+
+def over(episode: Episode, finding: Finding) -> Episode:
+    """The wearer has left the ring. The episode waits for a human to close it."""
+    return msgspec.structs.replace(
+        episode,
+        version=episode.version + 1,
+        over_ms=finding.at_ms,
+        causes=remembered(episode.causes, finding.id),
+    )
+
+
+def remembered(causes: tuple[str, ...], cause: str) -> tuple[str, ...]:
+    return (*causes, cause)[-EPISODE_CAUSES_MAX:]
+
+
+def raise_of(cause: Finding | Alarm, version: int, now_ms: int) -> Raise:
+    """What is kept of the moment of raising; t6 is the ruling's own hour."""
+    points = msgspec.structs.replace(cause.points, t6_ms=now_ms)
+    if isinstance(cause, Alarm):
+        return Raise(version=version, cause=cause.id, at_ms=cause.at_ms, points=points, silent=cause.silent)
+    accuracies = (cause.wearer.accuracy_dm, cause.protected.accuracy_dm)
+    known = [accuracy for accuracy in accuracies if accuracy is not None]
+    return Raise(
+        version=version,
+        cause=cause.id,
+        at_ms=cause.at_ms,
+        points=points,
+        distance_dm=cause.distance_dm,
+        accuracy_dm=sum(known) if len(known) == len(accuracies) else None,
+        threshold_m=cause.threshold_m,
+    )
+
+
+def with_receipt(episode: Episode, receipt: Receipt) -> Episode:
+    """t7 and t8 of the raising that the receipt is about: the first attempt, the first acceptance."""
+    return msgspec.structs.replace(
+        episode,
+        raises=tuple(
+            msgspec.structs.replace(one, points=_handed_over(one.points, receipt))
+            if one.version == receipt.version
+            else one
+            for one in episode.raises
+        ),
+    )
+
+
+def _handed_over(points: ClockPoints, receipt: Receipt) -> ClockPoints:
+    return msgspec.structs.replace(
+        points,
+        t7_ms=receipt.t7_ms if points.t7_ms is None else min(points.t7_ms, receipt.t7_ms),
+        t8_ms=points.t8_ms if points.t8_ms is not None else receipt.t8_ms,
+    )
+
+
+def with_acknowledgement(episode: Episode, act: Act, expires_ms: int) -> Episode:
+    """One named human has it; t9 is the first of them."""
+    first = episode.raises[0]
+    if first.points.t9_ms is None:
+        first = msgspec.structs.replace(first, points=msgspec.structs.replace(first.points, t9_ms=act.at_ms))
+    return msgspec.structs.replace(
+        episode,
+        state=State.ACKNOWLEDGED,
+        version=episode.version + 1,
+        raises=(first, *episode.raises[1:]),
+        owner=act.actor,
+        acknowledged_ms=act.at_ms,
+        acknowledgement_expires_ms=expires_ms,
+    )
+
+
+def notifications_of(episode: Episode, kind: str, channels: tuple[Channel, ...]) -> tuple[Notification, ...]:
+    """Whom to tell of this version. The id is the ``webhook-id`` of every attempt."""
+    return tuple(
+        Notification(id=derived("evt", episode.id, episode.version, kind, channel), channel=channel, type=kind)
+        for channel in channels
+    )
+
+
+def cause_in(event: Event) -> Finding | Alarm | None:
+    match event:
+        case FindingCause(finding=finding):
+            return finding
+        case AlarmCause(alarm=alarm):
+            return alarm
+        case Act() | Receipt():
+            return None

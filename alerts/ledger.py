@@ -1,0 +1,43 @@
+"""How is a ruling made binding? Load the episode, let the desk rule, compare and set (ARCHITECTURE, A6).
+
+The last ruling on a subject of EPISODES is the episode. A ruling is written with the sequence that it was made
+on; when another writer was first, the desk rules again on what that writer left. The dispatcher and the API use
+the same ledger, so that an operator's acknowledgement needs no other process to be alive.
+"""
+
+from __future__ import annotations
+
+from alerts import desk
+from tocsin import subjects
+from tocsin.clock import Clock
+from tocsin.errors import SequenceConflict
+from tocsin.model.episode import Event, Realm, Ruling
+from tocsin.ports import Log
+from tocsin.telemetry import CONFLICTS, RULINGS
+from tocsin.wire import decode_ruling, encode
+
+
+class Ledger:
+    """The episodes, as the log has them."""
+
+    def __init__(self, log: Log, clock: Clock, realm: Realm) -> None:
+        self._log = log
+        self._clock = clock
+        self._realm = realm
+
+    async def rule(self, code: str, subject: str, event: Event) -> desk.Answer:
+        """Apply ``event`` to the episode at (code, subject). Raises LogUnavailable."""
+        place = subjects.episode(code, subject)
+        while True:
+            last = await self._log.last(subjects.EPISODES, place)
+            episode = decode_ruling(last.payload).episode if last else None
+            answer = desk.handle(episode, event, self._realm, self._clock.now_ms())
+            if not isinstance(answer, Ruling):
+                return answer
+            try:
+                await self._log.append(place, encode(answer), expected_last=last.sequence if last else 0)
+            except SequenceConflict:
+                CONFLICTS.inc()
+                continue
+            RULINGS.labels(reason=answer.reason).inc()
+            return answer

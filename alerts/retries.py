@@ -1,0 +1,47 @@
+"""When is a notification tried again? Ladders as data, one deciding function.
+
+Offsets are seconds since the first attempt (INTERFACES, webhooks): for P1 and P2 0, 1, 2, 4, 8, 15 s, then each
+15 s to 5 min, then each minute to an hour; for the rest the schedule of Standard Webhooks, three days long.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from tocsin.clock import MS
+
+URGENT_S: Final = (0, 1, 2, 4, 8, *range(15, 300, 15), *range(300, 3601, 60))
+ADMINISTRATIVE_S: Final = (0, 5, 60, 300, 1_800, 7_200, 18_000, 36_000, 86_400, 172_800, 259_200)
+URGENT_PRIORITY_MAX: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Try now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Try when this many seconds have passed."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The ladder has ended."""
+
+
+def ladder_of(priority: int) -> tuple[int, ...]:
+    return URGENT_S if priority <= URGENT_PRIORITY_MAX else ADMINISTRATIVE_S
+
+
+def next_attempt(made: int, first_ms: int, now_ms: int, ladder: tuple[int, ...]) -> Attempt | Wait | GiveUp:
+    """What to do after ``made`` attempts, the first of them at ``first_ms``."""
+    if made >= len(ladder):
+        return GiveUp()
+    due_ms = first_ms + ladder[made] * MS
+    if made == 0 or now_ms >= due_ms:
+        return Attempt()
+    return Wait((due_ms - now_ms) / MS)

@@ -1,0 +1,262 @@
+"""May this message enter, on which lane, and to which partitions? The deciding function of ingest.
+
+``admit`` looks at one message, at what is known of its device and at the hour; it touches nothing. The rules:
+
+* identity is the topic (the broker lets a device speak under its own id only);
+* a fix from the future beyond drift, or older than a month, is a wrong clock: refused;
+* a fix older than ``late_after_s`` goes to the backlog lane: kept as evidence, never a live alarm (invariant 4);
+* a repeated (boot, seq) is a duplicate: counted, acknowledged, not published again;
+* an alarm is never refused for its clock, its position or its number: at worst it is raised twice under one id;
+* a TGD's position outside an SOS is dropped and counted (invariant 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ingest.dialects import tocsin_v1
+from ingest.dialects.reports import PositionReport, Reason, Refusal, SosReport
+from tocsin.clock import MS
+from tocsin.limits import FIX_FUTURE_MAX_S, FIX_PAST_MAX_S, LATE_AFTER_S, PAYLOAD_MAX_BYTES, SEQ_WINDOW
+from tocsin.model.device import Device, DeviceKind
+from tocsin.model.finding import Alarm, Code
+from tocsin.model.fix import ABSENT, ClockPoints, FixFlag, FixPoint
+from tocsin.model.ids import derived, is_device_id
+from tocsin.subjects import TOPIC_ROOT, partition_of
+
+SKEW_S = 5  # DOMAIN 3: skew between device and ingress time above 5 s is an event
+WINDOW_MASK = (1 << SEQ_WINDOW) - 1
+
+FixRow = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, bytes]
+"""One FIX_DTYPE record as a tuple, in the order of its fields."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What the broker handed over; ``t3_ms`` is its hour of ingress as far as we can see it."""
+
+    topic: str
+    payload: bytes
+    t3_ms: int
+
+
+@dataclass(slots=True, kw_only=True)
+class SeqWindow:
+    """Which of the last SEQ_WINDOW sequence numbers of this boot have been seen (as RFC 4303 does it)."""
+
+    boot: int
+    newest: int
+    seen: int
+
+    def has(self, boot: int, seq: int) -> bool:
+        back = self.newest - seq
+        return boot == self.boot and 0 <= back < SEQ_WINDOW and bool(self.seen >> back & 1)
+
+    def add(self, boot: int, seq: int) -> None:
+        if boot > self.boot or (boot == self.boot and seq - self.newest >= SEQ_WINDOW):
+            self.boot, self.newest, self.seen = boot, seq, 1
+        elif boot == self.boot and seq > self.newest:
+            self.seen = (self.seen << (seq - self.newest) | 1) & WINDOW_MASK
+            self.newest = seq
+        elif boot == self.boot and self.newest - seq < SEQ_WINDOW:
+            self.seen |= 1 << (self.newest - seq)
+
+
+@dataclass(slots=True, kw_only=True)
+class Known:
+    """What admission knows: the devices, the numbers seen of each, the deployment's constants."""
+
+    partitions: int
+    late_after_s: int = LATE_AFTER_S
+    devices: Mapping[str, Device] = field(default_factory=dict)
+    windows: dict[str, SeqWindow] = field(default_factory=dict)
+
+    def is_repeat(self, device: str, boot: int, seq: int) -> bool:
+        window = self.windows.get(device)
+        return window is not None and window.has(boot, seq)
+
+    def remember(self, device: str, boot: int, seq: int) -> None:
+        window = self.windows.get(device)
+        if window is None:
+            self.windows[device] = SeqWindow(boot=boot, newest=seq, seen=1)
+        else:
+            window.add(boot, seq)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdmittedFix:
+    """One fix, once per partition concerned; the first is the primary copy."""
+
+    device: str
+    boot: int
+    seq: int
+    late: bool
+    copies: tuple[tuple[int, FixRow], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """Seen before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Accepted; nothing in this version is decided from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OtherLane:
+    """Belongs to the session of the other lane, which gets its own copy."""
+
+
+Admission = AdmittedFix | Alarm | Duplicate | Heard | OtherLane | Refusal
+
+OTHER_LEAVES: Mapping[str, Admission] = {
+    "state": Heard(),
+    "lwt": Heard(),
+    "res": Heard(),
+    "cfg/got": Heard(),
+    "sos": OtherLane(),
+    "evt": OtherLane(),
+    "cmd": Heard(),  # our own words to the device: a wildcard subscription hears them too
+    "cfg/want": Heard(),
+    "err": Heard(),
+}
+
+
+def admit(message: Message, known: Known, now_ms: int) -> list[Admission]:
+    """Judge one message of the fix lane: one admission, or one per point of a bulk."""
+    found = _sender(message, known)
+    if isinstance(found, Refusal):
+        return [found]
+    device, leaf = found
+    if leaf == "loc":
+        report = tocsin_v1.read_location(message.payload, message.topic)
+        return [_admit_fix(report, device, message, known, now_ms, bulk=False)]
+    if leaf == "bulk":
+        reports = tocsin_v1.read_bulk(message.payload, message.topic)
+        if isinstance(reports, Refusal):
+            return [reports]
+        return [_admit_fix(report, device, message, known, now_ms, bulk=True) for report in reports]
+    return [OTHER_LEAVES.get(leaf, Refusal(reason=Reason.UNKNOWN_TOPIC, detail="no such leaf below the device"))]
+
+
+def admit_alarm(message: Message, known: Known, now_ms: int) -> Alarm | Refusal:
+    """Judge one message of the alarm lane."""
+    found = _sender(message, known)
+    if isinstance(found, Refusal):
+        return found
+    device, leaf = found
+    if leaf != "sos":
+        return Refusal(
+            reason=Reason.NOT_SUPPORTED, detail="device events other than the SOS key are not decided yet"
+        )
+    report = tocsin_v1.read_sos(message.payload, message.topic)
+    if isinstance(report, Refusal):
+        return report
+    code = SOS_CODES.get(device.kind)
+    if code is None:
+        return Refusal(reason=Reason.NOT_THIS_DEVICE, detail="this kind of device has no SOS key")
+    return _alarm(report, code, device, message.t3_ms, now_ms)
+
+
+SOS_CODES = {DeviceKind.PROTECTED: Code.BAR_SOS, DeviceKind.TGD: Code.TGD_SOS}
+
+
+def _sender(message: Message, known: Known) -> tuple[Device, str] | Refusal:
+    if len(message.payload) > PAYLOAD_MAX_BYTES:
+        return Refusal(reason=Reason.TOO_LARGE, detail=f"{PAYLOAD_MAX_BYTES} bytes at most")
+    root, _, rest = message.topic.removeprefix(TOPIC_ROOT).partition("/")
+    name, _, leaf = rest.partition("/")
+    if root or not message.topic.startswith(TOPIC_ROOT) or not is_device_id(name):
+        return Refusal(reason=Reason.UNKNOWN_TOPIC, detail="not tocsin/1/{device}/{leaf}")
+    device = known.devices.get(name)
+    if device is None:
+        return Refusal(reason=Reason.UNKNOWN_DEVICE, detail="no device of this name is registered")
+    return device, leaf
+
+
+def _admit_fix(
+    report: PositionReport | Refusal, device: Device, message: Message, known: Known, now_ms: int, *, bulk: bool
+) -> Admission:
+    if isinstance(report, Refusal):
+        return report
+    if device.kind is DeviceKind.TGD:
+        return Refusal(reason=Reason.TGD_POSITION, detail="a TGD is located only once its alert has been raised")
+    if report.fix_ms > now_ms + FIX_FUTURE_MAX_S * MS:
+        return Refusal(reason=Reason.CLOCK_AHEAD, path="$.tst", detail=f"more than {FIX_FUTURE_MAX_S} s ahead")
+    if report.fix_ms < now_ms - FIX_PAST_MAX_S * MS:
+        return Refusal(reason=Reason.CLOCK_BEHIND, path="$.tst", detail=f"more than {FIX_PAST_MAX_S} s ago")
+    if known.is_repeat(device.id, report.boot, report.seq):
+        return Duplicate()
+    flags = FixFlag.BULK if bulk else FixFlag.NONE
+    if report.sent_ms is not None and abs(message.t3_ms - report.sent_ms) > SKEW_S * MS:
+        flags |= FixFlag.CLOCK_SKEW
+    late = bulk or now_ms - report.fix_ms > known.late_after_s * MS
+    return AdmittedFix(
+        device=device.id,
+        boot=report.boot,
+        seq=report.seq,
+        late=late,
+        copies=_copies(report, device, message.t3_ms, now_ms, flags, known.partitions),
+    )
+
+
+def _copies(
+    report: PositionReport, device: Device, t3_ms: int, now_ms: int, flags: FixFlag, partitions: int
+) -> tuple[tuple[int, FixRow], ...]:
+    """One row per partition concerned; unpaired devices go by their own name."""
+    concerned = sorted({partition_of(key, partitions) for key in device.measures or (device.id,)})
+    return tuple(
+        (partition, _row(report, device.number, t3_ms, now_ms, flags, primary=index == 0))
+        for index, partition in enumerate(concerned)
+    )
+
+
+def _row(report: PositionReport, number: int, t3_ms: int, t4_ms: int, flags: FixFlag, *, primary: bool) -> FixRow:
+    return (
+        number,
+        report.boot,
+        report.seq,
+        report.fix_ms,
+        ABSENT if report.sent_ms is None else report.sent_ms,
+        t3_ms,
+        t4_ms,
+        round(report.lat * 1e6),
+        round(report.lon * 1e6),
+        _scaled(report.accuracy_m, 10),
+        _scaled(report.speed_m_s, 100),
+        _scaled(report.course_deg, 10),
+        int(flags),
+        int(report.source),
+        ABSENT if report.battery_pct is None else report.battery_pct,
+        int(primary),
+        b"",
+    )
+
+
+def _scaled(value: float | None, factor: int) -> int:
+    return ABSENT if value is None else round(value * factor)
+
+
+def _alarm(report: SosReport, code: Code, device: Device, t3_ms: int, now_ms: int) -> Alarm:
+    position = None
+    if report.position is not None:
+        position = FixPoint(
+            device=device.id,
+            lat_e6=round(report.position.lat * 1e6),
+            lon_e6=round(report.position.lon * 1e6),
+            accuracy_dm=None if report.position.accuracy_m is None else round(report.position.accuracy_m * 10),
+            fix_ms=report.position.fix_ms,
+        )
+    return Alarm(
+        id=derived("alm", device.id, report.boot, report.seq, report.pressed_ms),
+        code=code,
+        device=device.id,
+        measures=device.measures,
+        at_ms=report.pressed_ms,
+        silent=report.silent,
+        position=position,
+        points=ClockPoints(t1_ms=report.pressed_ms, t2_ms=report.sent_ms, t3_ms=t3_ms, t4_ms=now_ms, t5_ms=now_ms),
+    )

@@ -1,0 +1,1 @@
+"""One file per way of speaking: payload -> reports, or the reason why not."""

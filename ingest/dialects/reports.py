@@ -1,0 +1,63 @@
+"""What can a payload say, whatever its dialect? Reports, and the closed list of reasons to refuse one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tocsin.model.fix import Source
+
+
+class Reason(StrEnum):
+    """Why a message was refused: the word in the metric, in the quarantine and in the answer to the device."""
+
+    TOO_LARGE = "too_large"
+    MALFORMED = "malformed"
+    SCHEMA = "schema"
+    COORDINATES = "coordinates_out_of_range"
+    CLOCK_AHEAD = "clock_ahead"
+    CLOCK_BEHIND = "clock_behind"
+    IDENTITY = "identity_mismatch"
+    UNKNOWN_DEVICE = "unknown_device"
+    UNKNOWN_TOPIC = "unknown_topic"
+    TGD_POSITION = "tgd_position_outside_sos"
+    NOT_THIS_DEVICE = "not_for_this_kind_of_device"
+    NOT_SUPPORTED = "event_not_supported"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why not, where (JSON path), and a sentence without any value of the payload (privacy)."""
+
+    reason: Reason
+    path: str = "$"
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionReport:
+    """One fix as the device gave it: degrees, metres (68 % radius), m/s, degrees, percent. None: not given."""
+
+    lat: float
+    lon: float
+    fix_ms: int
+    boot: int
+    seq: int
+    sent_ms: int | None = None
+    accuracy_m: float | None = None
+    speed_m_s: float | None = None
+    course_deg: float | None = None
+    battery_pct: int | None = None
+    source: Source = Source.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SosReport:
+    """The key was pressed."""
+
+    pressed_ms: int
+    boot: int
+    seq: int
+    silent: bool
+    sent_ms: int | None = None
+    position: PositionReport | None = None

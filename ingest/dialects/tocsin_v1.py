@@ -1,0 +1,179 @@
+"""How does Tocsin's own dialect say it? JSON in the OwnTracks vocabulary, version 1 of the topics.
+
+Fields: INTERFACES of the device protocol, ``docs/device-protocol.md``. Times are epoch seconds (``tst``,
+``created_at``) with milliseconds beside them (``ms``, ``created_ms``); ``vel`` is km/h; an absent ``acc`` is
+unknown, never zero. ``topic`` and ``tid`` are accepted and not trusted: a ``topic`` that names another device
+is an identity mismatch.
+
+The refusals carry the path that the schema gives and never a value of the payload.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import msgspec
+
+from ingest.dialects.reports import PositionReport, Reason, Refusal, SosReport
+from tocsin.clock import MS
+from tocsin.limits import BULK_POINTS_MAX
+from tocsin.model.fix import Source
+
+KMH_PER_M_S = 3.6
+
+Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=999)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+EpochSeconds = Annotated[int, msgspec.Meta(ge=0, le=2**41)]
+
+SOURCES = {"gnss": Source.GNSS, "wifi": Source.WIFI, "cell": Source.CELL, "ble": Source.BLE}
+PATH_IN_MESSAGE = re.compile(r" - at `(\$[^`]*)`$")
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of one fix, alone or in a bulk."""
+
+    lat: float
+    lon: float
+    tst: EpochSeconds
+    ms: Milliseconds = 0
+    seq: Count
+    boot: Count
+    acc: Annotated[float, msgspec.Meta(ge=0, le=1e6)] | None = None
+    vel: Annotated[float, msgspec.Meta(ge=0, le=2_000)] | None = None
+    cog: Annotated[float, msgspec.Meta(ge=0, le=360)] | None = None
+    batt: Annotated[int, msgspec.Meta(ge=0, le=100)] | None = None
+    src: str | None = None
+
+
+class Location(Point, frozen=True, kw_only=True, tag_field="_type", tag="location"):
+    created_at: EpochSeconds | None = None
+    created_ms: Milliseconds = 0
+    topic: str | None = None
+
+
+class Locations(msgspec.Struct, frozen=True, kw_only=True, tag_field="_type", tag="locations"):
+    pts: Annotated[list[Point], msgspec.Meta(min_length=1, max_length=BULK_POINTS_MAX)]
+    created_at: EpochSeconds | None = None
+    created_ms: Milliseconds = 0
+    topic: str | None = None
+
+
+class Sos(msgspec.Struct, frozen=True, kw_only=True, tag_field="_type", tag="sos"):
+    tst: EpochSeconds
+    ms: Milliseconds = 0
+    seq: Count
+    boot: Count
+    silent: bool = False
+    created_at: EpochSeconds | None = None
+    created_ms: Milliseconds = 0
+    lat: float | None = None
+    lon: float | None = None
+    acc: Annotated[float, msgspec.Meta(ge=0, le=1e6)] | None = None
+    fix_tst: EpochSeconds | None = None
+    topic: str | None = None
+
+
+_location = msgspec.json.Decoder(Location)
+_locations = msgspec.json.Decoder(Locations)
+_sos = msgspec.json.Decoder(Sos)
+
+
+def read_location(payload: bytes, topic: str) -> PositionReport | Refusal:
+    """``…/loc``: one fix."""
+    try:
+        message = _location.decode(payload)
+    except msgspec.DecodeError as error:
+        return _refusal(error)
+    if message.topic is not None and message.topic != topic:
+        return _other_topic()
+    return _position(message, _sent_ms(message), "$")
+
+
+def read_bulk(payload: bytes, topic: str) -> list[PositionReport | Refusal] | Refusal:
+    """``…/bulk``: buffered fixes, each judged alone; one bad point costs no other."""
+    try:
+        message = _locations.decode(payload)
+    except msgspec.DecodeError as error:
+        return _refusal(error)
+    if message.topic is not None and message.topic != topic:
+        return _other_topic()
+    sent_ms = _sent_ms(message)
+    return [_position(point, sent_ms, f"$.pts[{index}]") for index, point in enumerate(message.pts)]
+
+
+def read_sos(payload: bytes, topic: str) -> SosReport | Refusal:
+    """``…/sos``: the key. A position that cannot be right is left out and never costs the alarm."""
+    try:
+        message = _sos.decode(payload)
+    except msgspec.DecodeError as error:
+        return _refusal(error)
+    if message.topic is not None and message.topic != topic:
+        return _other_topic()
+    return SosReport(
+        pressed_ms=message.tst * MS + message.ms,
+        boot=message.boot,
+        seq=message.seq,
+        silent=message.silent,
+        sent_ms=_sent_ms(message),
+        position=_sos_position(message),
+    )
+
+
+def _sos_position(message: Sos) -> PositionReport | None:
+    if message.lat is None or message.lon is None or not _on_earth(message.lat, message.lon):
+        return None
+    return PositionReport(
+        lat=message.lat,
+        lon=message.lon,
+        fix_ms=(message.fix_tst or message.tst) * MS,
+        boot=message.boot,
+        seq=message.seq,
+        accuracy_m=message.acc,
+    )
+
+
+def _position(point: Point, sent_ms: int | None, path: str) -> PositionReport | Refusal:
+    if not _on_earth(point.lat, point.lon):
+        return Refusal(reason=Reason.COORDINATES, path=path, detail="lat is -90 to 90, lon is -180 to 180")
+    return PositionReport(
+        lat=point.lat,
+        lon=point.lon,
+        fix_ms=point.tst * MS + point.ms,
+        boot=point.boot,
+        seq=point.seq,
+        sent_ms=sent_ms,
+        accuracy_m=point.acc,
+        speed_m_s=None if point.vel is None else point.vel / KMH_PER_M_S,
+        course_deg=point.cog,
+        battery_pct=point.batt,
+        source=SOURCES.get(point.src or "", Source.UNKNOWN),
+    )
+
+
+def _on_earth(lat: float, lon: float) -> bool:
+    return -90.0 <= lat <= 90.0 and -180.0 <= lon <= 180.0
+
+
+def _sent_ms(message: Location | Locations | Sos) -> int | None:
+    return None if message.created_at is None else message.created_at * MS + message.created_ms
+
+
+def _other_topic() -> Refusal:
+    return Refusal(reason=Reason.IDENTITY, path="$.topic", detail="the payload names another topic than its own")
+
+
+def _refusal(error: msgspec.DecodeError) -> Refusal:
+    """A schema error keeps its path; the text of msgspec names types and bounds, never values."""
+    if not isinstance(error, msgspec.ValidationError):
+        return Refusal(reason=Reason.MALFORMED, detail="not JSON in UTF-8")
+    text = str(error)
+    found = PATH_IN_MESSAGE.search(text)
+    if found is None:
+        return Refusal(reason=Reason.SCHEMA, detail=_without_values(text))
+    return Refusal(reason=Reason.SCHEMA, path=found[1], detail=_without_values(text[: found.start()]))
+
+
+def _without_values(text: str) -> str:
+    """``Invalid value 'xyz'`` quotes the payload (an unknown tag): say only that it is invalid."""
+    return "Invalid value" if text.startswith("Invalid value") else text

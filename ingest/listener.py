@@ -1,0 +1,259 @@
+"""The shells of ingest: take, admit, publish, *then* acknowledge.
+
+Two lanes, two sessions, two kinds of process. ``run_fixes`` collects what arrives while the last batch is on its
+way (and for ``batch_linger_ms`` more), publishes one log message per partition and lane, and acknowledges the
+batch when the log has all of it. ``run_alarms`` handles one alarm at a time and waits for nobody; two of them
+run at once and their copies fall together under the alarm's id (ARCHITECTURE, A3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import aiomqtt
+import msgspec
+import numpy as np
+import structlog
+
+from ingest.admission import (
+    Admission,
+    AdmittedFix,
+    Duplicate,
+    FixRow,
+    Heard,
+    Known,
+    Message,
+    OtherLane,
+    admit,
+    admit_alarm,
+)
+from ingest.dialects.reports import Reason, Refusal
+from ingest.mqtt import MqttSession, Taken, sessions
+from tocsin import subjects
+from tocsin.clock import MS, Clock
+from tocsin.errors import LogUnavailable
+from tocsin.limits import BATCH_MAX_FIXES, REFUSED_HEAD_BYTES, REFUSED_KEPT_PER_BATCH
+from tocsin.model.device import Device
+from tocsin.model.finding import Alarm
+from tocsin.model.fix import FIX_DTYPE
+from tocsin.model.ids import derived
+from tocsin.ports import Bucket, Log
+from tocsin.telemetry import INGEST_MESSAGES
+from tocsin.wire import decode_device, encode, encode_fixes
+
+FIX_TOPICS = (f"{subjects.TOPIC_ROOT}/#",)
+ALARM_TOPICS = (f"{subjects.TOPIC_ROOT}/+/sos", f"{subjects.TOPIC_ROOT}/+/evt")
+RETRY_S = 0.2
+DIGITS = re.compile(rb"[0-9]")
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Batch:
+    """What has been taken since the last flush, and where each part of it goes."""
+
+    taken: list[tuple[MqttSession, Taken]] = field(default_factory=list)
+    rows: defaultdict[str, list[FixRow]] = field(default_factory=lambda: defaultdict(list))
+    refused: list[tuple[MqttSession, Message, Refusal]] = field(default_factory=list)
+    outcomes: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def add(self, session: MqttSession, taken: Taken, admissions: list[Admission], known: Known) -> None:
+        self.taken.append((session, taken))
+        for admission in admissions:
+            self.outcomes[_outcome(admission)] += 1
+            if isinstance(admission, AdmittedFix):
+                known.remember(admission.device, admission.boot, admission.seq)
+                to_subject = subjects.late if admission.late else subjects.fixes
+                for partition, row in admission.copies:
+                    self.rows[to_subject(partition)].append(row)
+            elif isinstance(admission, Refusal) and len(self.refused) < REFUSED_KEPT_PER_BATCH:
+                self.refused.append((session, taken.message, admission))
+
+
+def _outcome(admission: Admission) -> str:
+    match admission:
+        case AdmittedFix(late=late):
+            return "late" if late else "admitted"
+        case Alarm():
+            return "admitted"
+        case Duplicate():
+            return "duplicate"
+        case Heard():
+            return "heard"
+        case OtherLane():
+            return "other_lane"
+        case Refusal(reason=reason):
+            return f"refused_{reason.value}"
+
+
+async def run_fixes(
+    *, url: str, log: Log, devices: Bucket, known: Known, clock: Clock, linger_ms: int, ready: Callable[[], None]
+) -> None:
+    """The fix lane, until cancelled."""
+    lane = FixLane(log, known, clock, linger_ms)
+    async with asyncio.TaskGroup() as tasks:
+        directory = Directory(devices, known)
+        tasks.create_task(directory.follow())
+        await directory.complete.wait()
+        tasks.create_task(lane.flush_for_ever())
+        async for session in sessions(url, "fixes", FIX_TOPICS, clock):
+            ready()
+            try:
+                await lane.collect(session)
+            except aiomqtt.MqttError as error:
+                _tell_lost("fixes", error)
+
+
+async def run_alarms(
+    *, url: str, reader: int, log: Log, devices: Bucket, known: Known, clock: Clock, ready: Callable[[], None]
+) -> None:
+    """One of the two alarm readers, until cancelled. ``reader`` is its number: it has a session of its own."""
+    async with asyncio.TaskGroup() as tasks:
+        directory = Directory(devices, known)
+        tasks.create_task(directory.follow())
+        await directory.complete.wait()
+        async for session in sessions(url, f"alarms-{reader}", ALARM_TOPICS, clock):
+            ready()
+            try:
+                async for taken in session.messages():
+                    await _one_alarm(session, taken, log, directory, clock)
+            except aiomqtt.MqttError as error:
+                _tell_lost(f"alarms-{reader}", error)
+
+
+def _tell_lost(session: str, error: BaseException) -> None:
+    log.warning("broker_connection_lost", session=session, error=repr(error))
+
+
+class Directory:
+    """Keeps ``known.devices`` as the projector writes it; ``complete`` is set when it is whole."""
+
+    def __init__(self, bucket: Bucket, known: Known) -> None:
+        self._bucket = bucket
+        self._devices: dict[str, Device] = {}
+        self.known = known
+        self.known.devices = self._devices
+        self.complete = asyncio.Event()
+
+    async def follow(self) -> None:
+        async for change in self._bucket.watch():
+            if change is None:
+                self.complete.set()
+            elif change.value is None:
+                self._devices.pop(change.key, None)
+            else:
+                self._devices[change.key] = decode_device(change.value)
+
+    async def look_up(self, name: str) -> None:
+        """Ask the bucket itself: the key of a unit registered this second must work."""
+        value = await self._bucket.get(name)
+        if value is not None:
+            self._devices[name] = decode_device(value)
+
+
+class FixLane:
+    """The collector and the flusher of one process.
+
+    What was collected is published even when the connection that brought it has ended: its numbers are
+    remembered as seen, and a redelivery of it would count as a duplicate. Only the death of the process drops a
+    batch, and what it remembered goes with it.
+    """
+
+    def __init__(self, log: Log, known: Known, clock: Clock, linger_ms: int) -> None:
+        self._log = log
+        self._known = known
+        self._clock = clock
+        self._linger_s = linger_ms / MS
+        self._batch = Batch()
+        self._arrived = asyncio.Event()
+
+    async def collect(self, session: MqttSession) -> None:
+        """Take from this connection until it ends; raises MqttError."""
+        async for taken in session.messages():
+            self._batch.add(session, taken, admit(taken.message, self._known, self._clock.now_ms()), self._known)
+            self._arrived.set()
+
+    async def flush_for_ever(self) -> None:
+        while True:
+            await self._arrived.wait()
+            if len(self._batch.taken) < BATCH_MAX_FIXES:
+                await asyncio.sleep(self._linger_s)
+            batch, self._batch = self._batch, Batch()
+            self._arrived.clear()
+            await publish(self._log, batch.rows)
+            for session, taken in batch.taken:
+                session.acknowledge(taken)
+            for outcome, count in batch.outcomes.items():
+                INGEST_MESSAGES.labels(lane="fix", outcome=outcome).inc(count)
+            for session, message, refusal in batch.refused:
+                await _keep_and_answer(session, self._log, message, refusal, self._known)
+
+
+async def publish(log_: Log, rows: Mapping[str, list[FixRow]]) -> None:
+    """One message per subject, all at once; returns when the log has them all."""
+    async with asyncio.TaskGroup() as tasks:
+        for subject, some in rows.items():
+            payload = encode_fixes(np.array(some, FIX_DTYPE))
+            tasks.create_task(
+                append_surely(
+                    log_, subject, payload, dedupe_id=derived("bat", subject, hashlib.sha256(payload).hexdigest())
+                )
+            )
+
+
+async def append_surely(log_: Log, subject: str, payload: bytes, *, dedupe_id: str) -> None:
+    """Append, again under the same id for as long as it takes: the PUBACKs wait meanwhile."""
+    while True:
+        try:
+            await log_.append(subject, payload, dedupe_id=dedupe_id)
+        except LogUnavailable as error:
+            log.warning("append_retry", subject=subject, error=str(error))
+            await asyncio.sleep(RETRY_S)
+        else:
+            return
+
+
+async def _one_alarm(session: MqttSession, taken: Taken, log_: Log, directory: Directory, clock: Clock) -> None:
+    admission = admit_alarm(taken.message, directory.known, clock.now_ms())
+    if isinstance(admission, Refusal) and admission.reason is Reason.UNKNOWN_DEVICE:
+        await directory.look_up(taken.message.topic.split("/")[2])
+        admission = admit_alarm(taken.message, directory.known, clock.now_ms())
+    if isinstance(admission, Alarm):
+        await append_surely(log_, subjects.alarm(admission.device), encode(admission), dedupe_id=admission.id)
+    session.acknowledge(taken)
+    INGEST_MESSAGES.labels(lane="alarm", outcome=_outcome(admission)).inc()
+    if isinstance(admission, Refusal):
+        await _keep_and_answer(session, log_, taken.message, admission, directory.known)
+
+
+async def _keep_and_answer(
+    session: MqttSession, log_: Log, message: Message, refusal: Refusal, known: Known
+) -> None:
+    """Quarantine (bounded, without any digit of the payload) and an answer for a device that we know."""
+    note = {
+        "reason": refusal.reason.value,
+        "path": refusal.path,
+        "detail": refusal.detail,
+        "topic": message.topic,
+        "bytes": len(message.payload),
+        "head": DIGITS.sub(b"#", message.payload[:REFUSED_HEAD_BYTES]).decode(errors="replace"),
+        "t3_ms": message.t3_ms,
+    }
+    name = derived("rfs", message.topic, message.t3_ms, refusal.reason.value, refusal.path)
+    try:
+        await log_.append(subjects.refused(refusal.reason.value), msgspec.json.encode(note), dedupe_id=name)
+    except LogUnavailable as error:
+        log.warning("refusal_not_kept", reason=refusal.reason.value, error=str(error))
+    parts = message.topic.split("/")
+    if len(parts) > 2 and parts[2] in known.devices:
+        answer = {"_type": "error", "reason": refusal.reason.value, "path": refusal.path, "detail": refusal.detail}
+        try:
+            await session.answer(subjects.topic(parts[2], "err"), msgspec.json.encode(answer))
+        except aiomqtt.MqttError as error:
+            log.info("refusal_not_answered", reason=refusal.reason.value, error=repr(error))

@@ -1,0 +1,126 @@
+"""How does ingest take messages from the broker so that none is lost? aiomqtt, acknowledged by hand.
+
+A persistent session (the broker keeps what arrives while we are away) and **manual acknowledgement**: PUBACK
+goes out only when ``acknowledge`` is called, after the log has the message (ARCHITECTURE, A1). aiomqtt 2.5.1
+has no public door to that; its paho client has, and this is the only file that goes through it.
+
+The client id is derived from the login's secret: a broker keeps sessions by client id, and a device that could
+guess ours could take the session over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+from urllib.parse import unquote, urlsplit
+
+import aiomqtt
+
+from ingest.admission import Message
+from tocsin.clock import Clock
+
+RECONNECT_S = 0.5
+ADMISSIBLE_QOS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A message and what is needed to acknowledge it on the connection that brought it."""
+
+    message: Message
+    mid: int
+    qos: int
+    retained: bool
+
+
+class MqttSession(AbstractAsyncContextManager["MqttSession"]):
+    """One persistent session: subscribe, take, acknowledge, answer.
+
+    ``role`` names the session; two processes with different roles each get every message.
+    """
+
+    def __init__(self, url: str, role: str, topics: Sequence[str], clock: Clock) -> None:
+        self._address = urlsplit(url)
+        self._role = role
+        self._topics = topics
+        self._clock = clock
+        self._client: aiomqtt.Client | None = None
+
+    async def __aenter__(self) -> Self:
+        password = unquote(self._address.password or "")
+        client = aiomqtt.Client(
+            hostname=self._address.hostname or "127.0.0.1",
+            port=self._address.port or 1883,
+            username=unquote(self._address.username or "") or None,
+            password=password or None,
+            identifier=client_id(self._role, password),
+            protocol=aiomqtt.ProtocolVersion.V311,
+            clean_session=False,
+            tls_params=aiomqtt.TLSParameters() if self._address.scheme == "mqtts" else None,
+        )
+        client._client.manual_ack_set(True)  # noqa: SLF001  (see the module's docstring)
+        await client.__aenter__()
+        self._client = client
+        for topic in self._topics:
+            await client.subscribe(topic, qos=ADMISSIBLE_QOS)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._client is not None:
+            await self._client.__aexit__(kind, error, trace)
+
+    async def messages(self) -> AsyncIterator[Taken]:
+        """Messages in the order of the broker, stamped with our clock at receipt (t3). Raises MqttError."""
+        assert self._client is not None
+        async for message in self._client.messages:
+            payload = message.payload if isinstance(message.payload, bytes) else b""
+            yield Taken(
+                message=Message(topic=message.topic.value, payload=payload, t3_ms=self._clock.now_ms()),
+                mid=message.mid,
+                qos=message.qos,
+                retained=message.retain,
+            )
+
+    def acknowledge(self, taken: Taken) -> None:
+        """PUBACK. On a connection that has ended this does nothing: the broker redelivers."""
+        assert self._client is not None
+        if taken.qos > 0:
+            self._client._client.ack(taken.mid, taken.qos)  # noqa: SLF001
+
+    async def answer(self, topic: str, payload: bytes) -> None:
+        """Tell a device something, without waiting for it to have heard. Raises MqttError."""
+        assert self._client is not None
+        await self._client.publish(topic, payload, qos=0)
+
+
+def client_id(role: str, password: str) -> str:
+    """Stable for a login, and not to be guessed from outside it."""
+    return f"tocsin-{role}-{hmac.digest(password.encode(), role.encode(), 'sha256').hex()[:16]}"
+
+
+async def sessions(url: str, role: str, topics: Sequence[str], clock: Clock) -> AsyncIterator[MqttSession]:
+    """One open session after another, for as long as the caller lives: a broker that was restarted is met again.
+
+    The caller uses each until it raises MqttError and then asks for the next.
+    """
+    while True:
+        session = MqttSession(url, role, topics, clock)
+        try:
+            await session.__aenter__()
+        except aiomqtt.MqttError:
+            await asyncio.sleep(RECONNECT_S)
+            continue
+        try:
+            yield session
+        finally:
+            try:
+                await session.__aexit__(None, None, None)
+            except aiomqtt.MqttError:
+                await asyncio.sleep(RECONNECT_S)

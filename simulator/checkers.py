@@ -1,0 +1,108 @@
+"""Did the people who had to be told hear of everything, of nothing else, and only once?
+
+Compares what the oracle expects with what the receiver (téléassistance or police) got. Tocsin knows a measure
+by its id, the scenario a couple by its key: the caller says which is which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from simulator.oracle import ExpectedAlert
+from simulator.receiver import Delivery, conflicts
+from tocsin.clock import MS, from_rfc3339
+
+TELLING = frozenset({"alert.opened", "alert.raised"})
+"""The types that ring the bell; the others tell what became of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedAlert:
+    """The bell rang: ``at_s`` is when it happened, in seconds of the scenario, by Tocsin's own account."""
+
+    code: str
+    subject: str
+    at_s: float
+    webhook_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """``duplicated``: the same (subject, version, channel, type) told under two ids."""
+
+    missing: tuple[ExpectedAlert, ...]
+    unexpected: tuple[ObservedAlert, ...]
+    duplicated: tuple[str, ...]
+    matched: tuple[tuple[ExpectedAlert, ObservedAlert], ...]
+
+    @property
+    def holds(self) -> bool:
+        return not (self.missing or self.unexpected or self.duplicated)
+
+
+def judge(
+    expected: Sequence[ExpectedAlert],
+    deliveries: Iterable[Delivery],
+    *,
+    keys: Mapping[str, str],
+    start_ms: int,
+    channel: str = "teleassistance",
+) -> Verdict:
+    """``keys``: measure id -> couple key. A device keeps its own name."""
+    heard = [delivery for delivery in deliveries if delivery.channel == channel]
+    observed = observed_alerts(heard, keys=keys, start_ms=start_ms)
+    matched, missing, left = match(expected, observed)
+    return Verdict(
+        missing=tuple(one for one in missing if one.required),
+        unexpected=tuple(left),
+        duplicated=tuple(conflicts(heard)),
+        matched=tuple(matched),
+    )
+
+
+def observed_alerts(
+    deliveries: Iterable[Delivery], *, keys: Mapping[str, str], start_ms: int
+) -> list[ObservedAlert]:
+    """First deliveries that ring the bell, in order of their time."""
+    found = []
+    for delivery in deliveries:
+        data = delivery.data
+        if delivery.repeat or delivery.type.removeprefix("org.tocsin.") not in TELLING:
+            continue
+        about = str(data.get("measure") or data.get("device") or "")
+        if str(data.get("code")).endswith("_SOS"):
+            about = str(data.get("device") or about)
+        found.append(
+            ObservedAlert(
+                code=str(data.get("code")),
+                subject=keys.get(about, about),
+                at_s=(from_rfc3339(str(data["occurred_at"])) - start_ms) / MS,
+                webhook_id=delivery.webhook_id,
+            )
+        )
+    return sorted(found, key=lambda one: one.at_s)
+
+
+def match(
+    expected: Sequence[ExpectedAlert], observed: Sequence[ObservedAlert]
+) -> tuple[list[tuple[ExpectedAlert, ObservedAlert]], list[ExpectedAlert], list[ObservedAlert]]:
+    """Pairs, the expected without a partner, the observed without one; earliest deadline first."""
+    left = sorted(observed, key=lambda one: one.at_s)
+    pairs, missing = [], []
+    for one in sorted(expected, key=lambda each: each.latest_s):
+        fits = (each for each in left if _fits(one, each))
+        if (found := next(fits, None)) is None:
+            missing.append(one)
+        else:
+            left.remove(found)
+            pairs.append((one, found))
+    return pairs, missing, left
+
+
+def _fits(expected: ExpectedAlert, observed: ObservedAlert) -> bool:
+    return (
+        expected.code == observed.code
+        and expected.subject == observed.subject
+        and expected.earliest_s <= observed.at_s <= expected.latest_s
+    )

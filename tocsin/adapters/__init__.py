@@ -1,0 +1,1 @@
+"""The only doors to the log (NATS JetStream) and to the record (PostgreSQL)."""

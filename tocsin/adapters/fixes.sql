@@ -1,0 +1,49 @@
+-- The history of fixes. In `incoming` -1 stands for an absent value, as in FIX_DTYPE.
+
+-- name: ensure_days
+select tocsin.ensure_days(day, day) from unnest(%s::date[]) as day order by day
+
+-- name: make_incoming
+create temporary table if not exists incoming (
+  device_number bigint, measured_at timestamptz, delay_ms int, lat_e6 int, lon_e6 int, accuracy_dm int,
+  speed_cms int, course_ddeg int, battery_pct smallint, source smallint, flags int, boot bigint, seq bigint
+) on commit delete rows
+
+-- name: copy_incoming
+copy pg_temp.incoming from stdin (format binary)
+
+-- name: keep_fixes
+-- In the order of the key, so that two archivists with the same fixes never wait for each other in a circle.
+insert into tocsin.fixes (
+  device_number, measured_at, delay_ms, lat_e6, lon_e6, accuracy_dm,
+  speed_cms, course_ddeg, battery_pct, source, flags, boot, seq)
+select device_number, measured_at, delay_ms, lat_e6, lon_e6, nullif(accuracy_dm, -1),
+  nullif(speed_cms, -1), nullif(course_ddeg, -1), nullif(battery_pct, -1), source, flags, boot, nullif(seq, -1)
+from pg_temp.incoming
+order by device_number, measured_at
+on conflict do nothing
+
+-- name: keep_last_positions
+insert into tocsin.last_position as known (
+  device_number, measured_at, delay_ms, lat_e6, lon_e6, accuracy_dm, battery_pct)
+select distinct on (device_number)
+  device_number, measured_at, delay_ms, lat_e6, lon_e6, nullif(accuracy_dm, -1), nullif(battery_pct, -1)
+from pg_temp.incoming
+where delay_ms >= %s
+order by device_number, measured_at desc
+on conflict (device_number) do update set
+  measured_at = excluded.measured_at, delay_ms = excluded.delay_ms, lat_e6 = excluded.lat_e6,
+  lon_e6 = excluded.lon_e6, accuracy_dm = excluded.accuracy_dm, battery_pct = excluded.battery_pct
+where excluded.measured_at > known.measured_at
+
+-- name: track
+select measured_at, delay_ms, lat_e6, lon_e6, accuracy_dm, speed_cms, course_ddeg, battery_pct, source, flags
+from tocsin.fixes
+where device_number = %s and measured_at >= %s and measured_at < %s
+order by measured_at
+limit %s
+
+-- name: last_positions
+select device_number, measured_at, delay_ms, lat_e6, lon_e6, accuracy_dm, battery_pct
+from tocsin.last_position
+where device_number = any(%s)

@@ -1,0 +1,401 @@
+"""How do the ports of the bus look on NATS JetStream?
+
+What the ports promise and the server does not give by itself is done here: a publication that is retried under
+its own message id until the log confirms it, a conflict told apart from an outage, a reader that goes on where
+it was when the server was restarted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import nats
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    DiscardPolicy,
+    KeyValueConfig,
+    ObjectStoreConfig,
+    StreamConfig,
+)
+from nats.js.errors import APIError, BucketNotFoundError, NotFoundError, ObjectNotFoundError
+from nats.js.kv import KV_DEL, KV_PURGE, KeyValue
+
+from tocsin.errors import LogUnavailable, SequenceConflict
+from tocsin.limits import LEASE_S
+from tocsin.ports import Appended, Changed, Delivery, Entry
+from tocsin.subjects import BUCKETS, SNAPSHOTS, STREAMS, Stream
+
+WRONG_LAST_SEQUENCE = 10071
+PUBLISH_TIMEOUT_S = 2.0
+DUPLICATE_WINDOW_S = 120.0
+HEARTBEAT_S = 2.0
+READ_STALL_S = 3 * HEARTBEAT_S
+"""A reader that has heard neither a message nor a heartbeat for this long asks again from where it was."""
+
+log = structlog.get_logger()
+
+
+async def connect(url: str, name: str) -> Client:
+    """A connection that never gives up; a stage without its bus waits."""
+
+    async def on_error(error: Exception) -> None:
+        log.warning("bus_error", error=repr(error))
+
+    async def on_disconnected() -> None:
+        log.warning("bus_disconnected")
+
+    async def on_reconnected() -> None:
+        log.info("bus_reconnected")
+
+    return await nats.connect(
+        url, name=name, max_reconnect_attempts=-1, reconnect_time_wait=0.2, error_cb=on_error,
+        disconnected_cb=on_disconnected, reconnected_cb=on_reconnected,
+        pending_size=64 * 1024 * 1024, ping_interval=5, max_outstanding_pings=2,
+    )  # fmt: skip
+
+
+async def prepare(client: Client) -> None:
+    """Make the streams, buckets and the object store that are missing; harmless when all are there."""
+    js = client.jetstream()
+    for stream in STREAMS:
+        config = StreamConfig(
+            name=stream.name,
+            subjects=[stream.subjects],
+            max_age=float(stream.keep_s),
+            max_bytes=stream.max_bytes,
+            discard=DiscardPolicy.NEW if stream.refuse_when_full else DiscardPolicy.OLD,
+            duplicate_window=DUPLICATE_WINDOW_S,
+            allow_direct=True,
+        )
+        try:
+            await js.update_stream(config)
+        except NotFoundError:
+            await js.add_stream(config)
+    for bucket in BUCKETS:
+        try:
+            await js.key_value(bucket)
+        except BucketNotFoundError:
+            await js.create_key_value(KeyValueConfig(bucket=bucket, history=1))
+    try:
+        await js.object_store(SNAPSHOTS)
+    except (NotFoundError, BucketNotFoundError):
+        await js.create_object_store(SNAPSHOTS, ObjectStoreConfig(bucket=SNAPSHOTS))
+
+
+class JetStreamLog:
+    """``ports.Log`` on one connection."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._js = client.jetstream(timeout=PUBLISH_TIMEOUT_S)
+
+    async def append(
+        self, subject: str, payload: bytes, *, dedupe_id: str | None = None, expected_last: int | None = None
+    ) -> Appended:
+        headers: dict[str, str] = {}
+        if dedupe_id is not None:
+            headers["Nats-Msg-Id"] = dedupe_id
+        if expected_last is not None:
+            headers["Nats-Expected-Last-Subject-Sequence"] = str(expected_last)
+        try:
+            ack = await self._js.publish(subject, payload, headers=headers or None)
+        except APIError as error:
+            if error.err_code == WRONG_LAST_SEQUENCE:
+                raise SequenceConflict(subject) from error
+            raise LogUnavailable(f"{subject}: {error.description}") from error
+        except (NatsError, TimeoutError) as error:
+            raise LogUnavailable(f"{subject}: {error!r}") from error
+        return Appended(sequence=ack.seq, duplicate=bool(ack.duplicate))
+
+    async def last(self, stream: Stream, subject: str) -> Entry | None:
+        try:
+            found = await self._js.get_last_msg(stream.name, subject)
+        except NotFoundError:
+            return None
+        except (NatsError, TimeoutError) as error:
+            raise LogUnavailable(f"{subject}: {error!r}") from error
+        assert found.seq is not None
+        return Entry(subject=subject, payload=found.data or b"", sequence=found.seq)
+
+    async def read(
+        self, stream: Stream, subject: str, *, after: int = 0, newest_per_subject: bool = False
+    ) -> AsyncIterator[Sequence[Entry]]:
+        follower = Follower(self._client, stream.name, subject, after=after, newest=newest_per_subject)
+        async for messages in follower.batches():
+            yield [
+                Entry(subject=message.subject, payload=message.data, sequence=message.metadata.sequence.stream)
+                for message in messages
+            ]
+
+    @asynccontextmanager
+    async def queue(
+        self, stream: Stream, name: str, *, parallel: int, subject: str | None = None
+    ) -> AsyncIterator[JetStreamDeliveries]:
+        config = ConsumerConfig(
+            durable_name=name,
+            deliver_group=name,
+            deliver_subject=f"deliver.{name}",
+            filter_subject=subject or stream.subjects,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=LEASE_S,
+            max_ack_pending=parallel,
+        )
+        while True:
+            try:
+                await self._js.add_consumer(stream.name, config)
+                break
+            except (NatsError, TimeoutError) as error:
+                log.warning("queue_retry", queue=name, error=repr(error))
+                await asyncio.sleep(HEARTBEAT_S / 4)
+        inbox: asyncio.Queue[Msg] = asyncio.Queue()
+        subscription = await self._js.subscribe_bind(
+            stream.name, config, name, cb=inbox.put, manual_ack=True, pending_msgs_limit=-1, pending_bytes_limit=-1
+        )
+        try:
+            yield JetStreamDeliveries(inbox)
+        finally:
+            await _unsubscribe(subscription)
+
+
+class Follower:
+    """Reads one subject of one stream in order, without leases, for ever.
+
+    The server sends a heartbeat when it has nothing to say. Silence, or a gap in the consumer's own numbering,
+    means that the server was restarted or a message was lost on the way: the follower then asks again from the
+    message behind the last one it handed out.
+    """
+
+    def __init__(self, client: Client, stream: str, subject: str, *, after: int, newest: bool) -> None:
+        self._client = client
+        self._js = client.jetstream(timeout=PUBLISH_TIMEOUT_S)
+        self._stream = stream
+        self._subject = subject
+        self._after = after
+        self._newest = newest
+        self._told_present = False
+
+    async def batches(self) -> AsyncIterator[list[Msg]]:
+        """Messages as they arrive; one empty list when the present is reached."""
+        while True:
+            inbox: asyncio.Queue[Msg] = asyncio.Queue()
+            target = self._client.new_inbox()
+            subscription = await self._client.subscribe(
+                target, cb=inbox.put, pending_msgs_limit=-1, pending_bytes_limit=-1
+            )
+            try:
+                waiting = await self._ask(target)
+                if waiting == 0 and not self._told_present:
+                    self._told_present = True
+                    yield []
+                async for messages in self._until_silence(inbox):
+                    yield messages
+            except (NatsError, TimeoutError) as error:
+                log.warning("follow_failed", stream=self._stream, error=repr(error))
+                await asyncio.sleep(HEARTBEAT_S / 4)
+            finally:
+                await _unsubscribe(subscription)
+
+    async def _ask(self, target: str) -> int:
+        """Make a consumer from where we are; returns how many messages were waiting for it."""
+        config = ConsumerConfig(
+            deliver_subject=target, filter_subject=self._subject, ack_policy=AckPolicy.NONE,
+            idle_heartbeat=HEARTBEAT_S, flow_control=True, inactive_threshold=60.0, mem_storage=True,
+        )  # fmt: skip
+        if self._after > 0:
+            config.deliver_policy = DeliverPolicy.BY_START_SEQUENCE
+            config.opt_start_seq = self._after + 1
+        elif self._newest:
+            config.deliver_policy = DeliverPolicy.LAST_PER_SUBJECT
+        info = await self._js._jsm.add_consumer(self._stream, config)  # noqa: SLF001  (the public way back to it)
+        already = info.delivered.consumer_seq if info.delivered else 0
+        return (info.num_pending or 0) + already
+
+    async def _until_silence(self, inbox: asyncio.Queue[Msg]) -> AsyncIterator[list[Msg]]:
+        expected = 1
+        while True:
+            try:
+                arrived = [await asyncio.wait_for(inbox.get(), READ_STALL_S)]
+            except TimeoutError:
+                log.warning("follow_silent", stream=self._stream, after=self._after)
+                return
+            while not inbox.empty():
+                arrived.append(inbox.get_nowait())
+            messages: list[Msg] = []
+            pending = 1
+            for message in arrived:
+                if _is_control(message):
+                    if message.reply:
+                        await self._client.publish(message.reply)
+                    continue
+                meta = message.metadata
+                if meta.sequence.consumer != expected:
+                    log.warning("follow_gap", stream=self._stream, after=self._after)
+                    return
+                expected += 1
+                pending = meta.num_pending or 0
+                self._after = meta.sequence.stream
+                messages.append(message)
+            if messages:
+                yield messages
+                if pending == 0 and not self._told_present:
+                    self._told_present = True
+                    yield []
+
+
+def _is_control(message: Msg) -> bool:
+    """A heartbeat or a flow-control request: no data, status 100."""
+    return not message.data and bool(message.headers) and (message.headers or {}).get("Status") == "100"
+
+
+async def _unsubscribe(subscription: Subscription) -> None:
+    try:
+        await subscription.unsubscribe()
+    except (NatsError, TimeoutError) as error:
+        log.info("unsubscribe_failed", error=repr(error))
+
+
+@dataclass(frozen=True, slots=True)
+class JetStreamDelivery:
+    """``ports.Delivery`` on one message."""
+
+    message: Msg
+    entry: Entry
+    attempt: int
+
+    async def done(self) -> None:
+        await self.message.ack()
+
+    async def again(self, after_s: float) -> None:
+        await self.message.nak(delay=after_s)
+
+    async def still_working(self) -> None:
+        await self.message.in_progress()
+
+
+class JetStreamDeliveries:
+    """``ports.Deliveries``: what the server has leased to this process."""
+
+    def __init__(self, inbox: asyncio.Queue[Msg]) -> None:
+        self._inbox = inbox
+
+    async def take(self, limit: int) -> Sequence[Delivery]:
+        messages = [await self._inbox.get()]
+        while len(messages) < limit and not self._inbox.empty():
+            messages.append(self._inbox.get_nowait())
+        return [_delivery(message) for message in messages]
+
+
+def _delivery(message: Msg) -> JetStreamDelivery:
+    meta = message.metadata
+    return JetStreamDelivery(
+        message=message,
+        entry=Entry(subject=message.subject, payload=message.data, sequence=meta.sequence.stream),
+        attempt=meta.num_delivered or 1,
+    )
+
+
+class JetStreamBucket:
+    """``ports.Bucket`` on a key-value bucket."""
+
+    def __init__(self, client: Client, store: KeyValue, name: str) -> None:
+        self._client = client
+        self._store = store
+        self._name = name
+
+    async def put(self, key: str, value: bytes) -> int:
+        try:
+            return await self._store.put(key, value)
+        except (NatsError, TimeoutError) as error:
+            raise LogUnavailable(f"bucket key {key}: {error!r}") from error
+
+    async def delete(self, key: str) -> None:
+        try:
+            await self._store.delete(key)
+        except (NatsError, TimeoutError) as error:
+            raise LogUnavailable(f"bucket key {key}: {error!r}") from error
+
+    async def get(self, key: str) -> bytes | None:
+        try:
+            return (await self._store.get(key)).value
+        except NotFoundError:
+            return None
+        except (NatsError, TimeoutError) as error:
+            raise LogUnavailable(f"bucket key {key}: {error!r}") from error
+
+    async def watch(self) -> AsyncIterator[Changed | None]:
+        follower = Follower(self._client, f"KV_{self._name}", f"$KV.{self._name}.>", after=0, newest=True)
+        async for messages in follower.batches():
+            if not messages:
+                yield None
+            for message in messages:
+                gone = (message.headers or {}).get("KV-Operation") in {KV_DEL, KV_PURGE}
+                yield Changed(
+                    key=message.subject.removeprefix(f"$KV.{self._name}."),
+                    value=None if gone else message.data,
+                    revision=message.metadata.sequence.stream,
+                )
+
+
+class JetStreamObjects:
+    """``ports.Objects`` on an object store."""
+
+    def __init__(self, js: JetStreamContext, bucket: str) -> None:
+        self._js = js
+        self._bucket = bucket
+
+    async def put(self, name: str, value: bytes) -> None:
+        try:
+            store = await self._js.object_store(self._bucket)
+            await store.put(name, value)
+        except (NatsError, TimeoutError) as error:
+            raise LogUnavailable(f"object {name}: {error!r}") from error
+
+    async def get(self, name: str) -> bytes | None:
+        try:
+            store = await self._js.object_store(self._bucket)
+            return (await store.get(name)).data
+        except ObjectNotFoundError:
+            return None
+        except (NatsError, TimeoutError) as error:
+            raise LogUnavailable(f"object {name}: {error!r}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bus:
+    """Everything one process needs of the bus, on one connection."""
+
+    client: Client
+    log: JetStreamLog
+    devices: JetStreamBucket
+    orders: JetStreamBucket
+    snapshots: JetStreamObjects
+
+
+@asynccontextmanager
+async def open_bus(url: str, name: str) -> AsyncIterator[Bus]:
+    """Connect, make what is missing, hand out the ports; drain at the end."""
+    client = await connect(url, name)
+    try:
+        await prepare(client)
+        js = client.jetstream()
+        devices, orders = [JetStreamBucket(client, await js.key_value(bucket), bucket) for bucket in BUCKETS]
+        yield Bus(
+            client=client,
+            log=JetStreamLog(client),
+            devices=devices,
+            orders=orders,
+            snapshots=JetStreamObjects(js, SNAPSHOTS),
+        )
+    finally:
+        await client.close()

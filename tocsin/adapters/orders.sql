@@ -1,0 +1,101 @@
+-- Devices, measures, what is to be projected of them, and replies already given.
+
+-- name: add_device
+insert into tocsin.device (id, kind, password_bcrypt, created_at)
+values (%s, %s, %s, %s)
+on conflict (id) do nothing
+returning number
+
+-- name: devices
+select d.number, d.id, d.kind, d.password_bcrypt, array(
+  select m.id from tocsin.measure m
+  where (m.wearer = d.id or m.protected = d.id) and m.valid_until > %(now)s)
+from tocsin.device d
+where d.number > %(after)s
+order by d.number
+limit %(limit)s
+
+-- name: devices_by_id
+select d.number, d.id, d.kind, d.password_bcrypt, array(
+  select m.id from tocsin.measure m
+  where (m.wearer = d.id or m.protected = d.id) and m.valid_until > %(now)s)
+from tocsin.device d
+where d.id = any(%(ids)s)
+
+-- name: add_measure
+insert into tocsin.measure (
+  id, version, wearer, protected, alert_distance_m, valid_from, valid_until, created_at, created_by)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+on conflict (id) do nothing
+returning number
+
+-- name: lock_measure
+select version from tocsin.measure where id = %s for update
+
+-- name: end_measure
+update tocsin.measure
+set version = version + 1, valid_until = greatest(%(at)s, valid_from), ended_at = %(now)s, ended_by = %(by)s
+where id = %(id)s
+
+-- name: keep_version
+insert into tocsin.measure_version (
+  measure, version, wearer, protected, alert_distance_m, valid_from, valid_until, changed_at, changed_by)
+select id, version, wearer, protected, alert_distance_m, valid_from, valid_until, %(now)s, %(by)s
+from tocsin.measure
+where id = %(id)s
+
+-- name: measures
+select number, id, version, wearer, protected, alert_distance_m, valid_from, valid_until,
+  created_at, created_by, ended_at, ended_by
+from tocsin.measure
+where number > %(after)s and (%(live_at)s::timestamptz is null or valid_until > %(live_at)s)
+order by number
+limit %(limit)s
+
+-- name: measures_by_id
+select number, id, version, wearer, protected, alert_distance_m, valid_from, valid_until,
+  created_at, created_by, ended_at, ended_by
+from tocsin.measure
+where id = any(%s)
+
+-- name: versions
+select version, wearer, protected, alert_distance_m, valid_from, valid_until, changed_at, changed_by
+from tocsin.measure_version
+where measure = %s
+order by version
+
+-- name: touch
+insert into tocsin.outbox (kind, key, created_at) values (%s, %s, %s)
+
+-- name: touched
+select id, kind, key from tocsin.outbox order by id limit %s
+
+-- name: projected
+delete from tocsin.outbox where id = any(%s)
+
+-- name: one_projector
+select pg_try_advisory_xact_lock(hashtext('tocsin.order_projector'))
+
+-- name: lapsed
+-- Measures whose period, or whose stay in the bucket after it, ended in (since, now].
+select id from tocsin.measure
+where (valid_until > %(since)s and valid_until <= %(now)s)
+  or (valid_until > %(since)s - %(stay)s and valid_until <= %(now)s - %(stay)s)
+
+-- name: lock_key
+select pg_advisory_xact_lock(hashtextextended(%s, 0))
+
+-- name: reply
+select fingerprint, status, body from tocsin.idempotency where key = %s and created_at > %s
+
+-- name: keep_reply
+insert into tocsin.idempotency (key, fingerprint, status, body, created_at)
+values (%s, %s, %s, %s, %s)
+on conflict (key) do update set
+  fingerprint = excluded.fingerprint, status = excluded.status, body = excluded.body,
+  created_at = excluded.created_at
+
+-- name: forget_replies
+delete from tocsin.idempotency
+where key in (
+  select key from tocsin.idempotency where created_at <= %s order by created_at limit %s for update skip locked)

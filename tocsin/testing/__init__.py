@@ -1,0 +1,1 @@
+"""Twins of the real parts, shipped and examined like them (``tests/contracts``)."""
