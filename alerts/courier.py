@@ -36,6 +36,7 @@ ACCEPTED = "accepted"
 NO_ENDPOINT = "no_endpoint"
 GAVE_UP = "gave_up"
 AGAIN_AFTER_S = 0.5
+BROKEN_AGAIN_AFTER_S = 15.0
 
 log = structlog.get_logger()
 
@@ -96,6 +97,10 @@ class Courier:
         except LogUnavailable as error:
             log.warning("receipt_again", error=str(error))
             await delivery.again(AGAIN_AFTER_S)
+        except Exception:  # noqa: BLE001  (F02: one ruling that cannot be told must not stop the others)
+            log.exception("delivery_failed", subject=delivery.entry.subject, sequence=delivery.entry.sequence)
+            NOTIFICATIONS.labels(channel=self._channel.value, outcome="broken").inc()
+            await delivery.again(BROKEN_AGAIN_AFTER_S)
         else:
             await delivery.done()
 

@@ -12,7 +12,8 @@ doing it twice, or in another order, or after a crash in the middle, ends in the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import Any
 
 import structlog
 
@@ -35,9 +36,10 @@ PUTS_AT_ONCE = 32
 async def run_order_projector(
     *, source: Orders, devices: Bucket, orders: Bucket, clock: Clock, ready: Callable[[], None]
 ) -> None:
-    """Project until cancelled. ``ready`` is called once the buckets are known to agree with the record."""
+    """Project until cancelled. ``ready`` is called when the buckets agree with the record, or another sees to it."""
     projector = OrderProjector(source=source, devices=devices, orders=orders)
     backoff_s = POLL_S
+    told = False
     while True:
         try:
             worked = await projector.look(clock.now_ms())
@@ -47,7 +49,9 @@ async def run_order_projector(
             backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
             continue
         backoff_s = POLL_S
-        ready()
+        if not told:
+            told = True
+            ready()
         if not worked:
             await clock.sleep(POLL_S)
 
@@ -134,4 +138,6 @@ async def _put_all(bucket: Bucket, nouns: Nouns) -> None:
         async with slots:
             await (bucket.delete(key) if noun is None else bucket.put(key, wire.encode(noun)))
 
-    await asyncio.gather(*(put(key, noun) for key, noun in nouns.items()))
+    outcomes = await asyncio.gather(*(put(key, noun) for key, noun in nouns.items()), return_exceptions=True)
+    if failures := [outcome for outcome in outcomes if isinstance(outcome, BaseException)]:
+        raise failures[0]

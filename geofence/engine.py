@@ -23,11 +23,14 @@ judged (ARCHITECTURE, A10). Its next fix asks the rules again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from geofence.pair_table import (
     FIX_MS_WORD,
@@ -81,7 +84,7 @@ class Trigger(NamedTuple):
 
 
 def step(table: PairTable, batch: Fixes, now_ms: int) -> Step:
-    """Judge a batch; an empty one is a tick at ``now_ms``. Findings in the order of their fixes, then of the measures."""
+    """Judge a batch; an empty one is a tick at ``now_ms``. Findings in order of their fixes, then of measures."""
     run = _Run(table, now_ms)
     if not batch.size:
         table.now_ms = max(table.now_ms, now_ms)
@@ -197,11 +200,14 @@ class _Run:
         expanded, sides = table.expand(places.take(fresh))
         index = fresh.take(expanded)
         t3_ms: IntArray = np.ascontiguousarray(batch["t3_ms"])
-        rest = np.arange(sides.size)
-        for turn in self._turns(sides >> 1):
+        left = np.arange(sides.size)
+        while left.size:  # in turns that have no pair twice: a pair sees its fixes in order
+            first = _first_of_each(sides.take(left) >> 1, len(table))
+            if np.count_nonzero(first) < SCALAR_BELOW:
+                break
+            turn, left = left[first], left[~first]
             self._turn(index.take(turn), sides.take(turn), points, t3_ms, words)
-            rest = np.setdiff1d(rest, turn, assume_unique=True) if turn.size < rest.size else rest[:0]
-        for at in rest.tolist():
+        for at in left.tolist():
             one = int(index[at])
             x, y, z = points[one].tolist()
             self._touch(one, int(sides[at]), (x, y, z), int(t3_ms[one]), words[one])
@@ -212,7 +218,7 @@ class _Run:
         self.stranger += places.size - known.size
         mine, heard = places.take(known), self.table.heard_ms(places.take(known))
         times = fix_ms.take(known)
-        if np.unique(mine).size == mine.size:
+        if _first_of_each(mine, self.table.numbers.size).all():
             news = times > heard
             duplicate = int((times == heard).sum())
             self.applied += int(news.sum())
@@ -230,21 +236,6 @@ class _Run:
                 newest[place] = ms
                 news.append(at)
         return news
-
-    def _turns(self, rows: IntArray) -> Iterator[IntArray]:
-        """Indices into ``rows`` such that no turn has a row twice and each row keeps its order.
-
-        Stops when a turn would be too small to be worth it; what is left goes one by one.
-        """
-        mark, left = self.table.row_mark, np.arange(rows.size)
-        while left.size:
-            of_left = rows.take(left)
-            mark[of_left[::-1]] = left[::-1]  # the first occurrence is written last and stays
-            first = mark.take(of_left) == left
-            if np.count_nonzero(first) < SCALAR_BELOW:
-                return
-            yield left[first]
-            left = left[~first]
 
     def _turn(
         self, index: IntArray, sides: IntArray, points: FloatArray, t3_ms: IntArray, words: IntArray
@@ -322,8 +313,17 @@ class _Run:
         table.entries[row] = opened
         self.found.extend((index, row, finding) for finding in findings)
 
-    def _contained(self, row: int) -> _Contained:
-        return _Contained(self, row)
+    @contextmanager
+    def _contained(self, row: int) -> Iterator[None]:
+        """Whatever goes wrong inside makes one pair unprotected and stops there (ARCHITECTURE, A10)."""
+        table = self.table
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  the others must be judged, whatever it was
+            if row not in table.unprotected:
+                self.broken.append(f"{table.roster.orders[row].id}: {error!r}")
+            table.unprotected.add(row)
+            table.rows[row, LO], table.rows[row, HI] = math.inf, -1.0  # ask again at every fix
 
     # --- findings ----------------------------------------------------------------------------------------
 
@@ -395,27 +395,13 @@ class _Run:
         return Trigger(("measure", order.version, order.valid_from_ms), at_ms, ClockPoints(t5_ms=self.now_ms))
 
 
-class _Contained:
-    """Whatever goes wrong inside makes one pair unprotected and stops there (ARCHITECTURE, A10)."""
-
-    def __init__(self, run: _Run, row: int) -> None:
-        self.run = run
-        self.row = row
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        if error is None:
-            return False
-        if not isinstance(error, Exception):
-            return False
-        table = self.run.table
-        if self.row not in table.unprotected:
-            table.unprotected.add(self.row)
-            self.run.broken.append(f"{table.roster.orders[self.row].id}: {error!r}")
-        table.rows[self.row, LO], table.rows[self.row, HI] = np.inf, -1.0  # ask again at every fix
-        return True
+def _first_of_each(values: IntArray, below: int) -> npt.NDArray[np.bool_]:
+    """Which of these numbers in [0, below) occur for the first time."""
+    mark = np.empty(below, np.int64)
+    here = np.arange(values.size)
+    mark[values[::-1]] = here[::-1]  # of several writes to one place the last stays
+    first: npt.NDArray[np.bool_] = mark.take(values) == here
+    return first
 
 
 def _finding_id(order: Order, ring: Zone, change: Change, trigger: Trigger) -> str:

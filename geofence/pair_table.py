@@ -23,6 +23,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import cast
 
 import msgspec
 import numpy as np
@@ -40,9 +41,7 @@ from tocsin.subjects import partition_of
 ROW = 8
 LO, HI = 6, 7
 FIX_WORDS = FIX_DTYPE.itemsize // 8
-FIX_MS_WORD = (
-    FIX_DTYPE.names.index("fix_ms") if FIX_DTYPE.names else -1
-)  # the first seven fields are one word each
+FIX_MS_WORD = 3
 UNHEARD_MS = -(2**62)
 """fix_ms of a side that has not been heard."""
 NEVER_MS = 2**62
@@ -115,19 +114,18 @@ class PairTable:
         self.now_ms = 0
         self.rows = _cache_lines(n)
         self.flat = self.rows.reshape(-1)
-        self.flat_view = memoryview(self.flat)
+        self.flat_view = cast("memoryview[float]", self.flat.data)
         self.last = np.zeros(2 * n, FIX_DTYPE)
         self.last["fix_ms"] = UNHEARD_MS
         self.last_words = self.last.view(np.int64).reshape(-1, FIX_WORDS)
-        self.words_view = memoryview(self.last_words.reshape(-1))
+        self.words_view = self.last_words.reshape(-1).data
         self.zone = np.zeros(n, np.uint8)
         self.phase = np.zeros(n, np.uint8)
         self.leaving = np.zeros((n, 2, 2), np.int64)
         self.entries: list[dict[Zone, Opened]] = [{} for _ in range(n)]
         self.unprotected: set[int] = set()
         self.due_ms = np.array([order.valid_from_ms for order in roster.orders], np.int64)
-        self.due_view = memoryview(self.due_ms)
-        self.row_mark = np.zeros(n, np.int64)
+        self.due_view = self.due_ms.data
         self._index_devices()
 
     def __len__(self) -> int:
@@ -159,7 +157,8 @@ class PairTable:
 
     def heard_ms(self, places: IntArray) -> IntArray:
         """The fix_ms of the last fix applied of each place (UNHEARD_MS for none)."""
-        return self.last_words[:, FIX_MS_WORD].take(self.first_side.take(places))
+        heard: IntArray = self.last_words[self.first_side.take(places), FIX_MS_WORD]
+        return heard
 
     def expand(self, places: IntArray) -> tuple[IntArray, IntArray]:
         """Places -> (index into ``places``, side), one for each pair of each, in order."""
@@ -178,7 +177,7 @@ class PairTable:
         """Write what a row has become, and with it until when and within which distance nothing can change."""
         self.zone[row] = standing.zone
         self.phase[row] = phase
-        self.leaving[row] = (standing.alert, standing.prealert)
+        self.leaving[row, 0], self.leaving[row, 1] = standing.alert, standing.prealert
         self.refresh(row)
 
     def refresh(self, row: int) -> None:
@@ -208,31 +207,29 @@ class PairTable:
     def rebuilt(self, roster: Roster) -> tuple[PairTable, tuple[int, ...]]:
         """A table for ``roster`` that remembers what continues, and the rows that must be judged at once.
 
-        A pair continues when its measure and both devices are the same; then it keeps its state, and is judged
-        at once if its distance changed. A new pair starts from the last fix of each device that was heard here.
+        A pair continues with its measure, and keeps its zone and open entries; if its distance or a device
+        changed it is judged at once. Any device that was heard here keeps its last fix.
         """
         table = PairTable(roster)
         table.now_ms = self.now_ms
         old_row = {order.id: row for row, order in enumerate(self.roster.orders)}
         judge: list[int] = []
         for row, order in enumerate(roster.orders):
+            table.seed(self, row)
             old = old_row.get(order.id)
-            if old is not None and self._same_parties(old, table, row):
+            if old is not None:
                 table.carry(self, old, row)
-                if self.roster.orders[old].alert_distance_m != order.alert_distance_m:
+                if self._geometry(old) != table._geometry(row):
                     judge.append(row)
-            else:
-                table.seed(self, row)
         table.place_all()
         return table, tuple(judge)
 
-    def _same_parties(self, row: int, other: PairTable, other_row: int) -> bool:
-        mine, theirs = self.roster.sides, other.roster.sides
-        return mine[2 * row : 2 * row + 2] == theirs[2 * other_row : 2 * other_row + 2]
+    def _geometry(self, row: int) -> tuple[int, tuple[Device, ...]]:
+        """What the zone of a row follows from, besides the fixes."""
+        return self.roster.orders[row].alert_distance_m, self.roster.sides[2 * row : 2 * row + 2]
 
     def carry(self, source: PairTable, old: int, row: int) -> None:
-        """Take over one row of ``source`` as it is."""
-        self.last[2 * row : 2 * row + 2] = source.last[2 * old : 2 * old + 2]
+        """Take over where one row of ``source`` stands."""
         if old in source.unprotected:
             self.unprotected.add(row)
         if source.phase[old] == Phase.IN_FORCE and self.now_ms < self.roster.orders[row].valid_from_ms:
@@ -245,7 +242,7 @@ class PairTable:
         self.entries[row] = dict(source.entries[old])
 
     def seed(self, source: PairTable, row: int) -> None:
-        """Give a new row the last fixes that its devices have in ``source``."""
+        """Give a row the last fixes that its devices have in ``source``."""
         for side in (2 * row, 2 * row + 1):
             known = source.sides_of.get(self.roster.sides[side].number)
             if known:

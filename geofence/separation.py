@@ -49,9 +49,9 @@ assert (EXIT_FIXES, EXIT_AFTER_S) == (2, 60), "the reasons name these numbers"
 
 
 class Leaving(NamedTuple):
-    """How far the evidence goes that the wearer has left one ring: evaluations outside, the first one's hour."""
+    """How far the evidence goes that the wearer has left one ring: times seen outside, hour of the first."""
 
-    count: int = 0
+    times: int = 0
     since_ms: int = 0
 
     @property
@@ -72,7 +72,7 @@ class Standing(NamedTuple):
     @property
     def deadline_ms(self) -> int | None:
         """When the next ring lets him go unless something contradicts."""
-        return min((leaving.deadline_ms for leaving in (self.alert, self.prealert) if leaving.count), default=None)
+        return min((leaving.deadline_ms for leaving in (self.alert, self.prealert) if leaving.times), default=None)
 
 
 class Move(NamedTuple):
@@ -109,7 +109,7 @@ def on_distance(
         ring: _observed(held, distance_dm >= exit_bound_dm(ring, alert_distance_m, radius), now_ms)
         for ring, held in zip(RINGS, (standing.alert, standing.prealert), strict=True)
     }
-    holding = (ring for ring in RINGS if standing.zone >= ring and leaving[ring].count < EXIT_FIXES)
+    holding = (ring for ring in RINGS if standing.zone >= ring and leaving[ring].times < EXIT_FIXES)
     zone = max(_nearest(alert_distance_m, distance_dm), next(holding, Zone.FAR))
     return _settled(standing, zone, leaving[Zone.ALERT], leaving[Zone.PREALERT], Reason.OUTSIDE_TWO_FIXES)
 
@@ -122,7 +122,7 @@ def on_time(standing: Standing, now_ms: int) -> tuple[Standing, Move | None]:
     holding = (
         ring
         for ring, leaving in zip(RINGS, (standing.alert, standing.prealert), strict=True)
-        if standing.zone >= ring and not (leaving.count and leaving.deadline_ms == deadline)
+        if standing.zone >= ring and not (leaving.times and leaving.deadline_ms == deadline)
     )
     zone = next(holding, Zone.FAR)
     return _settled(standing, zone, standing.alert, standing.prealert, Reason.OUTSIDE_60_S)
@@ -131,7 +131,7 @@ def on_time(standing: Standing, now_ms: int) -> tuple[Standing, Move | None]:
 def _observed(leaving: Leaving, outside: bool, now_ms: int) -> Leaving:
     if not outside:
         return NOT_LEAVING
-    return Leaving(leaving.count + 1, leaving.since_ms if leaving.count else now_ms)
+    return Leaving(leaving.times + 1, leaving.since_ms if leaving.times else now_ms)
 
 
 def _nearest(alert_distance_m: int, distance_dm: int) -> Zone:

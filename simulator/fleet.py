@@ -1,7 +1,7 @@
 """How does a whole scenario come to life on a real broker?
 
-``Fleet`` runs one ``Unit`` for each party of a scenario and presses the keys at the scenario's seconds. ``Gateway``
-(its own file) is the other way: one connection that speaks for all, for loads and replays.
+``Fleet`` runs one ``Unit`` for each party of a scenario and presses the keys at the scenario's seconds.
+``Gateway`` (its own file) is the other way: one connection that speaks for all, for loads and replays.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ UNIT_CHANCE = 0xB0  # keeps a unit's own chances apart from its receiver's
 
 
 class Fleet:
-    """The units of one scenario. ``scenario.start_ms`` must be on ``clock``: near ``clock.now_ms()`` at ``run``."""
+    """The units of one scenario. ``scenario.start_ms`` is on ``clock``: close to its now when ``run`` is called."""
 
     def __init__(
         self,

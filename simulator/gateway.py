@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from typing import Any, Self
+from typing import Self
 from urllib.parse import unquote, urlsplit
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
 
 from tocsin.errors import TocsinError
 from tocsin.subjects import topic
@@ -104,7 +105,7 @@ class Gateway:
     # --- in paho's thread -----------------------------------------------------------------------------------
 
     def _on_connect(
-        self, _client: object, _data: object, _flags: object, reason: Any, _properties: object
+        self, _client: object, _data: object, _flags: object, reason: ReasonCode, _properties: object
     ) -> None:
         refusal = str(reason) if reason.is_failure else None
         self._loop.call_soon_threadsafe(self._connected, refusal)

@@ -1,8 +1,8 @@
 """What does a receiver say about a place, and how wrong is it?
 
 The error wanders (first-order Gauss-Markov on each axis): two fixes a second apart are wrong in the same
-direction, as real ones are, and a filter cannot average it away as it could white noise. Fixes get lost, and some are said
-twice. Chance comes in as a numpy ``Generator``. Metres, seconds of the scenario, degrees WGS84.
+direction, as real ones are, and a filter cannot average it away as it could white noise. Fixes get lost, and some
+are said twice. Chance comes in as a numpy ``Generator``. Metres, seconds of the scenario, degrees WGS84.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class SkyFix:
 
 
 class GnssReceiver:
-    """The receiver of one person. Ask it in order of time: the error it makes depends on the one before."""
+    """The receiver of one person. Ask it in order of time: each error depends on the one before."""
 
     def __init__(self, scenario: Scenario, party: Party, *, sky: Sky, rng: np.random.Generator) -> None:
         self._scenario = scenario
@@ -83,8 +83,7 @@ class GnssReceiver:
         )
 
     def _wander(self, t: float) -> None:
-        elapsed_s = 0.0 if self._last_s is None else t - self._last_s
-        assert elapsed_s >= 0, "a receiver lives forwards"
+        elapsed_s = 0.0 if self._last_s is None else max(0.0, t - self._last_s)
         kept = math.exp(-elapsed_s / self._sky.tau_s)
         fresh = self._sky.sigma_m * math.sqrt(1.0 - kept * kept)
         self._error = kept * self._error + self._rng.normal(0.0, 1.0, 2) * fresh

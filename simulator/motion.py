@@ -1,8 +1,8 @@
 """Where is everybody, at any moment, in a city that does not exist?
 
 A flat map around an origin (metres east and north), streets as a jittered grid, places on its crossings. A
-person's movement is a ``Track``: a list of (second, place) joined by straight lines, so any moment can be asked, once
-or by the million, and the answer never depends on what was asked before. Chance comes in as a numpy ``Generator``.
+person's movement is a ``Track``: a list of (second, place) joined by straight lines, so any moment can be asked,
+once or by the million, and the answer never depends on what was asked before. Chance comes in as a numpy ``Generator``.
 
 Units: seconds of the scenario, metres, metres per second, degrees WGS84.
 """
@@ -55,7 +55,7 @@ class Plane:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Track:
-    """Straight legs between moments. ``t`` rises strictly; before the first and after the last they stand still."""
+    """Straight legs. ``t`` rises strictly; before the first and after the last one stands still."""
 
     t: Floats
     east: Floats

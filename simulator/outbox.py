@@ -1,8 +1,8 @@
 """What does a unit send next, and what does it keep while nobody listens?
 
 Three queues: the urgent (key presses, answers to commands), fresh fixes, and the backlog. Urgent things go first;
-of several waiting fixes the newest goes first, as a ``loc``, and the older ones follow in bulks: what she needs known
-is where they are now. Bounded: when full, the oldest fix goes, never a key press.
+of several waiting fixes the newest goes first, as a ``loc``, and the older ones follow in bulks: where they are now
+is what matters. Bounded: when full, the oldest fix or answer goes, never a key press before those.
 
 One message is on its way at a time (``head``) and stays the head until ``done``; after a broken connection ``lost``
 puts it back, so that a key pressed meanwhile overtakes it. What was sent and not acknowledged is sent again.
@@ -32,7 +32,7 @@ class Outgoing:
 
 @dataclass(slots=True, kw_only=True)
 class Outbox:
-    """``dropped`` counts fixes that were given up because too many waited."""
+    """``dropped`` counts what was given up because too much waited."""
 
     dropped: int = 0
     _urgent: deque[Outgoing] = field(default_factory=deque)
@@ -41,7 +41,12 @@ class Outbox:
     _head: Outgoing | None = None
 
     def put_urgent(self, leaf: str, fields: Fields) -> None:
-        assert len(self._urgent) < URGENT_MAX, "somebody presses the key faster than it can be"
+        if len(self._urgent) >= URGENT_MAX:
+            self.dropped += 1
+            answers = (each for each in self._urgent if each.leaf != "sos")
+            if (oldest := next(answers, None)) is None:
+                return  # URGENT_MAX presses wait already: one more tells nobody anything
+            self._urgent.remove(oldest)
         self._urgent.append(Outgoing(leaf=leaf, bodies=(fields,)))
 
     def put_fix(self, body: Fields) -> None:

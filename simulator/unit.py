@@ -1,8 +1,8 @@
 """How does one bracelet or phone behave? A simulated unit on a real MQTT connection.
 
-It reports its position at its interval, obeys ``setCadence`` and ``reportLocation``, answers every command, sends a
-key press ahead of everything, keeps what it has to say while disconnected (``outbox``), and reconnects by itself to
-its persistent session. A TGD phone sends heartbeats without coordinates until its key is pressed.
+It reports its position at its interval, obeys ``setCadence`` and ``reportLocation``, answers every command,
+sends a key press ahead of everything, keeps what it has to say while disconnected (``outbox``), and reconnects by
+itself to its persistent session. A TGD phone sends heartbeats without coordinates until its key is pressed.
 
 What it says carries the deployment's time (``Clock``); waiting for a broken connection is on the machine's time.
 """
@@ -103,7 +103,7 @@ class Unit:
         now_ms = self._clock.now_ms()
         said = messages.sos(now_ms=now_ms, seq=self._next_seq(), boot=self._boot, silent=silent, fix=fix)
         self._put_urgent("sos", said)
-        self._locating = True
+        self._locating = self._report_now = True
         self.interval_s = min(self.interval_s, SOS_INTERVAL_S)
         self._hurry.set()
 
@@ -127,16 +127,15 @@ class Unit:
 
     async def _live(self) -> None:
         """Report now, then after part of an interval (fleets must not march in step), then at each interval."""
-        due_s = self._now_s()
         share = float(self._rng.uniform(0.5, 1.0))
         while True:
+            last_s = self._now_s()
             self._report()
-            due_s = max(due_s + share * self.interval_s, self._now_s())
-            share, last_s = 1.0, due_s - share * self.interval_s
-            while (left_s := due_s - self._now_s()) > 0 and not self._report_now:
-                await self._pause(left_s)
-                due_s = min(due_s, last_s + self.interval_s)  # a shorter interval holds at once
             self._report_now = False
+            # Asked again after each pause: a new interval holds at once.
+            while not self._report_now and (left_s := last_s + share * self.interval_s - self._now_s()) > 0:
+                await self._pause(left_s)
+            share = 1.0
 
     async def _pause(self, seconds: float) -> None:
         """Until the time is over or something makes it hurry."""
@@ -150,8 +149,9 @@ class Unit:
 
     def _report(self) -> None:
         if not self._locating:
-            now_ms = self._clock.now_ms()
-            self._put_urgent("state", messages.status(now_ms=now_ms, seq=self._next_seq(), boot=self._boot))
+            if self.connected.is_set():  # a heartbeat that comes later says nothing
+                said = messages.status(now_ms=self._clock.now_ms(), seq=self._next_seq(), boot=self._boot)
+                self._put_urgent("state", said)
             return
         fixes = self._receiver.fixes(self._now_s())
         if fixes:

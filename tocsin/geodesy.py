@@ -45,7 +45,7 @@ def ecef(lat_e6: npt.ArrayLike, lon_e6: npt.ArrayLike) -> tuple[FloatArray, Floa
     """Two arrays of n microdegrees -> x, y, z in metres, n each, on the surface of the ellipsoid."""
     angles = np.array((lat_e6, lon_e6), dtype=np.int64)
     quarters = (angles + QUARTER_E6 // 2) // QUARTER_E6
-    rest = (angles - quarters * QUARTER_E6) * RADIANS_PER_E6
+    rest: FloatArray = (angles - quarters * QUARTER_E6).astype(np.float64) * RADIANS_PER_E6
     quarters &= 3
     sin_of_quarters, cos_of_quarters = _SIN_OF_QUARTERS.take(quarters), _COS_OF_QUARTERS.take(quarters)
     (sin_lat, sin_lon), (cos_lat, cos_lon) = _turn(rest, sin_of_quarters, cos_of_quarters)

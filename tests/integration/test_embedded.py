@@ -32,7 +32,7 @@ from tocsin.embedded import (
     EmbeddedServerError,
     hash_password,
 )
-from tocsin.embedded.child import runs, until
+from tocsin.embedded.child import runs, state_of, until
 from tocsin.embedded.places import SYSTEM_HOME, Identity, place_for
 
 SERVICE_PASSWORD = "service-secret"
@@ -54,6 +54,16 @@ def home() -> Iterator[Path]:
     path.chmod(0o711)
     yield path
     shutil.rmtree(path)
+
+
+@pytest.fixture
+def closed_home(home: Path) -> Path:
+    home.chmod(0o700)
+    return home / "closed"
+
+
+def note_in(home: Path) -> str:
+    return (home / "WHERE-IS-THE-DATA.txt").read_text()
 
 
 @pytest.fixture
@@ -133,9 +143,7 @@ async def test_a_unit_that_speaks_for_another_is_not_heard_and_others_go_on(brok
         assert await next_payload(listener) == b"true"
 
 
-@pytest.mark.parametrize(
-    "topic", ["tocsin/1/u-2/cmd", "tocsin/1/u-1/pos", "tocsin/1/+/cmd", "tocsin/1/#", "#"]
-)
+@pytest.mark.parametrize("topic", ["tocsin/1/u-2/cmd", "tocsin/1/u-1/pos", "tocsin/1/+/cmd", "tocsin/1/#", "#"])
 async def test_a_unit_may_not_listen_to(broker: EmbeddedBroker, topic: str) -> None:
     await broker.admit(LOGINS.values())
     async with device(await broker.start(), "u-1") as unit:
@@ -366,14 +374,13 @@ async def test_a_home_too_deep_for_a_socket_gets_a_short_run_folder(home: Path) 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs Postgres as somebody else")
-async def test_a_home_closed_to_the_servers_user_puts_the_data_elsewhere(home: Path) -> None:
-    home.chmod(0o700)
-    server = EmbeddedPostgres(home=home / "closed")
+async def test_a_home_closed_to_the_servers_user_puts_the_data_elsewhere(closed_home: Path) -> None:
+    server = EmbeddedPostgres(home=closed_home)
     try:
         await server.start()
-        assert not server.data.is_relative_to(home)
+        assert not server.data.is_relative_to(closed_home)
         assert not server.data.is_relative_to(SYSTEM_HOME)
-        assert (home / "closed" / "WHERE-IS-THE-DATA.txt").read_text().startswith(str(server.data.parent))
+        assert note_in(closed_home).startswith(f"{server.data.parent}\n")
     finally:
         await server.stop()
         shutil.rmtree(server.data.parent)
@@ -415,7 +422,7 @@ async def test_nothing_is_left_after_a_stop(broker: EmbeddedBroker, database: Em
     pids = [broker.pid, database.pid]
     await broker.stop()
     await database.stop()
-    assert [Path(f"/proc/{pid}").exists() for pid in pids] == [False, False]
+    assert [state_of(pid or 0) for pid in pids] == [None, None]
     await broker.stop()
     await database.stop()
 

