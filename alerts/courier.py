@@ -131,15 +131,20 @@ class Courier:
         if self._endpoint is None:
             return Outcome(result=NO_ENDPOINT)
         headers = signed_headers(self._endpoint.secret, notification_id, body, self._clock.wall_ms())
+        outcome: Outcome | None = None
         try:
-            response = await self._http.post(self._endpoint.url, content=body, headers=headers)
-        except httpx2.TimeoutException:
-            return Outcome(result="timeout")
-        except httpx2.TransportError as error:
-            return Outcome(result=type(error).__name__.lower())
-        if response.is_success:
-            return Outcome(result=ACCEPTED, status=response.status_code)
-        return Outcome(result=f"status_{response.status_code}", status=response.status_code)
+            async with (
+                asyncio.timeout(WEBHOOK_TIMEOUT_S),  # httpx counts each read alone: a drip would never end
+                self._http.stream("POST", self._endpoint.url, content=body, headers=headers) as response,
+            ):
+                outcome = _answered(response)
+                async for _ in response.aiter_raw():
+                    pass  # to its end, so that the connection can be used again; the status has said it all
+        except (httpx2.TimeoutException, TimeoutError):
+            return outcome or Outcome(result="timeout")
+        except httpx2.RequestError as error:
+            return outcome or Outcome(result=type(error).__name__.lower())
+        return outcome
 
     async def _receipt(
         self, ruling: Ruling, notification: Notification, attempt: int, t7_ms: int, outcome: Outcome
@@ -174,6 +179,11 @@ class Courier:
         STAGE_SECONDS.labels(start="t3", end="t8").observe((receipt.t8_ms - t3_ms) / MS)
 
 
+def _answered(response: httpx2.Response) -> Outcome:
+    result = ACCEPTED if response.is_success else f"status_{response.status_code}"
+    return Outcome(result=result, status=response.status_code)
+
+
 @contextlib.asynccontextmanager
 async def _leased(delivery: Delivery) -> AsyncIterator[None]:
     """Keep the lease while the body runs."""
@@ -194,15 +204,22 @@ async def run_courier(
     *, log_: Log, clock: Clock, site: str, endpoints: Mapping[Channel, Endpoint | None], ready: Callable[[], None]
 ) -> None:
     """Every channel, until cancelled."""
-    limits = httpx2.Limits(max_connections=256, max_keepalive_connections=16)
-    timeout = httpx2.Timeout(WEBHOOK_TIMEOUT_S)
-    async with (
-        httpx2.AsyncClient(timeout=timeout, limits=limits, follow_redirects=False, trust_env=False) as http,
-        asyncio.TaskGroup() as tasks,
-    ):
-        for channel in Channel:
-            courier = Courier(
-                channel=channel, endpoint=endpoints[channel], site=site, log_=log_, clock=clock, http=http
-            )
-            tasks.create_task(courier.serve())
-        ready()
+    async with contextlib.AsyncExitStack() as stack:
+        clients = {channel: await stack.enter_async_context(_client()) for channel in Channel}
+        async with asyncio.TaskGroup() as tasks:
+            for channel, http in clients.items():
+                courier = Courier(
+                    channel=channel, endpoint=endpoints[channel], site=site, log_=log_, clock=clock, http=http
+                )
+                tasks.create_task(courier.serve())
+            ready()
+
+
+def _client() -> httpx2.AsyncClient:
+    """One for each channel: with a pool in common, a recipient that hangs would hold every connection."""
+    return httpx2.AsyncClient(
+        timeout=httpx2.Timeout(WEBHOOK_TIMEOUT_S),
+        limits=httpx2.Limits(max_connections=256, max_keepalive_connections=16),
+        follow_redirects=False,
+        trust_env=False,
+    )

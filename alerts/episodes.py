@@ -65,18 +65,26 @@ def raised_again(episode: Episode, raising: Raise) -> Episode:
     return msgspec.structs.replace(
         episode,
         version=raising.version,
-        raises=(*episode.raises, raising)[-EPISODE_RAISES_MAX:],
+        raises=(episode.raises[0], *(*episode.raises[1:], raising)[1 - EPISODE_RAISES_MAX :]),
         causes=remembered(episode.causes, raising.cause),
-        over_ms=None,
+        over_ms=_still_over_ms(episode, raising),
     )
 
 
+def _still_over_ms(episode: Episode, raising: Raise) -> int | None:
+    """A late entry older than the exit that ended the episode does not bring the wearer back."""
+    over_ms = episode.over_ms
+    return over_ms if over_ms is not None and raising.at_ms < over_ms else None
+
+
 def over(episode: Episode, finding: Finding) -> Episode:
-    """The wearer has left the ring. The episode waits for a human to close it."""
+    """The wearer has left the ring, unless he has come back since: an exit that a later entry overtook is only
+    remembered. The episode waits for a human to close it."""
+    back_in = any(one.at_ms > finding.at_ms for one in episode.raises)
     return msgspec.structs.replace(
         episode,
         version=episode.version + 1,
-        over_ms=finding.at_ms,
+        over_ms=episode.over_ms if back_in else max(finding.at_ms, episode.over_ms or 0),
         causes=remembered(episode.causes, finding.id),
     )
 
@@ -104,7 +112,8 @@ def raise_of(cause: Finding | Alarm, version: int, now_ms: int) -> Raise:
 
 
 def with_receipt(episode: Episode, receipt: Receipt) -> Episode:
-    """t7 and t8 of the raising that the receipt is about: the first attempt, the first acceptance."""
+    """t7 and t8 of the raising that the receipt is about: the first attempt on any channel, the first acceptance
+    by the téléassistance. The order in which receipts come does not matter."""
     return msgspec.structs.replace(
         episode,
         raises=tuple(
@@ -117,11 +126,14 @@ def with_receipt(episode: Episode, receipt: Receipt) -> Episode:
 
 
 def _handed_over(points: ClockPoints, receipt: Receipt) -> ClockPoints:
+    t8_ms = receipt.t8_ms if receipt.channel is Channel.TELEASSISTANCE else None
     return msgspec.structs.replace(
-        points,
-        t7_ms=receipt.t7_ms if points.t7_ms is None else min(points.t7_ms, receipt.t7_ms),
-        t8_ms=points.t8_ms if points.t8_ms is not None else receipt.t8_ms,
+        points, t7_ms=_earliest(points.t7_ms, receipt.t7_ms), t8_ms=_earliest(points.t8_ms, t8_ms)
     )
+
+
+def _earliest(one_ms: int | None, other_ms: int | None) -> int | None:
+    return min((ms for ms in (one_ms, other_ms) if ms is not None), default=None)
 
 
 def with_acknowledgement(episode: Episode, act: Act, expires_ms: int) -> Episode:

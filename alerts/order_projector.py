@@ -1,9 +1,9 @@
 """How do the stages hear of a device or a measure that was changed in the record?
 
 PostgreSQL is the record; what the stages watch are two buckets on the log (ARCHITECTURE, A7). The projector looks
-for changes five times a second and puts them there: an order changed takes effect within 5 s (invariant 12). At its
-start, and each minute, it compares all of both sides and repairs the buckets. With the record down the stages keep
-what the buckets hold. Several may run; one works.
+for changes five times a second and puts them there: an order changed takes effect within 5 s (invariant 12). At
+its start, and each minute, it compares all of both sides and repairs the buckets. With the record down the stages
+keep what the buckets hold. Several may run; one works.
 
 The theory: a change is a reason to look, never a value. What is put is what the tables hold at that moment, so
 doing it twice, or in another order, or after a crash in the middle, ends in the same buckets.
@@ -36,7 +36,7 @@ PUTS_AT_ONCE = 32
 async def run_order_projector(
     *, source: Orders, devices: Bucket, orders: Bucket, clock: Clock, ready: Callable[[], None]
 ) -> None:
-    """Project until cancelled. ``ready`` is called when the buckets agree with the record, or another sees to it."""
+    """Project until cancelled. ``ready``: the buckets agree with the record, or another projector sees to it."""
     projector = OrderProjector(source=source, devices=devices, orders=orders)
     backoff_s = POLL_S
     told = False
@@ -45,7 +45,7 @@ async def run_order_projector(
             worked = await projector.look(clock.now_ms())
         except (RecordUnavailable, LogUnavailable) as error:
             log.warning("orders wait", reason=str(error), again_in_s=backoff_s)
-            await clock.sleep(backoff_s)
+            await asyncio.sleep(backoff_s)
             backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
             continue
         backoff_s = POLL_S
@@ -53,7 +53,7 @@ async def run_order_projector(
             told = True
             ready()
         if not worked:
-            await clock.sleep(POLL_S)
+            await asyncio.sleep(POLL_S)
 
 
 class OrderProjector:

@@ -1,7 +1,8 @@
 """How do rulings and receipts get from the log into the record?
 
-Two queues, one transaction a batch, settled after the commit: what a dead recorder had in its hands comes again and
-changes nothing. With the record down everything waits on the log; alerts do not wait for it (ARCHITECTURE, A7).
+Two queues, one transaction a batch, settled after the commit: what a dead recorder had in its hands comes again
+and changes nothing. With the record down everything waits on the log, and no alert waits for it
+(ARCHITECTURE, A7).
 
 What cannot be recorded (another version's message, a value that PostgreSQL cannot hold) is logged and settled: it
 stays on the log, and must not keep the others from the record.
@@ -94,7 +95,9 @@ async def _record(
             await _record(hand, count - count // 2, read, keep)
             return
         entry = first[0].entry
-        logger.error("not recorded", subject=entry.subject, sequence=entry.sequence, reason=str(error))
+        logger.error(  # the sentence says it; a trace could carry the value
+            "not recorded", subject=entry.subject, sequence=entry.sequence, reason=type(error).__name__
+        )
     for delivery in first:
         await delivery.done()
         hand.popleft()

@@ -33,6 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geofence.pair_table import (
+    FIX_BLOCK,
     FIX_MS_WORD,
     FIX_WORDS,
     HI,
@@ -149,7 +150,7 @@ class _Run:
 
     def one_by_one(self, batch: Fixes) -> None:
         table = self.table
-        words = batch.view(np.int64).reshape(-1, FIX_WORDS)
+        blocks = batch.view(FIX_BLOCK)
         columns = (batch[name].tolist() for name in ("device", "fix_ms", "t3_ms", "lat_e6", "lon_e6"))
         for index, (number, fix_ms, t3_ms, lat_e6, lon_e6) in enumerate(zip(*columns, strict=True)):
             sides = table.sides_of.get(number)
@@ -158,7 +159,7 @@ class _Run:
             elif self._is_news(fix_ms, table.words_view[sides[0] * FIX_WORDS + FIX_MS_WORD]):
                 point = ecef_one(lat_e6, lon_e6)
                 for side in sides:
-                    self._touch(index, side, point, t3_ms, words[index])
+                    self._touch(index, side, point, t3_ms, blocks[index])
 
     def _is_news(self, fix_ms: int, heard_ms: int) -> bool:
         """Whether a fix is newer than the last applied one of its device; counts it."""
@@ -168,9 +169,7 @@ class _Run:
         self.out_of_order += fix_ms < heard_ms
         return news
 
-    def _touch(
-        self, index: int, side: int, point: tuple[float, float, float], t3_ms: int, words: IntArray
-    ) -> None:
+    def _touch(self, index: int, side: int, point: tuple[float, float, float], t3_ms: int, block: np.void) -> None:
         """Apply one fix to one pair."""
         table, row = self.table, side >> 1
         if table.due_view[row] <= t3_ms:
@@ -178,7 +177,7 @@ class _Run:
         flat, start = table.flat_view, row * ROW
         slot = start + 3 * (side & 1)
         flat[slot], flat[slot + 1], flat[slot + 2] = point
-        table.last_words[side] = words
+        table.last_blocks[side] = block
         dx, dy, dz = (flat[start + axis] - flat[start + 3 + axis] for axis in range(3))
         square = dx * dx + dy * dy + dz * dz
         if square < flat[start + LO] or square > flat[start + HI]:
@@ -192,7 +191,7 @@ class _Run:
         fresh = self._screened(places, batch["fix_ms"])
         if not fresh.size:
             return
-        words = batch.view(np.int64).reshape(-1, FIX_WORDS)
+        blocks = batch.view(FIX_BLOCK)
         points = np.empty((batch.size, 3))
         points[fresh, 0], points[fresh, 1], points[fresh, 2] = ecef(
             batch["lat_e6"].take(fresh), batch["lon_e6"].take(fresh)
@@ -206,11 +205,11 @@ class _Run:
             if np.count_nonzero(first) < SCALAR_BELOW:
                 break
             turn, left = left[first], left[~first]
-            self._turn(index.take(turn), sides.take(turn), points, t3_ms, words)
+            self._turn(index.take(turn), sides.take(turn), points, t3_ms, blocks)
         for at in left.tolist():
             one = int(index[at])
             x, y, z = points[one].tolist()
-            self._touch(one, int(sides[at]), (x, y, z), int(t3_ms[one]), words[one])
+            self._touch(one, int(sides[at]), (x, y, z), int(t3_ms[one]), blocks[one])
 
     def _screened(self, places: IntArray, fix_ms: IntArray) -> IntArray:
         """Indices of the fixes that are news; counts all."""
@@ -237,9 +236,7 @@ class _Run:
                 news.append(at)
         return news
 
-    def _turn(
-        self, index: IntArray, sides: IntArray, points: FloatArray, t3_ms: IntArray, words: IntArray
-    ) -> None:
+    def _turn(self, index: IntArray, sides: IntArray, points: FloatArray, t3_ms: IntArray, blocks: Fixes) -> None:
         """Apply fixes to pairs, no pair twice."""
         table, rows = self.table, sides >> 1
         now_ms = t3_ms.take(index)
@@ -248,7 +245,7 @@ class _Run:
         slots = rows * ROW + 3 * (sides & 1)
         for axis in range(3):
             table.flat[slots + axis] = points[:, axis].take(index)
-        table.last_words[sides] = words[index]
+        table.last_blocks[sides] = blocks.take(index)
         pairs = table.rows.take(rows, 0)
         apart = pairs[:, 0:3] - pairs[:, 3:6]
         apart *= apart

@@ -42,9 +42,11 @@ ROW = 8
 LO, HI = 6, 7
 FIX_WORDS = FIX_DTYPE.itemsize // 8
 FIX_MS_WORD = 3
+FIX_BLOCK = np.dtype(("V", FIX_DTYPE.itemsize))  # copied without a look at its fields
 UNHEARD_MS = -(2**62)
 """fix_ms of a side that has not been heard."""
 NEVER_MS = 2**62
+DENSE_FACTOR, DENSE_FREE = 64, 4096  # device numbers are given in sequence: a table of 8 bytes each, 512 a device
 BAND_SLACK_M = 0.1  # distances are compared in decimetres: the band gives way by one
 
 assert FIX_DTYPE.fields is not None
@@ -118,6 +120,7 @@ class PairTable:
         self.last = np.zeros(2 * n, FIX_DTYPE)
         self.last["fix_ms"] = UNHEARD_MS
         self.last_words = self.last.view(np.int64).reshape(-1, FIX_WORDS)
+        self.last_blocks = self.last.view(FIX_BLOCK)
         self.words_view = self.last_words.reshape(-1).data
         self.zone = np.zeros(n, np.uint8)
         self.phase = np.zeros(n, np.uint8)
@@ -138,6 +141,7 @@ class PairTable:
         self.side_counts = np.bincount(device_of_side, minlength=self.numbers.size).astype(np.int64)
         self.side_starts = np.cumsum(self.side_counts) - self.side_counts
         self.first_side = self.sides_sorted[self.side_starts]
+        self.place_by_number = _place_by_number(self.numbers)
         starts, counts, sides = (a.tolist() for a in (self.side_starts, self.side_counts, self.sides_sorted))
         self.sides_of: dict[int, tuple[int, ...]] = {
             number: tuple(sides[start : start + count])
@@ -148,8 +152,9 @@ class PairTable:
 
     def places_of(self, numbers: IntArray) -> IntArray:
         """Device numbers -> their places among the devices of this table, -1 for a stranger."""
-        if not self.numbers.size:
-            return np.full(numbers.size, -1, np.int64)
+        if self.place_by_number is not None:
+            inside = (numbers >= 0) & (numbers < self.place_by_number.size)
+            return np.where(inside, self.place_by_number.take(numbers, mode="clip"), -1)
         places = np.searchsorted(self.numbers, numbers)
         places[places == self.numbers.size] = 0
         places[self.numbers.take(places) != numbers] = -1
@@ -272,6 +277,16 @@ def _band_m2(alert_m: int, standing: Standing, phase: Phase) -> tuple[float, flo
     if standing.zone is Zone.FAR:
         return low, math.inf
     return low, (threshold_m(standing.zone, alert_m) + EXIT_MARGIN_DM / 10 - BAND_SLACK_M) ** 2
+
+
+def _place_by_number(numbers: IntArray) -> IntArray | None:
+    """A place for every number up to the largest (-1: none), if they lie close enough together to be worth it."""
+    top = int(numbers.max(initial=0))
+    if int(numbers.min(initial=0)) < 0 or top >= DENSE_FACTOR * numbers.size + DENSE_FREE:
+        return None
+    places = np.full(top + 1, -1, np.int64)
+    places[numbers] = np.arange(numbers.size)
+    return places
 
 
 def _cache_lines(n: int) -> npt.NDArray[np.float64]:

@@ -29,7 +29,7 @@ from tocsin.model.finding import Finding
 from tocsin.model.fix import Fixes
 from tocsin.ports import Bucket, Entry, Log, Objects
 from tocsin.subjects import FIXES
-from tocsin.telemetry import FINDINGS, GEOFENCE_FIXES
+from tocsin.telemetry import FINDINGS, GEOFENCE_FIXES, PAIRS
 from tocsin.wire import decode_fixes, encode
 
 TICK_S = 1.0
@@ -42,9 +42,11 @@ PUBLISH_WAIT_MAX_S = 1.0
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
-    """TICK_S have passed."""
+    """The hour when nothing else was heard. It waits its turn: fixes read before it are judged before it."""
+
+    now_ms: int
 
 
 Input = Sequence[Entry] | Revision | Tick
@@ -87,7 +89,7 @@ async def _pump_fixes(log: Log, partition: int, after: int, inbox: asyncio.Queue
 async def _pump_ticks(clock: Clock, inbox: asyncio.Queue[Input]) -> None:
     while True:
         await clock.sleep(TICK_S)
-        await inbox.put(Tick())
+        await inbox.put(Tick(now_ms=clock.now_ms()))
 
 
 class Worker:
@@ -124,7 +126,7 @@ class Worker:
             match one:
                 case Tick():
                     await self._take_fixes(entries)
-                    await self.take_tick()
+                    await self._take_tick(one)
                 case Revision():
                     await self._take_fixes(entries)
                     await self.take_revision(one)
@@ -151,10 +153,10 @@ class Worker:
             self._changed = True
         entries.clear()
 
-    async def take_tick(self) -> None:
+    async def _take_tick(self, tick: Tick) -> None:
         """The hour is an input from the present on; in a replay each fix brings its own."""
         if self._present:
-            self._hold(engine.step(self.table, NO_FIXES, self._clock.now_ms()))
+            self._hold(engine.step(self.table, NO_FIXES, tick.now_ms))
             await self._keep_then_publish()
 
     async def take_revision(self, revision: Revision) -> None:
@@ -166,6 +168,7 @@ class Worker:
         self._unfit = set(roster.unfit)
         now_ms = self._clock.now_ms() if self._present else self.table.now_ms
         self.table, judged = engine.revise(self.table, roster, now_ms)
+        PAIRS.labels(str(self._partition)).set(len(self.table))
         self._changed = True
         self._hold(judged)
         await self._keep_then_publish()
@@ -253,10 +256,10 @@ NO_FIXES = stack(())
 def _portions(entries: Iterable[Entry]) -> list[list[tuple[Entry, Fixes]]]:
     """Entries decoded, in groups of about STEP_MAX_FIXES fixes, at least one entry each."""
     portions: list[list[tuple[Entry, Fixes]]] = []
-    size = STEP_MAX_FIXES
+    size = 0
     for entry in entries:
         fixes = _decoded(entry)
-        if size + fixes.size > STEP_MAX_FIXES:
+        if not portions or size + fixes.size > STEP_MAX_FIXES:
             portions.append([])
             size = 0
         portions[-1].append((entry, fixes))

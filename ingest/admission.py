@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ingest.dialects import tocsin_v1
-from ingest.dialects.reports import PositionReport, Reason, Refusal, SosReport
+from ingest.dialects.reports import PositionReport, Reason, Refusal, SosPosition, SosReport
 from tocsin.clock import MS
 from tocsin.limits import FIX_FUTURE_MAX_S, FIX_PAST_MAX_S, LATE_AFTER_S, PAYLOAD_MAX_BYTES, SEQ_WINDOW
 from tocsin.model.device import Device, DeviceKind
@@ -241,22 +241,47 @@ def _scaled(value: float | None, factor: int) -> int:
 
 
 def _alarm(report: SosReport, code: Code, device: Device, t3_ms: int, now_ms: int) -> Alarm:
-    position = None
-    if report.position is not None:
-        position = FixPoint(
-            device=device.id,
-            lat_e6=round(report.position.lat * 1e6),
-            lon_e6=round(report.position.lon * 1e6),
-            accuracy_dm=None if report.position.accuracy_m is None else round(report.position.accuracy_m * 10),
-            fix_ms=report.position.fix_ms,
-        )
+    """The hour is the device's where it can be right, else the hour of receipt: a unit that sends milliseconds
+    for seconds names the year 58,000, which no recipient's format can say."""
+    pressed_ms = _plausible(report.pressed_ms, now_ms)
+    at_ms = t3_ms if pressed_ms is None else pressed_ms
     return Alarm(
-        id=derived("alm", device.id, report.boot, report.seq, report.pressed_ms),
+        id=_alarm_id(report, device, t3_ms),
         code=code,
         device=device.id,
         measures=device.measures,
-        at_ms=report.pressed_ms,
+        at_ms=at_ms,
         silent=report.silent,
-        position=position,
-        points=ClockPoints(t1_ms=report.pressed_ms, t2_ms=report.sent_ms, t3_ms=t3_ms, t4_ms=now_ms, t5_ms=now_ms),
+        position=None if report.position is None else _alarm_position(report.position, device, at_ms, now_ms),
+        points=ClockPoints(
+            t1_ms=pressed_ms, t2_ms=_plausible(report.sent_ms, now_ms), t3_ms=t3_ms, t4_ms=now_ms, t5_ms=now_ms
+        ),
     )
+
+
+def _alarm_id(report: SosReport, device: Device, t3_ms: int) -> str:
+    """One press, one name, whichever reader took it; a press without its number is named by its receipt, and
+    is rather raised twice than taken for an earlier one."""
+    numbers = (report.boot, report.seq, report.pressed_ms)
+    given = [number for number in numbers if number is not None]
+    return derived("alm", device.id, *(given if len(given) == len(numbers) else (*given, "at", t3_ms)))
+
+
+def _alarm_position(position: SosPosition, device: Device, at_ms: int, now_ms: int) -> FixPoint | None:
+    fix_ms = at_ms if position.fix_ms is None else _plausible(position.fix_ms, now_ms)
+    if fix_ms is None:
+        return None  # a place without its age is none (invariant 9)
+    return FixPoint(
+        device=device.id,
+        lat_e6=round(position.lat * 1e6),
+        lon_e6=round(position.lon * 1e6),
+        accuracy_dm=None if position.accuracy_m is None else round(position.accuracy_m * 10),
+        fix_ms=fix_ms,
+    )
+
+
+def _plausible(hour_ms: int | None, now_ms: int) -> int | None:
+    """An hour that a working clock can say now."""
+    if hour_ms is None or not now_ms - FIX_PAST_MAX_S * MS <= hour_ms <= now_ms + FIX_FUTURE_MAX_S * MS:
+        return None
+    return hour_ms

@@ -26,7 +26,7 @@ from tocsin.adapters.postgres import RecordRefused
 from tocsin.clock import Clock
 from tocsin.errors import LogUnavailable, RecordUnavailable, WireError
 from tocsin.limits import BATCH_MAX_FIXES
-from tocsin.model.fix import Fixes
+from tocsin.model.fix import FIX_DTYPE, Fixes
 from tocsin.ports import Deliveries, Delivery, Log
 from tocsin.subjects import FIXES, LATE
 
@@ -51,7 +51,7 @@ class Batch:
 
 
 async def run_archivist(*, log: Log, archive: FixArchive, clock: Clock, ready: Callable[[], None]) -> None:
-    """Archive until cancelled. ``ready`` is called when both queues are joined, whether or not the record is up."""
+    """Archive until cancelled. ``ready``: both queues are joined, whether or not the record is up."""
     async with (
         log.queue(FIXES, "archivist-fixes", parallel=2 * TAKE_MAX) as fixes,
         log.queue(LATE, "archivist-late", parallel=2 * TAKE_MAX) as late,
@@ -81,16 +81,17 @@ async def _follow(queue: Deliveries, archive: FixArchive, clock: Clock) -> None:
 
 
 async def _gather(queue: Deliveries) -> list[Batch]:
-    """At least one message, and for a moment more, until they are worth a commit. What cannot be read is settled."""
+    """At least one message, and those of a moment more; what cannot be read is settled."""
     taken = list(await queue.take(TAKE_MAX))
-    batches = await _readable(taken)
     with suppress(TimeoutError):
         async with asyncio.timeout(COMPANY_S):
-            while len(taken) < TAKE_MAX and sum(len(batch.fixes) for batch in batches) < ROWS_WORTH_A_COMMIT:
-                more = await queue.take(TAKE_MAX - len(taken))
-                taken += more
-                batches += await _readable(more)
-    return batches
+            while len(taken) < TAKE_MAX and sum(map(_rows, taken)) < ROWS_WORTH_A_COMMIT:
+                taken += await queue.take(TAKE_MAX - len(taken))
+    return await _readable(taken)
+
+
+def _rows(delivery: Delivery) -> int:
+    return len(delivery.entry.payload) // FIX_DTYPE.itemsize
 
 
 async def _readable(deliveries: Sequence[Delivery]) -> list[Batch]:
@@ -133,5 +134,5 @@ async def _set_aside(delivery: Delivery, error: Exception) -> None:
     """Counted as one: how many fixes were in it, nobody can read."""
     entry = delivery.entry
     telemetry.ARCHIVED.labels(outcome="unreadable").inc()
-    logger.error("not archived", subject=entry.subject, sequence=entry.sequence, reason=str(error))
+    logger.error("not archived", subject=entry.subject, sequence=entry.sequence, reason=type(error).__name__)
     await delivery.done()

@@ -36,14 +36,14 @@ from ingest.dialects.reports import Reason, Refusal
 from ingest.mqtt import MqttSession, Taken, sessions
 from tocsin import subjects
 from tocsin.clock import MS, Clock
-from tocsin.errors import LogUnavailable
+from tocsin.errors import LogUnavailable, WireError
 from tocsin.limits import BATCH_MAX_FIXES, REFUSED_HEAD_BYTES, REFUSED_KEPT_PER_BATCH
 from tocsin.model.device import Device
 from tocsin.model.finding import Alarm
 from tocsin.model.fix import FIX_DTYPE
 from tocsin.model.ids import derived
 from tocsin.ports import Bucket, Log
-from tocsin.telemetry import INGEST_MESSAGES
+from tocsin.telemetry import INGEST_MESSAGES, KNOWN_DEVICES
 from tocsin.wire import decode_device, encode, encode_fixes
 
 FIX_TOPICS = (f"{subjects.TOPIC_ROOT}/#",)
@@ -98,7 +98,7 @@ async def run_fixes(
     """The fix lane, until cancelled."""
     lane = FixLane(log, known, clock, linger_ms)
     async with asyncio.TaskGroup() as tasks:
-        directory = Directory(devices, known)
+        directory = Directory(devices, known, "fixes")
         tasks.create_task(directory.follow())
         await directory.complete.wait()
         tasks.create_task(lane.flush_for_ever())
@@ -115,7 +115,7 @@ async def run_alarms(
 ) -> None:
     """One of the two alarm readers, until cancelled. ``reader`` is its number: it has a session of its own."""
     async with asyncio.TaskGroup() as tasks:
-        directory = Directory(devices, known)
+        directory = Directory(devices, known, f"alarms-{reader}")
         tasks.create_task(directory.follow())
         await directory.complete.wait()
         async for session in sessions(url, f"alarms-{reader}", ALARM_TOPICS, clock):
@@ -134,8 +134,9 @@ def _tell_lost(session: str, error: BaseException) -> None:
 class Directory:
     """Keeps ``known.devices`` as the projector writes it; ``complete`` is set when it is whole."""
 
-    def __init__(self, bucket: Bucket, known: Known) -> None:
+    def __init__(self, bucket: Bucket, known: Known, reader: str) -> None:
         self._bucket = bucket
+        self._reader = reader
         self._devices: dict[str, Device] = {}
         self.known = known
         self.known.devices = self._devices
@@ -148,13 +149,27 @@ class Directory:
             elif change.value is None:
                 self._devices.pop(change.key, None)
             else:
-                self._devices[change.key] = decode_device(change.value)
+                self._learn(change.key, change.value)
 
     async def look_up(self, name: str) -> None:
-        """Ask the bucket itself: the key of a unit registered this second must work."""
-        value = await self._bucket.get(name)
+        """Ask the bucket itself, for as long as it takes: the key of a unit registered this second must work."""
+        while True:
+            try:
+                value = await self._bucket.get(name)
+            except LogUnavailable as error:
+                log.warning("look_up_retry", error=str(error))
+                await asyncio.sleep(RETRY_S)
+            else:
+                break
         if value is not None:
-            self._devices[name] = decode_device(value)
+            self._learn(name, value)
+
+    def _learn(self, key: str, value: bytes) -> None:
+        """An entry that this version cannot read costs that device its news, and no other its ears (F02)."""
+        try:
+            self._devices[key] = decode_device(value)
+        except WireError as error:
+            log.error("device_unreadable", device=key, error=str(error))
 
 
 class FixLane:
@@ -172,10 +187,15 @@ class FixLane:
         self._linger_s = linger_ms / MS
         self._batch = Batch()
         self._arrived = asyncio.Event()
+        self._in_hand: set[tuple[MqttSession, int]] = set()
 
     async def collect(self, session: MqttSession) -> None:
         """Take from this connection until it ends; raises MqttError."""
         async for taken in session.messages():
+            if (session, taken.mid) in self._in_hand:
+                continue  # while the log is down the broker repeats, each ack_wait, what it has not seen acknowledged
+            if taken.qos > 0:
+                self._in_hand.add((session, taken.mid))
             self._batch.add(session, taken, admit(taken.message, self._known, self._clock.now_ms()), self._known)
             self._arrived.set()
 
@@ -189,6 +209,7 @@ class FixLane:
             await publish(self._log, batch.rows)
             for session, taken in batch.taken:
                 session.acknowledge(taken)
+                self._in_hand.discard((session, taken.mid))
             for outcome, count in batch.outcomes.items():
                 INGEST_MESSAGES.labels(lane="fix", outcome=outcome).inc(count)
             for session, message, refusal in batch.refused:
@@ -196,15 +217,18 @@ class FixLane:
 
 
 async def publish(log_: Log, rows: Mapping[str, list[FixRow]]) -> None:
-    """One message per subject, all at once; returns when the log has them all."""
+    """Every subject at once, each in its own order; returns when the log has all of it."""
     async with asyncio.TaskGroup() as tasks:
         for subject, some in rows.items():
-            payload = encode_fixes(np.array(some, FIX_DTYPE))
-            tasks.create_task(
-                append_surely(
-                    log_, subject, payload, dedupe_id=derived("bat", subject, hashlib.sha256(payload).hexdigest())
-                )
-            )
+            tasks.create_task(_publish_in_order(log_, subject, some))
+
+
+async def _publish_in_order(log_: Log, subject: str, rows: list[FixRow]) -> None:
+    """After an outage, or with bulks, a batch holds far more than a message of the log may: it goes in slices."""
+    for start in range(0, len(rows), BATCH_MAX_FIXES):
+        payload = encode_fixes(np.array(rows[start : start + BATCH_MAX_FIXES], FIX_DTYPE))
+        name = derived("bat", subject, hashlib.sha256(payload).hexdigest())
+        await append_surely(log_, subject, payload, dedupe_id=name)
 
 
 async def append_surely(log_: Log, subject: str, payload: bytes, *, dedupe_id: str) -> None:

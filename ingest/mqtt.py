@@ -20,12 +20,18 @@ from typing import Self
 from urllib.parse import unquote, urlsplit
 
 import aiomqtt
+import structlog
+from paho.mqtt.reasoncodes import ReasonCode
 
 from ingest.admission import Message
 from tocsin.clock import Clock
+from tocsin.limits import PAYLOAD_MAX_BYTES
 
 RECONNECT_S = 0.5
 ADMISSIBLE_QOS = 1
+REFUSED = 0x80  # SUBACK of MQTT 3.1.1: 0, 1, 2 or this
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +71,13 @@ class MqttSession(AbstractAsyncContextManager["MqttSession"]):
         )
         client._client.manual_ack_set(True)  # noqa: SLF001  (see the module's docstring)
         await client.__aenter__()
+        try:
+            for topic in self._topics:
+                _granted(topic, await client.subscribe(topic, qos=ADMISSIBLE_QOS))
+        except BaseException:
+            await client.__aexit__(None, None, None)
+            raise
         self._client = client
-        for topic in self._topics:
-            await client.subscribe(topic, qos=ADMISSIBLE_QOS)
         return self
 
     async def __aexit__(
@@ -81,8 +91,9 @@ class MqttSession(AbstractAsyncContextManager["MqttSession"]):
         assert self._client is not None
         async for message in self._client.messages:
             payload = message.payload if isinstance(message.payload, bytes) else b""
+            some = payload[: PAYLOAD_MAX_BYTES + 1]  # too large is refused: ten thousand such must not be held
             yield Taken(
-                message=Message(topic=message.topic.value, payload=payload, t3_ms=self._clock.now_ms()),
+                message=Message(topic=message.topic.value, payload=some, t3_ms=self._clock.now_ms()),
                 mid=message.mid,
                 qos=message.qos,
                 retained=message.retain,
@@ -100,6 +111,12 @@ class MqttSession(AbstractAsyncContextManager["MqttSession"]):
         await self._client.publish(topic, payload, qos=0)
 
 
+def _granted(topic: str, codes: Sequence[int] | Sequence[ReasonCode]) -> None:
+    """A refused subscription is silence that looks like peace: raise MqttError."""
+    if any(code.is_failure if isinstance(code, ReasonCode) else code >= REFUSED for code in codes):
+        raise aiomqtt.MqttError(f"the broker refuses {topic}")
+
+
 def client_id(role: str, password: str) -> str:
     """Stable for a login, and not to be guessed from outside it."""
     return f"tocsin-{role}-{hmac.digest(password.encode(), role.encode(), 'sha256').hex()[:16]}"
@@ -114,7 +131,8 @@ async def sessions(url: str, role: str, topics: Sequence[str], clock: Clock) -> 
         session = MqttSession(url, role, topics, clock)
         try:
             await session.__aenter__()
-        except aiomqtt.MqttError:
+        except aiomqtt.MqttError as error:
+            log.warning("broker_not_met", session=role, error=str(error))
             await asyncio.sleep(RECONNECT_S)
             continue
         try:

@@ -12,9 +12,13 @@ from dataclasses import dataclass
 from simulator.oracle import ExpectedAlert
 from simulator.receiver import Delivery, conflicts
 from tocsin.clock import MS, from_rfc3339
+from tocsin.model.finding import Code
 
 TELLING = frozenset({"alert.opened", "alert.raised"})
 """The types that ring the bell; the others tell what became of it."""
+
+
+KEYS = frozenset({Code.BAR_SOS, Code.TGD_SOS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +74,9 @@ def observed_alerts(
         data = delivery.data
         if delivery.repeat or delivery.type.removeprefix("org.tocsin.") not in TELLING:
             continue
-        about = str(data.get("measure") or data.get("device") or "")
-        if str(data.get("code")).endswith("_SOS"):
-            about = str(data.get("device") or about)
+        measures = data.get("measures") or []
+        # A key is about the unit it is on; the rings are about a measure.
+        about = str(data.get("device") if data.get("code") in KEYS or not measures else measures[0])
         found.append(
             ObservedAlert(
                 code=str(data.get("code")),

@@ -10,10 +10,8 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 
-import numpy as np
-
 from simulator.gateway import Gateway
-from simulator.gnss import OPEN, Sky, receiver_of
+from simulator.gnss import OPEN, Sky, chance_of, receiver_of
 from simulator.scenario import Press, Scenario
 from simulator.unit import Line, Unit
 from tocsin.clock import MS, Clock
@@ -24,7 +22,7 @@ UNIT_CHANCE = 0xB0  # keeps a unit's own chances apart from its receiver's
 
 
 class Fleet:
-    """The units of one scenario. ``scenario.start_ms`` is on ``clock``: close to its now when ``run`` is called."""
+    """The units of one scenario. ``scenario.start_ms`` is on ``clock``, close to its now at ``run``."""
 
     def __init__(
         self,
@@ -47,10 +45,10 @@ class Fleet:
                 line=Line(host=host, port=port, password=password_of(party.device)),
                 clock=clock,
                 start_ms=scenario.start_ms,
-                rng=np.random.default_rng([scenario.seed, place, UNIT_CHANCE]),
+                rng=chance_of(scenario, party.device, UNIT_CHANCE),
                 interval_s=interval_s,
             )
-            for place, party in enumerate(scenario.parties)
+            for party in scenario.parties
         }
 
     async def run(self) -> None:

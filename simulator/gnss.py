@@ -8,6 +8,7 @@ are said twice. Chance comes in as a numpy ``Generator``. Metres, seconds of the
 from __future__ import annotations
 
 import math
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,6 +92,10 @@ class GnssReceiver:
 
 
 def receiver_of(scenario: Scenario, party: Party, sky: Sky) -> GnssReceiver:
-    """The receiver of this party, seeded by the scenario's seed and the party's place in it."""
-    place = scenario.parties.index(party)
-    return GnssReceiver(scenario, party, sky=sky, rng=np.random.default_rng([scenario.seed, place]))
+    """The receiver of this party, seeded by the scenario's seed and the device's name."""
+    return GnssReceiver(scenario, party, sky=sky, rng=chance_of(scenario, party.device))
+
+
+def chance_of(scenario: Scenario, device: str, *apart: int) -> np.random.Generator:
+    """A stream of chance that belongs to this device alone; ``apart`` tells several uses from each other."""
+    return np.random.default_rng([scenario.seed, zlib.crc32(device.encode()), *apart])

@@ -2,7 +2,8 @@
 
 A flat map around an origin (metres east and north), streets as a jittered grid, places on its crossings. A
 person's movement is a ``Track``: a list of (second, place) joined by straight lines, so any moment can be asked,
-once or by the million, and the answer never depends on what was asked before. Chance comes in as a numpy ``Generator``.
+once or by the million, and the answer never depends on what was asked before.
+Chance comes in as a numpy ``Generator``.
 
 Units: seconds of the scenario, metres, metres per second, degrees WGS84.
 """

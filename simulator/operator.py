@@ -34,7 +34,7 @@ class SeenAlert:
 
 @dataclass(slots=True, kw_only=True)
 class Day:
-    """What he did. ``outdated``: 412, somebody or something was faster; ``refused``: any other 4xx, with its code."""
+    """What he did. ``outdated``: 412, somebody was faster; ``refused``: any other 4xx."""
 
     acknowledged: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
@@ -48,7 +48,7 @@ class OperatorGaveUp(ConnectionError):
 
 
 class Operator:
-    """``async with Operator(url) as he: await he.run()``, or step by step: ``open_alerts``, ``acknowledge``, ``close``.
+    """``async with Operator(url) as he: await he.run()``, or step by step.
 
     ``handling_s`` (deployment time) passes between taking an alert and closing it; None: he never closes.
     """

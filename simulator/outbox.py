@@ -1,11 +1,11 @@
 """What does a unit send next, and what does it keep while nobody listens?
 
-Three queues: the urgent (key presses, answers to commands), fresh fixes, and the backlog. Urgent things go first;
-of several waiting fixes the newest goes first, as a ``loc``, and the older ones follow in bulks: where they are now
-is what matters. Bounded: when full, the oldest fix or answer goes, never a key press before those.
+Three queues: the urgent (key presses, answers to commands), fresh fixes, and the backlog. Urgent things go
+first; of several waiting fixes the newest goes first, as a ``loc``, and the older ones follow in bulks: where they
+are now is what matters. Bounded: when full, the oldest fix or answer goes, never a key press before those.
 
-One message is on its way at a time (``head``) and stays the head until ``done``; after a broken connection ``lost``
-puts it back, so that a key pressed meanwhile overtakes it. What was sent and not acknowledged is sent again.
+One message is on its way at a time (``head``) and stays the head until ``done``; after a broken connection
+``lost`` puts it back, so that a key pressed meanwhile overtakes it. What was sent and not acknowledged goes again.
 """
 
 from __future__ import annotations
@@ -80,7 +80,12 @@ class Outbox:
 
     @property
     def is_empty(self) -> bool:
-        return not (self._head or self._urgent or self._fresh or self._backlog)
+        return len(self) == 0
+
+    def __len__(self) -> int:
+        """Fixes, presses and answers that the broker does not have for certain."""
+        on_its_way = 0 if self._head is None else len(self._head.bodies)
+        return on_its_way + len(self._urgent) + len(self._fresh) + len(self._backlog)
 
     def _next(self) -> Outgoing | None:
         if self._urgent:

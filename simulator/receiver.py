@@ -20,7 +20,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
-from xml.etree import ElementTree as ET
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -33,7 +32,6 @@ CHANNELS: tuple[ChannelName, ...] = ("teleassistance", "police")
 DELIVERIES_MAX = 100_000  # a day of a large fleet; beyond that the laboratory has another problem: 507
 BODY_MAX_BYTES = 256 * 1024  # a CAP message is 4 kB
 STOP_S = 3
-CAP = "{urn:oasis:names:tc:emergency:cap:1.2}"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,7 +58,7 @@ class Faults:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One message that was taken. ``data`` is the CloudEvents data, or the parameters of a CAP message."""
+    """One message that was taken. ``data`` is that of the CloudEvents envelope."""
 
     channel: ChannelName
     webhook_id: str
@@ -136,9 +134,7 @@ def conflicts(deliveries: Iterable[Delivery]) -> list[str]:
 
 
 def read_body(body: bytes) -> dict[str, Any]:
-    """type, subject, version, data of a CloudEvents JSON or a CAP 1.2 XML message; empty where it says nothing."""
-    if body.lstrip().startswith(b"<"):
-        return _read_cap(body)
+    """type, subject, version, data of a CloudEvents message in JSON; empty where it says nothing."""
     try:
         event = json.loads(body)
     except ValueError:
@@ -153,24 +149,6 @@ def read_body(body: bytes) -> dict[str, Any]:
         "version": version,
         "data": data,
     }
-
-
-def _read_cap(body: bytes) -> dict[str, Any]:
-    """Parameters are the valueName/value pairs of the first info block; ``alert`` and ``version`` among them."""
-    with contextlib.suppress(ET.ParseError):
-        root = ET.fromstring(body)  # noqa: S314  # signed by Tocsin, and checked before this
-        data = {
-            (each.findtext(f"{CAP}valueName") or ""): (each.findtext(f"{CAP}value") or "")
-            for each in root.iter(f"{CAP}parameter")
-        }
-        version = data.get("version", "")
-        return {
-            "type": f"cap.{root.findtext(f'{CAP}msgType') or ''}",
-            "subject": data.get("alert") or root.findtext(f"{CAP}identifier") or "",
-            "version": int(version) if version.isdigit() else None,
-            "data": data,
-        }
-    return {"type": "", "subject": "", "version": None, "data": {}}
 
 
 def application(

@@ -1,9 +1,9 @@
 """How is a simulated fleet kept, so that it is replayed and scored like the real one?
 
-Writes the Parquet layout of shared/data/gps: ``sessions``, ``device``, ``tracks``, ``truth``, ``events``. A couple is
-a session; all begin at ``scenario.start_ms``. The device stream has variant ``noisy``: the sky's error and losses,
-and a latency. Events are for the alert and pre-alert distances that occur in the fleet, each for every session,
-because the scorer asks one distance of all sessions. Rules of an event: README of that folder.
+Writes the Parquet layout of shared/data/gps: ``sessions``, ``device``, ``tracks``, ``truth``, ``events``. A
+couple is a session; all begin at ``scenario.start_ms``. The device stream has variant ``noisy``: the sky's error
+and losses, and a latency. Events are for the alert and pre-alert distances that occur in the fleet, each for every
+session, because the scorer asks one distance of all sessions. Rules of an event: README of that folder.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from simulator import truth
-from simulator.gnss import GnssReceiver, Sky
+from simulator.gnss import GnssReceiver, Sky, chance_of
 from simulator.motion import Floats
 from simulator.recording import DM, E7, RecordingError, parquet
 from simulator.scenario import Couple, Party, Scenario
@@ -28,6 +28,7 @@ NEAR_MISS = (1.5, 1.65)  # below 1.5 D until 1.65 D, never below D
 GRAZE_M, GRAZE_SHARE, GRAZE_S = 25.0, 0.03, 30
 LATENCY_S = (0.3, 1.5, 0.4)  # least, and shape and scale of a gamma on top
 RECORD_CHANCE = 0x2EC
+SESSIONS_MAX = 32_767  # int16
 
 Rows = list[dict[str, Any]]
 Ints = npt.NDArray[np.int64]
@@ -39,6 +40,8 @@ def record(
     """Write the five files into ``folder``, which is made if it is not there. Raises RecordingError."""
     if scenario.start_ms % MS:
         raise RecordingError("a recording begins on a whole second")
+    if len(scenario.couples) > SESSIONS_MAX:
+        raise RecordingError(f"{len(scenario.couples)} couples: the layout counts sessions up to {SESSIONS_MAX}")
     folder.mkdir(parents=True, exist_ok=True)
     bounds = sorted(
         {bound for each in scenario.couples for bound in (each.alert_distance_m, each.prealert_distance_m)}
@@ -71,9 +74,11 @@ def events_of(t: Ints, d_m: Floats, session: int, bound_m: int) -> Rows:
         for run in truth.runs_inside(d_m, bound_m, EPISODE_OVER * bound_m)
     ]
     near, over = NEAR_MISS
-    for run in truth.runs_inside(d_m, near * bound_m, over * bound_m):
-        if d_m[run[0] : run[1]].min() > bound_m:
-            rows.append(_event("near_miss", session, bound_m, t, d_m, run))
+    rows += [
+        _event("near_miss", session, bound_m, t, d_m, run)
+        for run in truth.runs_inside(d_m, near * bound_m, over * bound_m)
+        if d_m[run[0] : run[1]].min() > bound_m
+    ]
     return sorted(rows, key=lambda row: int(row["t"]))
 
 
@@ -154,8 +159,7 @@ def _track(scenario: Scenario, party: Party, session: int, role: str, t: Ints) -
 
 def _stream(scenario: Scenario, party: Party, sky: Sky, labels: dict[str, Any]) -> Rows:
     """What a server would have received from this unit at this period."""
-    place = scenario.parties.index(party)
-    rng = np.random.default_rng([scenario.seed, place, labels["period"], RECORD_CHANCE])
+    rng = chance_of(scenario, party.device, RECORD_CHANCE, labels["period"])
     receiver = GnssReceiver(scenario, party, sky=sky, rng=rng)
     return [
         {
@@ -231,7 +235,7 @@ SCHEMAS: dict[str, dict[str, str]] = {
 
 def _write(path: Path, rows: Rows, columns: dict[str, str]) -> None:
     writer = parquet()
-    import pyarrow as pa
+    import pyarrow as pa  # noqa: PLC0415  # optional
 
     schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns.items()])
     writer.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")

@@ -1,9 +1,9 @@
 """What did a fleet say, once, and to whom did it belong? Recordings for ``tocsin replay PATH``.
 
-Two forms, one result (``Recording``): the Parquet layout of shared/data/gps (``device.parquet``,
-``sessions.parquet``; lat and lon in 1e-7 degree, distances in decimetres, ``t_fix`` and ``t_recv`` in milliseconds),
-and CSV ``t,device,lat,lon,acc`` with the pairs given beside it. In Parquet the roles P (protected) and A (wearer) of
-session 123 become the devices ``s0123-p`` and ``s0123-a``. Messages come in order of reception.
+Two forms, one result (``Recording``): the Parquet layout of shared/data/gps (``device.parquet`` and
+``sessions.parquet``: lat and lon in 1e-7 degree, accuracy in decimetres, ``t_fix`` and ``t_recv`` in
+milliseconds), and CSV ``t,device,lat,lon,acc`` with the pairs given beside it. In Parquet the roles P (protected)
+and A (wearer) of session 123 become the devices ``s0123-p`` and ``s0123-a``. Messages come in order of reception.
 
 ``simulator.record`` writes the Parquet form for a simulated fleet. Reading Parquet needs the extra ``replay``.
 """
@@ -66,9 +66,10 @@ class Recording:
     pairs: tuple[RecordedPair, ...]
 
     def aligned(self, start_ms: int) -> Recording:
-        """All pairs at once: each pair's first message at ``start_ms``, its own times kept. Shifts are whole seconds.
+        """All pairs at once: each pair's first message within the second from ``start_ms`` on, its own times kept.
 
-        A device of two pairs cannot be in two times: raises RecordingError.
+        Messages of devices without a pair are left out: nothing says when they should be. A device of two
+        pairs cannot be in two times: raises RecordingError.
         """
         first: dict[str, int] = {}
         for message in self.messages:
@@ -77,12 +78,12 @@ class Recording:
         pairs = []
         for pair in self.pairs:
             begins = [first[device] for device in (pair.wearer, pair.protected) if device in first]
-            shift_ms = (start_ms - min(begins)) // MS * MS if begins else 0
+            shift_ms = (start_ms - min(begins) + MS - 1) // MS * MS if begins else 0
             for device in (pair.wearer, pair.protected):
                 if shifts.setdefault(device, shift_ms) != shift_ms:
                     raise RecordingError(f"{device} belongs to several pairs, which cannot be moved apart")
             pairs.append(replace(pair, shift_ms=pair.shift_ms + shift_ms))
-        moved = [_moved(message, shifts.get(message.device, 0)) for message in self.messages]
+        moved = [_moved(one, shifts[one.device]) for one in self.messages if one.device in shifts]
         return Recording(messages=tuple(sorted(moved, key=lambda one: one.received_ms)), pairs=tuple(pairs))
 
 
@@ -118,7 +119,7 @@ def read(
 def parquet() -> Any:  # noqa: ANN401  # pyarrow is optional, and has no types
     """``pyarrow.parquet``, or RecordingError that says how to get it."""
     try:
-        import pyarrow.parquet
+        import pyarrow.parquet  # noqa: PLC0415  # optional
     except ImportError:
         raise RecordingError("Parquet needs the extra 'replay': pip install 'tocsin[replay]'") from None
     return pyarrow.parquet

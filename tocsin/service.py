@@ -41,7 +41,11 @@ def run_part(package: str, parts: Mapping[str, Part]) -> None:
         print(error, file=sys.stderr)  # noqa: T201  (there is no log before the settings are right)
         sys.exit(EXIT_MISUSE)
     configure_logging(f"{package}.{name}", settings.realm.value, settings.log_level)
-    uvloop.run(_until_signal(f"{package}.{name}", parts[name], settings))
+    try:
+        uvloop.run(_until_signal(f"{package}.{name}", parts[name], settings))
+    except SettingError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        sys.exit(EXIT_MISUSE)
 
 
 async def _until_signal(role: str, part: Part, settings: Settings) -> None:

@@ -6,6 +6,7 @@ each wrong setting.
 
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -19,6 +20,7 @@ from tocsin.limits import BATCH_LINGER_MS, LATE_AFTER_S
 from tocsin.model.episode import Realm
 
 PREFIX = "TOCSIN_"
+SIGNING_KEY_FORM = "a Standard Webhooks secret is whsec_ and 24 to 64 bytes in base64"
 
 
 class ApiUser(BaseModel):
@@ -88,8 +90,8 @@ class Settings(BaseSettings):
                 problems.append(f"{PREFIX}{name.upper()}_SECRET: missing, {PREFIX}{name.upper()}_URL is set")
             if url is not None and url.scheme != "https" and self.realm is Realm.PRODUCTION:
                 problems.append(f"{PREFIX}{name.upper()}_URL: https in production")
-            if secret is not None and not secret.get_secret_value().startswith("whsec_"):
-                problems.append(f"{PREFIX}{name.upper()}_SECRET: a Standard Webhooks secret begins with whsec_")
+            if secret is not None and not _is_webhook_secret(secret.get_secret_value()):
+                problems.append(f"{PREFIX}{name.upper()}_SECRET: {SIGNING_KEY_FORM}")
         return problems
 
     def _token_problems(self) -> list[str]:
@@ -97,9 +99,28 @@ class Settings(BaseSettings):
             return ["TOCSIN_API_TOKENS: a token has at least 20 characters"]
         return []
 
+    def required(self, name: Literal["mqtt_url", "nats_url", "database_url"]) -> str:
+        """An address that this part cannot do without; raises SettingError when it is not set."""
+        value: str | None = getattr(self, name)
+        if value is None:
+            raise SettingError(
+                f"{PREFIX}{name.upper()}: missing; `tocsin up` starts the embedded servers and sets it"
+            )
+        return value
+
     @property
     def clock(self) -> AffineClock:
         return AffineClock(epoch_ms=self.clock_epoch_ms, anchor_ms=self.clock_anchor_ms, rate=self.clock_rate)
+
+
+def _is_webhook_secret(text: str) -> bool:
+    """A secret that cannot sign would be found out at the first alarm, and only then."""
+    try:
+        body = text.removeprefix("whsec_")
+        key = base64.b64decode(body + "=" * (-len(body) % 4), validate=True)
+    except ValueError:
+        return False
+    return text.startswith("whsec_") and 24 <= len(key) <= 64
 
 
 def load(**overrides: object) -> Settings:

@@ -63,9 +63,7 @@ class _Running:
 class Supervisor:
     """Starts parts, hears their readiness, restarts them, ends them."""
 
-    def __init__(
-        self, *, logs: Path, environment: Mapping[str, str], tell: Callable[[PartEvent], None]
-    ) -> None:
+    def __init__(self, *, logs: Path, environment: Mapping[str, str], tell: Callable[[PartEvent], None]) -> None:
         self._logs = logs
         self._environment = dict(environment)
         self._tell = tell

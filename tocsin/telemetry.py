@@ -36,6 +36,18 @@ STAGE_SECONDS = Histogram(
     "tocsin_stage_latency_seconds", "Time between two clock points of an alert.", ["start", "end"],
     buckets=BUDGET_BUCKETS_S,
 )  # fmt: skip
+KNOWN_DEVICES = Gauge(
+    "tocsin_known_devices",
+    "Registered devices that a reader of the broker knows.",
+    ["reader"],
+    multiprocess_mode="mostrecent",
+)
+PAIRS = Gauge(
+    "tocsin_geofence_pairs",
+    "Pairs that the geofence decides about.",
+    ["partition"],
+    multiprocess_mode="mostrecent",
+)
 ALERTS_OPEN = Gauge(
     "tocsin_alerts_open", "Open alerts in this API's projection.", ["priority"], multiprocess_mode="mostrecent"
 )
@@ -43,10 +55,22 @@ CONSOLES_LIVE = Gauge("tocsin_console_live", "Open live feeds.", multiprocess_mo
 
 METRICS: Final = (
     INGEST_MESSAGES, ARCHIVED, FINDINGS, GEOFENCE_FIXES, RULINGS, CONFLICTS, NOTIFICATIONS, RECORDED,
-    STAGE_SECONDS, ALERTS_OPEN, CONSOLES_LIVE,
+    STAGE_SECONDS, KNOWN_DEVICES, PAIRS, ALERTS_OPEN, CONSOLES_LIVE,
 )  # fmt: skip
 
-_DENIED_WORDS = ("lat", "lon", "phone", "name", "position", "password", "secret", "token")
+_DENIED_WORDS = (
+    "lat",
+    "lon",
+    "latitude",
+    "longitude",
+    "geo",
+    "phone",
+    "name",
+    "position",
+    "password",
+    "secret",
+    "token",
+)
 
 
 def _deny(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

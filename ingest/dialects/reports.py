@@ -52,12 +52,22 @@ class PositionReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SosReport:
-    """The key was pressed."""
+class SosPosition:
+    """Where the key was pressed: degrees, metres (68 % radius). ``fix_ms`` None: at the moment of the press."""
 
-    pressed_ms: int
-    boot: int
-    seq: int
+    lat: float
+    lon: float
+    fix_ms: int | None = None
+    accuracy_m: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SosReport:
+    """The key was pressed. None: the device did not say, or nothing that can be read."""
+
+    pressed_ms: int | None
+    boot: int | None
+    seq: int | None
     silent: bool
     sent_ms: int | None = None
-    position: PositionReport | None = None
+    position: SosPosition | None = None

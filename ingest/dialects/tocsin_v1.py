@@ -5,17 +5,19 @@ Fields: INTERFACES of the device protocol, ``docs/device-protocol.md``. Times ar
 unknown, never zero. ``topic`` and ``tid`` are accepted and not trusted: a ``topic`` that names another device
 is an identity mismatch.
 
-The refusals carry the path that the schema gives and never a value of the payload.
+The refusals carry the path that the schema gives and never a value of the payload. Whatever the bytes, a reader
+returns: one that raised would end its lane, and the redelivery would end the next one (F02).
 """
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 
-from ingest.dialects.reports import PositionReport, Reason, Refusal, SosReport
+from ingest.dialects.reports import PositionReport, Reason, Refusal, SosPosition, SosReport
 from tocsin.clock import MS
 from tocsin.limits import BULK_POINTS_MAX
 from tocsin.model.fix import Source
@@ -60,10 +62,12 @@ class Locations(msgspec.Struct, frozen=True, kw_only=True, tag_field="_type", ta
 
 
 class Sos(msgspec.Struct, frozen=True, kw_only=True, tag_field="_type", tag="sos"):
-    tst: EpochSeconds
+    """``tst``, ``seq`` and ``boot`` are due as in a location, and nobody is left alone for want of them."""
+
+    tst: EpochSeconds | None = None
     ms: Milliseconds = 0
-    seq: Count
-    boot: Count
+    seq: Count | None = None
+    boot: Count | None = None
     silent: bool = False
     created_at: EpochSeconds | None = None
     created_ms: Milliseconds = 0
@@ -74,6 +78,8 @@ class Sos(msgspec.Struct, frozen=True, kw_only=True, tag_field="_type", tag="sos
     topic: str | None = None
 
 
+T = TypeVar("T")
+
 _location = msgspec.json.Decoder(Location)
 _locations = msgspec.json.Decoder(Locations)
 _sos = msgspec.json.Decoder(Sos)
@@ -81,10 +87,9 @@ _sos = msgspec.json.Decoder(Sos)
 
 def read_location(payload: bytes, topic: str) -> PositionReport | Refusal:
     """``…/loc``: one fix."""
-    try:
-        message = _location.decode(payload)
-    except msgspec.DecodeError as error:
-        return _refusal(error)
+    message = _read(_location, payload)
+    if isinstance(message, Refusal):
+        return message
     if message.topic is not None and message.topic != topic:
         return _other_topic()
     return _position(message, _sent_ms(message), "$")
@@ -92,10 +97,9 @@ def read_location(payload: bytes, topic: str) -> PositionReport | Refusal:
 
 def read_bulk(payload: bytes, topic: str) -> list[PositionReport | Refusal] | Refusal:
     """``…/bulk``: buffered fixes, each judged alone; one bad point costs no other."""
-    try:
-        message = _locations.decode(payload)
-    except msgspec.DecodeError as error:
-        return _refusal(error)
+    message = _read(_locations, payload)
+    if isinstance(message, Refusal):
+        return message
     if message.topic is not None and message.topic != topic:
         return _other_topic()
     sent_ms = _sent_ms(message)
@@ -103,15 +107,16 @@ def read_bulk(payload: bytes, topic: str) -> list[PositionReport | Refusal] | Re
 
 
 def read_sos(payload: bytes, topic: str) -> SosReport | Refusal:
-    """``…/sos``: the key. A position that cannot be right is left out and never costs the alarm."""
-    try:
-        message = _sos.decode(payload)
-    except msgspec.DecodeError as error:
-        return _refusal(error)
+    """``…/sos``: the key. A field that cannot be right is left out and never costs the alarm."""
+    message = _read(_sos, payload)
+    if isinstance(message, Refusal):
+        message = _salvaged(payload) or message
+    if isinstance(message, Refusal):
+        return message
     if message.topic is not None and message.topic != topic:
         return _other_topic()
     return SosReport(
-        pressed_ms=message.tst * MS + message.ms,
+        pressed_ms=None if message.tst is None else message.tst * MS + message.ms,
         boot=message.boot,
         seq=message.seq,
         silent=message.silent,
@@ -120,15 +125,32 @@ def read_sos(payload: bytes, topic: str) -> SosReport | Refusal:
     )
 
 
-def _sos_position(message: Sos) -> PositionReport | None:
+def _salvaged(payload: bytes) -> Sos | None:
+    """A press of the key whose JSON is whole and whose fields are not: those that stand alone are kept."""
+    try:
+        raw = json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(raw, dict) or raw.get("_type", "sos") != "sos":
+        return None
+    kept: dict[str, object] = {}
+    for name in Sos.__struct_fields__:
+        try:
+            kept[name] = getattr(msgspec.convert({name: raw[name]}, Sos), name)
+        except (KeyError, msgspec.ValidationError):
+            continue
+    if "fix_tst" in raw and "fix_tst" not in kept:
+        kept.pop("lat", None)  # a place of unknown age is none (invariant 9)
+    return Sos(**kept)  # type: ignore[arg-type]  # each was just converted to the type of its field
+
+
+def _sos_position(message: Sos) -> SosPosition | None:
     if message.lat is None or message.lon is None or not _on_earth(message.lat, message.lon):
         return None
-    return PositionReport(
+    return SosPosition(
         lat=message.lat,
         lon=message.lon,
-        fix_ms=(message.fix_tst or message.tst) * MS,
-        boot=message.boot,
-        seq=message.seq,
+        fix_ms=None if message.fix_tst is None else message.fix_tst * MS,
         accuracy_m=message.acc,
     )
 
@@ -163,10 +185,18 @@ def _other_topic() -> Refusal:
     return Refusal(reason=Reason.IDENTITY, path="$.topic", detail="the payload names another topic than its own")
 
 
-def _refusal(error: msgspec.DecodeError) -> Refusal:
-    """A schema error keeps its path; the text of msgspec names types and bounds, never values."""
-    if not isinstance(error, msgspec.ValidationError):
+def _read(decoder: msgspec.json.Decoder[T], payload: bytes) -> T | Refusal:
+    """Beside its own errors msgspec lets pass those of a string that is not UTF-8 and of endless nesting."""
+    try:
+        return decoder.decode(payload)
+    except msgspec.ValidationError as error:
+        return _refusal(error)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Refusal(reason=Reason.MALFORMED, detail="not JSON in UTF-8")
+
+
+def _refusal(error: msgspec.ValidationError) -> Refusal:
+    """A schema error keeps its path; the text of msgspec names types and bounds, never values."""
     text = str(error)
     found = PATH_IN_MESSAGE.search(text)
     if found is None:

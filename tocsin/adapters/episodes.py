@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from tocsin import wire
-from tocsin.adapters.postgres import BadCursor, Page, Pool, load_queries, ms_of, transaction
+from tocsin.adapters.postgres import BadCursor, Page, Pool, Row, load_queries, ms_of, transaction
 from tocsin.clock import utc
 from tocsin.model.episode import Channel, Episode, Receipt, Ruling, State
 from tocsin.model.finding import Code
@@ -105,7 +105,7 @@ class EpisodeRecord:
                 RecordedRuling(sequence=sequence, ruling=wire.decode_ruling(payload))
                 for sequence, payload in rulings
             ),
-            attempts=tuple(_receipt(*row) for row in attempts),
+            attempts=tuple(_receipt(row) for row in attempts),
         )
 
 
@@ -157,8 +157,8 @@ def _attempt_row(receipt: Receipt) -> tuple[Any, ...]:
     return (*place, receipt.episode, receipt.version, receipt.channel.value, receipt.result, receipt.status)
 
 
-def _receipt(notification: str, episode: str, version: int, channel: str, attempt: int, *rest: Any) -> Receipt:
-    t7, t8, result, status = rest
+def _receipt(row: Row) -> Receipt:
+    notification, episode, version, channel, attempt, t7, t8, result, status = row
     return Receipt(
         notification=notification,
         episode=episode,

@@ -1,8 +1,8 @@
 """Where has this device been, and how do thousands of fixes a second become rows?
 
-A batch goes from numpy columns to the binary form of COPY in one piece, into a table of the session, and from there
-to ``tocsin.fixes`` where what is known already is left alone: to archive a batch twice changes nothing. Units are
-those of FIX_DTYPE. Measured: 0.4 µs of ours a row, the server is the cost (findings/database.md, 4.1).
+A batch goes from numpy columns to the binary form of COPY in one piece, into a table of the session, and from
+there to ``tocsin.fixes`` where what is known already is left alone: to archive a batch twice changes nothing.
+Units are those of FIX_DTYPE. Measured: 0.4 µs of ours a row, the server is the cost (findings/database.md, 4.1).
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from tocsin.adapters.postgres import Pool, load_queries, ms_of, transaction
+from tocsin.adapters.postgres import Pool, Row, load_queries, ms_of, transaction
 from tocsin.clock import MS, utc
 from tocsin.limits import FIX_FUTURE_MAX_S, FIX_PAST_MAX_S
 from tocsin.model.fix import FIX_DTYPE, Fixes
@@ -46,8 +46,8 @@ COPY_COLUMNS: Final = {
     "boot": ">i8",
     "seq": ">i8",
 }
-"""As in the table ``incoming``. Absent values travel as -1 and become NULL on the server (``nullif``): one shape of
-row for every batch, where a NULL in the COPY itself would need one for each combination of absent columns."""
+"""As in the table ``incoming``. Absent values travel as -1 and become NULL on the server (``nullif``): one shape
+of row for every batch, where a NULL in the COPY itself would need one for each combination of absent columns."""
 
 COPIED: Final = [name for name in COPY_COLUMNS if name in (FIX_DTYPE.names or ())]
 """Columns of the same name and meaning on both sides."""
@@ -127,13 +127,13 @@ class FixArchive:
         """The oldest ``limit`` fixes measured in ``[from_ms, to_ms)``, oldest first."""
         async with transaction(self._pool) as connection:
             cursor = await connection.execute(SQL["track"], [device_number, utc(from_ms), utc(to_ms), limit])
-            return tuple([_track_point(*row) async for row in cursor])
+            return tuple([_track_point(row) async for row in cursor])
 
     async def last_positions(self, device_numbers: Iterable[int]) -> dict[int, LastPosition]:
         """By device number; a device that never had a fix is missing."""
         async with transaction(self._pool) as connection:
             cursor = await connection.execute(SQL["last_positions"], [list(device_numbers)])
-            return {row[0]: _last_position(*row) async for row in cursor}
+            return {row[0]: _last_position(row) async for row in cursor}
 
 
 def plausible_days(fixes: Fixes) -> list[int]:
@@ -175,8 +175,8 @@ def _date(day: int) -> date:
     return utc(day * DAY_MS).date()
 
 
-def _track_point(measured_at: Any, delay_ms: int, *rest: Any) -> TrackPoint:
-    lat_e6, lon_e6, accuracy_dm, speed_cms, course_ddeg, battery_pct, source, flags = rest
+def _track_point(row: Row) -> TrackPoint:
+    measured_at, delay_ms, lat_e6, lon_e6, accuracy_dm, speed_cms, course_ddeg, battery_pct, source, flags = row
     measured_ms = ms_of(measured_at)
     return TrackPoint(
         measured_ms=measured_ms,
@@ -192,8 +192,8 @@ def _track_point(measured_at: Any, delay_ms: int, *rest: Any) -> TrackPoint:
     )
 
 
-def _last_position(device_number: int, measured_at: Any, delay_ms: int, *rest: Any) -> LastPosition:
-    lat_e6, lon_e6, accuracy_dm, battery_pct = rest
+def _last_position(row: Row) -> LastPosition:
+    device_number, measured_at, delay_ms, lat_e6, lon_e6, accuracy_dm, battery_pct = row
     measured_ms = ms_of(measured_at)
     return LastPosition(
         device_number=device_number,

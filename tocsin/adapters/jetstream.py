@@ -8,6 +8,8 @@ it was when the server was restarted.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -232,26 +234,34 @@ class Follower:
                 return
             while not inbox.empty():
                 arrived.append(inbox.get_nowait())
-            messages: list[Msg] = []
-            pending = 1
-            for message in arrived:
-                if _is_control(message):
-                    if message.reply:
-                        await self._client.publish(message.reply)
-                    continue
-                meta = message.metadata
-                if meta.sequence.consumer != expected:
-                    log.warning("follow_gap", stream=self._stream, after=self._after)
-                    return
-                expected += 1
-                pending = meta.num_pending or 0
-                self._after = meta.sequence.stream
-                messages.append(message)
+            data = [message for message in arrived if not await self._is_answered_control(message)]
+            messages = _in_sequence(data, expected)
+            expected += len(messages)
             if messages:
+                self._after = messages[-1].metadata.sequence.stream
                 yield messages
-                if pending == 0 and not self._told_present:
+                if not messages[-1].metadata.num_pending and not self._told_present:
                     self._told_present = True
                     yield []
+            if len(messages) < len(data):  # what came before the gap has been handed out
+                log.warning("follow_gap", stream=self._stream, after=self._after)
+                return
+
+    async def _is_answered_control(self, message: Msg) -> bool:
+        if not _is_control(message):
+            return False
+        if message.reply:
+            await self._client.publish(message.reply)
+        return True
+
+
+def _in_sequence(messages: list[Msg], expected: int) -> list[Msg]:
+    """Those in front of the first gap in the consumer's own numbering."""
+    whole = itertools.takewhile(
+        lambda numbered: numbered[1].metadata.sequence.consumer == numbered[0],
+        enumerate(messages, start=expected),
+    )
+    return [message for _, message in whole]
 
 
 def _is_control(message: Msg) -> bool:
@@ -407,4 +417,5 @@ async def open_bus(url: str, name: str) -> AsyncIterator[Bus]:
             snapshots=JetStreamObjects(js, SNAPSHOTS),
         )
     finally:
-        await client.close()
+        with contextlib.suppress(OSError):  # its goodbye finds no server
+            await client.close()

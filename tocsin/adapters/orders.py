@@ -8,6 +8,7 @@ Tocsin's clock and handed in.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -15,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from tocsin.adapters.postgres import BadCursor, Connection, Page, Pool, load_queries, ms_of, transaction
+from tocsin.adapters.postgres import BadCursor, Connection, Page, Pool, Row, load_queries, ms_of, transaction
 from tocsin.clock import MS, rfc3339, utc
 from tocsin.errors import TocsinError
 from tocsin.model.device import Device, DeviceKind
@@ -162,7 +163,7 @@ class Orders:
         async with self._transaction() as connection:
             values = {"now": utc(now_ms), "after": _number(cursor), "limit": limit + 1}
             rows = await (await connection.execute(SQL["devices"], values)).fetchall()
-        return _page([(row[0], _device(*row)) for row in rows], limit)
+        return _page([(row[0], _device(row)) for row in rows], limit)
 
     # --- measures ------------------------------------------------------------------------------------------
 
@@ -210,19 +211,19 @@ class Orders:
     async def measures(
         self, *, live_at_ms: int | None = None, cursor: str | None = None, limit: int = LIST_MAX
     ) -> Page[Measure]:
-        """In the order in which they were made; with ``live_at_ms`` only those not ended then. Raises BadCursor."""
+        """In the order of their making; with ``live_at_ms`` only those not ended then. Raises BadCursor."""
         limit = min(limit, LIST_MAX)
         live_at = None if live_at_ms is None else utc(live_at_ms)
         async with self._transaction() as connection:
             values = {"after": _number(cursor), "live_at": live_at, "limit": limit + 1}
             rows = await (await connection.execute(SQL["measures"], values)).fetchall()
-        return _page([(row[0], _measure(*row)) for row in rows], limit)
+        return _page([(row[0], _measure(row)) for row in rows], limit)
 
     async def versions(self, measure_id: str) -> tuple[MeasureVersion, ...]:
         """Oldest first; empty for a measure that there is not."""
         async with self._transaction() as connection:
             cursor = await connection.execute(SQL["versions"], [measure_id])
-            return tuple([_version(measure_id, *row) async for row in cursor])
+            return tuple([_version(measure_id, row) async for row in cursor])
 
     # --- projection ----------------------------------------------------------------------------------------
 
@@ -255,13 +256,13 @@ class Orders:
             if connection is None:
                 yield None
                 return
-            values: dict[str, Any] = {"now": utc(now_ms), "after": 0, "limit": None}
-            devices = await (await connection.execute(SQL["devices"], values)).fetchall()
+            devices = await (await connection.execute(SQL["all_devices"])).fetchall()
             values = {"after": 0, "live_at": utc(now_ms - ORDER_STAYS_MS), "limit": None}
             measures = await (await connection.execute(SQL["measures"], values)).fetchall()
+            orders = {row[1]: _measure(row).order for row in measures}
+            named = _named(order for order in orders.values() if order.valid_until_ms > now_ms)
             yield Projection(
-                devices={row[1]: _device(*row) for row in devices},
-                orders={row[1]: _measure(*row).order for row in measures},
+                devices={row[1]: _device((*row[:4], named[row[1]])) for row in devices}, orders=orders
             )
 
     @asynccontextmanager
@@ -272,18 +273,19 @@ class Orders:
             yield connection if ours is not None and ours[0] else None
 
 
-async def _one(connection: Connection, query: bytes, values: list[Any]) -> Any:
-    return await (await connection.execute(query, values)).fetchone()
+async def _one(connection: Connection, query: bytes, values: list[Any]) -> Row | None:
+    row: Row | None = await (await connection.execute(query, values)).fetchone()
+    return row
 
 
 async def _devices_by_id(connection: Connection, ids: Iterable[str], now_ms: int) -> dict[str, Device]:
     cursor = await connection.execute(SQL["devices_by_id"], {"ids": list(ids), "now": utc(now_ms)})
-    return {row[1]: _device(*row) async for row in cursor}
+    return {row[1]: _device(row) async for row in cursor}
 
 
 async def _measures_by_id(connection: Connection, ids: Iterable[str]) -> list[Measure]:
     cursor = await connection.execute(SQL["measures_by_id"], [list(ids)])
-    return [_measure(*row) async for row in cursor]
+    return [_measure(row) async for row in cursor]
 
 
 async def _changed(connection: Connection, measure_id: str, by: str, now_ms: int) -> Measure:
@@ -305,6 +307,15 @@ async def _projection(connection: Connection, measures: set[str], devices: set[s
     )
 
 
+def _named(orders: Iterable[Order]) -> defaultdict[str, list[str]]:
+    """The measures of each device."""
+    named = defaultdict(list)
+    for order in orders:
+        named[order.wearer].append(order.id)
+        named[order.protected].append(order.id)
+    return named
+
+
 def _known_reply(key: str, fingerprint: str, known: str, status: int, body: bytes) -> Reply:
     if known != fingerprint:
         raise KeyReused(key)
@@ -316,7 +327,8 @@ def _ends_already(order: Order) -> Problem:
     return Problem(pointer="/valid_until", code="ends-already", detail=detail)
 
 
-def _device(number: int, device_id: str, kind: str, password_bcrypt: str, measures: list[str]) -> Device:
+def _device(row: Row) -> Device:
+    number, device_id, kind, password_bcrypt, measures = row
     return Device(
         id=device_id,
         number=number,
@@ -333,7 +345,7 @@ def _measure_values(order: Order, by: str, now_ms: int) -> list[Any]:
     return [order.id, order.version, *parties, *period, utc(now_ms), by]
 
 
-def _order(measure_id: str, row: tuple[Any, ...]) -> Order:
+def _order(measure_id: str, row: Row) -> Order:
     version, wearer, protected, alert_distance_m, valid_from, valid_until = row
     return Order(
         id=measure_id,
@@ -346,10 +358,10 @@ def _order(measure_id: str, row: tuple[Any, ...]) -> Order:
     )
 
 
-def _measure(_number: int, measure_id: str, *row: Any) -> Measure:
-    created_at, created_by, ended_at, ended_by = row[6:]
+def _measure(row: Row) -> Measure:
+    created_at, created_by, ended_at, ended_by = row[8:]
     return Measure(
-        order=_order(measure_id, row[:6]),
+        order=_order(row[1], row[2:8]),
         created_ms=ms_of(created_at),
         created_by=created_by,
         ended_ms=None if ended_at is None else ms_of(ended_at),
@@ -357,7 +369,7 @@ def _measure(_number: int, measure_id: str, *row: Any) -> Measure:
     )
 
 
-def _version(measure_id: str, *row: Any) -> MeasureVersion:
+def _version(measure_id: str, row: Row) -> MeasureVersion:
     changed_at, changed_by = row[6:]
     return MeasureVersion(order=_order(measure_id, row[:6]), changed_ms=ms_of(changed_at), changed_by=changed_by)
 

@@ -15,6 +15,9 @@ where d.number > %(after)s
 order by d.number
 limit %(limit)s
 
+-- name: all_devices
+select number, id, kind, password_bcrypt, '{}'::text[] from tocsin.device
+
 -- name: devices_by_id
 select d.number, d.id, d.kind, d.password_bcrypt, array(
   select m.id from tocsin.measure m

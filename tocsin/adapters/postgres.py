@@ -10,6 +10,7 @@ Times are seconds. Every session is in UTC.
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -32,6 +33,7 @@ log = structlog.get_logger(__name__)
 
 Connection = psycopg.AsyncConnection[Any]
 Pool = AsyncConnectionPool[Connection]
+Row = tuple[Any, ...]
 T = TypeVar("T")
 
 STATEMENT_TIMEOUT_S = 2.5  # a worker whose statement hangs hears of it while its lease still runs
@@ -46,7 +48,7 @@ assert max(STATEMENT_TIMEOUT_S, POOL_TIMEOUT_S) < LEASE_S
 
 _SESSION = """
 select set_config('TimeZone', 'UTC', false), set_config('statement_timeout', %s, false),
-       set_config('client_min_messages', 'warning', false)
+       set_config('client_min_messages', 'warning', false), set_config('search_path', 'pg_catalog, pg_temp', false)
 """
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _MIGRATION_NAME = re.compile(r"(\d{4})_\w+\.sql")
@@ -108,6 +110,7 @@ async def open_pool(
         await connection.execute(_SESSION, [f"{int(statement_timeout_s * 1000)}ms"])
         await connection.commit()
 
+    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # each failure is ours to report, and once
     pool: Pool = AsyncConnectionPool(
         _with_timeout(dsn),
         min_size=1,

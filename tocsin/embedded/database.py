@@ -215,3 +215,11 @@ async def ensure_database(dsn: str) -> None:
         found = await connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE])
         if await found.fetchone() is None:
             await connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+
+
+def erase(home: Path) -> None:
+    """Delete a home and, where the data had to be placed elsewhere, the data. Nothing may be running on it."""
+    home = home.resolve()
+    if home.exists():
+        shutil.rmtree(place_for(home, Identity.ours()), ignore_errors=True)
+        shutil.rmtree(home, ignore_errors=True)

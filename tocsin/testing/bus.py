@@ -79,15 +79,15 @@ class MemoryLog:
         self, stream: Stream, subject: str, *, after: int = 0, newest_per_subject: bool = False
     ) -> AsyncIterator[Sequence[Entry]]:
         entries = self._streams[stream.name].entries
+        told = (newest_per_subject and after == 0) or after >= len(entries)
         if newest_per_subject and after == 0:
             newest = {entry.subject: entry for entry in entries if _matches(subject, entry.subject)}
             after = len(entries)
             if newest:
                 yield sorted(newest.values(), key=lambda entry: entry.sequence)
             yield ()
-        elif after >= len(entries):
+        elif told:
             yield ()
-        told = newest_per_subject or after >= len(entries)
         while True:
             async with self._changed:
                 while len(entries) <= after:

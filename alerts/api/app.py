@@ -1,0 +1,77 @@
+"""How do the parts of the API become one application? ``create_app(deps)``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, FastAPI
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from alerts.api import acts, alerts, devices, health, live, measures, openapi, pages, problems, schemas
+from alerts.api.access import MAY, Caller, Permission, requires
+from alerts.api.alerts import TheDeps
+from alerts.api.deps import Deps
+
+BODY_MAX_BYTES: Final = 64 * 1024
+API: Final = "/api/v1"
+HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": pages.CSP,
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+router = APIRouter(tags=["me"])
+
+
+@router.get("/me", summary="Who am I here?", responses=openapi.problems())
+async def me(caller: Annotated[Caller, Depends(requires(Permission.WHO_AM_I))], deps: TheDeps) -> schemas.Me:
+    """Your name, your role, and what it permits."""
+    return schemas.Me(
+        name=caller.name,
+        role=caller.role,
+        realm=deps.settings.realm.value,
+        auth=deps.settings.api_auth,
+        permissions=sorted(permission.value for permission in MAY[caller.role]),
+    )
+
+
+def create_app(deps: Deps) -> FastAPI:
+    """The application over ``deps``; whoever makes it runs ``deps.projection``."""
+    app = FastAPI(
+        title="Tocsin",
+        version="1",
+        description="Alerts of anti-approach bracelets and grave danger telephones.",
+        openapi_url="/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        max_body_size=BODY_MAX_BYTES,
+        telemetry={"tracing": False},
+    )
+    app.state.deps = deps
+    for part in (router, alerts.router, acts.router, live.router, measures.router, devices.router):
+        app.include_router(part, prefix=API)
+    app.include_router(health.router)
+    app.include_router(pages.router)
+    app.add_middleware(WithHeaders)
+    problems.install(app)
+    openapi.install(app)
+    return app
+
+
+class WithHeaders:
+    """Every response says who may keep it and where its parts may come from, unless it says so itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)

@@ -1,0 +1,91 @@
+"""What does the API need of the rest of Tocsin, and not one word more?"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from fastapi import Request
+
+from alerts.api.projection import Projection
+from alerts.ledger import Ledger
+from tocsin.adapters.episodes import Timeline
+from tocsin.adapters.orders import Measure, Reply
+from tocsin.adapters.postgres import Page
+from tocsin.clock import Clock
+from tocsin.model.device import Device, DeviceKind
+from tocsin.model.episode import Episode, State
+from tocsin.model.finding import Code
+from tocsin.model.order import Order
+from tocsin.ports import Log
+from tocsin.settings import Settings
+
+
+class RecordedEpisodes(Protocol):
+    """What ``tocsin.adapters.episodes.EpisodeRecord`` offers to readers. Raises RecordUnavailable."""
+
+    async def episode(self, episode_id: str) -> Episode | None: ...
+
+    async def episodes(
+        self,
+        from_ms: int,
+        to_ms: int,
+        *,
+        state: State | None = None,
+        code: Code | None = None,
+        measure: str | None = None,
+        cursor: str | None = None,
+        limit: int = 200,
+    ) -> Page[Episode]: ...
+
+    async def timeline(self, episode_id: str) -> Timeline: ...
+
+
+class OrderBook(Protocol):
+    """What ``tocsin.adapters.orders.Orders`` offers to the API. Raises RecordUnavailable."""
+
+    async def once(
+        self, key: str, fingerprint: str, now_ms: int, work: Callable[[OrderBook], Awaitable[Reply]]
+    ) -> Reply: ...
+
+    async def create_device(
+        self, device_id: str, kind: DeviceKind, password_bcrypt: str, now_ms: int
+    ) -> Device: ...
+
+    async def device(self, device_id: str, now_ms: int) -> Device: ...
+
+    async def devices(self, now_ms: int, *, cursor: str | None = None, limit: int = 200) -> Page[Device]: ...
+
+    async def create_measure(self, order: Order, *, by: str, now_ms: int) -> Measure: ...
+
+    async def end_measure(
+        self, measure_id: str, *, expected_version: int, at_ms: int, by: str, now_ms: int
+    ) -> Measure: ...
+
+    async def measure(self, measure_id: str) -> Measure: ...
+
+    async def measures(
+        self, *, live_at_ms: int | None = None, cursor: str | None = None, limit: int = 200
+    ) -> Page[Measure]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deps:
+    """The parts that the operations work with; ``hash_password`` makes the bcrypt that the broker compares."""
+
+    log: Log
+    ledger: Ledger
+    projection: Projection
+    episodes: RecordedEpisodes
+    orders: OrderBook
+    settings: Settings
+    clock: Clock
+    hash_password: Callable[[str], str]
+
+
+def deps_of(request: Request) -> Deps:
+    """The parts of the application that this request came to."""
+    deps = request.app.state.deps
+    assert isinstance(deps, Deps)
+    return deps

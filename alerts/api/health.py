@@ -1,0 +1,70 @@
+"""Does this process live, can it do its work, and what has it counted? (INTERFACES 4.3)
+
+Liveness tests no dependency. Ready means: alerts are served and can be acted upon. The record is reported and not
+needed: with the database down, alerts go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from http import HTTPStatus
+from typing import Final
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+
+from alerts.api import schemas
+from alerts.api.alerts import TheDeps
+from alerts.api.deps import Deps
+from alerts.api.projection import log_answers
+from tocsin import telemetry
+from tocsin.errors import RecordUnavailable
+
+RECORD_ANSWERS_S: Final = 2.5
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/livez", summary="Does the process live?")
+@router.get("/healthz", summary="Does the process live?", include_in_schema=False)
+async def livez() -> dict[str, str]:
+    """The loop turns, or this would not be read."""
+    return {"status": "alive"}
+
+
+@router.get(
+    "/readyz",
+    summary="Can the process do its work?",
+    responses={503: {"model": schemas.Readiness, "description": "It cannot, or it is about to end."}},
+)
+async def readyz(deps: TheDeps, response: Response) -> schemas.Readiness:
+    """``degraded``: ready for alerts, without the record."""
+    log_ok, record = await asyncio.gather(log_answers(deps.log), _record(deps))
+    projection = deps.projection
+    unreadable = f"{projection.unreadable} unreadable rulings" if projection.unreadable else ""
+    checks = [
+        schemas.Check(name="log", ok=log_ok, needed=True),
+        schemas.Check(name="projection", ok=projection.ready.is_set(), needed=True, detail=unreadable),
+        record,
+    ]
+    ready = not projection.draining and all(check.ok for check in checks if check.needed)
+    response.status_code = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+    return schemas.Readiness(ready=ready, draining=projection.draining, degraded=not record.ok, checks=checks)
+
+
+async def _record(deps: Deps) -> schemas.Check:
+    try:
+        await asyncio.wait_for(deps.orders.measures(limit=1), RECORD_ANSWERS_S)
+    except (RecordUnavailable, TimeoutError):
+        detail = "open alerts are served and acted upon without it"
+        return schemas.Check(name="record", ok=False, needed=False, detail=detail)
+    return schemas.Check(name="record", ok=True, needed=False)
+
+
+@router.get("/metrics", summary="What was counted", response_class=Response, include_in_schema=False)
+async def metrics() -> Response:
+    """Of every process of this machine where they share a directory, else of this one."""
+    shared = "PROMETHEUS_MULTIPROC_DIR" in os.environ
+    registry = telemetry.all_processes() if shared else REGISTRY
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

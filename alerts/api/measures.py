@@ -1,0 +1,125 @@
+"""What did the court order, and how is an order given or ended?
+
+A measure is created whole or refused with every reason at once; it is in force on the road within 5 s
+(``alerts.order_projector``). Ending one is now, and on what the caller saw (``If-Match``).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+
+from alerts.api import schemas, views
+from alerts.api.access import Caller, Permission, requires
+from alerts.api.acts import IfMatch, version_seen
+from alerts.api.alerts import ID_PATTERN, LIST_MAX, Cursor, Limit, TheDeps
+from alerts.api.deps import OrderBook
+from alerts.api.once import IdempotencyKey, checked_key, created, once
+from alerts.api.openapi import Responses, problems
+from alerts.api.problems import Refusal
+from tocsin.adapters.orders import NotFound, Reply
+from tocsin.clock import from_rfc3339
+from tocsin.model.ids import derived
+from tocsin.model.order import Order
+
+router = APIRouter(tags=["measures"])
+
+Reader = Depends(requires(Permission.SEE_MEASURES))
+Court = Annotated[Caller, Depends(requires(Permission.ORDER_MEASURES))]
+MeasureId = Annotated[str, Path(pattern=ID_PATTERN, examples=["msr_0b8f1f6c3d2e8a4f9c7b6a5d4e3f2a1b"])]
+_CREATED: Final[Responses] = {201: {"model": schemas.MeasureReply, "description": "Ordered."}}
+
+
+@router.get(
+    "/measures",
+    summary="List measures",
+    dependencies=[Reader],
+    responses=problems("bad-cursor", "invalid-request", "record-unavailable"),
+)
+async def list_measures(
+    deps: TheDeps,
+    live: Annotated[bool, Query(description="Only those that have not ended.")] = False,
+    limit: Limit = LIST_MAX,
+    cursor: Cursor = None,
+) -> schemas.Measures:
+    """In the order in which they were made."""
+    now_ms = deps.clock.now_ms()
+    page = await deps.orders.measures(live_at_ms=now_ms if live else None, cursor=cursor, limit=limit)
+    return schemas.Measures(items=[views.measure(each, now_ms) for each in page.items], next=page.next)
+
+
+@router.post(
+    "/measures",
+    summary="Order a measure",
+    status_code=201,
+    response_class=Response,
+    responses={
+        **_CREATED,
+        **problems(
+            "idempotency-key-missing", "idempotency-key-reused", "invalid-request", "order-refused",
+            "already-exists", "record-unavailable",
+        ),
+    },
+)  # fmt: skip
+async def create_measure(
+    body: schemas.MeasureRequest, caller: Court, deps: TheDeps, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """422 names every reason why it cannot be carried out."""
+    key, now_ms = checked_key(idempotency_key), deps.clock.now_ms()
+    order = Order(
+        id=derived("msr", caller.name, key, now_ms),
+        version=1,
+        wearer=body.wearer,
+        protected=body.protected,
+        alert_distance_m=body.alert_distance_m,
+        valid_from_ms=from_rfc3339(body.valid_from),
+        valid_until_ms=from_rfc3339(body.valid_until),
+    )
+
+    async def work(orders: OrderBook) -> Reply:
+        made = await orders.create_measure(order, by=caller.name, now_ms=now_ms)
+        return Reply(status=201, body=views.measure(made, now_ms).model_dump_json().encode())
+
+    reply = await once(deps, caller, key, body, work)
+    made = schemas.MeasureReply.model_validate_json(reply.body)
+    return created("measures", made.id, reply.status, reply.body)
+
+
+@router.get(
+    "/measures/{measure_id}",
+    summary="Look at one measure",
+    dependencies=[Reader],
+    responses=problems("unknown-measure", "invalid-request", "record-unavailable"),
+)
+async def get_measure(measure_id: MeasureId, deps: TheDeps, response: Response) -> schemas.MeasureReply:
+    """The ETag is its version."""
+    try:
+        known = await deps.orders.measure(measure_id)
+    except NotFound:
+        raise Refusal("unknown-measure") from None
+    response.headers["ETag"] = views.etag(known.order.version)
+    return views.measure(known, deps.clock.now_ms())
+
+
+@router.post(
+    "/measures/{measure_id}/ending",
+    summary="End a measure now",
+    responses=problems(
+        "unknown-measure", "stale-version", "precondition-required", "invalid-request", "order-refused",
+        "record-unavailable",
+    ),
+)  # fmt: skip
+async def end_measure(
+    measure_id: MeasureId, caller: Court, deps: TheDeps, response: Response, if_match: IfMatch = None
+) -> schemas.MeasureReply:
+    """A new version that is in force until now, or not at all if it had not begun."""
+    version, now_ms = version_seen(if_match), deps.clock.now_ms()
+    try:
+        ended = await deps.orders.end_measure(
+            measure_id, expected_version=version, at_ms=now_ms, by=caller.name, now_ms=now_ms
+        )
+    except NotFound:
+        raise Refusal("unknown-measure") from None
+    response.headers["ETag"] = views.etag(ended.order.version)
+    return views.measure(ended, now_ms)

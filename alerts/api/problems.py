@@ -1,0 +1,200 @@
+"""Why was a request refused, in a form that a program and a person can read?
+
+RFC 9457: ``application/problem+json`` with a ``type`` that is a page here, ``/problems/<slug>``. One row per slug;
+what the desk objects has the slug of its word. ``errors[]`` names every place that is wrong by JSON pointer. What
+the caller sent is never repeated to him: it may hold a secret.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from alerts.desk import Objection
+from tocsin.adapters.orders import AlreadyExists, KeyReused, OrderRefused, StaleVersion
+from tocsin.adapters.postgres import BadCursor, RecordRefused
+from tocsin.errors import LogUnavailable, RecordUnavailable
+from tocsin.model.order import Problem
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_S = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind of problem: its page, its status, what it means and what to do."""
+
+    slug: str
+    status: int
+    title: str
+    advice: str
+
+
+def _kind(slug: str, status: int, title: str, advice: str) -> Kind:
+    return Kind(slug=slug, status=status, title=title, advice=advice)
+
+
+PROBLEMS: Final[Mapping[str, Kind]] = MappingProxyType(
+    {
+        kind.slug: kind
+        for kind in (
+            _kind("bad-request", 400, "The request cannot be read", "Send JSON as /openapi.json says."),
+            _kind("bad-cursor", 400, "This cursor was not given out here", "Start the list again without cursor."),
+            _kind("idempotency-key-missing", 400, "A POST here needs Idempotency-Key",
+                  "Send a key of your own, 1 to 200 characters; repeat it when you repeat the request."),
+            _kind("unauthorized", 401, "Who asks?", "Send Authorization: Bearer with a token of this deployment."),
+            _kind("forbidden", 403, "Your role may not do that",
+                  "Ask somebody whose role may; GET /api/v1/me lists yours."),
+            _kind("not-found", 404, "There is nothing here", "Look at /openapi.json."),
+            _kind("unknown-alert", 404, "There is no alert of this id", "Take the list of alerts again."),
+            _kind("unknown-measure", 404, "There is no measure of this id", "Take the list of measures again."),
+            _kind("unknown-device", 404, "There is no device of this id", "Take the list of devices again."),
+            _kind("method-not-allowed", 405, "This cannot be done here", "Look at /openapi.json."),
+            _kind("already-owned", 409, "Somebody else has this alert in his hands",
+                  "The member owner names him; until expires_at it is his."),
+            _kind("not-owner", 409, "The alert is in another's hands", "Only its owner may release or close it."),
+            _kind("not-acknowledged", 409, "Nobody has taken it", "Take it before you release or close it."),
+            _kind("already-closed", 409, "The alert is closed", "What comes later is a new alert."),
+            _kind("already-exists", 409, "This name is taken", "Choose another id."),
+            _kind("stale-version", 412, "It has changed since you looked",
+                  "Look at it again and send the ETag of what you saw; etag and owner say how it is now."),
+            _kind("body-too-large", 413, "The body is too large", "64 KiB are enough for anything here."),
+            _kind("invalid-request", 422, "Some of this is not as it must be", "errors[] names every place."),
+            _kind("order-refused", 422, "This cannot be ordered", "errors[] names every reason."),
+            _kind("outcome-missing", 422, "An alert is closed with an outcome", "Choose one of the closed list."),
+            _kind("idempotency-key-reused", 422, "This key belongs to another request",
+                  "Make a new key for a new request."),
+            _kind("precondition-required", 428, "What did you see?",
+                  "Send If-Match with the ETag of what you saw."),
+            _kind("internal-error", 500, "Something failed inside Tocsin",
+                  "Tell the operator of this site the trace_id."),
+            _kind("log-unavailable", 503, "The log did not confirm",
+                  "Nothing is certain: look again, then try again. By voice meanwhile."),
+            _kind("record-unavailable", 503, "The record cannot be reached",
+                  "Open alerts go on without it; ask again later for what is in the record."),
+            _kind("not-ready", 503, "This process is still reading the log", "Try again in a second."),
+        )
+    }
+)  # fmt: skip
+
+assert {objection.value for objection in Objection} <= PROBLEMS.keys(), "what the desk objects has a page"
+
+_OF_STATUS: Final[Mapping[int, str]] = MappingProxyType(
+    {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
+)
+
+
+class Refusal(Exception):
+    """A request that is answered with a problem."""
+
+    def __init__(
+        self,
+        slug: str,
+        detail: str = "",
+        *,
+        errors: Iterable[Mapping[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        members: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(slug)
+        self.kind = PROBLEMS[slug]
+        self.detail = detail
+        self.errors = [dict(error) for error in errors]
+        self.headers = dict(headers or {})
+        self.members = dict(members or {})
+
+
+def response_of(refusal: Refusal, trace_id: str) -> Response:
+    """The problem document of ``refusal``."""
+    kind = refusal.kind
+    document: dict[str, Any] = {"type": f"/problems/{kind.slug}", "title": kind.title, "status": kind.status}
+    document |= {"detail": refusal.detail or kind.advice, "trace_id": trace_id, **refusal.members}
+    if refusal.errors:
+        document["errors"] = refusal.errors
+    headers = {"Cache-Control": "no-store", **refusal.headers}
+    if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    return JSONResponse(document, kind.status, headers, media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Answer everything that is raised with a problem, in place of FastAPI's own documents."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        refusal = refusal_of(error)
+        trace_id = secrets.token_hex(8)
+        if refusal.kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.error(
+                "refused", problem=refusal.kind.slug, trace_id=trace_id, error=repr(error), method=request.method
+            )
+        return response_of(refusal, trace_id)
+
+    for kind in (
+        Refusal, RequestValidationError, HTTPException, LogUnavailable, RecordUnavailable, RecordRefused,
+        BadCursor, OrderRefused, AlreadyExists, KeyReused, StaleVersion, Exception,
+    ):  # fmt: skip
+        app.add_exception_handler(kind, answer)
+
+
+def refusal_of(error: Exception) -> Refusal:  # noqa: PLR0911  (a table with one exit per row)
+    """Each error that an operation may meet, as a refusal."""
+    match error:
+        case Refusal():
+            return error
+        case RequestValidationError():
+            return Refusal("invalid-request", errors=[_place_and_fault(one) for one in error.errors()])
+        case HTTPException():
+            slug = _OF_STATUS.get(error.status_code, "bad-request")
+            return Refusal(slug, headers=error.headers)
+        case OrderRefused():
+            return Refusal("order-refused", errors=[_of_order(problem) for problem in error.problems])
+        case RecordRefused():
+            return Refusal("order-refused", "the record cannot hold one of these values")
+        case StaleVersion():
+            tag = f'"{error.current}"'
+            return Refusal("stale-version", headers={"ETag": tag}, members={"etag": tag})
+        case _:
+            return Refusal(_SLUGS.get(type(error), "internal-error"))
+
+
+_SLUGS: Final[Mapping[type[Exception], str]] = MappingProxyType(
+    {
+        LogUnavailable: "log-unavailable",
+        RecordUnavailable: "record-unavailable",
+        BadCursor: "bad-cursor",
+        AlreadyExists: "already-exists",
+        KeyReused: "idempotency-key-reused",
+    }
+)
+
+
+def _of_order(problem: Problem) -> dict[str, str]:
+    return {"pointer": problem.pointer, "code": problem.code, "detail": problem.detail}
+
+
+def _place_and_fault(error: Mapping[str, Any]) -> dict[str, str]:
+    """pydantic's ``loc`` as a JSON pointer into the body, or as the name of a parameter."""
+    where, *path = error["loc"]
+    fault = {"code": str(error["type"]).replace("_", "-"), "detail": str(error["msg"])}
+    if where != "body":
+        return {"parameter": "/".join(map(str, path)), "in": str(where), **fault}
+    if error["type"] == "json_invalid":
+        return {"pointer": "", **fault}
+    return {"pointer": "".join(f"/{escape(part)}" for part in path), **fault}
+
+
+def escape(part: str | int) -> str:
+    """One step of a JSON pointer (RFC 6901)."""
+    return str(part).replace("~", "~0").replace("/", "~1")

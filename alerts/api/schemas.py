@@ -1,0 +1,242 @@
+"""What do bodies look like, on the way in and on the way out?
+
+Requests are strict: a field that is not known is refused, a number is a number. Times are RFC 3339 with a zone;
+ours are UTC with milliseconds. No reply here has a coordinate.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from tocsin.clock import from_rfc3339
+from tocsin.model.device import DeviceKind
+from tocsin.model.episode import Outcome, State
+from tocsin.model.finding import Code
+
+NOTE_MAX = 2000
+
+
+def _is_time(text: str) -> str:
+    from_rfc3339(text)
+    return text
+
+
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-21T20:15:00.000Z"])]
+TimeIn = Annotated[
+    str,
+    Field(
+        pattern=r"^2[01]\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$",
+        json_schema_extra={"format": "date-time"},
+        examples=["2026-11-21T20:15:00Z"],
+    ),
+    AfterValidator(_is_time),
+]
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]+$")]
+
+
+class Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AcknowledgementRequest(Request):
+    """I take it, in this job."""
+
+    job: Literal["monitor", "teleassistance"]
+
+
+class ClosureRequest(Request):
+    """How it ended, from the closed list."""
+
+    outcome: Outcome
+    note: Annotated[str, Field(max_length=NOTE_MAX, pattern=r"^[^\x00]*$")] = ""
+
+
+class MeasureRequest(Request):
+    """One wearer kept away from one protected person; the pre-alert distance is twice the alert distance."""
+
+    wearer: Name
+    protected: Name
+    alert_distance_m: Annotated[int, Field(strict=True, description="Whole kilometres, 1000 to 10000.")]
+    valid_from: TimeIn
+    valid_until: TimeIn
+
+
+class DeviceRequest(Request):
+    """A unit that may speak from now on."""
+
+    id: Name
+    kind: DeviceKind
+
+
+class Me(BaseModel):
+    """Who the server takes you for, and what you may do."""
+
+    name: str
+    role: str
+    realm: str
+    auth: Literal["token", "off"]
+    permissions: list[str]
+
+
+class Distance(BaseModel):
+    """Between the two parties at the newest raise; ``threshold_m`` is the ring that was crossed."""
+
+    best_m: float
+    accuracy_m: float | None
+    threshold_m: int | None
+    at: Time
+
+
+class Clock(BaseModel):
+    """The hours that the first raise passed (DOMAIN section 2)."""
+
+    t1: Time | None = None
+    t2: Time | None = None
+    t3: Time | None = None
+    t4: Time | None = None
+    t5: Time | None = None
+    t6: Time | None = None
+    t7: Time | None = None
+    t8: Time | None = None
+    t9: Time | None = None
+
+
+class Alert(BaseModel):
+    """An alert as everybody at the desk sees it."""
+
+    id: str
+    version: int
+    code: Code
+    label: str
+    duty: str
+    priority: int
+    state: State
+    owner: str | None
+    measures: list[str]
+    device: str | None
+    occurred_at: Time
+    recorded_at: Time
+    over_at: Time | None
+    acknowledged_at: Time | None
+    expires_at: Time | None
+    distance: Distance | None
+    raises: int
+    silent: bool
+    clock: Clock
+    outcome: Outcome | None
+    closed_at: Time | None
+    closed_by: str | None
+    follows: str | None
+
+
+class Alerts(BaseModel):
+    """``next`` continues this list; ``cursor`` is where the live feed continues (``/live?since=``)."""
+
+    items: list[Alert]
+    next: str | None
+    cursor: str
+
+
+class Acknowledgement(BaseModel):
+    by: str
+    at: Time
+    expires_at: Time
+    version: int
+
+
+class TimelineEntry(BaseModel):
+    """``nature`` keeps what was measured or done apart from what a human judged."""
+
+    at: Time
+    source: Literal["machine", "human", "delivery"]
+    nature: Literal["fact", "assessment"]
+    what: str
+    version: int
+    actor: str | None = None
+    detail: dict[str, str | int | float | bool | None] = {}
+
+
+class TimelineReply(BaseModel):
+    alert: str
+    entries: list[TimelineEntry]
+
+
+class MeasureReply(BaseModel):
+    """``in_force`` at the hour of the reply."""
+
+    id: str
+    version: int
+    wearer: str
+    protected: str
+    alert_distance_m: int
+    prealert_distance_m: int
+    valid_from: Time
+    valid_until: Time
+    in_force: bool
+    created_at: Time
+    created_by: str
+    ended_at: Time | None
+    ended_by: str | None
+
+
+class Measures(BaseModel):
+    items: list[MeasureReply]
+    next: str | None
+
+
+class DeviceReply(BaseModel):
+    id: str
+    kind: DeviceKind
+    measures: list[str]
+
+
+class NewDevice(DeviceReply):
+    """``password`` is shown once, to whoever made the device; a repeated request gets null."""
+
+    password: str | None
+
+
+class Devices(BaseModel):
+    items: list[DeviceReply]
+    next: str | None
+
+
+class Check(BaseModel):
+    name: Literal["log", "record", "projection"]
+    ok: bool
+    needed: bool
+    detail: str = ""
+
+
+class Readiness(BaseModel):
+    """``ready``: alerts are served and acted upon. ``degraded``: without the record."""
+
+    ready: bool
+    draining: bool
+    degraded: bool
+    checks: list[Check]
+
+
+class FieldError(BaseModel):
+    """``pointer`` into the body, or ``parameter`` and where it was ``in``."""
+
+    pointer: str | None = None
+    parameter: str | None = None
+    place: Annotated[str | None, Field(alias="in")] = None
+    code: str
+    detail: str
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457. 412 and 409 add ``etag``, ``owner``, ``expires_at``."""
+
+    model_config = ConfigDict(extra="allow", title="Problem")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    trace_id: str
+    errors: list[FieldError] | None = None

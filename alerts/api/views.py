@@ -1,0 +1,161 @@
+"""How does an episode, a measure, a device look from outside, and which alert comes first?
+
+Pure. The order is one for everybody (INTERFACES 1.2): untaken first, then priority, then age. An acknowledgement
+that has expired counts as untaken. Times are milliseconds here and RFC 3339 in what is returned.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from alerts.api import schemas
+from alerts.catalogue import CATALOGUE
+from tocsin.adapters.episodes import Timeline
+from tocsin.adapters.orders import Measure
+from tocsin.clock import rfc3339
+from tocsin.model.device import Device
+from tocsin.model.episode import Act, AlarmCause, Episode, FindingCause, Raise, Receipt, Ruling, State, Verb
+from tocsin.model.fix import ClockPoints
+
+CLOCK_POINTS: Final = ("t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "t9")
+DM_PER_M = 10
+
+Urgency = tuple[int, int, int, str]
+
+
+def urgency(episode: Episode, now_ms: int) -> Urgency:
+    """Smaller comes first."""
+    return (int(is_taken(episode, now_ms)), episode.priority, episode.opened_ms, episode.id)
+
+
+def is_taken(episode: Episode, now_ms: int) -> bool:
+    expires_ms = episode.acknowledgement_expires_ms
+    return episode.state is State.ACKNOWLEDGED and expires_ms is not None and now_ms < expires_ms
+
+
+def alert(episode: Episode) -> schemas.Alert:
+    entry = CATALOGUE[episode.code]
+    return schemas.Alert(
+        id=episode.id,
+        version=episode.version,
+        code=episode.code,
+        label=entry.label_fr,
+        duty=entry.duty_fr,
+        priority=episode.priority,
+        state=episode.state,
+        owner=episode.owner,
+        measures=list(episode.measures),
+        device=episode.device,
+        occurred_at=rfc3339(episode.opened_ms),
+        recorded_at=rfc3339(episode.recorded_ms),
+        over_at=time_of(episode.over_ms),
+        acknowledged_at=time_of(episode.acknowledged_ms),
+        expires_at=time_of(episode.acknowledgement_expires_ms),
+        distance=_distance(episode.raises),
+        raises=len(episode.raises),
+        silent=any(one.silent for one in episode.raises),
+        clock=_clock(episode.points),
+        outcome=episode.outcome,
+        closed_at=time_of(episode.closed_ms),
+        closed_by=episode.closed_by,
+        follows=episode.follows,
+    )
+
+
+def time_of(ms: int | None) -> str | None:
+    return None if ms is None else rfc3339(ms)
+
+
+def etag(version: int) -> str:
+    return f'"{version}"'
+
+
+def _distance(raises: tuple[Raise, ...]) -> schemas.Distance | None:
+    """Of the newest raise that has one; a key has none."""
+    for one in reversed(raises):
+        if one.distance_dm is not None:
+            accuracy_m = None if one.accuracy_dm is None else one.accuracy_dm / DM_PER_M
+            return schemas.Distance(
+                best_m=one.distance_dm / DM_PER_M,
+                accuracy_m=accuracy_m,
+                threshold_m=one.threshold_m,
+                at=rfc3339(one.at_ms),
+            )
+    return None
+
+
+def _clock(points: ClockPoints) -> schemas.Clock:
+    return schemas.Clock(**{name: time_of(getattr(points, f"{name}_ms")) for name in CLOCK_POINTS})
+
+
+def timeline(alert_id: str, recorded: Timeline) -> schemas.TimelineReply:
+    """Machine and human entries and each attempt to deliver, by the hour."""
+    rulings = [_of_ruling(each.ruling) for each in recorded.rulings if not isinstance(each.ruling.event, Receipt)]
+    entries = [*rulings, *map(_of_attempt, recorded.attempts)]
+    return schemas.TimelineReply(alert=alert_id, entries=sorted(entries, key=lambda entry: entry.at))
+
+
+def _of_ruling(ruling: Ruling) -> schemas.TimelineEntry:
+    version, at = ruling.episode.version, rfc3339(ruling.at_ms)
+    match ruling.event:
+        case Act() as act:
+            judged = act.verb is Verb.CLOSE
+            return schemas.TimelineEntry(
+                at=at, source="human", nature="assessment" if judged else "fact", what=ruling.reason,
+                version=version, actor=act.actor, detail={"outcome": act.outcome, "note": act.note},
+            )  # fmt: skip
+        case FindingCause(finding=found):
+            detail: dict[str, str | int | float | bool | None] = {
+                "finding": found.id,
+                "change": found.change.value,
+                "reason": found.reason,
+                "distance_m": found.distance_dm / DM_PER_M,
+                "threshold_m": found.threshold_m,
+            }
+        case AlarmCause(alarm=pressed):
+            detail = {"alarm": pressed.id, "device": pressed.device, "silent": pressed.silent}
+        case Receipt():
+            detail = {}
+    return schemas.TimelineEntry(
+        at=at, source="machine", nature="fact", what=ruling.reason, version=version, detail=detail
+    )
+
+
+def _of_attempt(receipt: Receipt) -> schemas.TimelineEntry:
+    return schemas.TimelineEntry(
+        at=rfc3339(receipt.t7_ms),
+        source="delivery",
+        nature="fact",
+        what=receipt.result,
+        version=receipt.version,
+        detail={
+            "notification": receipt.notification,
+            "channel": receipt.channel.value,
+            "attempt": receipt.attempt,
+            "accepted_at": time_of(receipt.t8_ms),
+            "status": receipt.status,
+        },
+    )
+
+
+def measure(known: Measure, now_ms: int) -> schemas.MeasureReply:
+    order = known.order
+    return schemas.MeasureReply(
+        id=order.id,
+        version=order.version,
+        wearer=order.wearer,
+        protected=order.protected,
+        alert_distance_m=order.alert_distance_m,
+        prealert_distance_m=order.prealert_distance_m,
+        valid_from=rfc3339(order.valid_from_ms),
+        valid_until=rfc3339(order.valid_until_ms),
+        in_force=order.in_force(now_ms),
+        created_at=rfc3339(known.created_ms),
+        created_by=known.created_by,
+        ended_at=time_of(known.ended_ms),
+        ended_by=known.ended_by,
+    )
+
+
+def device(known: Device) -> schemas.DeviceReply:
+    return schemas.DeviceReply(id=known.id, kind=known.kind, measures=list(known.measures))

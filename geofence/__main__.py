@@ -1,0 +1,43 @@
+"""Which parts does geofence run as? ``python -m geofence worker``: every partition in one process."""
+
+from __future__ import annotations
+
+import asyncio
+
+from geofence.worker import run_worker
+from tocsin.adapters.jetstream import open_bus
+from tocsin.service import Ready, run_part
+from tocsin.settings import Settings
+
+
+async def worker(settings: Settings, ready: Ready) -> None:
+    async with (
+        open_bus(settings.required("nats_url"), "geofence.worker") as bus,
+        asyncio.TaskGroup() as tasks,
+    ):
+        waiting = set(range(settings.partitions))
+
+        def partition_ready(partition: int) -> None:
+            waiting.discard(partition)
+            if not waiting:
+                ready()
+
+        for partition in range(settings.partitions):
+            tasks.create_task(
+                run_worker(
+                    log=bus.log,
+                    devices=bus.devices,
+                    orders=bus.orders,
+                    snapshots=bus.snapshots,
+                    partition=partition,
+                    partitions=settings.partitions,
+                    clock=settings.clock,
+                    ready=lambda partition=partition: partition_ready(partition),  # type: ignore[misc]
+                )
+            )
+
+
+PARTS = {"worker": worker}
+
+if __name__ == "__main__":
+    run_part("geofence", PARTS)

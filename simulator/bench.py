@@ -1,0 +1,139 @@
+"""How fast is the road, and does it lose anything? ``tocsin bench road``.
+
+The load comes from a process of its own (``simulator.load``); the clock points are read from the log, where the
+ruling has t2 and t3 of the fix that raised the alert and the courier's receipt has t7.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from simulator import load
+from simulator.lab import Laboratory, LaboratoryError, PairWanted, laboratory, latency_ms, report_head
+from tocsin import subjects
+from tocsin.adapters.jetstream import JetStreamLog, open_bus
+from tocsin.model.device import DeviceKind
+from tocsin.model.episode import Channel
+from tocsin.ports import Entry
+from tocsin.stack import Tell
+from tocsin.subjects import Stream
+from tocsin.wire import decode_receipt, decode_ruling
+
+SETTLE_WITHIN_S = 60.0
+P99_MAX_MS = 250.0
+"""The promise of the command: t3 -> t7 at the 99th percentile."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoadBench:
+    rate: int
+    seconds: float
+    pairs: int
+    home: Path
+
+
+async def run_road(bench: RoadBench, *, tell: Tell, say: Callable[[str], None]) -> dict[str, Any]:
+    """The report of REPORTS: offered, received, archived, lost, latencies."""
+    async with laboratory(home=bench.home, tell=tell) as lab:
+        say(f"registering {bench.pairs} pairs")
+        await lab.register(*_people(bench.pairs))
+        started_ms = lab.clock.wall_ms()
+        say(f"{bench.rate} fixes/s for {bench.seconds:g} s")
+        offered = await _generate(lab, bench)
+        archived, repeated, refused = await _settled(lab, offered["acknowledged"])
+        t2_t7, t3_t7, raised = await _latencies(lab)
+        received = await lab.total("tocsin_ingest_messages_total", lane="fix")
+        return {
+            **report_head("bench road", 0, started_ms, bench.seconds),
+            "rate": bench.rate,
+            "pairs": bench.pairs + 1,
+            "offered": offered["acknowledged"],
+            "received": received,
+            "archived": archived,
+            "duplicate": repeated,
+            "refused": refused,
+            "lost": max(0, offered["acknowledged"] - archived - repeated - refused),
+            "alerts": {"raised": raised, "notified": len(t3_t7)},
+            "latency_ms": {"t2_t7": latency_ms(t2_t7), "t3_t7": latency_ms(t3_t7)},
+        }
+
+
+def holds(report: dict[str, Any]) -> bool:
+    """Nothing lost, every alert handed over, and in time."""
+    p99 = report["latency_ms"]["t3_t7"]["p99"]
+    told = report["alerts"]["raised"] == report["alerts"]["notified"] > 0
+    return report["lost"] == 0 and told and p99 is not None and p99 <= P99_MAX_MS
+
+
+def _people(pairs: int) -> tuple[dict[str, DeviceKind], list[PairWanted]]:
+    names = [(load.background_device(2 * index), load.background_device(2 * index + 1)) for index in range(pairs)]
+    names.append((load.WEARER, load.PROTECTED))
+    devices: dict[str, DeviceKind] = {}
+    for wearer, protected in names:
+        devices |= {wearer: DeviceKind.WEARER, protected: DeviceKind.PROTECTED}
+    return devices, [PairWanted(key=w, wearer=w, protected=p, alert_distance_m=1000) for w, p in names]
+
+
+async def _generate(lab: Laboratory, bench: RoadBench) -> dict[str, int]:
+    url = lab.stack.addresses.fleet_mqtt_url
+    assert url is not None
+    words = ["--url", url, "--rate", bench.rate, "--seconds", bench.seconds, "--pairs", bench.pairs]
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "simulator.load", *map(str, words), stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await child.communicate()
+    if child.returncode != 0:
+        raise LaboratoryError(f"the load generator ended with {child.returncode}")
+    offered: dict[str, int] = json.loads(out)
+    return offered
+
+
+async def _settled(lab: Laboratory, offered: int) -> tuple[int, int, int]:
+    """(archived, duplicate, refused) once they account for everything, or when the time is up."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + SETTLE_WITHIN_S
+    while True:
+        archived = await lab.total("tocsin_archived_fixes_total", outcome="archived")
+        repeated = await lab.total("tocsin_archived_fixes_total", outcome="duplicate")
+        repeated += await lab.total("tocsin_ingest_messages_total", lane="fix", outcome="duplicate")
+        refused = await lab.total("tocsin_ingest_messages_total", outcome="refused_")
+        if archived + repeated + refused >= offered or loop.time() > deadline:
+            return archived, repeated, refused
+        await asyncio.sleep(0.2)
+
+
+async def _latencies(lab: Laboratory) -> tuple[list[float], list[float], int]:
+    """t2 -> t7 and t3 -> t7 of every raising, by the téléassistance's first attempt; and how many raisings."""
+    async with open_bus(lab.stack.addresses.nats_url, "bench") as bus:
+        rulings = [decode_ruling(entry.payload) for entry in await _everything(bus.log, subjects.EPISODES)]
+        receipts = [decode_receipt(entry.payload) for entry in await _everything(bus.log, subjects.RECEIPTS)]
+    handed: dict[tuple[str, int], int] = {}
+    for receipt in receipts:
+        if receipt.channel is Channel.TELEASSISTANCE and receipt.attempt == 1:
+            handed.setdefault((receipt.episode, receipt.version), receipt.t7_ms)
+    t2_t7, t3_t7, raised = [], [], 0
+    for ruling in rulings:
+        if ruling.reason not in {"opened", "raised_again"}:
+            continue
+        raised += 1
+        points = ruling.episode.raises[-1].points
+        t7_ms = handed.get((ruling.episode.id, ruling.episode.version))
+        if t7_ms is not None and points.t2_ms is not None and points.t3_ms is not None:
+            t2_t7.append(float(t7_ms - points.t2_ms))
+            t3_t7.append(float(t7_ms - points.t3_ms))
+    return t2_t7, t3_t7, raised
+
+
+async def _everything(log: JetStreamLog, stream: Stream) -> list[Entry]:
+    found: list[Entry] = []
+    async for entries in log.read(stream, stream.subjects):
+        if not entries:
+            break
+        found.extend(entries)
+    return found

@@ -1,0 +1,130 @@
+"""Nouns and payloads for the tests: valid as they come, each part replaceable by name."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from ingest.admission import Known, Message
+from tocsin.clock import AffineClock
+from tocsin.model.device import Device, DeviceKind
+from tocsin.model.episode import Act, Realm, Verb
+from tocsin.model.finding import Alarm, Change, Code, Finding
+from tocsin.model.fix import ClockPoints, FixPoint
+from tocsin.model.zone import Zone
+
+NOW_MS = 1_795_219_200_000  # 2026-11-21T00:00:00Z
+NOW_S = NOW_MS // 1000
+LAT, LON = 43.296587, 5.369731
+REALM = Realm.LAB
+SECRET = "whsec_" + "dG9jc2luIHRlc3RzIHNheSBub3RoaW5n"
+PROTECTED, WEARER, TGD = "protected-1", "wearer-1", "tgd-1"
+
+DEVICES: Mapping[str, Device] = {
+    PROTECTED: Device(id=PROTECTED, number=1, kind=DeviceKind.PROTECTED, measures=("msr_1",)),
+    WEARER: Device(id=WEARER, number=2, kind=DeviceKind.WEARER, measures=("msr_1",)),
+    TGD: Device(id=TGD, number=3, kind=DeviceKind.TGD),
+}
+
+
+def frozen_clock(at_ms: int = NOW_MS) -> AffineClock:
+    """A clock that stands still."""
+    return AffineClock(wall=lambda: at_ms / 1000)
+
+
+async def eventually(condition: Callable[[], Any | Awaitable[Any]], *, within_s: float = 10.0) -> Any:
+    """The first truthy answer of ``condition``; fails when the deadline passes without one."""
+    try:
+        async with asyncio.timeout(within_s):
+            while True:
+                answer = condition()
+                if isinstance(answer, Awaitable):
+                    answer = await answer
+                if answer:
+                    return answer
+                await asyncio.sleep(0.01)  # between two looks; the deadline is what fails
+    except TimeoutError:
+        raise AssertionError(f"not within {within_s} s") from None
+
+
+# --- what devices say ----------------------------------------------------------------------------------------
+
+
+def topic(device: str = WEARER, leaf: str = "loc") -> str:
+    return f"tocsin/1/{device}/{leaf}"
+
+
+def _said(fields: dict[str, Any], changes: dict[str, Any]) -> bytes:
+    """``None`` in ``changes`` leaves the field out."""
+    whole = {**fields, **changes}
+    return json.dumps({name: value for name, value in whole.items() if value is not None}).encode()
+
+
+def point(**changes: Any) -> dict[str, Any]:
+    return {"lat": LAT, "lon": LON, "tst": NOW_S, "seq": 1, "boot": 1, **changes}
+
+
+def location(**changes: Any) -> bytes:
+    return _said({"_type": "location", **point(), "acc": 12.5, "created_at": NOW_S}, changes)
+
+
+def bulk(*points: dict[str, Any], **changes: Any) -> bytes:
+    return _said({"_type": "locations", "pts": list(points), "created_at": NOW_S}, changes)
+
+
+def sos(**changes: Any) -> bytes:
+    return _said({"_type": "sos", "tst": NOW_S, "seq": 1, "boot": 1, "lat": LAT, "lon": LON, "acc": 8}, changes)
+
+
+def known(partitions: int = 2, **devices: Device) -> Known:
+    return Known(partitions=partitions, devices=devices or DEVICES)
+
+
+def message(payload: bytes, at: str, t3_ms: int = NOW_MS) -> Message:
+    return Message(topic=at, payload=payload, t3_ms=t3_ms)
+
+
+# --- what the desk hears -------------------------------------------------------------------------------------
+
+
+def fix_point(device: str, **changes: Any) -> FixPoint:
+    whole = {"lat_e6": 43_296_587, "lon_e6": 5_369_731, "accuracy_dm": 120, "fix_ms": NOW_MS - 2_000}
+    return FixPoint(device=device, **{**whole, **changes})
+
+
+def entry(name: str = "fnd_in1", at_ms: int = NOW_MS, **changes: Any) -> Finding:
+    """He came into the ring; ``name`` is the finding's id."""
+    return Finding(
+        **{
+            "id": name, "measure": "msr_1", "order_version": 1, "code": Code.PROX_ALERT, "change": Change.ENTRY,
+            "before": Zone.PREALERT, "after": Zone.ALERT, "distance_dm": 9_407, "threshold_m": 1_000,
+            "wearer": fix_point(WEARER, lat_e6=43_304_112), "protected": fix_point(PROTECTED),
+            "entry": name, "entry_ms": at_ms, "at_ms": at_ms, "reason": "inside",
+            "points": ClockPoints(t1_ms=at_ms - 2_000, t3_ms=at_ms - 100, t5_ms=at_ms),
+            **changes,
+        }
+    )  # fmt: skip
+
+
+def leaving(of: Finding, name: str = "fnd_out1", after_s: int = 60) -> Finding:
+    """He left the ring that he came into with ``of``."""
+    at_ms = of.at_ms + after_s * 1000
+    return entry(
+        name, at_ms, change=Change.EXIT, before=Zone.ALERT, after=Zone.PREALERT, distance_dm=12_003,
+        entry=of.id, entry_ms=of.at_ms, measure=of.measure, code=of.code,
+    )  # fmt: skip
+
+
+def press(name: str = "alm_1", at_ms: int = NOW_MS, **changes: Any) -> Alarm:
+    whole = {
+        "id": name, "code": Code.BAR_SOS, "device": PROTECTED, "measures": ("msr_1",), "at_ms": at_ms,
+        "silent": False, "position": fix_point(PROTECTED),
+        "points": ClockPoints(t1_ms=at_ms, t3_ms=at_ms + 40, t4_ms=at_ms + 41),
+    }  # fmt: skip
+    return Alarm(**{**whole, **changes})
+
+
+def act(verb: Verb, version: int, actor: str = "A. Martin", at_ms: int = NOW_MS, **changes: Any) -> Act:
+    return Act(verb=verb, actor=actor, at_ms=at_ms, expected_version=version, **changes)

@@ -1,0 +1,101 @@
+"""Whatever the bytes, admission answers; and its window remembers what a plain set would."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from builders import NOW_MS, PROTECTED, TGD, WEARER, known, location, message, sos, topic
+from ingest.admission import AdmittedFix, SeqWindow, admit, admit_alarm
+from ingest.dialects.reports import Refusal
+from tocsin.limits import SEQ_WINDOW
+from tocsin.model.finding import Alarm
+
+LEAVES = st.sampled_from(["loc", "bulk", "sos", "evt", "state", "", "x/y"])
+NAMES = st.sampled_from([WEARER, PROTECTED, TGD, "nobody-1", "", "A", "a" * 80])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = ("_type", "lat", "lon", "tst", "ms", "seq", "boot", "acc", "vel", "cog", "batt", "src", "created_at",
+          "created_ms", "topic", "silent", "fix_tst", "pts")  # fmt: skip
+
+
+@given(payload=st.binary(max_size=400), name=NAMES, leaf=LEAVES)
+@example(payload=b'{"_type":"location","topic":"\xff"}', name=WEARER, leaf="loc")
+@example(payload=b'{"_type":"location","x":' + b"[" * 30_000, name=WEARER, leaf="loc")
+def test_any_bytes_are_answered(payload: bytes, name: str, leaf: str) -> None:
+    """F02: one message that raised would end the lane, and its redelivery the next one."""
+    said = message(payload, topic(name, leaf))
+    assert admit(said, known(), NOW_MS)
+    assert isinstance(admit_alarm(said, known(), NOW_MS), Alarm | Refusal)
+
+
+@given(
+    start=st.sampled_from([location(), sos()]),
+    cuts=st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), min_size=1, max_size=4),
+)
+def test_any_damage_to_a_good_message_is_answered(start: bytes, cuts: list[tuple[int, int]]) -> None:
+    damaged = bytearray(start)
+    for place, byte in cuts:
+        damaged[place % len(damaged)] = byte
+    for leaf in ("loc", "bulk", "sos"):
+        assert admit(message(bytes(damaged), topic(leaf=leaf)), known(), NOW_MS)
+        assert admit_alarm(message(bytes(damaged), topic(PROTECTED, leaf)), known(), NOW_MS) is not None
+
+
+@given(fields=st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=8))
+def test_a_press_of_any_shape_rings_unless_it_says_that_it_is_another(fields: dict[str, object]) -> None:
+    fields.pop("topic", None)
+    fields["_type"] = "sos"
+    said = message(json.dumps(fields).encode("utf-8", "replace"), topic(PROTECTED, "sos"))
+    alarm = admit_alarm(said, known(), NOW_MS)
+    assert isinstance(alarm, Alarm)
+    assert alarm.position is None or abs(alarm.position.lat) <= 90
+
+
+def seen_by_set(numbers: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
+    """The plain model: everything of the newest boot, back to the window's length."""
+    seen: set[tuple[int, int]] = set()
+    for boot, seq in numbers:
+        newest_boot = max((b for b, _ in seen), default=boot)
+        newest = max((s for b, s in seen if b == newest_boot), default=seq)
+        if boot < newest_boot or (boot == newest_boot and newest - seq >= SEQ_WINDOW):
+            continue
+        seen.add((boot, seq))
+        top = max(s for b, s in seen if b == boot)
+        seen = {(b, s) for b, s in seen if b == boot and top - s < SEQ_WINDOW}
+    return seen
+
+
+NUMBERS = st.tuples(
+    st.integers(0, 2), st.one_of(st.integers(0, 200), st.sampled_from([2**31 - 1, 2**31, 2**63 - 2, 2**63 - 1]))
+)
+
+
+@given(numbers=st.lists(NUMBERS, min_size=1, max_size=60), asked=st.lists(NUMBERS, max_size=20))
+def test_the_window_is_a_set(numbers: list[tuple[int, int]], asked: list[tuple[int, int]]) -> None:
+    """F01: also across 2**31."""
+    window = SeqWindow(boot=numbers[0][0], newest=numbers[0][1], seen=1)
+    for boot, seq in numbers[1:]:
+        window.add(boot, seq)
+    model = seen_by_set(numbers)
+    for one in (*numbers, *asked):
+        assert window.has(*one) == (one in model)
+    assert window.seen < 1 << SEQ_WINDOW
+
+
+@given(seqs=st.lists(st.integers(0, 40), min_size=1, max_size=60))
+def test_within_the_window_each_number_enters_once(seqs: list[int]) -> None:
+    world = known()
+    entered = []
+    for seq in seqs:
+        (admission,) = admit(message(location(seq=seq), topic()), world, NOW_MS)
+        if isinstance(admission, AdmittedFix):
+            world.remember(admission.device, admission.boot, admission.seq)
+            entered.append(admission.seq)
+    assert sorted(entered) == sorted(set(seqs))

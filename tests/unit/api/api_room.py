@@ -1,0 +1,305 @@
+"""A room for the tests of the API: real desk, ledger and projection over the memory bus; a record in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+from fastapi import FastAPI
+
+from alerts.api.app import create_app
+from alerts.api.deps import Deps
+from alerts.api.projection import Projection
+from alerts.ledger import Ledger
+from tocsin.adapters.episodes import RecordedRuling, Timeline
+from tocsin.adapters.orders import (
+    AlreadyExists,
+    KeyReused,
+    Measure,
+    NotFound,
+    OrderRefused,
+    Reply,
+    StaleVersion,
+)
+from tocsin.adapters.postgres import BadCursor, Page
+from tocsin.errors import RecordUnavailable
+from tocsin.model.device import Device, DeviceKind
+from tocsin.model.episode import Act, AlarmCause, Episode, FindingCause, Outcome, Realm, Receipt, Ruling, Verb
+from tocsin.model.finding import Alarm, Change, Code, Finding
+from tocsin.model.fix import ClockPoints, FixPoint
+from tocsin.model.ids import is_device_id
+from tocsin.model.order import Order, Problem, problems_of
+from tocsin.model.zone import Zone
+from tocsin.settings import ApiUser, Settings
+from tocsin.subjects import EPISODES
+from tocsin.testing.bus import MemoryLog
+from tocsin.wire import decode_ruling
+
+NOW_MS = 1_795_262_400_000  # 2026-11-21T12:00:00Z
+NOW = "2026-11-21T12:00:00.000Z"
+USERS = {
+    f"token-of-{name.lower()}-0123456789": ApiUser(name=name, role=role)
+    for name, role in (
+        ("Ada", "monitor"), ("Bob", "teleassistant"), ("Sue", "supervisor"), ("Jude", "court"),
+        ("Tom", "technical"),
+    )
+}  # fmt: skip
+TOKEN_OF = {user.name: token for token, user in USERS.items()}
+
+
+@dataclass
+class HandClock:
+    """The hour is what the test says it is."""
+
+    ms: int = NOW_MS
+
+    def now_ms(self) -> int:
+        return self.ms
+
+    def wall_ms(self) -> int:
+        return self.ms
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+@dataclass
+class MemoryRecord:
+    """The record's part for readers, filled from the log by ``catch_up``; ``down`` makes it unreachable."""
+
+    log: MemoryLog
+    rulings: list[RecordedRuling] = field(default_factory=list)
+    attempts: list[Receipt] = field(default_factory=list)
+    down: bool = False
+
+    def catch_up(self) -> None:
+        self.rulings = [
+            RecordedRuling(sequence=entry.sequence, ruling=decode_ruling(entry.payload))
+            for entry in self.log.entries(EPISODES)
+        ]
+
+    def _newest(self) -> dict[str, Episode]:
+        if self.down:
+            raise RecordUnavailable("down")
+        return {each.ruling.episode.id: each.ruling.episode for each in self.rulings}
+
+    async def episode(self, episode_id: str) -> Episode | None:
+        return self._newest().get(episode_id)
+
+    async def episodes(self, from_ms, to_ms, *, state=None, code=None, measure=None, cursor=None, limit=200):
+        found = [
+            episode
+            for episode in self._newest().values()
+            if from_ms <= episode.opened_ms < to_ms
+            and state in {None, episode.state}
+            and code in {None, episode.code}
+            and (measure is None or measure in episode.measures)
+        ]
+        if cursor is not None and not cursor.isdigit():
+            raise BadCursor(cursor)
+        start = int(cursor or 0)
+        following = str(start + limit) if len(found) > start + limit else None
+        return Page(items=tuple(found[start : start + limit]), next=following)
+
+    async def timeline(self, episode_id: str) -> Timeline:
+        self._newest()
+        rulings = tuple(each for each in self.rulings if each.ruling.episode.id == episode_id)
+        attempts = tuple(each for each in self.attempts if each.episode == episode_id)
+        return Timeline(rulings=rulings, attempts=attempts)
+
+
+@dataclass
+class MemoryOrders:
+    """``OrderBook`` in one process; the real one is examined in tests/integration/test_api_record.py."""
+
+    down: bool = False
+    made_devices: dict[str, Device] = field(default_factory=dict)
+    made_measures: dict[str, Measure] = field(default_factory=dict)
+    replies: dict[str, tuple[str, Reply]] = field(default_factory=dict)
+
+    def _up(self) -> None:
+        if self.down:
+            raise RecordUnavailable("down")
+
+    async def once(
+        self, key: str, fingerprint: str, now_ms: int, work: Callable[[Any], Awaitable[Reply]]
+    ) -> Reply:
+        self._up()
+        if key not in self.replies:
+            self.replies[key] = (fingerprint, await work(self))
+        known, reply = self.replies[key]
+        if known != fingerprint:
+            raise KeyReused(key)
+        return reply
+
+    async def create_device(self, device_id: str, kind: DeviceKind, password_bcrypt: str, now_ms: int) -> Device:
+        self._up()
+        if not is_device_id(device_id):
+            raise OrderRefused([Problem(pointer="/id", code="device-id", detail="not a device id")])
+        if device_id in self.made_devices:
+            raise AlreadyExists(device_id)
+        number = len(self.made_devices) + 1
+        made = Device(id=device_id, number=number, kind=kind, password_bcrypt=password_bcrypt)
+        self.made_devices[device_id] = made
+        return made
+
+    async def device(self, device_id: str, now_ms: int) -> Device:
+        self._up()
+        if device_id not in self.made_devices:
+            raise NotFound(device_id)
+        return self.made_devices[device_id]
+
+    async def devices(self, now_ms: int, *, cursor: str | None = None, limit: int = 200) -> Page[Device]:
+        self._up()
+        return _page(list(self.made_devices.values()), cursor, limit)
+
+    async def create_measure(self, order: Order, *, by: str, now_ms: int) -> Measure:
+        self._up()
+        if problems := problems_of(order, self.made_devices):
+            raise OrderRefused(problems)
+        self.made_measures[order.id] = Measure(order=order, created_ms=now_ms, created_by=by)
+        return self.made_measures[order.id]
+
+    async def end_measure(
+        self, measure_id: str, *, expected_version: int, at_ms: int, by: str, now_ms: int
+    ) -> Measure:
+        known = await self.measure(measure_id)
+        if known.order.version != expected_version:
+            raise StaleVersion(known.order.version)
+        if at_ms >= known.order.valid_until_ms:
+            raise OrderRefused([Problem(pointer="/valid_until", code="ends-already", detail="ended")])
+        fields = {name: getattr(known.order, name) for name in known.order.__struct_fields__}
+        order = Order(**{**fields, "version": expected_version + 1, "valid_until_ms": at_ms})
+        ended = Measure(
+            order=order,
+            created_ms=known.created_ms,
+            created_by=known.created_by,
+            ended_ms=now_ms,
+            ended_by=by,
+        )
+        self.made_measures[measure_id] = ended
+        return ended
+
+    async def measure(self, measure_id: str) -> Measure:
+        self._up()
+        if measure_id not in self.made_measures:
+            raise NotFound(measure_id)
+        return self.made_measures[measure_id]
+
+    async def measures(
+        self, *, live_at_ms: int | None = None, cursor: str | None = None, limit: int = 200
+    ) -> Page[Measure]:
+        self._up()
+        found = [
+            each
+            for each in self.made_measures.values()
+            if live_at_ms is None or each.order.valid_until_ms > live_at_ms
+        ]
+        return _page(found, cursor, limit)
+
+
+def _page(found: list[Any], cursor: str | None, limit: int) -> Page[Any]:
+    if cursor is not None and not cursor.isdigit():
+        raise BadCursor(cursor)
+    start = int(cursor or 0)
+    return Page(
+        items=tuple(found[start : start + limit]),
+        next=str(start + limit) if len(found) > start + limit else None,
+    )
+
+
+@dataclass
+class Room:
+    """Everything that a test wants to touch."""
+
+    log: MemoryLog
+    clock: HandClock
+    record: MemoryRecord
+    orders: MemoryOrders
+    projection: Projection
+    ledger: Ledger
+    app: FastAPI
+
+    def client(self, name: str | None = "Ada", **headers: str) -> httpx2.AsyncClient:
+        if name is not None:
+            headers["Authorization"] = f"Bearer {TOKEN_OF[name]}"
+        transport = httpx2.ASGITransport(app=self.app, raise_app_exceptions=False)
+        return httpx2.AsyncClient(transport=transport, base_url="http://tocsin", headers=headers)
+
+    async def settle(self) -> None:
+        """Until the projection has read all that the log holds."""
+        newest = max((entry.sequence for entry in self.log.entries(EPISODES)), default=0)
+        async with asyncio.timeout(5):
+            while self.projection.sequence < newest or not self.projection.ready.is_set():  # noqa: ASYNC110
+                await asyncio.sleep(0)
+
+    async def press(self, device: str = "tgd-01", *, cause: str = "1", silent: bool = False) -> Episode:
+        """Somebody presses a key: P1."""
+        alarm = Alarm(
+            id=f"alm_{device}_{cause}", code=Code.TGD_SOS, device=device, measures=(), at_ms=self.clock.ms,
+            silent=silent, position=point(device),
+            points=ClockPoints(t1_ms=self.clock.ms, t3_ms=self.clock.ms + 5),
+        )  # fmt: skip
+        return await self._ruled(Code.TGD_SOS, device, AlarmCause(alarm=alarm))
+
+    async def approach(self, measure: str = "msr_1", code: Code = Code.PROX_PREALERT, cause: str = "1") -> Episode:
+        """The wearer comes into a ring: P1 or P2."""
+        found = Finding(
+            id=f"fnd_{measure}_{cause}", measure=measure, order_version=1, code=code, change=Change.ENTRY,
+            before=Zone.FAR, after=Zone.PREALERT, distance_dm=18_234, threshold_m=2000, wearer=point("b0000001"),
+            protected=point("b0000002"), entry=f"fnd_{measure}_{cause}", entry_ms=self.clock.ms,
+            at_ms=self.clock.ms,
+            reason="inside", points=ClockPoints(t1_ms=self.clock.ms),
+        )  # fmt: skip
+        return await self._ruled(code, measure, FindingCause(finding=found))
+
+    async def act(self, episode: Episode, verb: Verb, actor: str, outcome: Outcome | None = None) -> Episode:
+        """Somebody acts past the API."""
+        act = Act(verb=verb, actor=actor, at_ms=self.clock.ms, expected_version=episode.version, outcome=outcome)
+        return await self._ruled(episode.code, episode.subject, act)
+
+    async def _ruled(self, code: Code, subject: str, event: Any) -> Episode:
+        answer = await self.ledger.rule(code.value, subject, event)
+        assert isinstance(answer, Ruling), answer
+        await self.settle()
+        return answer.episode
+
+
+def point(device: str) -> FixPoint:
+    return FixPoint(device=device, lat_e6=48_856_613, lon_e6=2_352_222, accuracy_dm=120, fix_ms=NOW_MS)
+
+
+SETTINGS = Settings(realm=Realm.LAB, api_tokens=USERS)
+
+
+@asynccontextmanager
+async def opened(settings: Settings = SETTINGS, projection: Projection | None = None) -> AsyncIterator[Room]:
+    log, clock = MemoryLog(), HandClock()
+    projection = projection or Projection()
+    ledger = Ledger(log, clock, settings.realm)
+    record, orders = MemoryRecord(log), MemoryOrders()
+    deps = Deps(
+        log=log, ledger=ledger, projection=projection, episodes=record, orders=orders, settings=settings,
+        clock=clock,
+        hash_password=lambda password: f"hash of {len(password)}",
+    )  # fmt: skip
+    room = Room(log, clock, record, orders, projection, ledger, create_app(deps))
+    following = asyncio.create_task(projection.run(log, clock))
+    await room.settle()
+    try:
+        yield room
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+def without_auth() -> Settings:
+    return replace_settings(api_auth="off")
+
+
+def replace_settings(**changes: Any) -> Settings:
+    return SETTINGS.model_copy(update=changes)

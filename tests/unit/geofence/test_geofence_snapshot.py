@@ -1,0 +1,48 @@
+"""What a snapshot keeps, and what a damaged one does. (That nothing is lost: tests/properties.)"""
+
+from __future__ import annotations
+
+import pytest
+from geofence_pairs import P, W, World, order, roster
+
+from geofence import engine, snapshot
+
+
+def kept():
+    world = World(order(), order("msr_b", protected=3))
+    world.fix(P, 0)
+    world.fix(W, 10, 500)
+    world.table.unprotected.add(1)
+    return world, snapshot.dump(snapshot.Snapshot(table=world.table, sequence=42, outbox=tuple(world.findings)))
+
+
+def test_it_says_where_the_stream_goes_on_and_what_is_still_to_be_said():
+    world, payload = kept()
+    loaded = snapshot.load(payload)
+    assert (loaded.sequence, loaded.outbox) == (42, tuple(world.findings))
+    assert loaded.table.unprotected == {1}
+    assert loaded.table.now_ms == world.table.now_ms
+
+
+def test_pairs_that_no_longer_exist_are_dropped():
+    loaded = snapshot.load(kept()[1])
+    table, judged = engine.revise(loaded.table, roster(order()), 0)
+    assert [one.id for one in table.roster.orders] == ["msr_a"]
+    assert (judged.findings, int(table.zone[0])) == ((), 2)
+
+
+def test_passwords_are_not_kept():
+    assert b"$2b$" not in kept()[1]
+
+
+@pytest.mark.parametrize("damage", ["magic", "body", "cut", "empty"])
+def test_a_damaged_one_is_refused(damage):
+    payload = kept()[1]
+    damaged = {
+        "magic": b"TOCGEO\x00\x02" + payload[8:],
+        "body": payload[:-9] + bytes([payload[-9] ^ 1]) + payload[-8:],
+        "cut": payload[:-1],
+        "empty": b"",
+    }[damage]
+    with pytest.raises(snapshot.SnapshotUnreadable):
+        snapshot.load(damaged)

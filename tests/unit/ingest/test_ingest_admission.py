@@ -1,0 +1,365 @@
+"""Which messages enter, on which lane, and which word is said to the rest? Tables of every outcome and reason.
+
+Cited: F13 (nothing is a breach for want of a message), F31 (forged identities), F37 (clocks), invariants 4, 6, 9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from builders import (
+    DEVICES,
+    LAT,
+    LON,
+    NOW_MS,
+    NOW_S,
+    PROTECTED,
+    TGD,
+    WEARER,
+    bulk,
+    known,
+    location,
+    message,
+    point,
+    sos,
+    topic,
+)
+from ingest.admission import AdmittedFix, Admission, Duplicate, Heard, OtherLane, admit, admit_alarm
+from ingest.dialects.reports import Reason, Refusal
+from tocsin.limits import BULK_POINTS_MAX, FIX_FUTURE_MAX_S, FIX_PAST_MAX_S, LATE_AFTER_S, PAYLOAD_MAX_BYTES
+from tocsin.model.device import Device, DeviceKind
+from tocsin.model.finding import Alarm, Code
+from tocsin.model.fix import ABSENT, FIX_DTYPE, FixFlag, Source
+from tocsin.subjects import partition_of
+
+HOSTILE = {
+    "empty": b"",
+    "truncated": location()[:-9],
+    "not utf-8": b'{"_type":"location\xff\xfe"}',
+    "not utf-8 inside": b'{"_type":"location","topic":"\xff","lat":1}',
+    "half a surrogate": b'{"_type":"location","topic":"\\ud800"}',
+    "NaN": location().replace(b"43.296587", b"NaN"),
+    "endless nesting": b'{"_type":"location","x":' + b"[" * 30_000,
+    "endless objects": b'{"_type":"location","x":' + b'{"a":' * 10_000,
+    "binary": bytes(range(256)),
+}
+
+REFUSED: dict[str, tuple[bytes, str, Reason, str]] = {
+    **{name: (payload, topic(), Reason.MALFORMED, "$") for name, payload in HOSTILE.items()},
+    "an array": (b"[1,2]", topic(), Reason.SCHEMA, "$"),
+    "another type": (location(_type="transition"), topic(), Reason.SCHEMA, "$._type"),
+    "latitude as text": (location(lat="43.29"), topic(), Reason.SCHEMA, "$.lat"),
+    "no latitude": (location(lat=None), topic(), Reason.SCHEMA, "$"),
+    "no number": (location(seq=None), topic(), Reason.SCHEMA, "$"),
+    "no boot": (location(boot=None), topic(), Reason.SCHEMA, "$"),
+    "a negative number": (location(seq=-1), topic(), Reason.SCHEMA, "$.seq"),
+    "a number of 65 bits": (location(seq=2**64), topic(), Reason.SCHEMA, "$.seq"),
+    "a number of 64 bits": (location(seq=2**63), topic(), Reason.SCHEMA, "$.seq"),
+    "1e999": (location().replace(b"43.296587", b"1e999"), topic(), Reason.SCHEMA, "$.lat"),
+    "negative accuracy": (location(acc=-1), topic(), Reason.SCHEMA, "$.acc"),
+    "battery of 101": (location(batt=101), topic(), Reason.SCHEMA, "$.batt"),
+    "a thousand ms": (location(ms=1000), topic(), Reason.SCHEMA, "$.ms"),
+    "time with a fraction": (location(tst=NOW_S + 0.5), topic(), Reason.SCHEMA, "$.tst"),
+    "north of the pole": (location(lat=90.000001), topic(), Reason.COORDINATES, "$"),
+    "beyond the date line": (location(lon=-180.5), topic(), Reason.COORDINATES, "$"),
+    "ahead": (location(tst=NOW_S + FIX_FUTURE_MAX_S + 1), topic(), Reason.CLOCK_AHEAD, "$.tst"),
+    "years ahead": (location(tst=NOW_S + 9 * 365 * 86_400), topic(), Reason.CLOCK_AHEAD, "$.tst"),
+    "milliseconds for seconds": (location(tst=NOW_MS), topic(), Reason.CLOCK_AHEAD, "$.tst"),
+    "behind": (location(tst=NOW_S - FIX_PAST_MAX_S - 1), topic(), Reason.CLOCK_BEHIND, "$.tst"),
+    "GPS week rollover": (location(tst=NOW_S - 1024 * 7 * 86_400), topic(), Reason.CLOCK_BEHIND, "$.tst"),
+    "1970": (location(tst=0), topic(), Reason.CLOCK_BEHIND, "$.tst"),
+    "another's topic": (location(topic=topic(PROTECTED)), topic(), Reason.IDENTITY, "$.topic"),
+    "another's bulk": (bulk(point(), topic=topic(PROTECTED)), topic(leaf="bulk"), Reason.IDENTITY, "$.topic"),
+    "too large": (b" " * (PAYLOAD_MAX_BYTES + 1), topic(), Reason.TOO_LARGE, "$"),
+    "nobody": (location(), topic("nobody-1"), Reason.UNKNOWN_DEVICE, "$"),
+    "not a name": (location(), topic("NOBODY"), Reason.UNKNOWN_TOPIC, "$"),
+    "no leaf": (location(), "tocsin/1/wearer-1", Reason.UNKNOWN_TOPIC, "$"),
+    "unknown leaf": (location(), topic(leaf="dance"), Reason.UNKNOWN_TOPIC, "$"),
+    "another root": (location(), "tocsin/2/wearer-1/loc", Reason.UNKNOWN_TOPIC, "$"),
+    "a longer root": (location(), "tocsin/11/wearer-1/loc", Reason.UNKNOWN_TOPIC, "$"),
+    "TGD position (invariant 6)": (location(), topic(TGD), Reason.TGD_POSITION, "$"),
+    "an empty bulk": (bulk(), topic(leaf="bulk"), Reason.SCHEMA, "$.pts"),
+    "a bulk too long": (
+        bulk(*[point()] * (BULK_POINTS_MAX + 1))[: PAYLOAD_MAX_BYTES],
+        topic(leaf="bulk"),
+        Reason.MALFORMED,
+        "$",
+    ),
+}
+
+
+def only(admissions: list[Admission]) -> Admission:
+    (one,) = admissions
+    return one
+
+
+def judge(payload: bytes, at: str = "", **world: Any) -> Admission:
+    return only(admit(message(payload, at or topic()), known(**world), NOW_MS))
+
+
+def row(admission: Admission) -> np.void:
+    """The primary copy as the log gets it."""
+    assert isinstance(admission, AdmittedFix)
+    return np.array([admission.copies[0][1]], FIX_DTYPE)[0]
+
+
+# --- refusals ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("payload", "at", "reason", "path"), REFUSED.values(), ids=REFUSED)
+def test_refused(payload: bytes, at: str, reason: Reason, path: str) -> None:
+    refusal = judge(payload, at)
+    assert isinstance(refusal, Refusal)
+    assert (refusal.reason, refusal.path) == (reason, path)
+
+
+@pytest.mark.parametrize(("payload", "at"), [one[:2] for one in REFUSED.values()], ids=REFUSED)
+def test_a_refusal_harms_no_later_message(payload: bytes, at: str) -> None:
+    """F02: the poison is in the middle; before and after it the same device is heard."""
+    world = known()
+    for seq, said in ((1, location(seq=1)), (0, payload), (2, location(seq=2))):
+        (admission,) = admit(message(said, topic() if seq else at), world, NOW_MS)
+        assert isinstance(admission, AdmittedFix if seq else Refusal)
+        if isinstance(admission, AdmittedFix):
+            world.remember(admission.device, admission.boot, admission.seq)
+    assert world.windows[WEARER].seen == 0b11
+
+
+def test_every_reason_is_in_a_table() -> None:
+    said = {reason for _, _, reason, _ in REFUSED.values()} | {reason for _, _, reason in REFUSED_ALARMS.values()}
+    assert said == set(Reason)
+
+
+@pytest.mark.parametrize(("payload", "at"), [one[:2] for one in REFUSED.values()], ids=REFUSED)
+def test_no_refusal_says_a_value_of_the_payload(payload: bytes, at: str) -> None:
+    """Privacy: the words go to a metric, a log and an answer over the air."""
+    refusal = judge(payload, at)
+    assert isinstance(refusal, Refusal)
+    said = f"{refusal.path} {refusal.detail}"
+    for figures in ("43.29", "296587", "5.36", "369731", str(NOW_S)[:6]):
+        assert figures not in said
+
+
+@pytest.mark.parametrize("value", ['"48.8566"', "[48.8566]", '{"48.8566": 2}', '"48.8566, 2.3522"', "true"])
+@pytest.mark.parametrize("field", ["_type", "lat", "lon", "tst", "seq", "src", "topic", "acc"])
+def test_a_value_in_the_wrong_place_is_not_quoted(field: str, value: str) -> None:
+    payload = location(**{field: None})[:-1] + f', "{field}": {value}}}'.encode()
+    admission = judge(payload)
+    assert not isinstance(admission, Refusal) or "48" not in f"{admission.path}{admission.detail}"
+
+
+# --- what enters ---------------------------------------------------------------------------------------------
+
+
+def test_a_fix_as_the_log_gets_it() -> None:
+    said = location(ms=250, seq=7, boot=3, vel=36.0, cog=214.5, batt=88, src="gnss", created_ms=400)
+    kept = row(judge(said))
+    assert {name: kept[name].item() for name in FIX_DTYPE.names or () if name != "spare"} == {
+        "device": DEVICES[WEARER].number, "boot": 3, "seq": 7, "fix_ms": NOW_MS + 250, "sent_ms": NOW_MS + 400,
+        "t3_ms": NOW_MS, "t4_ms": NOW_MS, "lat_e6": 43_296_587, "lon_e6": 5_369_731, "accuracy_dm": 125,
+        "speed_cms": 1_000, "course_ddeg": 2_145, "flags": FixFlag.NONE, "source": Source.GNSS,
+        "battery_pct": 88, "primary": 1,
+    }  # fmt: skip
+
+
+def test_what_is_not_given_is_absent_and_never_zero() -> None:
+    kept = row(judge(location(acc=None, created_at=None)))
+    absent = ("accuracy_dm", "speed_cms", "course_ddeg", "sent_ms", "battery_pct")
+    assert [kept[name] for name in absent] == [ABSENT] * len(absent)
+    assert kept["source"] == Source.UNKNOWN
+    assert row(judge(location(acc=0)))["accuracy_dm"] == 0
+
+
+@pytest.mark.parametrize("corner", [(90, 180), (-90, -180), (0, 0), (-0.0000001, 179.9999999)])
+def test_the_corners_of_the_earth(corner: tuple[float, float]) -> None:
+    kept = row(judge(location(lat=corner[0], lon=corner[1])))
+    assert (kept["lat_e6"], kept["lon_e6"]) == (round(corner[0] * 1e6), round(corner[1] * 1e6))
+
+
+def test_the_largest_values_fit_their_columns() -> None:
+    kept = row(judge(location(seq=2**63 - 1, boot=2**63 - 1, acc=1e6, vel=2_000, cog=360, created_at=2**41)))
+    assert (kept["seq"], kept["boot"], kept["accuracy_dm"]) == (2**63 - 1, 2**63 - 1, 10_000_000)
+    assert (kept["speed_cms"], kept["sent_ms"]) == (55_556, 2**41 * 1000)
+
+
+@pytest.mark.parametrize(
+    ("age_s", "late"), [(-FIX_FUTURE_MAX_S, False), (0, False), (LATE_AFTER_S, False), (LATE_AFTER_S + 1, True),
+                        (FIX_PAST_MAX_S, True)],
+)  # fmt: skip
+def test_the_lane_by_age(age_s: int, late: bool) -> None:
+    """Invariant 4: what is late is kept, on the lane that raises nothing."""
+    admission = judge(location(tst=NOW_S - age_s))
+    assert isinstance(admission, AdmittedFix)
+    assert admission.late is late
+
+
+def test_a_bulk_is_late_whatever_its_age_and_one_bad_point_costs_no_other() -> None:
+    said = bulk(point(seq=1), point(seq=2, lat=91), point(seq=3, tst=NOW_S + 9_999), point(seq=4))
+    first, second, third, fourth = admit(message(said, topic(leaf="bulk")), known(), NOW_MS)
+    assert isinstance(first, AdmittedFix)
+    assert isinstance(fourth, AdmittedFix)
+    assert (first.late, fourth.late, row(first)["flags"]) == (True, True, FixFlag.BULK)
+    assert isinstance(second, Refusal)
+    assert (second.reason, second.path) == (Reason.COORDINATES, "$.pts[1]")
+    assert isinstance(third, Refusal)
+    assert third.reason is Reason.CLOCK_AHEAD
+
+
+@pytest.mark.parametrize(("skew_s", "flags"), [(0, 0), (5, 0), (6, FixFlag.CLOCK_SKEW), (-6, FixFlag.CLOCK_SKEW)])
+def test_skew_is_flagged_and_nothing_is_dropped_for_it(skew_s: int, flags: int) -> None:
+    """F37."""
+    assert row(judge(location(created_at=NOW_S + skew_s)))["flags"] == flags
+
+
+def test_a_repeated_number_is_a_duplicate_and_another_boot_is_not() -> None:
+    world = known()
+    world.remember(WEARER, 1, 5)
+    answers = [only(admit(message(location(boot=b, seq=s), topic()), world, NOW_MS)) for b, s in
+               ((1, 5), (2, 5), (1, 6))]  # fmt: skip
+    assert [type(answer) for answer in answers] == [Duplicate, AdmittedFix, AdmittedFix]
+
+
+@pytest.mark.parametrize(
+    ("leaf", "outcome"),
+    [("state", Heard), ("lwt", Heard), ("res", Heard), ("cfg/got", Heard), ("cmd", Heard), ("cfg/want", Heard),
+     ("err", Heard), ("sos", OtherLane), ("evt", OtherLane)],
+)  # fmt: skip
+@pytest.mark.parametrize("device", [WEARER, TGD])
+def test_other_leaves(leaf: str, outcome: type, device: str) -> None:
+    assert isinstance(judge(b"\xff", topic(device, leaf)), outcome)
+
+
+# --- partitions ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 7, 64])
+@pytest.mark.parametrize("count", [0, 1, 2, 30])
+def test_one_copy_for_each_partition_concerned_and_one_of_them_primary(partitions: int, count: int) -> None:
+    """A4: each pair is decided in one place, and only primaries are counted."""
+    measures = tuple(f"msr_{number}" for number in range(count))
+    device = Device(id=WEARER, number=2, kind=DeviceKind.WEARER, measures=measures)
+    admission = judge(location(), partitions=partitions, **{WEARER: device})
+    assert isinstance(admission, AdmittedFix)
+    expected = {partition_of(key, partitions) for key in measures or (WEARER,)}
+    assert [partition for partition, _ in admission.copies] == sorted(expected)
+    primaries = np.array([one for _, one in admission.copies], FIX_DTYPE)["primary"]
+    assert sorted(primaries, reverse=True) == [1] + [0] * (len(expected) - 1)
+
+
+# --- alarms --------------------------------------------------------------------------------------------------
+
+
+REFUSED_ALARMS: dict[str, tuple[bytes, str, Reason]] = {
+    "malformed": (sos()[:-4], topic(PROTECTED, "sos"), Reason.MALFORMED),
+    "not utf-8": (b'{"_type":"sos\xff"}', topic(PROTECTED, "sos"), Reason.MALFORMED),
+    "endless nesting": (b'{"_type":"sos","x":' + b"[" * 30_000, topic(PROTECTED, "sos"), Reason.MALFORMED),
+    "another type": (sos(_type="location"), topic(PROTECTED, "sos"), Reason.SCHEMA),
+    "not an object": (b"1", topic(PROTECTED, "sos"), Reason.SCHEMA),
+    "another's topic": (sos(topic=topic(TGD, "sos")), topic(PROTECTED, "sos"), Reason.IDENTITY),
+    "wearer has no key": (sos(), topic(WEARER, "sos"), Reason.NOT_THIS_DEVICE),
+    "event": (b'{"_type":"event"}', topic(WEARER, "evt"), Reason.NOT_SUPPORTED),
+    "nobody": (sos(), topic("nobody-1", "sos"), Reason.UNKNOWN_DEVICE),
+    "no device": (sos(), "tocsin/1//sos", Reason.UNKNOWN_TOPIC),
+    "too large": (b" " * 10_000_000, topic(PROTECTED, "sos"), Reason.TOO_LARGE),
+}  # fmt: skip
+
+
+def ring(payload: bytes, device: str = PROTECTED, t3_ms: int = NOW_MS + 40) -> Alarm:
+    admission = admit_alarm(message(payload, topic(device, "sos"), t3_ms), known(), t3_ms + 1)
+    assert isinstance(admission, Alarm), admission
+    return admission
+
+
+@pytest.mark.parametrize(("payload", "at", "reason"), REFUSED_ALARMS.values(), ids=REFUSED_ALARMS)
+def test_refused_alarm(payload: bytes, at: str, reason: Reason) -> None:
+    world = known()
+    refusal = admit_alarm(message(payload, at), world, NOW_MS)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is reason
+    assert isinstance(admit_alarm(message(sos(), topic(PROTECTED, "sos")), world, NOW_MS), Alarm)
+
+
+@pytest.mark.parametrize(("device", "code"), [(PROTECTED, Code.BAR_SOS), (TGD, Code.TGD_SOS)])
+def test_the_key(device: str, code: Code) -> None:
+    alarm = ring(sos(silent=True, ms=7, created_at=NOW_S, created_ms=9), device)
+    assert (alarm.code, alarm.device, alarm.silent, alarm.at_ms) == (code, device, True, NOW_MS + 7)
+    assert alarm.measures == DEVICES[device].measures
+    points = alarm.points
+    hours = (points.t1_ms, points.t2_ms, points.t3_ms, points.t4_ms)
+    assert hours == (NOW_MS + 7, NOW_MS + 9, NOW_MS + 40, NOW_MS + 41)
+    assert alarm.position is not None
+    assert (alarm.position.lat_e6, alarm.position.accuracy_dm, alarm.position.fix_ms) == (43_296_587, 80, NOW_MS)
+
+
+def test_two_readers_give_one_press_one_name() -> None:
+    assert ring(sos(), t3_ms=NOW_MS).id == ring(sos(), t3_ms=NOW_MS + 3_000).id
+
+
+@pytest.mark.parametrize("change", [{"seq": 2}, {"boot": 2}, {"tst": NOW_S + 1}, {"ms": 1}])
+def test_another_press_has_another_name(change: dict[str, int]) -> None:
+    assert ring(sos(**change)).id != ring(sos()).id
+
+
+BROKEN_KEYS: dict[str, dict[str, Any]] = {
+    "negative accuracy, as iOS says unknown": {"acc": -1},
+    "accuracy as text": {"acc": "8"},
+    "latitude as text": {"lat": "43.2"},
+    "position off the earth": {"lat": 4e9},
+    "no longitude": {"lon": None},
+    "no number": {"seq": None},
+    "no boot": {"boot": None},
+    "a number of 65 bits": {"seq": 2**64},
+    "no time": {"tst": None},
+    "time with a fraction": {"tst": NOW_S + 0.25},
+    "milliseconds for seconds": {"tst": NOW_MS},
+    "1970": {"tst": 0},
+    "GPS week rollover": {"tst": NOW_S - 1024 * 7 * 86_400},
+    "years ahead": {"tst": NOW_S + 10**9, "created_at": 2**41, "fix_tst": 2**41},
+    "silent as a number": {"silent": 1},
+    "sent at a text": {"created_at": "now"},
+    "everything wrong": {"tst": "x", "seq": "x", "boot": [], "lat": {}, "acc": "x", "ms": 5000, "silent": "x"},
+}
+
+
+@pytest.mark.parametrize("change", BROKEN_KEYS.values(), ids=BROKEN_KEYS)
+def test_no_field_costs_the_alarm(change: dict[str, Any]) -> None:
+    """"never refused for its clock, its position or its number"; and the hour is one that every format can say."""
+    alarm = ring(sos(**change))
+    assert alarm.code is Code.BAR_SOS
+    assert abs(alarm.at_ms - NOW_MS) <= FIX_PAST_MAX_S * 1000
+    for hour_ms in (alarm.points.t1_ms, alarm.points.t2_ms):
+        assert hour_ms is None or abs(hour_ms - NOW_MS) <= FIX_PAST_MAX_S * 1000
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity"])
+def test_no_number_that_is_none_costs_the_alarm(number: str) -> None:
+    assert ring(sos().replace(str(LAT).encode(), number.encode())).position is None
+    assert ring(sos().replace(str(LON).encode(), number.encode())).position is None
+
+
+def test_a_press_without_its_number_is_never_taken_for_an_earlier_one() -> None:
+    """At worst it is raised twice; two presses under one name would be one silence."""
+    assert ring(sos(seq=None), t3_ms=NOW_MS).id != ring(sos(seq=None), t3_ms=NOW_MS + 5_000).id
+
+
+@pytest.mark.parametrize(
+    ("change", "fix_ms"),
+    [({}, NOW_MS), ({"fix_tst": NOW_S - 60}, NOW_MS - 60_000), ({"tst": 0}, NOW_MS + 40),
+     ({"fix_tst": 0}, None), ({"fix_tst": "x"}, None), ({"fix_tst": 2**41}, None)],
+)  # fmt: skip
+def test_a_place_has_its_age_or_is_left_out(change: dict[str, Any], fix_ms: int | None) -> None:
+    """Invariant 9."""
+    position = ring(sos(**change)).position
+    assert (None if position is None else position.fix_ms) == fix_ms
+
+
+@pytest.mark.parametrize("judging", [admit, admit_alarm])
+def test_the_same_message_is_judged_the_same(judging: Callable[..., object]) -> None:
+    """Invariant 11."""
+    for payload, at, *_ in (*REFUSED.values(), (location(), topic()), (sos(), topic(PROTECTED, "sos"))):
+        one = message(payload, at)
+        assert judging(one, known(), NOW_MS) == judging(one, known(), NOW_MS)

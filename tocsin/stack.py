@@ -1,0 +1,232 @@
+"""How does a whole Tocsin come up on one machine? Servers first, then the record's schema, then the parts.
+
+A server whose address is set (``TOCSIN_MQTT_URL`` with ``TOCSIN_NATS_URL``, ``TOCSIN_DATABASE_URL``) is used as
+it is; only what is missing is started. The parts are processes of their own: one that dies takes nothing with it
+and is back within a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import structlog
+
+from tocsin.adapters.jetstream import open_bus
+from tocsin.adapters.postgres import migrate
+from tocsin.embedded import DeviceLogin, EmbeddedBroker, EmbeddedPostgres, EmbeddedServerError
+from tocsin.embedded.child import write_private
+from tocsin.errors import SettingError
+from tocsin.model.episode import Realm
+from tocsin.ports import Bucket
+from tocsin.settings import PREFIX, Settings
+from tocsin.supervisor import PartEvent, PartSpec, Supervisor, child_environment
+from tocsin.wire import decode_device
+
+ADMIT_QUIET_S: Final = 0.05  # devices registered together are let in together
+SERVER_RESTART_S: Final = 0.2
+
+PARTS: Final = (
+    PartSpec(name="projector", words=("alerts", "projector")),
+    PartSpec(name="archivist", words=("ingest", "archivist")),
+    PartSpec(name="recorder", words=("alerts", "recorder")),
+    PartSpec(name="courier", words=("alerts", "courier")),
+    PartSpec(name="dispatcher", words=("alerts", "dispatcher")),
+    PartSpec(name="geofence", words=("geofence", "worker")),
+    PartSpec(name="alarms-1", words=("ingest", "alarms-1")),
+    PartSpec(name="alarms-2", words=("ingest", "alarms-2")),
+    PartSpec(name="fixes", words=("ingest", "fixes")),
+    PartSpec(name="api", words=("alerts", "api")),
+)
+"""In the order of the start: whoever reads is there before whoever writes."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """Where everything answers; the first three carry their logins."""
+
+    mqtt_url: str
+    nats_url: str
+    database_url: str
+    fleet_mqtt_url: str | None
+    api_url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """A running Tocsin."""
+
+    addresses: Addresses
+    supervisor: Supervisor
+
+
+class Server(Protocol):
+    """What the two embedded servers have in common."""
+
+    async def wait(self) -> int: ...
+
+
+Tell = Callable[[PartEvent], None]
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings, *, tell: Tell, only: frozenset[str] | None = None) -> AsyncIterator[Stack]:
+    """Everything up and ready, for as long as the body runs; then everything stopped, servers last.
+
+    ``only``: the names of the parts to start, all when None. Raises SettingError, EmbeddedServerError.
+    """
+    home = settings.data_dir.resolve()
+    home.mkdir(mode=0o711, parents=True, exist_ok=True)
+    parts = [part for part in PARTS if only is None or part.name in only]
+    async with contextlib.AsyncExitStack() as cleaning:
+        addresses = await _servers(settings, home, cleaning, tell)
+        tell(PartEvent(part="schema", what="starting"))
+        await migrate(addresses.database_url)
+        logs, metrics = home / "log", home / "metrics"
+        shutil.rmtree(metrics, ignore_errors=True)
+        for folder in (logs, metrics):
+            folder.mkdir(exist_ok=True)
+        environment = child_environment(_variables(settings, addresses), metrics)
+        supervisor = Supervisor(logs=logs, environment=environment, tell=tell)
+        cleaning.push_async_callback(supervisor.stop)
+        await asyncio.gather(*(supervisor.start(part) for part in parts))
+        yield Stack(addresses=addresses, supervisor=supervisor)
+
+
+@contextlib.asynccontextmanager
+async def _kept(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """This work goes on in the background for as long as the body runs; its failure is told, not hidden."""
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                log.error("keeper_failed", error=repr(outcome))
+
+
+async def _servers(settings: Settings, home: Path, cleaning: contextlib.AsyncExitStack, tell: Tell) -> Addresses:
+    if (settings.mqtt_url is None) != (settings.nats_url is None):
+        raise SettingError(
+            f"{PREFIX}MQTT_URL, {PREFIX}NATS_URL: set both (outside servers) or neither (the embedded one)"
+        )
+    mqtt_url, nats_url, fleet_url = settings.mqtt_url, settings.nats_url, None
+    if mqtt_url is None or nats_url is None:
+        tell(PartEvent(part="broker", what="starting"))
+        passwords = _broker_secrets(home)
+        broker = EmbeddedBroker(
+            home=home / "broker",
+            service_password=passwords["service_password"],
+            fleet_password=passwords["fleet_password"] if settings.realm is Realm.LAB else None,
+        )
+        found = await broker.start()
+        cleaning.push_async_callback(broker.stop)
+        keeping = _kept(_keep(broker, broker.start, "broker", tell), _keep_logins(broker, found.nats_url))
+        await cleaning.enter_async_context(keeping)
+        mqtt_url, nats_url, fleet_url = found.mqtt_url, found.nats_url, found.fleet_mqtt_url
+        tell(PartEvent(part="broker", what="ready"))
+    database_url = settings.database_url
+    if database_url is None:
+        tell(PartEvent(part="database", what="starting"))
+        database = EmbeddedPostgres(home=home / "database", bindir=settings.pg_bindir)
+        database_url = await database.start()
+        cleaning.push_async_callback(database.stop)
+        await cleaning.enter_async_context(_kept(_keep(database, database.start, "database", tell)))
+        tell(PartEvent(part="database", what="ready"))
+    return Addresses(
+        mqtt_url=mqtt_url,
+        nats_url=nats_url,
+        database_url=database_url,
+        fleet_mqtt_url=fleet_url,
+        api_url=f"http://{settings.api_host}:{settings.api_port}",
+    )
+
+
+def _broker_secrets(home: Path) -> dict[str, str]:
+    """Made once per home, kept for its owner alone."""
+    file = home / "secrets.json"
+    if not file.exists():
+        made = {name: secrets.token_urlsafe(24) for name in ("service_password", "fleet_password")}
+        write_private(file, json.dumps(made))
+    kept: dict[str, str] = json.loads(file.read_text())
+    return kept
+
+
+async def _keep(server: Server, start: Callable[[], Coroutine[Any, Any, object]], name: str, tell: Tell) -> None:
+    """Start a server again whenever it ends by itself."""
+    loop = asyncio.get_running_loop()
+    while True:
+        code = await server.wait()
+        died = loop.time()
+        tell(PartEvent(part=name, what="died", exit_code=code))
+        while True:
+            try:
+                await start()
+                break
+            except EmbeddedServerError as error:
+                log.error("server_not_back", server=name, error=str(error))
+                await asyncio.sleep(SERVER_RESTART_S)
+        tell(PartEvent(part=name, what="ready", gap_s=loop.time() - died))
+
+
+async def _keep_logins(broker: EmbeddedBroker, nats_url: str) -> None:
+    """Let the registered devices speak, and nobody else: the broker's users follow the bucket of devices."""
+    async with open_bus(nats_url, "logins") as bus:
+        await _follow_logins(broker, bus.devices)
+
+
+async def _follow_logins(broker: EmbeddedBroker, devices: Bucket) -> None:
+    logins: dict[str, DeviceLogin] = {}
+    changed = asyncio.Event()
+
+    async def admit() -> None:
+        while True:
+            await changed.wait()
+            await asyncio.sleep(ADMIT_QUIET_S)
+            changed.clear()
+            try:
+                await broker.admit(list(logins.values()))
+            except EmbeddedServerError as error:
+                log.error("logins_not_admitted", error=str(error))
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(admit())
+        async for change in devices.watch():
+            if change is None:
+                continue
+            if change.value is None:
+                logins.pop(change.key, None)
+            elif hashed := decode_device(change.value).password_bcrypt:
+                logins[change.key] = DeviceLogin(device=change.key, password_bcrypt=hashed)
+            changed.set()
+
+
+def _variables(settings: Settings, addresses: Addresses) -> Mapping[str, str]:
+    """The settings of the parts: ours, with every address filled in."""
+    given = settings.model_dump(mode="json", exclude_unset=True)
+    for name in ("teleassistance_secret", "police_secret"):
+        secret = getattr(settings, name)
+        if secret is not None:
+            given[name] = secret.get_secret_value()
+    given |= {
+        "mqtt_url": addresses.mqtt_url,
+        "nats_url": addresses.nats_url,
+        "database_url": addresses.database_url,
+        "data_dir": str(settings.data_dir.resolve()),
+    }
+    return {
+        PREFIX + name.upper(): value if isinstance(value, str) else json.dumps(value)
+        for name, value in given.items()
+        if value is not None
+    }
