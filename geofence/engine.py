@@ -92,8 +92,22 @@ def step(table: PairTable, batch: Fixes, now_ms: int) -> Step:
         run.tick()
     else:
         table.now_ms = max(table.now_ms, int(batch["t3_ms"].max()))
-        (run.one_by_one if batch.size < SCALAR_BELOW else run.by_columns)(np.ascontiguousarray(batch))
+        batch = _not_from_the_future(np.ascontiguousarray(batch))
+        (run.one_by_one if batch.size < SCALAR_BELOW else run.by_columns)(batch)
     return run.result()
+
+
+def _not_from_the_future(batch: Fixes) -> Fixes:
+    """A fix ahead of its own reception is taken as of its reception.
+
+    Otherwise one fix from a clock that runs ahead would make every honest one behind it old news, for as long as
+    the clock was ahead: minutes in which the device is not seen.
+    """
+    if (batch["fix_ms"] <= batch["t3_ms"]).all():
+        return batch
+    taken = batch.copy()
+    taken["fix_ms"] = np.minimum(batch["fix_ms"], batch["t3_ms"])
+    return taken
 
 
 def revise(table: PairTable, roster: Roster, now_ms: int) -> tuple[PairTable, Step]:

@@ -65,11 +65,15 @@ class SeqWindow:
 
 @dataclass(slots=True, kw_only=True)
 class Known:
-    """What admission knows: the devices, the numbers seen of each, the deployment's constants."""
+    """What admission knows: the devices, the numbers seen of each, the deployment's constants.
+
+    ``open_sos``: the TGD phones whose alert is open, and who may therefore say where they are.
+    """
 
     partitions: int
     late_after_s: int = LATE_AFTER_S
     devices: Mapping[str, Device] = field(default_factory=dict)
+    open_sos: set[str] = field(default_factory=set)
     windows: dict[str, SeqWindow] = field(default_factory=dict)
 
     def is_repeat(self, device: str, boot: int, seq: int) -> bool:
@@ -86,12 +90,17 @@ class Known:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmittedFix:
-    """One fix, once per partition concerned; the first is the primary copy."""
+    """One fix, once per partition concerned; the first is the primary copy.
+
+    ``sos_only``: of a TGD during its SOS. It has no primary copy, so that no table keeps it past the log's 48 h
+    (the law allows 3 days).
+    """
 
     device: str
     boot: int
     seq: int
     late: bool
+    sos_only: bool
     copies: tuple[tuple[int, FixRow], ...]
 
 
@@ -182,7 +191,7 @@ def _admit_fix(
 ) -> Admission:
     if isinstance(report, Refusal):
         return report
-    if device.kind is DeviceKind.TGD:
+    if device.kind is DeviceKind.TGD and device.id not in known.open_sos:
         return Refusal(reason=Reason.TGD_POSITION, detail="a TGD is located only once its alert has been raised")
     if report.fix_ms > now_ms + FIX_FUTURE_MAX_S * MS:
         return Refusal(reason=Reason.CLOCK_AHEAD, path="$.tst", detail=f"more than {FIX_FUTURE_MAX_S} s ahead")
@@ -199,6 +208,7 @@ def _admit_fix(
         boot=report.boot,
         seq=report.seq,
         late=late,
+        sos_only=device.kind is DeviceKind.TGD,
         copies=_copies(report, device, message.t3_ms, now_ms, flags, known.partitions),
     )
 
@@ -207,9 +217,10 @@ def _copies(
     report: PositionReport, device: Device, t3_ms: int, now_ms: int, flags: FixFlag, partitions: int
 ) -> tuple[tuple[int, FixRow], ...]:
     """One row per partition concerned; unpaired devices go by their own name."""
+    archived = device.kind is not DeviceKind.TGD
     concerned = sorted({partition_of(key, partitions) for key in device.measures or (device.id,)})
     return tuple(
-        (partition, _row(report, device.number, t3_ms, now_ms, flags, primary=index == 0))
+        (partition, _row(report, device.number, t3_ms, now_ms, flags, primary=index == 0 and archived))
         for index, partition in enumerate(concerned)
     )
 

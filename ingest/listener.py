@@ -39,12 +39,12 @@ from tocsin.clock import MS, Clock
 from tocsin.errors import LogUnavailable, WireError
 from tocsin.limits import BATCH_MAX_FIXES, REFUSED_HEAD_BYTES, REFUSED_KEPT_PER_BATCH
 from tocsin.model.device import Device
-from tocsin.model.finding import Alarm
+from tocsin.model.finding import Alarm, Code
 from tocsin.model.fix import FIX_DTYPE
 from tocsin.model.ids import derived
 from tocsin.ports import Bucket, Log
 from tocsin.telemetry import INGEST_MESSAGES, KNOWN_DEVICES
-from tocsin.wire import decode_device, encode, encode_fixes
+from tocsin.wire import decode_device, decode_ruling, encode, encode_fixes
 
 FIX_TOPICS = (f"{subjects.TOPIC_ROOT}/#",)
 ALARM_TOPICS = (f"{subjects.TOPIC_ROOT}/+/sos", f"{subjects.TOPIC_ROOT}/+/evt")
@@ -78,6 +78,8 @@ class Batch:
 
 def _outcome(admission: Admission) -> str:
     match admission:
+        case AdmittedFix(sos_only=True):
+            return "sos_only"
         case AdmittedFix(late=late):
             return "late" if late else "admitted"
         case Alarm():
@@ -102,6 +104,7 @@ async def run_fixes(
         tasks.create_task(directory.follow())
         await directory.complete.wait()
         tasks.create_task(lane.flush_for_ever())
+        tasks.create_task(follow_open_sos(log, known))
         async for session in sessions(url, "fixes", FIX_TOPICS, clock):
             ready()
             try:
@@ -150,6 +153,7 @@ class Directory:
                 self._devices.pop(change.key, None)
             else:
                 self._learn(change.key, change.value)
+            KNOWN_DEVICES.labels(reader=self._reader).set(len(self._devices))
 
     async def look_up(self, name: str) -> None:
         """Ask the bucket itself, for as long as it takes: the key of a unit registered this second must work."""
@@ -170,6 +174,18 @@ class Directory:
             self._devices[key] = decode_device(value)
         except WireError as error:
             log.error("device_unreadable", device=key, error=str(error))
+
+
+async def follow_open_sos(log_: Log, known: Known) -> None:
+    """Keep ``known.open_sos`` as the episodes stand: a TGD is located only while its alert is open (invariant 6)."""
+    place = subjects.episode(Code.TGD_SOS.value, "*")
+    async for entries in log_.read(subjects.EPISODES, place, newest_per_subject=True):
+        for entry in entries:
+            episode = decode_ruling(entry.payload).episode
+            if episode.is_open:
+                known.open_sos.add(episode.subject)
+            else:
+                known.open_sos.discard(episode.subject)
 
 
 class FixLane:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator import load
-from simulator.lab import Laboratory, LaboratoryError, PairWanted, laboratory, latency_ms, report_head
+from simulator.lab import Accounted, Laboratory, LaboratoryError, PairWanted, laboratory, latency_ms, report_head
 from tocsin import subjects
 from tocsin.adapters.jetstream import JetStreamLog, open_bus
 from tocsin.model.device import DeviceKind
@@ -46,7 +46,7 @@ async def run_road(bench: RoadBench, *, tell: Tell, say: Callable[[str], None]) 
         started_ms = lab.clock.wall_ms()
         say(f"{bench.rate} fixes/s for {bench.seconds:g} s")
         offered = await _generate(lab, bench)
-        archived, repeated, refused = await _settled(lab, offered["acknowledged"])
+        fixes = await _settled(lab, offered["acknowledged"])
         t2_t7, t3_t7, raised = await _latencies(lab)
         received = await lab.total("tocsin_ingest_messages_total", lane="fix")
         return {
@@ -55,10 +55,10 @@ async def run_road(bench: RoadBench, *, tell: Tell, say: Callable[[str], None]) 
             "pairs": bench.pairs + 1,
             "offered": offered["acknowledged"],
             "received": received,
-            "archived": archived,
-            "duplicate": repeated,
-            "refused": refused,
-            "lost": max(0, offered["acknowledged"] - archived - repeated - refused),
+            "archived": fixes.archived,
+            "duplicate": fixes.duplicate,
+            "refused": fixes.refused,
+            "lost": fixes.lost_of(offered["acknowledged"]),
             "alerts": {"raised": raised, "notified": len(t3_t7)},
             "latency_ms": {"t2_t7": latency_ms(t2_t7), "t3_t7": latency_ms(t3_t7)},
         }
@@ -94,17 +94,14 @@ async def _generate(lab: Laboratory, bench: RoadBench) -> dict[str, int]:
     return offered
 
 
-async def _settled(lab: Laboratory, offered: int) -> tuple[int, int, int]:
-    """(archived, duplicate, refused) once they account for everything, or when the time is up."""
+async def _settled(lab: Laboratory, offered: int) -> Accounted:
+    """The fixes' outcomes once they account for everything, or when the time is up."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + SETTLE_WITHIN_S
     while True:
-        archived = await lab.total("tocsin_archived_fixes_total", outcome="archived")
-        repeated = await lab.total("tocsin_archived_fixes_total", outcome="duplicate")
-        repeated += await lab.total("tocsin_ingest_messages_total", lane="fix", outcome="duplicate")
-        refused = await lab.total("tocsin_ingest_messages_total", outcome="refused_")
-        if archived + repeated + refused >= offered or loop.time() > deadline:
-            return archived, repeated, refused
+        fixes = await lab.accounted()
+        if fixes.received >= offered or loop.time() > deadline:
+            return fixes
         await asyncio.sleep(0.2)
 
 

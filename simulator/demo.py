@@ -248,10 +248,7 @@ async def _figures(
     timelines = [(await lab.api.get(f"/api/v1/alerts/{name}/timeline")).json() for name in ids]
     spoken = fleet.acknowledged
     sent = sum(unit.tally.points for unit in fleet.units.values())
-    archived = await lab.total("tocsin_archived_fixes_total", outcome="archived")
-    repeated = await lab.total("tocsin_archived_fixes_total", outcome="duplicate")
-    repeated += await lab.total("tocsin_ingest_messages_total", lane="fix", outcome="duplicate")
-    refused = await lab.total("tocsin_ingest_messages_total", outcome="refused_")
+    fixes = await lab.accounted()
     return {
         "alerts": {
             "expected": len(required),
@@ -264,11 +261,12 @@ async def _figures(
             "missing": [f"{one.code} {one.subject} by {one.latest_s:.1f} s" for one in verdict.missing],
         },
         "fixes": {
-            "received": archived + repeated + refused,
-            "archived": archived,
-            "duplicate": repeated,
-            "refused": refused,
-            "lost": max(0, sent - archived - repeated - refused),
+            "received": fixes.received,
+            "archived": fixes.archived,
+            "duplicate": fixes.duplicate,
+            "refused": fixes.refused,
+            "sos_only": fixes.sos_only,
+            "lost": fixes.lost_of(sent),
             "sent": sent,
         },
         "messages_acknowledged": dict(spoken),
@@ -299,7 +297,7 @@ def _print_report(console: Console, report: dict[str, Any]) -> None:
     table.add_row("alertes attendues / levées / remises", _row(alerts, "expected", "raised", "delivered"))
     table.add_row("acquittées / inscrites / en double", _row(alerts, "acknowledged", "recorded", "duplicated"))
     table.add_row("positions envoyées / archivées / perdues", _row(fixes, "sent", "archived", "lost"))
-    table.add_row("positions répétées / refusées", _row(fixes, "duplicate", "refused"))
+    table.add_row("répétées / refusées / d'un TGD en SOS", _row(fixes, "duplicate", "refused", "sos_only"))
     for name, values in report["latency_ms"].items():
         start, _, end = name.partition("_")
         table.add_row(f"{start} → {end} p50 / p99 / max (ms)", _row(values, "p50", "p99", "max"))

@@ -133,8 +133,8 @@ class Laboratory:
         }
 
     async def total(self, name: str, **labels: str) -> int:
-        """The sum of a counter over the samples that have these labels."""
-        wanted = [f'{key}="{value}"' for key, value in labels.items()]
+        """The sum of a counter over the samples whose labels begin like these."""
+        wanted = [f'{key}="{value}' for key, value in labels.items()]
         samples = await self.metrics()
         return int(
             sum(
@@ -143,6 +143,36 @@ class Laboratory:
                 if key.startswith(name) and all(one in key for one in wanted)
             )
         )
+
+    async def accounted(self) -> Accounted:
+        """What became of every fix that reached ingest."""
+        ingest = "tocsin_ingest_messages_total"
+        archive = "tocsin_archived_fixes_total"
+        return Accounted(
+            archived=await self.total(archive, outcome="archived"),
+            duplicate=await self.total(archive, outcome="duplicate")
+            + await self.total(ingest, lane="fix", outcome="duplicate"),
+            refused=await self.total(ingest, lane="fix", outcome="refused_"),
+            sos_only=await self.total(ingest, lane="fix", outcome="sos_only"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accounted:
+    """Outcomes of fixes. ``sos_only``: a TGD's during its SOS, on the log and in no table."""
+
+    archived: int
+    duplicate: int
+    refused: int
+    sos_only: int
+
+    @property
+    def received(self) -> int:
+        return self.archived + self.duplicate + self.refused + self.sos_only
+
+    def lost_of(self, sent: int) -> int:
+        """Of so many that the broker acknowledged to their senders."""
+        return max(0, sent - self.received)
 
 
 READERS = ("fixes", "alarms-1", "alarms-2")

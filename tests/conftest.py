@@ -18,6 +18,7 @@ from tocsin.embedded import BrokerAddresses, EmbeddedBroker
 
 SERVICE_PASSWORD = "service-secret-of-the-tests"
 FLEET_PASSWORD = "fleet-secret-of-the-tests"
+REDELIVERED_AFTER_S = 1  # what ingest leaves unacknowledged comes again after this; 10 s in a deployment
 STORES = (*(stream.name for stream in subjects.STREAMS), *(f"KV_{name}" for name in subjects.BUCKETS))
 
 
@@ -33,12 +34,14 @@ def broker_home() -> Iterator[Path]:
 async def broker() -> AsyncIterator[BrokerAddresses]:
     """nats-server for the whole session, with a ``fleet`` login that may speak for any device."""
     home = Path(tempfile.mkdtemp(prefix="t-"))
-    server = EmbeddedBroker(home=home, service_password=SERVICE_PASSWORD, fleet_password=FLEET_PASSWORD)
-    try:
-        yield await server.start()
-    finally:
-        await server.stop()
-        shutil.rmtree(home)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tocsin.embedded.broker.ACK_WAIT_S", REDELIVERED_AFTER_S)
+        server = EmbeddedBroker(home=home, service_password=SERVICE_PASSWORD, fleet_password=FLEET_PASSWORD)
+        try:
+            yield await server.start()
+        finally:
+            await server.stop()
+            shutil.rmtree(home)
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from tocsin.model.finding import Alarm
 LEAVES = st.sampled_from(["loc", "bulk", "sos", "evt", "state", "", "x/y"])
 NAMES = st.sampled_from([WEARER, PROTECTED, TGD, "nobody-1", "", "A", "a" * 80])
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text("a0.é", max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", max_size=4), inner, max_size=3),
     max_leaves=6,
 )
 FIELDS = ("_type", "lat", "lon", "tst", "ms", "seq", "boot", "acc", "vel", "cog", "batt", "src", "created_at",

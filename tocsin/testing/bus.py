@@ -175,8 +175,9 @@ class MemoryDelivery:
         self.queue.settle(self.entry.sequence)
 
     async def again(self, after_s: float) -> None:
-        """At once: a twin does not wait."""
+        """At once: a twin does not wait, but lets the others run: a worker in an outage would stop the loop."""
         del after_s
+        await asyncio.sleep(0)
         self.queue.give_back(self.entry.sequence)
 
     async def still_working(self) -> None:

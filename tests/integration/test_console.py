@@ -1,0 +1,232 @@
+"""Does the operator's page show an alert, and does his key take it? In a real browser, against the real server.
+
+Needs /usr/bin/chromium (``apt-get install chromium``); skipped where there is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page, async_playwright, expect
+
+from alerts.api.server import run_api
+from alerts.ledger import Ledger
+from tocsin.clock import AffineClock
+from tocsin.errors import RecordUnavailable
+from tocsin.model.episode import Act, AlarmCause, Episode, FindingCause, Realm, Ruling, Verb
+from tocsin.model.finding import Alarm, Change, Code, Finding
+from tocsin.model.fix import ClockPoints, FixPoint
+from tocsin.model.zone import Zone
+from tocsin.settings import Settings
+from tocsin.testing.bus import MemoryLog
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+    "--disable-default-apps", "--disable-dev-shm-usage", "--no-first-run",
+]  # fmt: skip
+SCREENSHOTS = os.environ.get("CONSOLE_SCREENSHOTS")
+
+pytestmark = [
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="no /usr/bin/chromium to try the console in"),
+    pytest.mark.timeout(90),
+]  # fmt: skip
+
+
+class NoRecord:
+    """The record is down: the console must not notice."""
+
+    def __getattr__(self, _name: str):
+        async def down(*_args: object, **_words: object):
+            raise RecordUnavailable("down")
+
+        return down
+
+
+@dataclass
+class Desk:
+    """The server, and what happens in the world."""
+
+    log: MemoryLog
+    clock: AffineClock
+    port: int = 0
+    server: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.log, self.clock, Realm.LAB)
+
+    async def start(self) -> None:
+        """On the same port again, if it had one."""
+        ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        serving = run_api(
+            log=self.log, episodes=NoRecord(), orders=NoRecord(), clock=self.clock, hash_password=str,
+            settings=Settings(api_auth="off", api_port=self.port), ready=ready.set_result,
+        )  # fmt: skip
+        self.server = asyncio.create_task(serving)
+        self.port = await ready
+
+    async def stop(self) -> None:
+        self.server.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.server
+
+    async def press(self, device: str, ago_s: int = 0) -> Episode:
+        at_ms = self.clock.now_ms() - ago_s * 1000
+        alarm = Alarm(
+            id=f"alm_{device}_{at_ms}", code=Code.TGD_SOS, device=device, measures=(), at_ms=at_ms, silent=True,
+            position=None, points=ClockPoints(t1_ms=at_ms),
+        )  # fmt: skip
+        return await self.rule(Code.TGD_SOS, device, AlarmCause(alarm=alarm))
+
+    async def approach(self, measure: str, code: Code = Code.PROX_PREALERT, ago_s: int = 0) -> Episode:
+        at_ms = self.clock.now_ms() - ago_s * 1000
+        where = FixPoint(device="b0000001", lat_e6=1, lon_e6=1, accuracy_dm=150, fix_ms=at_ms)
+        found = Finding(
+            id=f"fnd_{measure}", measure=measure, order_version=1, code=code, change=Change.ENTRY, before=Zone.FAR,
+            after=Zone.PREALERT, distance_dm=18_230, threshold_m=2000, wearer=where, protected=where,
+            entry=f"fnd_{measure}", entry_ms=at_ms, at_ms=at_ms, reason="inside", points=ClockPoints(t1_ms=at_ms),
+        )  # fmt: skip
+        return await self.rule(code, measure, FindingCause(finding=found))
+
+    async def take(self, episode: Episode, actor: str) -> Episode:
+        act = Act(
+            verb=Verb.ACKNOWLEDGE,
+            actor=actor,
+            at_ms=self.clock.now_ms(),
+            expected_version=episode.version,
+        )
+        return await self.rule(episode.code, episode.subject, act)
+
+    async def rule(self, code: Code, subject: str, event) -> Episode:
+        ruling = await self.ledger.rule(code.value, subject, event)
+        assert isinstance(ruling, Ruling)
+        return ruling.episode
+
+
+@pytest_asyncio.fixture
+async def desk() -> AsyncIterator[Desk]:
+    made = Desk(MemoryLog(), AffineClock())
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest_asyncio.fixture
+async def page(desk: Desk) -> AsyncIterator[Page]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        opened = await browser.new_page(locale="fr-FR", viewport={"width": 1200, "height": 800})
+        elsewhere: list[str] = []
+        complaints: list[str] = []
+        opened.on("request", lambda request: elsewhere.append(request.url))
+        opened.on("console", lambda message: complaints.append(message.text) if "Policy" in message.text else None)
+        opened.on("pageerror", lambda error: complaints.append(str(error)))
+        await opened.goto(desk.url)
+        await opened.fill("#name", "Chloé")
+        await opened.click("text=Commencer")
+        await expect(opened.locator("#link")).to_contain_text("en direct", timeout=10_000)
+        yield opened
+        await browser.close()
+        assert complaints == []
+        assert [url for url in elsewhere if not url.startswith(desk.url)] == []
+
+
+async def shot(page: Page, name: str) -> None:
+    if SCREENSHOTS:
+        await page.screenshot(path=f"{SCREENSHOTS}/{name}.png")
+
+
+async def test_an_alert_appears_and_the_key_takes_it(desk: Desk, page: Page) -> None:
+    episode = await desk.press("tgd-0001")
+    row = page.locator(f"#untaken [data-id={episode.id}]")
+    await expect(row).to_contain_text("▲ P1", timeout=5_000)
+    await expect(row).to_contain_text("SOS téléphone grave danger")
+    await page.keyboard.press("a")
+    mine = page.locator(f"#mine [data-id={episode.id}]")
+    await expect(mine).to_contain_text("prise : Chloé", timeout=5_000)
+    await page.keyboard.press("r")
+    await expect(row).to_be_visible(timeout=5_000)
+    await page.keyboard.press("a")
+    await expect(mine).to_be_visible(timeout=5_000)
+    await page.keyboard.press("f")
+    await page.check("input[value=false_alarm]")
+    await page.fill("#note", "essai")
+    await shot(page, "closing")
+    await page.click("button[value=close]")
+    await expect(page.locator(".alert")).to_have_count(0, timeout=5_000)
+    closed = await desk.ledger._log.last(*_place(episode))
+    assert b"false_alarm" in closed.payload
+    assert b"essai" in closed.payload
+
+
+def _place(episode: Episode):
+    from tocsin import subjects  # noqa: PLC0415
+
+    return subjects.EPISODES, subjects.episode(episode.code.value, episode.subject)
+
+
+async def test_three_blocks_one_order_and_a_refusal_in_red(desk: Desk, page: Page) -> None:
+    second = await desk.approach("msr_0002", ago_s=400)
+    first = await desk.press("tgd-0001", ago_s=30)
+    third = await desk.approach("msr_0003", ago_s=20)
+    taken = await desk.take(await desk.approach("msr_0004", Code.PROX_ALERT, ago_s=90), "Bruno")
+    mine = await desk.take(await desk.press("tgd-0005", ago_s=65), "Chloé")
+    await expect(page.locator(".alert")).to_have_count(5, timeout=5_000)
+    order = await page.locator(".alert").evaluate_all("rows => rows.map(row => row.dataset.id)")
+    assert order == [first.id, second.id, third.id, mine.id, taken.id]
+    for key in ("j", "ArrowDown", "j", "j"):
+        await page.keyboard.press(key)
+    await expect(page.locator("[aria-current=true]")).to_have_attribute("data-id", taken.id)
+    await page.keyboard.press("a")
+    await expect(page.locator("#said")).to_contain_text("Déjà prise par Bruno", timeout=5_000)
+    await shot(page, "blocks")
+
+
+async def test_a_lost_link_is_said_and_found_again(desk: Desk, page: Page) -> None:
+    await desk.press("tgd-0001")
+    await expect(page.locator(".alert")).to_have_count(1, timeout=5_000)
+    await desk.stop()
+    banner = page.locator("#banner")
+    await expect(banner).to_be_visible(timeout=12_000)
+    await expect(banner).to_have_class("banner amber")
+    await expect(banner).to_contain_text("dernières nouvelles il y a")
+    await page.keyboard.press("a")
+    await expect(page.locator("#said")).to_contain_text("pas de réponse du serveur")
+    await expect(banner).to_have_class("banner red", timeout=12_000)
+    await shot(page, "lost")
+    await desk.start()
+    await desk.press("tgd-0002")
+    await expect(page.locator(".alert")).to_have_count(2, timeout=10_000)
+    await expect(banner).to_be_hidden()
+
+
+async def test_the_page_sorts_as_the_api_does(desk: Desk, page: Page) -> None:
+    rows = [
+        {"id": "b", "priority": 1, "state": "raised", "occurred_at": "2026-11-21T12:00:00Z", "expires_at": None},
+        {"id": "a", "priority": 1, "state": "raised", "occurred_at": "2026-11-21T12:00:00Z", "expires_at": None},
+        {"id": "c", "priority": 2, "state": "raised", "occurred_at": "2026-11-21T11:00:00Z", "expires_at": None},
+        {
+            "id": "d", "priority": 1, "state": "acknowledged", "occurred_at": "2026-11-21T10:00:00Z",
+            "expires_at": "2026-11-21T12:00:01Z",
+        },
+        {
+            "id": "e", "priority": 2, "state": "acknowledged", "occurred_at": "2026-11-21T10:00:00Z",
+            "expires_at": "2026-11-21T12:00:00Z",
+        },
+    ]  # fmt: skip
+    sort = (
+        "rows => rows.sort((a, b) => tocsin.urgency(a, b, Date.parse('2026-11-21T12:00:00Z'))).map(row => row.id)"
+    )
+    assert await page.evaluate(sort, rows) == ["a", "b", "e", "c", "d"]

@@ -1,0 +1,334 @@
+"""Does a notification reach its recipient, through everything a recipient can do? A real HTTP server in-process.
+
+The courier's clock runs twenty times as fast as the wall: a rung of one second is 50 ms. Cited: A6 (one
+webhook-id), F02, F28 (700 at once), INTERFACES 3.5.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from standardwebhooks import Webhook
+
+from alerts.courier import Endpoint, run_courier
+from alerts.desk import handle
+from builders import NOW_MS, REALM, SECRET, entry, eventually
+from conftest import cancelled
+from tocsin import subjects
+from tocsin.adapters.jetstream import Bus
+from tocsin.clock import AffineClock
+from tocsin.model.episode import Channel, FindingCause, Receipt, Ruling
+from tocsin.ports import Log
+from tocsin.subjects import EPISODES, RECEIPTS
+from tocsin.testing.bus import MemoryLog
+from tocsin.wire import decode_receipt, encode
+
+CLOCK = AffineClock(epoch_ms=NOW_MS, anchor_ms=AffineClock().wall_ms(), rate=20.0)
+HANG, DRIP, CUT, REDIRECT = "hang", "drip", "cut", "redirect"
+Behaviour = int | str
+
+
+@dataclass
+class Heard:
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Recipient:
+    """Answers with ``plan``, one entry a request, the last one for ever."""
+
+    plan: list[Behaviour]
+    heard: list[Heard] = field(default_factory=list)
+    open_now: int = 0
+    url: str = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.open_now += 1
+        try:
+            while await self._one(reader, writer):
+                pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            self.open_now -= 1
+            writer.close()
+
+    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
+        body = await reader.readexactly(int(headers["content-length"]))
+        answer = self.plan.pop(0) if len(self.plan) > 1 else self.plan[0]
+        self.heard.append(Heard(headers, body))
+        if answer == CUT:
+            return False
+        if answer == HANG:
+            await asyncio.Event().wait()
+        if answer == DRIP:
+            writer.write(b"HTTP/1.1 200 OK\r\n")
+            while True:
+                writer.write(b"x-more: 1\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        if answer == REDIRECT:
+            writer.write(f"HTTP/1.1 307 See\r\nlocation: {self.url}/else\r\ncontent-length: 0\r\n\r\n".encode())
+            return True
+        writer.write(f"HTTP/1.1 {answer} X\r\ncontent-length: 2\r\n\r\nok".encode())
+        return True
+
+    @property
+    def ids(self) -> list[str]:
+        return [one.headers["webhook-id"] for one in self.heard]
+
+
+@asynccontextmanager
+async def listening(*plan: Behaviour) -> AsyncIterator[Recipient]:
+    recipient = Recipient(list(plan))
+    server = await asyncio.start_server(recipient.serve, "127.0.0.1", 0)
+    recipient.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield recipient
+    finally:
+        server.close()
+
+
+@asynccontextmanager
+async def courier(log: Log, teleassistance: str | None, police: str | None = None) -> AsyncIterator[asyncio.Task[None]]:
+    ready = asyncio.Event()
+    urls = {Channel.TELEASSISTANCE: teleassistance, Channel.POLICE: police}
+    endpoints = {channel: None if url is None else Endpoint(url=url, secret=SECRET) for channel, url in urls.items()}
+    task = asyncio.create_task(
+        run_courier(log_=log, clock=CLOCK, site="paca", endpoints=endpoints, ready=ready.set)
+    )
+    try:
+        await ready.wait()
+        yield task
+    finally:
+        await cancelled(task)
+
+
+def opening(measure: str = "msr_1") -> Ruling:
+    ruling = handle(None, FindingCause(finding=entry(measure=measure)), REALM, NOW_MS)
+    assert isinstance(ruling, Ruling)
+    return ruling
+
+
+async def rule(log: Log, measure: str = "msr_1") -> Ruling:
+    ruling = opening(measure)
+    await log.append(subjects.episode("PROX_ALERT", measure), encode(ruling))
+    return ruling
+
+
+def receipts(log: MemoryLog, channel: Channel = Channel.TELEASSISTANCE) -> list[Receipt]:
+    found = [decode_receipt(one.payload) for one in log.entries(RECEIPTS)]
+    return [one for one in found if one.channel is channel]
+
+
+def results(log: MemoryLog, channel: Channel = Channel.TELEASSISTANCE) -> list[str]:
+    return [one.result for one in receipts(log, channel)]
+
+
+async def settled(log: MemoryLog, channel: Channel = Channel.TELEASSISTANCE) -> None:
+    async with log.queue(EPISODES, f"courier-{channel.value}", parallel=1) as queue:
+        await eventually(lambda: queue.unsettled == 0)
+
+
+@pytest.fixture
+def log() -> MemoryLog:
+    return MemoryLog()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """0.2 s for an answer instead of 3 s."""
+    monkeypatch.setattr("alerts.courier.WEBHOOK_TIMEOUT_S", 0.2)
+
+
+async def test_a_notification_is_taken(log: MemoryLog) -> None:
+    ruling = await rule(log)
+    async with listening(204) as recipient, courier(log, recipient.url):
+        await eventually(lambda: results(log) == ["accepted"])
+        await settled(log)
+    (heard,) = recipient.heard
+    (taken,) = receipts(log)
+    assert Webhook(SECRET).verify(heard.body, heard.headers)["id"] == ruling.notifications[0].id == recipient.ids[0]
+    assert (taken.attempt, taken.status, taken.episode, taken.version) == (1, 204, ruling.episode.id, 1)
+    assert taken.t8_ms is not None
+    assert taken.t7_ms <= taken.t8_ms
+    assert heard.headers["content-type"] == "application/cloudevents+json"
+
+
+async def test_both_channels_are_told_under_two_names(log: MemoryLog) -> None:
+    ruling = await rule(log)
+    async with listening(200) as one, listening(200) as other, courier(log, one.url, other.url):
+        await eventually(lambda: one.heard and other.heard)
+    assert one.ids + other.ids == [notification.id for notification in ruling.notifications]
+    assert b"geo:" not in one.heard[0].body
+    assert b"geo:" in other.heard[0].body
+
+
+FAILURES: dict[str, tuple[Behaviour, str]] = {
+    "server error": (500, "status_500"),
+    "refused for now": (429, "status_429"),
+    "gone": (410, "status_410"),
+    "client error": (400, "status_400"),
+    "redirect": (REDIRECT, "status_307"),
+    "no answer": (HANG, "timeout"),
+    "an answer without end": (DRIP, "timeout"),
+    "cut": (CUT, "remoteprotocolerror"),
+}
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(("failure", "result"), FAILURES.values(), ids=FAILURES)
+async def test_a_failure_is_followed_by_the_same_message_under_the_same_name(
+    log: MemoryLog, failure: Behaviour, result: str
+) -> None:
+    await rule(log)
+    async with listening(failure, failure, 200) as recipient, courier(log, recipient.url):
+        await eventually(lambda: results(log) == [result, result, "accepted"])
+        await settled(log)
+    assert len(set(recipient.ids)) == 1
+    assert len({one.body for one in recipient.heard}) == 1
+    for one in recipient.heard:
+        Webhook(SECRET).verify(one.body, one.headers)
+    assert [one.attempt for one in receipts(log)] == [1, 2, 3]
+    assert [one.t8_ms is None for one in receipts(log)] == [True, True, False]
+
+
+async def test_the_rungs_are_those_of_the_ladder(log: MemoryLog) -> None:
+    await rule(log)
+    async with listening(500, 500, 500, 200) as recipient, courier(log, recipient.url):
+        await eventually(lambda: len(receipts(log)) == 4)
+    first = receipts(log)[0].t7_ms
+    offsets = [one.t7_ms - first for one in receipts(log)]
+    for offset, rung in zip(offsets, (0, 1_000, 2_000, 4_000), strict=True):
+        assert offset >= rung - 1, "never before its time"
+    assert offsets[-1] < 9_000
+
+
+async def test_connection_refused_then_up_again(log: MemoryLog) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets it, and it refuses
+        port = taken.getsockname()[1]
+        await rule(log)
+        async with courier(log, f"http://127.0.0.1:{port}"):
+            await eventually(lambda: results(log)[:2] == ["connecterror"] * 2)
+            taken.close()
+            recipient = Recipient([200])
+            server = await asyncio.start_server(recipient.serve, "127.0.0.1", port)
+            await eventually(lambda: results(log)[-1] == "accepted")
+            await settled(log)
+            server.close()
+
+
+async def test_nobody_configured_is_said_and_not_tried_again(log: MemoryLog) -> None:
+    await rule(log)
+    async with courier(log, None):
+        await settled(log)
+        await settled(log, Channel.POLICE)
+    assert results(log) == results(log, Channel.POLICE) == ["no_endpoint"]
+    assert all(one.t8_ms is None for one in receipts(log))
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_the_end_of_the_ladder_is_written_down(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alerts.courier.ladder_of", lambda _: (0, 1, 2))
+    await rule(log)
+    async with listening(500) as recipient, courier(log, recipient.url):
+        await settled(log)
+    assert results(log) == ["status_500"] * 3 + ["gave_up"]
+    assert len(recipient.heard) == 3
+
+
+# --- death ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_courier_killed_after_the_post_is_repeated_under_the_same_name(log: MemoryLog) -> None:
+    """A6: a delivery may repeat, a notification never has two names."""
+    await rule(log)
+    async with listening(HANG, 200) as recipient:
+        async with courier(log, recipient.url) as first:
+            await eventually(lambda: recipient.heard)
+            await cancelled(first)
+        assert results(log) == []
+        async with log.queue(EPISODES, "courier-teleassistance", parallel=1) as queue:
+            queue.expire_leases()
+        async with courier(log, recipient.url):
+            await eventually(lambda: results(log) == ["accepted"])
+    assert len(recipient.heard) == 2
+    assert len(set(recipient.ids)) == 1
+    assert recipient.heard[0].body == recipient.heard[1].body
+
+
+async def test_a_receipt_that_the_log_does_not_take_is_written_later(log: MemoryLog) -> None:
+    await rule(log)
+    async with listening(200) as recipient:
+        log.down = True
+        async with courier(log, recipient.url):
+            await eventually(lambda: len(recipient.heard) >= 2)
+            log.down = False
+            await settled(log)
+    assert set(results(log)) == {"accepted"}
+    assert len(set(recipient.ids)) == 1
+
+
+async def test_what_cannot_be_told_stops_nothing(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """F02."""
+    await log.append(subjects.episode("PROX_ALERT", "msr_0"), b"\x09rubbish")
+    await rule(log)
+    async with listening(200) as recipient, courier(log, recipient.url):
+        await eventually(lambda: results(log) == ["accepted"])
+        await settled(log)
+    assert len(recipient.heard) == 1
+
+
+# --- one hangs -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("hanging", "other"), [(Channel.TELEASSISTANCE, Channel.POLICE)] * 1)
+async def test_a_channel_that_hangs_delays_no_other(log: MemoryLog, hanging: Channel, other: Channel) -> None:
+    """F28: 300 at once, more than one pool of connections, while one recipient answers nothing at all."""
+    for number in range(300):
+        await rule(log, f"msr_{number}")
+    async with listening(HANG) as deaf, listening(200) as good, courier(log, deaf.url, good.url):
+        async with asyncio.timeout(2.8):  # before the first time-out of the deaf one would free a connection
+            await settled(log, other)
+        assert deaf.heard, "it was not hanging: this proves nothing"
+        assert results(log, hanging) == []
+    assert Counter(results(log, other)) == {"accepted": 300}
+
+
+async def test_one_notification_that_fails_delays_no_other_on_its_channel(log: MemoryLog) -> None:
+    first = await rule(log)
+    async with listening(503, 200) as recipient, courier(log, recipient.url):
+        await eventually(lambda: recipient.heard)
+        second = await rule(log, "msr_2")
+        await settled(log)
+    assert recipient.ids == [first.notifications[0].id, second.notifications[0].id, first.notifications[0].id]
+
+
+async def test_on_the_real_log(bus: Bus) -> None:
+    """The same road over JetStream: rulings in, receipts out, nothing twice."""
+    found: list[Receipt] = []
+
+    async def follow() -> None:
+        async for batch in bus.log.read(RECEIPTS, RECEIPTS.subjects):
+            found.extend(decode_receipt(one.payload) for one in batch)
+
+    reading = asyncio.create_task(follow())
+    async with listening(500, 200) as one, listening(200) as other, courier(bus.log, one.url, other.url):
+        ruling = await rule(bus.log)
+        await eventually(lambda: len(found) == 3)
+    await cancelled(reading)
+    assert {receipt.notification for receipt in found} == {one.id for one in ruling.notifications}
+    assert Counter(receipt.result for receipt in found) == {"accepted": 2, "status_500": 1}
+    assert Counter(one.ids) == {ruling.notifications[0].id: 2}
+
+

@@ -1,0 +1,97 @@
+"""Whatever the order and however often events come: one name per notification, and every cause told once.
+
+A6 (derived names), invariant 11, DOMAIN 3 (folding is never a silence).
+"""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alerts.desk import Unchanged, handle
+from builders import NOW_MS, REALM, act, entry, leaving
+from tocsin.model.episode import (
+    Channel,
+    Episode,
+    Event,
+    FindingCause,
+    Notification,
+    Outcome,
+    Receipt,
+    Ruling,
+    Verb,
+)
+
+VISITS = [entry(f"fnd_in{number}", NOW_MS + number * 100_000) for number in range(4)]
+FINDINGS: list[Event] = [
+    FindingCause(finding=one)
+    for number, visit in enumerate(VISITS)
+    for one in (visit, leaving(visit, f"fnd_out{number}"))
+]
+RECEIPT = Receipt(
+    notification="evt_1", episode="alr_1", version=1, channel=Channel.POLICE, attempt=1, t7_ms=1, t8_ms=2, result=""
+)
+ACTS = st.builds(
+    act,
+    verb=st.sampled_from(Verb),
+    version=st.integers(1, 12),
+    actor=st.sampled_from(["A", "B"]),
+    outcome=st.sampled_from([None, Outcome.ARRESTED]),
+)
+HISTORIES = st.lists(st.sampled_from([*FINDINGS, RECEIPT]) | ACTS, max_size=30)
+
+
+def play(events: list[Event]) -> tuple[list[tuple[Episode, Notification]], Episode | None]:
+    """Everything told, with the episode as it was then; and the episode at the end."""
+    told: list[tuple[Episode, Notification]] = []
+    episode: Episode | None = None
+    for event in events:
+        answer = handle(episode, event, REALM, NOW_MS)
+        if isinstance(answer, Ruling):
+            episode = answer.episode
+            told += [(episode, one) for one in answer.notifications]
+    return told, episode
+
+
+@given(events=HISTORIES)
+def test_one_name_for_each_episode_version_and_channel(events: list[Event]) -> None:
+    told, _ = play(events)
+    places = [(episode.id, episode.version, one.channel) for episode, one in told]
+    names = [one.id for _, one in told]
+    assert len(set(places)) == len(places), "no version is told twice"
+    assert len(set(names)) == len(names)
+
+
+@given(events=HISTORIES, data=st.data())
+def test_a_repeated_event_tells_nobody_anything(events: list[Event], data: st.DataObject) -> None:
+    """A redelivery may come at once or much later; acts are not redelivered but asked again, and may be refused."""
+    repeated: list[Event] = []
+    for event in events:
+        repeated.append(event)
+        again = data.draw(st.lists(st.sampled_from(repeated), max_size=2))
+        repeated += [one for one in again if isinstance(one, FindingCause | Receipt)]
+    assert play(repeated) == play(events)
+
+
+@given(order=st.permutations(FINDINGS))
+def test_every_entry_is_told_once_in_any_order(order: list[Event]) -> None:
+    told, episode = play(list(order))
+    assert episode is not None
+    assert {one.cause for one in episode.raises} == {visit.id for visit in VISITS}
+    assert len(told) == len(VISITS) * 2
+    assert episode.over_ms == leaving(VISITS[-1]).at_ms, "he has left for good"
+
+
+@given(events=HISTORIES)
+def test_version_and_causes_only_grow(events: list[Event]) -> None:
+    episode: Episode | None = None
+    for event in events:
+        answer = handle(episode, event, REALM, NOW_MS)
+        if isinstance(answer, Unchanged):
+            assert answer.episode == episode
+        if isinstance(answer, Ruling):
+            before, episode = episode, answer.episode
+            if before is not None and before.id == episode.id:
+                assert episode.version in {before.version, before.version + 1}
+                assert episode.causes[: len(before.causes)] == before.causes
+                assert before.is_open, "what is closed stays closed (invariant 8)"

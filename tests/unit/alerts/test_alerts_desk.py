@@ -1,0 +1,352 @@
+"""The life of an episode, move by move: the table of ``alerts.desk`` with every move that it does not allow.
+
+Cited: F26, F27 (nothing closes by itself), F38 (realm), A6 (derived names), invariants 7, 8, 11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from alerts import desk
+from alerts.catalogue import CATALOGUE
+from alerts.desk import Objection, Refused, Unchanged, handle
+from builders import NOW_MS, REALM, act, entry, leaving, press
+from tocsin.limits import ACK_EXPIRES_S, EPISODE_CAUSES_MAX, EPISODE_RAISES_MAX
+from tocsin.model.episode import (
+    Act,
+    AlarmCause,
+    Channel,
+    Episode,
+    Event,
+    FindingCause,
+    Outcome,
+    Receipt,
+    Ruling,
+    State,
+    Verb,
+)
+from tocsin.model.finding import Code, Finding
+from tocsin.wire import decode_ruling, encode
+
+MINE, HIS = "A. Martin", "B. Diallo"
+FIRST = entry()
+AGAIN = entry("fnd_in2", NOW_MS + 300_000)
+OUT = leaving(FIRST)
+EXPIRED_MS = NOW_MS + ACK_EXPIRES_S * 1000
+
+
+def came(finding: Finding) -> FindingCause:
+    return FindingCause(finding=finding)
+
+
+def ruled(episode: Episode | None, event: Event, now_ms: int = NOW_MS) -> Episode:
+    answer = handle(episode, event, REALM, now_ms)
+    assert isinstance(answer, Ruling), answer
+    return answer.episode
+
+
+def raised() -> Episode:
+    return ruled(None, came(FIRST))
+
+
+def owned() -> Episode:
+    return ruled(raised(), act(Verb.ACKNOWLEDGE, 1, MINE))
+
+
+def closed() -> Episode:
+    return ruled(owned(), act(Verb.CLOSE, 2, MINE, outcome=Outcome.LEFT_ZONE, note="gone"))
+
+
+def over() -> Episode:
+    return ruled(raised(), came(OUT))
+
+
+NONE, RAISED, OVER, OWNED, CLOSED = (lambda: None), raised, over, owned, closed
+Start = Callable[[], Episode | None]
+
+
+def doing(verb: Verb, actor: str = MINE, **changes: Any) -> Callable[[Episode | None], Act]:
+    """An act on the version that its actor sees."""
+    return lambda episode: act(verb, episode.version if episode else 1, actor, **changes)
+
+
+ACKNOWLEDGE, RELEASE = doing(Verb.ACKNOWLEDGE), doing(Verb.RELEASE)
+CLOSE = doing(Verb.CLOSE, outcome=Outcome.ARRESTED)
+STALE = Objection.STALE
+
+#   from, event, reason, state, is over, told
+MOVES: dict[str, tuple[Start, Event | Callable[[Episode | None], Act], str, State, bool, int]] = {
+    "none, entry": (NONE, came(FIRST), "opened", State.RAISED, False, 2),
+    "none, press": (NONE, AlarmCause(alarm=press()), "opened", State.RAISED, False, 2),
+    "none, exit": (NONE, came(OUT), "raised_and_over", State.RAISED, True, 2),
+    "raised, entry": (RAISED, came(AGAIN), "raised_again", State.RAISED, False, 2),
+    "raised, exit": (RAISED, came(OUT), "over", State.RAISED, True, 0),
+    "raised, acknowledge": (RAISED, ACKNOWLEDGE, "acknowledged", State.ACKNOWLEDGED, False, 2),
+    "over, entry": (OVER, came(AGAIN), "raised_again", State.RAISED, False, 2),
+    "over, acknowledge": (OVER, ACKNOWLEDGE, "acknowledged", State.ACKNOWLEDGED, True, 2),
+    "owned, entry": (OWNED, came(AGAIN), "raised_again", State.ACKNOWLEDGED, False, 2),
+    "owned, exit": (OWNED, came(OUT), "over", State.ACKNOWLEDGED, True, 0),
+    "owned, release": (OWNED, RELEASE, "released", State.RAISED, False, 2),
+    "owned, close": (OWNED, CLOSE, "closed", State.CLOSED, False, 2),
+    "closed, entry": (CLOSED, came(AGAIN), "opened", State.RAISED, False, 2),
+    "closed, exit of an entry never seen": (CLOSED, came(leaving(AGAIN)), "raised_and_over", State.RAISED, True, 2),
+}
+
+REFUSED: dict[str, tuple[Start, Callable[[Episode | None], Act], Objection]] = {
+    "none, acknowledge": (NONE, ACKNOWLEDGE, Objection.UNKNOWN),
+    "none, release": (NONE, RELEASE, Objection.UNKNOWN),
+    "none, close": (NONE, CLOSE, Objection.UNKNOWN),
+    "raised, release": (RAISED, RELEASE, Objection.NOT_ACKNOWLEDGED),
+    "raised, close": (RAISED, CLOSE, Objection.NOT_ACKNOWLEDGED),
+    "over, close": (OVER, CLOSE, Objection.NOT_ACKNOWLEDGED),
+    "owned, acknowledge by another": (OWNED, doing(Verb.ACKNOWLEDGE, HIS), Objection.ALREADY_OWNED),
+    "owned, release by another": (OWNED, doing(Verb.RELEASE, HIS), Objection.NOT_OWNER),
+    "owned, close by another": (OWNED, doing(Verb.CLOSE, HIS, outcome=Outcome.TECHNICAL), Objection.NOT_OWNER),
+    "owned, close without outcome": (OWNED, doing(Verb.CLOSE), Objection.NO_OUTCOME),
+    "closed, acknowledge": (CLOSED, ACKNOWLEDGE, Objection.CLOSED),
+    "closed, release": (CLOSED, RELEASE, Objection.CLOSED),
+    "closed, close": (CLOSED, CLOSE, Objection.CLOSED),
+    "raised, stale acknowledge": (RAISED, lambda _: act(Verb.ACKNOWLEDGE, 0), STALE),
+    "owned, stale release": (OWNED, lambda _: act(Verb.RELEASE, 1), STALE),
+    "owned, stale close": (OWNED, lambda _: act(Verb.CLOSE, 1, outcome=Outcome.ARRESTED), STALE),
+}
+
+UNCHANGED: dict[str, tuple[Start, Event | Callable[[Episode | None], Act], str]] = {
+    "raised, its entry": (RAISED, came(FIRST), "applied_before"),
+    "over, its entry": (OVER, came(FIRST), "applied_before"),
+    "over, its exit": (OVER, came(OUT), "applied_before"),
+    "owned, its entry": (OWNED, came(FIRST), "applied_before"),
+    "owned, acknowledge by its owner": (OWNED, ACKNOWLEDGE, "acknowledged_before"),
+    "owned, acknowledge by its owner as first seen": (
+        OWNED, lambda _: act(Verb.ACKNOWLEDGE, 1), "acknowledged_before",
+    ),
+    "closed, its entry": (CLOSED, came(FIRST), "applied_before"),
+    "closed, its exit": (CLOSED, came(OUT), "closed_before_exit"),
+}  # fmt: skip
+
+
+def event_for(episode: Episode | None, event: Event | Callable[[Episode | None], Act]) -> Event:
+    return event(episode) if callable(event) else event
+
+
+@pytest.mark.parametrize(("start", "event", "reason", "state", "is_over", "told"), MOVES.values(), ids=MOVES)
+def test_move(
+    start: Start,
+    event: Event | Callable[[Episode | None], Act],
+    reason: str,
+    state: State,
+    is_over: bool,
+    told: int,
+) -> None:
+    before = start()
+    ruling = handle(before, event_for(before, event), REALM, NOW_MS)
+    assert isinstance(ruling, Ruling), ruling
+    after = ruling.episode
+    assert (ruling.reason, after.state, after.over_ms is not None) == (reason, state, is_over)
+    assert len(ruling.notifications) == told
+    fresh = before is None or not before.is_open
+    assert after.version == (1 if fresh or before is None else before.version + 1)
+    assert after.follows == (before.id if fresh and before else None)
+    assert (before is not None and after.id == before.id) is not fresh
+    assert decode_ruling(encode(ruling)) == ruling
+
+
+@pytest.mark.parametrize(("start", "event", "objection"), REFUSED.values(), ids=REFUSED)
+def test_move_refused(start: Start, event: Callable[[Episode | None], Act], objection: Objection) -> None:
+    before = start()
+    assert handle(before, event(before), REALM, NOW_MS) == Refused(objection=objection, episode=before)
+
+
+@pytest.mark.parametrize(("start", "event", "reason"), UNCHANGED.values(), ids=UNCHANGED)
+def test_move_without_effect(start: Start, event: Event | Callable[[Episode | None], Act], reason: str) -> None:
+    before = start()
+    assert handle(before, event_for(before, event), REALM, NOW_MS) == Unchanged(reason=reason, episode=before)
+
+
+def test_every_objection_is_in_the_table() -> None:
+    assert {objection for _, _, objection in REFUSED.values()} == set(Objection)
+
+
+@pytest.mark.parametrize("seen", [0, 2, 99])
+@pytest.mark.parametrize("verb", Verb)
+def test_an_act_on_a_version_that_is_not_the_episodes_writes_nothing(verb: Verb, seen: int) -> None:
+    answer = handle(raised(), act(verb, seen, outcome=Outcome.ARRESTED), REALM, NOW_MS)
+    assert isinstance(answer, Refused)
+    assert answer.objection is Objection.STALE
+
+
+# --- an acknowledgement that was not followed up (F26) ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(("at_ms", "taken"), [(EXPIRED_MS - 1, False), (EXPIRED_MS, True), (EXPIRED_MS + 9, True)])
+def test_anybody_may_take_an_expired_acknowledgement(at_ms: int, taken: bool) -> None:
+    answer = handle(owned(), act(Verb.ACKNOWLEDGE, 2, HIS, at_ms), REALM, at_ms)
+    if not taken:
+        assert answer == Refused(objection=Objection.ALREADY_OWNED, episode=owned())
+        return
+    assert isinstance(answer, Ruling)
+    assert (answer.episode.owner, answer.episode.version) == (HIS, 3)
+    assert answer.episode.points.t9_ms == NOW_MS, "the first acknowledgement is t9"
+    assert isinstance(handle(answer.episode, act(Verb.RELEASE, 3, MINE), REALM, at_ms), Refused)
+
+
+def test_an_owner_may_take_his_own_again_and_close_late() -> None:
+    again = ruled(owned(), act(Verb.ACKNOWLEDGE, 2, MINE, EXPIRED_MS), EXPIRED_MS)
+    assert again.acknowledgement_expires_ms == EXPIRED_MS + ACK_EXPIRES_S * 1000
+    assert ruled(owned(), act(Verb.CLOSE, 2, MINE, outcome=Outcome.ARRESTED), EXPIRED_MS).state is State.CLOSED
+
+
+def test_a_release_leaves_nothing_of_the_owner() -> None:
+    free = ruled(owned(), act(Verb.RELEASE, 2, MINE))
+    assert (free.owner, free.acknowledged_ms, free.acknowledgement_expires_ms) == (None, None, None)
+    assert ruled(free, act(Verb.ACKNOWLEDGE, 3, HIS)).owner == HIS
+
+
+# --- in and out, in whatever order the log brings it -----------------------------------------------------------
+
+
+def test_a_reentry_is_notified_again_under_the_next_version() -> None:
+    """DOMAIN 3, EXIT: folding is for the reader, never a silence."""
+    episode, told = over(), set()
+    for number in range(2, 6):
+        ruling = handle(episode, came(entry(f"fnd_in{number}", NOW_MS + number * 90_000)), REALM, NOW_MS)
+        assert isinstance(ruling, Ruling)
+        assert ruling.episode.version == episode.version + 1
+        assert ruling.episode.raises[-1].version == ruling.episode.version
+        told |= {one.id for one in ruling.notifications}
+        episode = ruling.episode
+    assert len(told) == 4 * 2
+
+
+def test_an_exit_that_overtakes_its_entry_opens_the_very_episode_that_the_entry_would_have() -> None:
+    overtaken = handle(None, came(OUT), REALM, NOW_MS)
+    straight = handle(None, came(FIRST), REALM, NOW_MS)
+    assert isinstance(overtaken, Ruling)
+    assert isinstance(straight, Ruling)
+    assert overtaken.episode.id == straight.episode.id
+    assert overtaken.notifications == straight.notifications, "one webhook-id, whichever came first"
+    assert (overtaken.episode.opened_ms, overtaken.episode.over_ms) == (FIRST.at_ms, OUT.at_ms)
+    assert handle(overtaken.episode, came(FIRST), REALM, NOW_MS).reason == "applied_before"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("order", ["E1 E2 X1", "E2 E1 X1", "E1 X1 E2", "X1 E1 E2", "X1 E2 E1", "E2 X1 E1"])
+def test_he_who_came_back_is_never_shown_as_gone(order: str) -> None:
+    """A lease that ended brings X1 behind E2: the exit that is over is not the one that counts."""
+    episode: Episode | None = None
+    events = {"E1": came(FIRST), "X1": came(OUT), "E2": came(AGAIN)}
+    for name in order.split():
+        answer = handle(episode, events[name], REALM, NOW_MS)
+        episode = answer.episode
+    assert episode is not None
+    assert episode.over_ms is None
+    assert {one.cause for one in episode.raises} == {FIRST.id, AGAIN.id}
+
+
+@pytest.mark.parametrize("order", ["E1 X1 E2 X2", "E2 X2 E1 X1", "X2 X1 E2 E1", "E1 E2 X2 X1", "X1 X2 E1 E2"])
+def test_he_who_left_is_shown_as_gone_since_his_last_exit(order: str) -> None:
+    last = leaving(AGAIN, "fnd_out2")
+    episode: Episode | None = None
+    events = {"E1": came(FIRST), "X1": came(OUT), "E2": came(AGAIN), "X2": came(last)}
+    for name in order.split():
+        episode = handle(episode, events[name], REALM, NOW_MS).episode
+    assert episode is not None
+    assert episode.over_ms == last.at_ms
+
+
+def test_over_is_not_closed() -> None:
+    """F27, invariant 7: what has ended by itself still waits for its human."""
+    assert over().is_open
+    assert ruled(over(), act(Verb.ACKNOWLEDGE, 2)).is_open
+
+
+# --- bounds ----------------------------------------------------------------------------------------------------
+
+
+def test_an_episode_stays_small_and_keeps_its_opening() -> None:
+    episode = ruled(None, came(entry("fnd_0")))
+    for number in range(1, EPISODE_CAUSES_MAX + 20):
+        episode = ruled(episode, came(entry(f"fnd_{number}", NOW_MS + number)))
+    assert (len(episode.causes), len(episode.raises)) == (EPISODE_CAUSES_MAX, EPISODE_RAISES_MAX)
+    assert episode.raises[0].cause == "fnd_0"
+    assert episode.raises[-1].cause == f"fnd_{EPISODE_CAUSES_MAX + 19}"
+
+
+# --- receipts --------------------------------------------------------------------------------------------------
+
+
+def receipt(episode: Episode, channel: Channel = Channel.TELEASSISTANCE, t7: int = 10, t8: int | None = 20) -> Receipt:
+    return Receipt(
+        notification="evt_1", episode=episode.id, version=1, channel=channel, attempt=1, t7_ms=NOW_MS + t7,
+        t8_ms=None if t8 is None else NOW_MS + t8, result="accepted",
+    )  # fmt: skip
+
+
+def test_receipts_are_idempotent_and_commute() -> None:
+    episode = raised()
+    some = [receipt(episode, t7=30, t8=None), receipt(episode), receipt(episode, t7=12, t8=15)]
+    for order in (some, some[::-1], [*some, *some], [some[1], some[2], some[0]]):
+        after = episode
+        for one in order:
+            answer = handle(after, one, REALM, NOW_MS)
+            assert isinstance(answer, Ruling | Unchanged)
+            assert not isinstance(answer, Ruling) or answer.notifications == ()
+            assert answer.episode is not None
+            after = answer.episode
+        assert (after.points.t7_ms, after.points.t8_ms, after.version) == (NOW_MS + 10, NOW_MS + 15, 1)
+        assert handle(after, some[0], REALM, NOW_MS) == Unchanged(reason="receipt_known", episode=after)
+
+
+def test_t8_is_the_teleassistance_and_nobody_else() -> None:
+    """DOMAIN 2: the P1 budget is t3 to the téléassistance's 2xx; the police's is not it."""
+    after = ruled(raised(), receipt(raised(), Channel.POLICE))
+    assert (after.points.t7_ms, after.points.t8_ms) == (NOW_MS + 10, None)
+
+
+def test_a_receipt_of_the_episode_before_changes_nothing() -> None:
+    other = msgspec.structs.replace(receipt(raised()), episode="alr_other")
+    assert handle(raised(), other, REALM, NOW_MS).reason == "receipt_of_another_episode"  # type: ignore[union-attr]
+    assert handle(None, other, REALM, NOW_MS).reason == "receipt_of_another_episode"  # type: ignore[union-attr]
+
+
+# --- names -----------------------------------------------------------------------------------------------------
+
+
+def test_two_desks_derive_the_same_names() -> None:
+    """A6: names are derived; the hour of the second desk changes none of them."""
+    early, late = handle(None, came(FIRST), REALM, NOW_MS), handle(None, came(FIRST), REALM, NOW_MS + 9_000)
+    assert isinstance(early, Ruling)
+    assert isinstance(late, Ruling)
+    assert early.episode.id == late.episode.id
+    assert early.notifications == late.notifications
+    assert encode(early) == encode(desk.handle(None, came(entry()), REALM, NOW_MS)), "byte for byte (invariant 11)"  # type: ignore[arg-type]
+
+
+def test_names_differ_by_place_version_kind_and_channel() -> None:
+    names = set()
+    for code in (Code.PROX_ALERT, Code.PROX_PREALERT):
+        for measure in ("msr_1", "msr_2"):
+            episode: Episode | None = None
+            for event in (
+                came(entry(code=code, measure=measure)), act(Verb.ACKNOWLEDGE, 1), act(Verb.RELEASE, 2),
+                act(Verb.ACKNOWLEDGE, 3), act(Verb.CLOSE, 4, outcome=Outcome.ARRESTED),
+            ):  # fmt: skip
+                ruling = handle(episode, event, REALM, NOW_MS)
+                assert isinstance(ruling, Ruling)
+                assert {one.channel for one in ruling.notifications} == set(CATALOGUE[code].told)
+                new = {one.id for one in ruling.notifications}
+                assert len(new) == len(ruling.notifications)
+                assert not names & new
+                names |= new
+                episode = ruling.episode
+
+
+def test_the_realm_is_the_deployments() -> None:
+    """F38."""
+    for realm in type(REALM):
+        ruling = handle(None, came(FIRST), realm, NOW_MS)
+        assert isinstance(ruling, Ruling)
+        assert ruling.episode.realm is realm

@@ -1,0 +1,69 @@
+"""When is it tried again? INTERFACES 3.5 as a table; and the catalogue's rows (F24: no hidden grace on P1)."""
+
+from __future__ import annotations
+
+import pytest
+
+from alerts.catalogue import CATALOGUE
+from alerts.retries import (
+    ADMINISTRATIVE_S,
+    URGENT_S,
+    Attempt,
+    GiveUp,
+    Wait,
+    ladder_of,
+    next_attempt,
+)
+from builders import NOW_MS
+from tocsin.model.episode import Channel
+from tocsin.model.finding import Code
+
+
+@pytest.mark.parametrize(
+    ("made", "after_s", "answer"),
+    [
+        (0, 0, Attempt()),
+        (1, 0, Wait(1.0)),
+        (1, 0.25, Wait(0.75)),
+        (1, 1, Attempt()),
+        (2, 1, Wait(1.0)),
+        (3, 2, Wait(2.0)),
+        (4, 4, Wait(4.0)),
+        (5, 8, Wait(7.0)),
+        (6, 15, Wait(15.0)),
+        (2, 600, Attempt()),
+        (len(URGENT_S), 3_600, GiveUp()),
+        (len(URGENT_S), 0, GiveUp()),
+        (len(URGENT_S) + 1, 9_999, GiveUp()),
+    ],
+)
+def test_the_urgent_ladder(made: int, after_s: float, answer: object) -> None:
+    assert next_attempt(made, NOW_MS, NOW_MS + int(after_s * 1000), URGENT_S) == answer
+
+
+def test_the_ladders_are_those_of_the_interface() -> None:
+    assert URGENT_S[:8] == (0, 1, 2, 4, 8, 15, 30, 45)
+    gaps = [later - earlier for earlier, later in zip(URGENT_S, URGENT_S[1:], strict=False)]
+    assert gaps[5:] == [15] * 19 + [60] * 55, "each 15 s to 5 min, then each minute to an hour"
+    assert URGENT_S[-1] == 3_600
+    assert ADMINISTRATIVE_S[:5] == (0, 5, 60, 300, 1_800)
+    assert ADMINISTRATIVE_S[-1] == 3 * 86_400
+
+
+@pytest.mark.parametrize(("priority", "ladder"), [(1, URGENT_S), (2, URGENT_S), (3, ADMINISTRATIVE_S)])
+def test_whose_ladder(priority: int, ladder: tuple[int, ...]) -> None:
+    assert ladder_of(priority) is ladder
+
+
+def test_the_first_attempt_waits_for_nothing_whatever_the_clock_says() -> None:
+    assert next_attempt(0, NOW_MS, NOW_MS - 9_999, URGENT_S) == Attempt()
+
+
+@pytest.mark.parametrize("code", Code)
+def test_every_code_has_its_row_and_every_p1_reaches_both(code: Code) -> None:
+    row = CATALOGUE[code]
+    assert row.code is code
+    assert row.told[0] is Channel.TELEASSISTANCE
+    assert (Channel.POLICE in row.told) is (row.priority == 1), "a pre-alert is never typed as a breach (R24-20)"
+    assert row.label_fr
+    assert row.duty_fr

@@ -1,0 +1,167 @@
+"""Are orders and devices made once, whole, and with every reason when they are refused?"""
+
+from __future__ import annotations
+
+import pytest
+from api_room import NOW, Room
+
+KEY = {"Idempotency-Key": "k-1"}
+MEASURE = {
+    "wearer": "b0000001", "protected": "b0000002", "alert_distance_m": 1000,
+    "valid_from": "2026-11-21T00:00:00Z", "valid_until": "2027-05-21T00:00:00+02:00",
+}  # fmt: skip
+
+
+def said(answer) -> tuple[int, str]:
+    assert answer.headers["content-type"] == "application/problem+json"
+    return answer.status_code, answer.json()["type"].removeprefix("/problems/")
+
+
+async def pair(sue) -> None:
+    for device, kind in (("b0000001", "bar_wearer"), ("b0000002", "bar_protected")):
+        made = await sue.post(
+            "/api/v1/devices", json={"id": device, "kind": kind}, headers={"Idempotency-Key": device}
+        )
+        assert made.status_code == 201
+
+
+async def test_a_device_shows_its_password_once(room: Room) -> None:
+    body = {"id": "tgd-0001", "kind": "tgd"}
+    async with room.client("Tom") as tom:
+        first = await tom.post("/api/v1/devices", json=body, headers=KEY)
+        again = await tom.post("/api/v1/devices", json=body, headers=KEY)
+        assert first.status_code == again.status_code == 201
+        assert first.headers["location"] == again.headers["location"] == "/api/v1/devices/tgd-0001"
+        password = first.json().pop("password")
+        assert len(password) == 27
+        assert again.json() == {"id": "tgd-0001", "kind": "tgd", "measures": [], "password": None}
+        assert (await tom.get("/api/v1/devices/tgd-0001")).json() == {
+            "id": "tgd-0001", "kind": "tgd", "measures": [],
+        }  # fmt: skip
+        other = await tom.post("/api/v1/devices", json=body, headers={"Idempotency-Key": "k-2"})
+        assert said(other) == (409, "already-exists")
+        assert said(await tom.get("/api/v1/devices/tgd-0002")) == (404, "unknown-device")
+    assert room.orders.made_devices["tgd-0001"].password_bcrypt == "hash of 27"
+    assert password.encode() not in b"".join(reply.body for _, reply in room.orders.replies.values())
+
+
+async def test_a_key_is_needed_and_belongs_to_one_request_of_one_person(room: Room) -> None:
+    body = {"id": "tgd-0001", "kind": "tgd"}
+    async with room.client("Tom") as tom, room.client("Sue") as sue:
+        for headers in ({}, {"Idempotency-Key": ""}, {"Idempotency-Key": "x" * 201}):
+            answer = await tom.post("/api/v1/devices", json=body, headers=headers)
+            assert said(answer) == (400, "idempotency-key-missing")
+        assert (await tom.post("/api/v1/devices", json=body, headers=KEY)).status_code == 201
+        other = await tom.post("/api/v1/devices", json=body | {"kind": "bar_wearer"}, headers=KEY)
+        assert said(other) == (422, "idempotency-key-reused")
+        hers = await sue.post("/api/v1/devices", json=body | {"id": "tgd-0002"}, headers=KEY)
+        assert hers.status_code == 201
+
+
+async def test_a_measure_is_ordered_seen_and_ended(room: Room) -> None:
+    async with room.client("Sue") as sue, room.client("Jude") as jude:
+        await pair(sue)
+        made = await jude.post("/api/v1/measures", json=MEASURE, headers=KEY)
+        assert made.status_code == 201
+        measure = made.json()
+        assert measure | {"id": ""} == {
+            "id": "", "version": 1, "wearer": "b0000001", "protected": "b0000002", "alert_distance_m": 1000,
+            "prealert_distance_m": 2000, "valid_from": "2026-11-21T00:00:00.000Z",
+            "valid_until": "2027-05-20T22:00:00.000Z", "in_force": True, "created_at": NOW, "created_by": "Jude",
+            "ended_at": None, "ended_by": None,
+        }  # fmt: skip
+        room.clock.ms += 5000
+        assert (await jude.post("/api/v1/measures", json=MEASURE, headers=KEY)).json() == measure
+        url = f"/api/v1/measures/{measure['id']}"
+        assert made.headers["location"] == url
+        got = await jude.get(url)
+        assert (got.json(), got.headers["etag"]) == (measure, '"1"')
+        assert (await jude.get("/api/v1/measures", params={"live": "true"})).json()["items"] == [measure]
+        assert said(await jude.post(f"{url}/ending")) == (428, "precondition-required")
+        stale = await jude.post(f"{url}/ending", headers={"If-Match": '"7"'})
+        assert said(stale) == (412, "stale-version")
+        assert stale.headers["etag"] == stale.json()["etag"] == '"1"'
+        ended = await jude.post(f"{url}/ending", headers={"If-Match": '"1"'})
+        assert ended.headers["etag"] == '"2"'
+        assert (ended.json()["in_force"], ended.json()["ended_by"]) == (False, "Jude")
+        twice = await jude.post(f"{url}/ending", headers={"If-Match": '"2"'})
+        assert said(twice) == (422, "order-refused")
+        assert (await jude.get("/api/v1/measures", params={"live": "true"})).json()["items"] == []
+        for method, path in (("GET", ""), ("POST", "/ending")):
+            answer = await jude.request(method, f"/api/v1/measures/msr_none{path}", headers={"If-Match": '"1"'})
+            assert said(answer) == (404, "unknown-measure")
+
+
+async def test_a_bad_order_is_refused_with_every_reason(room: Room) -> None:
+    async with room.client("Sue") as sue:
+        await pair(sue)
+        bad = MEASURE | {
+            "wearer": "b0000002", "protected": "nobody", "alert_distance_m": 1500,
+            "valid_until": "2026-11-20T00:00:00Z",
+        }  # fmt: skip
+        answer = await sue.post("/api/v1/measures", json=bad, headers=KEY)
+        assert said(answer) == (422, "order-refused")
+        assert {(error["pointer"], error["code"]) for error in answer.json()["errors"]} == {
+            ("/wearer", "device-kind"), ("/protected", "unknown-device"), ("/alert_distance_m", "alert-distance"),
+            ("/valid_until", "period"),
+        }  # fmt: skip
+        corrected = await sue.post("/api/v1/measures", json=MEASURE, headers=KEY)
+        assert corrected.status_code == 201  # what was refused left no reply behind
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"alert_distance_m": "1000"}, "/alert_distance_m"),
+        ({"alert_distance_m": 1000.0}, "/alert_distance_m"),
+        ({"alert_distance_m": True}, "/alert_distance_m"),
+        ({"valid_from": "2026-11-21"}, "/valid_from"),
+        ({"valid_from": "2026-11-21T00:00:00"}, "/valid_from"),
+        ({"valid_from": "2026-02-30T00:00:00Z"}, "/valid_from"),
+        ({"valid_from": 0}, "/valid_from"),
+        ({"wearer": ""}, "/wearer"),
+        ({"wearer": None}, "/wearer"),
+        ({"a/b~c": 1}, "/a~1b~0c"),
+    ],
+)
+async def test_a_body_is_strict(room: Room, change: dict, pointer: str) -> None:
+    async with room.client("Jude") as jude:
+        answer = await jude.post("/api/v1/measures", json=MEASURE | change, headers=KEY)
+    assert said(answer) == (422, "invalid-request")
+    assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+
+
+async def test_all_faults_of_a_body_are_named_at_once_and_nothing_is_repeated(room: Room) -> None:
+    async with room.client("Jude") as jude:
+        answer = await jude.post("/api/v1/measures", json={"wearer": 7, "secret": "hunter2"}, headers=KEY)
+    pointers = {error["pointer"] for error in answer.json()["errors"]}
+    assert pointers == {
+        "/wearer",
+        "/protected",
+        "/alert_distance_m",
+        "/valid_from",
+        "/valid_until",
+        "/secret",
+    }
+    assert "hunter2" not in answer.text
+
+
+async def test_lists_have_pages(room: Room) -> None:
+    async with room.client("Sue") as sue:
+        await pair(sue)
+        page = (await sue.get("/api/v1/devices", params={"limit": 1})).json()
+        assert [item["id"] for item in page["items"]] == ["b0000001"]
+        page = (await sue.get("/api/v1/devices", params={"limit": 1, "cursor": page["next"]})).json()
+        assert ([item["id"] for item in page["items"]], page["next"]) == (["b0000002"], None)
+        for path in ("devices", "measures"):
+            assert said(await sue.get(f"/api/v1/{path}", params={"cursor": "x"})) == (400, "bad-cursor")
+            assert said(await sue.get(f"/api/v1/{path}", params={"limit": 201})) == (422, "invalid-request")
+
+
+async def test_with_the_record_down_orders_wait(room: Room) -> None:
+    room.orders.down = True
+    async with room.client("Sue") as sue:
+        body = {"id": "tgd-0001", "kind": "tgd"}
+        assert said(await sue.post("/api/v1/devices", json=body, headers=KEY)) == (503, "record-unavailable")
+        for path in ("devices", "devices/x-1", "measures", "measures/msr_1"):
+            assert said(await sue.get(f"/api/v1/{path}")) == (503, "record-unavailable")
