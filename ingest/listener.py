@@ -181,7 +181,11 @@ async def follow_open_sos(log_: Log, known: Known) -> None:
     place = subjects.episode(Code.TGD_SOS.value, "*")
     async for entries in log_.read(subjects.EPISODES, place, newest_per_subject=True):
         for entry in entries:
-            episode = decode_ruling(entry.payload).episode
+            try:
+                episode = decode_ruling(entry.payload).episode
+            except WireError as error:  # as in _learn: one phone's, and not the lane's, trouble
+                log.error("episode_unreadable", subject=entry.subject, error=str(error))
+                continue
             if episode.is_open:
                 known.open_sos.add(episode.subject)
             else:
@@ -209,7 +213,7 @@ class FixLane:
         """Take from this connection until it ends; raises MqttError."""
         async for taken in session.messages():
             if (session, taken.mid) in self._in_hand:
-                continue  # while the log is down the broker repeats, each ack_wait, what it has not seen acknowledged
+                continue  # while the log is down the broker repeats each ack_wait what we have not acknowledged
             if taken.qos > 0:
                 self._in_hand.add((session, taken.mid))
             self._batch.add(session, taken, admit(taken.message, self._known, self._clock.now_ms()), self._known)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from tocsin.clock import AffineClock
 from tocsin.errors import SettingError
@@ -131,6 +132,10 @@ def load(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks them
     except ValidationError as error:
         raise SettingError("; ".join(_sentence(dict(one)) for one in error.errors())) from None
+    except SettingsError as error:
+        field = re.search(r'field "(\w+)"', str(error))
+        name = PREFIX + field[1].upper() if field else "a setting"
+        raise SettingError(f"{name}: not JSON") from None  # its cause would quote the tokens
 
 
 def _unknown_variables() -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, FastAPI
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alerts.api import acts, alerts, devices, health, live, measures, openapi, pages, problems, schemas
@@ -46,7 +48,6 @@ def create_app(deps: Deps) -> FastAPI:
         openapi_url="/openapi.json",
         docs_url=None,
         redoc_url=None,
-        max_body_size=BODY_MAX_BYTES,
         telemetry={"tracing": False},
     )
     app.state.deps = deps
@@ -54,10 +55,46 @@ def create_app(deps: Deps) -> FastAPI:
         app.include_router(part, prefix=API)
     app.include_router(health.router)
     app.include_router(pages.router)
+    app.add_middleware(WithLimit)
     app.add_middleware(WithHeaders)
     problems.install(app)
     openapi.install(app)
     return app
+
+
+class WithLimit:
+    """A body of more than BODY_MAX_BYTES is refused: before it is read where it says its length, else while read.
+
+    Not FastAPI's ``max_body_size``: that one answers in plain text.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if _said_length(scope) > BODY_MAX_BYTES:
+            refusal = problems.Refusal("body-too-large")
+            await problems.response_of(refusal, problems.new_trace_id())(scope, receive, send)
+            return
+        read = 0
+
+        async def receive_some() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > BODY_MAX_BYTES:
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            return message
+
+        await self._app(scope, receive_some, send)
+
+
+def _said_length(scope: Scope) -> int:
+    text = Headers(scope=scope).get("content-length", "")
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 class WithHeaders:

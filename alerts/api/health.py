@@ -55,7 +55,8 @@ async def readyz(deps: TheDeps, response: Response) -> schemas.Readiness:
 
 async def _record(deps: Deps) -> schemas.Check:
     try:
-        await asyncio.wait_for(deps.orders.measures(limit=1), RECORD_ANSWERS_S)
+        async with asyncio.timeout(RECORD_ANSWERS_S):
+            await deps.orders.measures(limit=1)
     except (RecordUnavailable, TimeoutError):
         detail = "open alerts are served and acted upon without it"
         return schemas.Check(name="record", ok=False, needed=False, detail=detail)

@@ -99,7 +99,8 @@ async def _until(feed: Feed, moment: float) -> None:
     wait_s = moment - asyncio.get_running_loop().time()
     if wait_s > 0:
         try:
-            await asyncio.wait_for(feed.woken.wait(), wait_s)
+            async with asyncio.timeout(wait_s):
+                await feed.woken.wait()
         except TimeoutError:
             return
     feed.woken.clear()

@@ -129,12 +129,17 @@ def response_of(refusal: Refusal, trace_id: str) -> Response:
     return JSONResponse(document, kind.status, headers, media_type=MEDIA_TYPE)
 
 
+def new_trace_id() -> str:
+    """The word under which this refusal is found in the log of the process."""
+    return secrets.token_hex(8)
+
+
 def install(app: FastAPI) -> None:
     """Answer everything that is raised with a problem, in place of FastAPI's own documents."""
 
     async def answer(request: Request, error: Exception) -> Response:
         refusal = refusal_of(error)
-        trace_id = secrets.token_hex(8)
+        trace_id = new_trace_id()
         if refusal.kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error(
                 "refused", problem=refusal.kind.slug, trace_id=trace_id, error=repr(error), method=request.method

@@ -198,7 +198,8 @@ class Projection:
 async def log_answers(source: Log) -> bool:
     """Whether the log answers within PROBE_S."""
     try:
-        await asyncio.wait_for(source.last(EPISODES, PROBE_SUBJECT), PROBE_S)
+        async with asyncio.timeout(PROBE_S):  # not wait_for: in Python 3.11 it may swallow a cancellation
+            await source.last(EPISODES, PROBE_SUBJECT)
     except (LogUnavailable, TimeoutError):
         return False
     return True

@@ -128,7 +128,7 @@ function take(event) {
       return true;
     case "beat":
       state.skewMs = Date.parse(data.at) - Date.now();
-      state.logAgeMs = data.log_age_ms ?? 0;
+      state.logAgeMs = data.log_age_ms ?? Infinity;
       state.consoles = data.consoles;
       tick();
       return true;

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders import eventually
 from nats.aio.msg import Msg
 
-from builders import eventually
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus, Follower, JetStreamLog, open_bus
 from tocsin.embedded import EmbeddedBroker
@@ -263,7 +263,10 @@ class TestBus:
 
     async def test_queues_of_two_names_each_get_all(self, real: Subject) -> None:
         await real.log.append(ONE, b"0")
-        async with real.log.queue(ALARMS, "a", parallel=1) as left, real.log.queue(ALARMS, "b", parallel=1) as right:
+        async with (
+            real.log.queue(ALARMS, "a", parallel=1) as left,
+            real.log.queue(ALARMS, "b", parallel=1) as right,
+        ):
             assert [(await within(queue.take(1)))[0].entry.payload for queue in (left, right)] == [b"0", b"0"]
 
     async def test_a_queue_of_one_subject(self, real: Subject) -> None:

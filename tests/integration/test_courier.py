@@ -14,12 +14,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
+from builders import NOW_MS, REALM, SECRET, entry, eventually
+from conftest import cancelled
 from standardwebhooks import Webhook
 
 from alerts.courier import Endpoint, run_courier
 from alerts.desk import handle
-from builders import NOW_MS, REALM, SECRET, entry, eventually
-from conftest import cancelled
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus
 from tocsin.clock import AffineClock
@@ -99,10 +99,14 @@ async def listening(*plan: Behaviour) -> AsyncIterator[Recipient]:
 
 
 @asynccontextmanager
-async def courier(log: Log, teleassistance: str | None, police: str | None = None) -> AsyncIterator[asyncio.Task[None]]:
+async def courier(
+    log: Log, teleassistance: str | None, police: str | None = None
+) -> AsyncIterator[asyncio.Task[None]]:
     ready = asyncio.Event()
     urls = {Channel.TELEASSISTANCE: teleassistance, Channel.POLICE: police}
-    endpoints = {channel: None if url is None else Endpoint(url=url, secret=SECRET) for channel, url in urls.items()}
+    endpoints = {
+        channel: None if url is None else Endpoint(url=url, secret=SECRET) for channel, url in urls.items()
+    }
     task = asyncio.create_task(
         run_courier(log_=log, clock=CLOCK, site="paca", endpoints=endpoints, ready=ready.set)
     )
@@ -157,7 +161,9 @@ async def test_a_notification_is_taken(log: MemoryLog) -> None:
         await settled(log)
     (heard,) = recipient.heard
     (taken,) = receipts(log)
-    assert Webhook(SECRET).verify(heard.body, heard.headers)["id"] == ruling.notifications[0].id == recipient.ids[0]
+    assert (
+        Webhook(SECRET).verify(heard.body, heard.headers)["id"] == ruling.notifications[0].id == recipient.ids[0]
+    )
     assert (taken.attempt, taken.status, taken.episode, taken.version) == (1, 204, ruling.episode.id, 1)
     assert taken.t8_ms is not None
     assert taken.t7_ms <= taken.t8_ms
@@ -330,5 +336,3 @@ async def test_on_the_real_log(bus: Bus) -> None:
     assert {receipt.notification for receipt in found} == {one.id for one in ruling.notifications}
     assert Counter(receipt.result for receipt in found) == {"accepted": 2, "status_500": 1}
     assert Counter(one.ids) == {ruling.notifications[0].id: 2}
-
-

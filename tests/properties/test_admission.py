@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+from builders import NOW_MS, PROTECTED, TGD, WEARER, known, location, message, sos, topic
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from builders import NOW_MS, PROTECTED, TGD, WEARER, known, location, message, sos, topic
 from ingest.admission import AdmittedFix, SeqWindow, admit, admit_alarm
 from ingest.dialects.reports import Refusal
 from tocsin.limits import SEQ_WINDOW

@@ -5,11 +5,11 @@ A6 (derived names), invariant 11, DOMAIN 3 (folding is never a silence).
 
 from __future__ import annotations
 
+from builders import NOW_MS, REALM, act, entry, leaving
 from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.desk import Unchanged, handle
-from builders import NOW_MS, REALM, act, entry, leaving
 from tocsin.model.episode import (
     Channel,
     Episode,
@@ -29,7 +29,14 @@ FINDINGS: list[Event] = [
     for one in (visit, leaving(visit, f"fnd_out{number}"))
 ]
 RECEIPT = Receipt(
-    notification="evt_1", episode="alr_1", version=1, channel=Channel.POLICE, attempt=1, t7_ms=1, t8_ms=2, result=""
+    notification="evt_1",
+    episode="alr_1",
+    version=1,
+    channel=Channel.POLICE,
+    attempt=1,
+    t7_ms=1,
+    t8_ms=2,
+    result="",
 )
 ACTS = st.builds(
     act,
@@ -64,7 +71,7 @@ def test_one_name_for_each_episode_version_and_channel(events: list[Event]) -> N
 
 @given(events=HISTORIES, data=st.data())
 def test_a_repeated_event_tells_nobody_anything(events: list[Event], data: st.DataObject) -> None:
-    """A redelivery may come at once or much later; acts are not redelivered but asked again, and may be refused."""
+    """A redelivery may come at once or much later; an act is not redelivered but asked again, and refused."""
     repeated: list[Event] = []
     for event in events:
         repeated.append(event)

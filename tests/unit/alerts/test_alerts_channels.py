@@ -7,12 +7,12 @@ import re
 from typing import Any
 
 import pytest
+from builders import NOW_MS, PROTECTED, REALM, SECRET, WEARER, act, entry, fix_point, leaving, press
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from alerts.channels import police, teleassistance
 from alerts.channels.cloudevent import signed_headers
 from alerts.desk import handle
-from builders import NOW_MS, PROTECTED, REALM, SECRET, WEARER, act, entry, fix_point, leaving, press
 from tocsin.clock import AffineClock
 from tocsin.model.episode import AlarmCause, Channel, Event, FindingCause, Notification, Outcome, Ruling, Verb
 

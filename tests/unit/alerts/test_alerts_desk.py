@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from builders import NOW_MS, REALM, act, entry, leaving, press
 
 from alerts import desk
 from alerts.catalogue import CATALOGUE
 from alerts.desk import Objection, Refused, Unchanged, handle
-from builders import NOW_MS, REALM, act, entry, leaving, press
 from tocsin.limits import ACK_EXPIRES_S, EPISODE_CAUSES_MAX, EPISODE_RAISES_MAX
 from tocsin.model.episode import (
     Act,
@@ -93,7 +93,14 @@ MOVES: dict[str, tuple[Start, Event | Callable[[Episode | None], Act], str, Stat
     "owned, release": (OWNED, RELEASE, "released", State.RAISED, False, 2),
     "owned, close": (OWNED, CLOSE, "closed", State.CLOSED, False, 2),
     "closed, entry": (CLOSED, came(AGAIN), "opened", State.RAISED, False, 2),
-    "closed, exit of an entry never seen": (CLOSED, came(leaving(AGAIN)), "raised_and_over", State.RAISED, True, 2),
+    "closed, exit of an entry never seen": (
+        CLOSED,
+        came(leaving(AGAIN)),
+        "raised_and_over",
+        State.RAISED,
+        True,
+        2,
+    ),
 }
 
 REFUSED: dict[str, tuple[Start, Callable[[Episode | None], Act], Objection]] = {
@@ -278,7 +285,9 @@ def test_an_episode_stays_small_and_keeps_its_opening() -> None:
 # --- receipts --------------------------------------------------------------------------------------------------
 
 
-def receipt(episode: Episode, channel: Channel = Channel.TELEASSISTANCE, t7: int = 10, t8: int | None = 20) -> Receipt:
+def receipt(
+    episode: Episode, channel: Channel = Channel.TELEASSISTANCE, t7: int = 10, t8: int | None = 20
+) -> Receipt:
     return Receipt(
         notification="evt_1", episode=episode.id, version=1, channel=channel, attempt=1, t7_ms=NOW_MS + t7,
         t8_ms=None if t8 is None else NOW_MS + t8, result="accepted",

@@ -1,4 +1,4 @@
-"""Do two dispatchers make one record? The ledger and the dispatcher on the log in memory (A6, F02, invariant 1)."""
+"""Do two dispatchers make one record? Ledger and dispatcher on the log in memory (A6, F02, invariant 1)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from builders import PROTECTED, REALM, act, entry, eventually, frozen_clock, leaving, press
+from conftest import cancelled
 
 from alerts import dispatcher
 from alerts.desk import Refused, Unchanged
 from alerts.dispatcher import run_dispatcher
 from alerts.ledger import Ledger
-from builders import PROTECTED, REALM, act, entry, eventually, frozen_clock, leaving, press
-from conftest import cancelled
 from tocsin import subjects
 from tocsin.errors import LogUnavailable
 from tocsin.model.episode import AlarmCause, FindingCause, Receipt, Ruling, Verb
@@ -148,7 +148,7 @@ async def test_two_dispatchers_share_the_work_and_make_one_record(log: SlowLog) 
         await all_settled(log)
     made = rulings(log)
     causes = Counter(one.cause for ruling in made for one in ruling.episode.raises[-1:] if ruling.notifications)
-    assert causes == {name: 1 for name in [*(one.id for one in visits), *(f"alm_{n}" for n in range(12))]}
+    assert causes == dict.fromkeys([*(one.id for one in visits), *(f"alm_{n}" for n in range(12))], 1)
     told = [one.id for ruling in made for one in ruling.notifications]
     assert len(told) == len(set(told)) == 24 * 2
 
@@ -180,7 +180,9 @@ async def test_what_cannot_be_read_stops_nothing(log: SlowLog) -> None:
     """F02: one in ten keeps failing; all others are ruled upon."""
     before = counted("unreadable")
     for number in range(20):
-        await log.append(subjects.findings(0), b"\x09rubbish" if number % 10 == 0 else encode(entry(f"fnd_{number}")))
+        await log.append(
+            subjects.findings(0), b"\x09rubbish" if number % 10 == 0 else encode(entry(f"fnd_{number}"))
+        )
     async with dispatching(log):
         await all_settled(log)
     assert len(rulings(log)) == 18

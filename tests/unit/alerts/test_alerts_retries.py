@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
+from builders import NOW_MS
 
 from alerts.catalogue import CATALOGUE
 from alerts.retries import (
@@ -14,7 +17,6 @@ from alerts.retries import (
     ladder_of,
     next_attempt,
 )
-from builders import NOW_MS
 from tocsin.model.episode import Channel
 from tocsin.model.finding import Code
 
@@ -43,7 +45,7 @@ def test_the_urgent_ladder(made: int, after_s: float, answer: object) -> None:
 
 def test_the_ladders_are_those_of_the_interface() -> None:
     assert URGENT_S[:8] == (0, 1, 2, 4, 8, 15, 30, 45)
-    gaps = [later - earlier for earlier, later in zip(URGENT_S, URGENT_S[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(URGENT_S)]
     assert gaps[5:] == [15] * 19 + [60] * 55, "each 15 s to 5 min, then each minute to an hour"
     assert URGENT_S[-1] == 3_600
     assert ADMINISTRATIVE_S[:5] == (0, 5, 60, 300, 1_800)

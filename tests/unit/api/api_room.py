@@ -234,7 +234,11 @@ class Room:
         """Until the projection has read all that the log holds."""
         newest = max((entry.sequence for entry in self.log.entries(EPISODES)), default=0)
         async with asyncio.timeout(5):
-            while self.projection.sequence < newest or not self.projection.ready.is_set():  # noqa: ASYNC110
+            while (
+                self.projection.sequence < newest
+                or not self.projection.ready.is_set()
+                or self.projection.log_heard_ms is None
+            ):
                 await asyncio.sleep(0)
 
     async def press(self, device: str = "tgd-01", *, cause: str = "1", silent: bool = False) -> Episode:

@@ -38,18 +38,26 @@ async def test_what_the_framework_refuses_is_ours_too(room: Room) -> None:
         headers = {"Idempotency-Key": "k", "Content-Type": "application/json"}
         broken = await jude.post("/api/v1/measures", content=b"{", headers=headers)
         huge = await jude.post("/api/v1/measures", content=b'"' + b"x" * 70_000 + b'"', headers=headers)
+        chunks = (b"x" * 10_000 for _ in range(10))
+        endless = await jude.post("/api/v1/measures", content=_later(chunks), headers=headers)
         plain = await jude.post(
             "/api/v1/measures", content=b"a=1", headers=headers | {"Content-Type": "text/plain"}
         )
         method = await jude.patch("/api/v1/measures")
     for answer, status, slug in (
-        (broken, 422, "invalid-request"), (huge, 413, "body-too-large"), (plain, 422, "invalid-request"),
+        (broken, 422, "invalid-request"), (huge, 413, "body-too-large"), (endless, 413, "body-too-large"),
+        (plain, 422, "invalid-request"),
         (method, 405, "method-not-allowed"),
     ):  # fmt: skip
         assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{slug}")
         assert answer.headers["content-type"] == "application/problem+json"
         assert re.fullmatch(r"[0-9a-f]{16}", answer.json()["trace_id"])
     assert method.headers["allow"]
+
+
+async def _later(chunks):
+    for chunk in chunks:
+        yield chunk
 
 
 async def test_what_nobody_foresaw_says_nothing_of_the_inside(room: Room, monkeypatch) -> None:

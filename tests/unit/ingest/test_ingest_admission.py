@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from builders import (
     DEVICES,
     LAT,
@@ -28,7 +27,8 @@ from builders import (
     sos,
     topic,
 )
-from ingest.admission import AdmittedFix, Admission, Duplicate, Heard, OtherLane, admit, admit_alarm
+
+from ingest.admission import Admission, AdmittedFix, Duplicate, Heard, OtherLane, admit, admit_alarm
 from ingest.dialects.reports import Reason, Refusal
 from tocsin.limits import BULK_POINTS_MAX, FIX_FUTURE_MAX_S, FIX_PAST_MAX_S, LATE_AFTER_S, PAYLOAD_MAX_BYTES
 from tocsin.model.device import Device, DeviceKind
@@ -245,6 +245,20 @@ def test_one_copy_for_each_partition_concerned_and_one_of_them_primary(partition
     assert sorted(primaries, reverse=True) == [1] + [0] * (len(expected) - 1)
 
 
+def test_a_tgd_is_located_while_its_alert_is_open_and_no_table_keeps_it() -> None:
+    """Invariant 6: admitted during its SOS only, and never as the copy that the archive takes."""
+    world = known()
+    world.open_sos.add(TGD)
+    during = only(admit(message(location(), topic(TGD)), world, NOW_MS))
+    assert isinstance(during, AdmittedFix)
+    assert during.sos_only
+    assert [np.array([one], FIX_DTYPE)[0]["primary"] for _, one in during.copies] == [0]
+    world.open_sos.discard(TGD)
+    after = only(admit(message(location(seq=2), topic(TGD)), world, NOW_MS))
+    assert isinstance(after, Refusal)
+    assert after.reason is Reason.TGD_POSITION
+
+
 # --- alarms --------------------------------------------------------------------------------------------------
 
 
@@ -287,7 +301,11 @@ def test_the_key(device: str, code: Code) -> None:
     hours = (points.t1_ms, points.t2_ms, points.t3_ms, points.t4_ms)
     assert hours == (NOW_MS + 7, NOW_MS + 9, NOW_MS + 40, NOW_MS + 41)
     assert alarm.position is not None
-    assert (alarm.position.lat_e6, alarm.position.accuracy_dm, alarm.position.fix_ms) == (43_296_587, 80, NOW_MS + 7)
+    assert (alarm.position.lat_e6, alarm.position.accuracy_dm, alarm.position.fix_ms) == (
+        43_296_587,
+        80,
+        NOW_MS + 7,
+    )
 
 
 def test_two_readers_give_one_press_one_name() -> None:
@@ -322,7 +340,7 @@ BROKEN_KEYS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("change", BROKEN_KEYS.values(), ids=BROKEN_KEYS)
 def test_no_field_costs_the_alarm(change: dict[str, Any]) -> None:
-    """"never refused for its clock, its position or its number"; and the hour is one that every format can say."""
+    """Never refused for its clock, its position or its number; and its hour is one that every format can say."""
     alarm = ring(sos(**change))
     assert alarm.code is Code.BAR_SOS
     assert abs(alarm.at_ms - NOW_MS) <= FIX_PAST_MAX_S * 1000

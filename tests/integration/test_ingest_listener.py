@@ -1,0 +1,425 @@
+"""Is a message acknowledged only when the log has it, and is none lost on the way? Real broker, real MQTT.
+
+What the broker still holds for ingest is read from its own consumers (``$MQTT_msgs``): that is what a device's
+message is worth while the log is away. The session's broker repeats after 1 s what is not acknowledged. Cited:
+A1, A3, F02, F05, invariants 1, 2, 6.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiomqtt
+import msgspec
+import numpy as np
+import pytest
+from builders import (
+    DEVICES,
+    LAT,
+    LON,
+    NOW_MS,
+    PROTECTED,
+    REALM,
+    TGD,
+    WEARER,
+    bulk,
+    eventually,
+    location,
+    point,
+    press,
+    topic,
+)
+from builders import sos as key_press
+from conftest import SERVICE_PASSWORD, cancelled
+
+from alerts.desk import handle
+from ingest.admission import Known
+from ingest.dialects.reports import Reason
+from ingest.listener import publish, run_alarms, run_fixes
+from ingest.mqtt import MqttSession, client_id
+from tocsin import subjects
+from tocsin.adapters.jetstream import Bus
+from tocsin.clock import AffineClock
+from tocsin.embedded import BrokerAddresses
+from tocsin.errors import LogUnavailable
+from tocsin.limits import BATCH_MAX_FIXES
+from tocsin.model.episode import AlarmCause, Ruling, State
+from tocsin.model.finding import Code
+from tocsin.model.fix import FIX_DTYPE
+from tocsin.ports import Appended, Entry, Log
+from tocsin.subjects import ALARMS, FIXES, LATE, REFUSED, Stream
+from tocsin.telemetry import INGEST_MESSAGES
+from tocsin.testing.bus import MemoryLog
+from tocsin.wire import decode_alarm, decode_fixes, encode
+
+CLOCK = AffineClock(epoch_ms=NOW_MS, anchor_ms=AffineClock().wall_ms())
+ROLES = ("fixes", "alarms-0", "alarms-1")
+MQTT_MESSAGES = "$MQTT_msgs"
+
+
+@dataclass
+class Weather:
+    """A log in front of the real one: ``down`` fails every write, ``held`` keeps them waiting."""
+
+    behind: Log
+    down: bool = False
+    tried: int = 0
+    open_door: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.open_door.set()
+
+    async def append(
+        self, subject: str, payload: bytes, *, dedupe_id: str | None = None, expected_last: int | None = None
+    ) -> Appended:
+        self.tried += 1
+        if self.down:
+            raise LogUnavailable("storm")
+        await self.open_door.wait()
+        return await self.behind.append(subject, payload, dedupe_id=dedupe_id, expected_last=expected_last)
+
+    async def last(self, stream: Stream, subject: str) -> Entry | None:
+        return await self.behind.last(stream, subject)
+
+    def read(self, stream: Stream, subject: str, **how: Any) -> AsyncIterator[Any]:
+        return self.behind.read(stream, subject, **how)
+
+    def queue(self, stream: Stream, name: str, **how: Any) -> Any:
+        return self.behind.queue(stream, name, **how)
+
+
+@dataclass
+class Site:
+    """Ingest's surroundings: the bus, the weather over it, and a gateway that speaks for every device."""
+
+    addresses: BrokerAddresses
+    bus: Bus
+    log: Weather
+    gateway: aiomqtt.Client
+
+    async def say(self, device: str, leaf: str, payload: bytes) -> None:
+        """Returns at the broker's PUBACK to the device."""
+        await self.gateway.publish(topic(device, leaf), payload, qos=1)
+
+    async def unacknowledged(self) -> int:
+        """What the broker holds for ingest's sessions."""
+        found = await self.bus.client.jetstream().consumers_info(MQTT_MESSAGES)
+        return sum((one.num_pending or 0) + (one.num_ack_pending or 0) for one in found)
+
+    async def redelivered(self) -> int:
+        found = await self.bus.client.jetstream().consumers_info(MQTT_MESSAGES)
+        return sum(one.num_redelivered or 0 for one in found)
+
+    async def nothing_held(self) -> bool:
+        return await self.unacknowledged() == 0
+
+    async def kept(self, stream: Stream) -> list[Entry]:
+        entries: list[Entry] = []
+        async with aclosing(self.bus.log.read(stream, stream.subjects)) as reader:
+            while batch := await anext(reader):
+                entries += batch
+        return entries
+
+    async def seqs(self, stream: Stream = FIXES) -> list[int]:
+        return [int(seq) for one in await self.kept(stream) for seq in decode_fixes(one.payload)["seq"]]
+
+    @asynccontextmanager
+    async def fixes(self, known: Known | None = None) -> AsyncIterator[asyncio.Task[None]]:
+        ready = asyncio.Event()
+        part = run_fixes(
+            url=self.addresses.mqtt_url, log=self.log, devices=self.bus.devices,
+            known=known or Known(partitions=2), clock=CLOCK, linger_ms=5, ready=ready.set,
+        )  # fmt: skip
+        async with running(part, ready) as task:
+            yield task
+
+    @asynccontextmanager
+    async def alarms(self, reader: int = 0) -> AsyncIterator[asyncio.Task[None]]:
+        ready = asyncio.Event()
+        part = run_alarms(
+            url=self.addresses.mqtt_url, reader=reader, log=self.log, devices=self.bus.devices,
+            known=Known(partitions=2), clock=CLOCK, ready=ready.set,
+        )  # fmt: skip
+        async with running(part, ready) as task:
+            yield task
+
+
+@asynccontextmanager
+async def running(part: Any, ready: asyncio.Event) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(part)
+    try:
+        async with asyncio.timeout(10):
+            await ready.wait()
+        yield task
+        assert not task.done() or task.cancelled(), f"it ended by itself: {task.exception()!r}"
+    finally:
+        await cancelled(task)
+
+
+def client(url: str | None, name: str, *, clean: bool) -> aiomqtt.Client:
+    address = urlsplit(url or "")
+    return aiomqtt.Client(
+        "127.0.0.1", address.port or 0, username=address.username, password=address.password, identifier=name,
+        protocol=aiomqtt.ProtocolVersion.V311, clean_session=clean,
+    )  # fmt: skip
+
+
+@pytest.fixture
+async def site(broker: BrokerAddresses, bus: Bus) -> AsyncIterator[Site]:
+    for role in ROLES:
+        async with client(broker.mqtt_url, client_id(role, SERVICE_PASSWORD), clean=True):
+            pass  # a clean session forgets what the last test left in it
+    for name, device in DEVICES.items():
+        await bus.devices.put(name, encode(device))
+    async with client(broker.fleet_mqtt_url, "gateway", clean=True) as gateway:
+        yield Site(broker, bus, Weather(bus.log), gateway)
+
+
+def counted(lane: str, outcome: str) -> float:
+    return float(INGEST_MESSAGES.labels(lane=lane, outcome=outcome)._value.get())
+
+
+# --- acknowledged when durable -------------------------------------------------------------------------------
+
+
+async def test_fixes_reach_the_log_and_are_acknowledged(site: Site) -> None:
+    async with site.fixes():
+        for seq in range(20):
+            await site.say(WEARER, "loc", location(seq=seq))
+        await eventually(site.nothing_held)
+        assert sorted(await site.seqs()) == list(range(20))
+        await site.say(WEARER, "bulk", bulk(point(seq=100), point(seq=101)))
+        await site.say(WEARER, "loc", location(seq=102, tst=NOW_MS // 1000 - 3_600))
+        await eventually(site.nothing_held)
+        assert sorted(await site.seqs(LATE)) == [100, 101, 102], "invariant 4: on the lane that raises nothing"
+
+
+async def test_without_the_log_nothing_is_acknowledged_and_nothing_is_lost(site: Site) -> None:
+    """A1, invariant 1. The process dies with five fixes in hand; the next one gets them from the broker."""
+    site.log.down = True
+    async with site.fixes() as task:
+        for seq in range(5):
+            await site.say(WEARER, "loc", location(seq=seq))
+        await eventually(lambda: site.log.tried >= 3)
+        assert await site.unacknowledged() == 5
+        await cancelled(task)
+    site.log.down = False
+    assert await site.seqs() == []
+    async with site.fixes():
+        await eventually(site.nothing_held, within_s=20)
+    assert sorted(await site.seqs()) == list(range(5))
+
+
+async def test_what_the_broker_repeats_during_an_outage_is_held_once(site: Site) -> None:
+    """The broker repeats each ack_wait: memory must not grow by a copy of everything each time."""
+    duplicates = counted("fix", "duplicate")
+    site.log.down = True
+    async with site.fixes():
+        for seq in range(3):
+            await site.say(WEARER, "loc", location(seq=seq))
+        await eventually(lambda: site.log.tried >= 3)
+        await eventually(lambda: _at_least(site, 3))
+        site.log.down = False
+        await eventually(site.nothing_held)
+    assert sorted(await site.seqs()) == [0, 1, 2]
+    assert counted("fix", "duplicate") == duplicates
+
+
+async def _at_least(site: Site, count: int) -> bool:
+    return await site.redelivered() >= count
+
+
+async def test_a_session_that_dies_in_the_middle_of_a_batch_loses_nothing(site: Site) -> None:
+    """F02-like: cut while the log is slow; what was collected is published, the rest comes again."""
+    site.log.open_door.clear()
+    async with site.fixes():
+        for seq in range(10):
+            await site.say(WEARER, "loc", location(seq=seq))
+        await eventually(lambda: site.log.tried >= 1)
+        thief = client(site.addresses.mqtt_url, client_id("fixes", SERVICE_PASSWORD), clean=False)
+        async with thief:
+            pass  # the broker cuts the older connection of a client id
+        for seq in range(10, 20):
+            await site.say(WEARER, "loc", location(seq=seq))
+        site.log.open_door.set()
+        await eventually(site.nothing_held, within_s=20)
+    seqs = await site.seqs()
+    assert sorted(set(seqs)) == list(range(20))
+    assert len(seqs) == 20, "and nothing twice"
+
+
+async def test_an_alarm_is_acknowledged_when_the_log_has_it(site: Site) -> None:
+    site.log.down = True
+    async with site.alarms() as task:
+        await site.say(PROTECTED, "sos", key_press())
+        await eventually(lambda: site.log.tried >= 2)
+        assert await site.unacknowledged() == 1
+        await cancelled(task)
+    site.log.down = False
+    async with site.alarms():
+        await eventually(site.nothing_held, within_s=20)
+    (kept,) = await site.kept(ALARMS)
+    assert decode_alarm(kept.payload).device == PROTECTED
+
+
+async def test_two_alarm_readers_give_one_alarm(site: Site) -> None:
+    """A3: hot-hot, the copies fall together under the alarm's id."""
+    async with site.alarms(0), site.alarms(1):
+        for device in (PROTECTED, TGD):
+            await site.say(device, "sos", key_press())
+        await eventually(site.nothing_held)
+    assert site.log.tried == 4, "both readers wrote"
+    assert sorted(one.subject for one in await site.kept(ALARMS)) == sorted(map(subjects.alarm, (PROTECTED, TGD)))
+
+
+async def test_one_reader_is_enough(site: Site) -> None:
+    """Invariant 1: one is killed with the alarm in hand; the alarm is there before any redelivery."""
+    site.log.open_door.clear()
+    async with site.alarms(0) as first, site.alarms(1):
+        await site.say(PROTECTED, "sos", key_press())
+        await eventually(lambda: site.log.tried == 2)
+        await cancelled(first)
+        site.log.open_door.set()
+
+        async def kept() -> list[Entry]:
+            return await site.kept(ALARMS)
+
+        await eventually(kept, within_s=0.8)
+    assert len(await site.kept(ALARMS)) == 1
+
+
+async def test_the_key_of_a_device_that_the_watch_has_not_brought_yet_works(site: Site) -> None:
+    """Asked of the bucket itself; here the reader's own table is emptied behind its back."""
+    known = Known(partitions=2)
+    ready = asyncio.Event()
+    part = run_alarms(
+        url=site.addresses.mqtt_url, reader=0, log=site.log, devices=site.bus.devices, known=known, clock=CLOCK,
+        ready=ready.set,
+    )  # fmt: skip
+    async with running(part, ready):
+        known.devices.clear()  # type: ignore[attr-defined]
+        await site.say(PROTECTED, "sos", key_press())
+        await eventually(site.nothing_held)
+    assert len(await site.kept(ALARMS)) == 1
+
+
+# --- poison --------------------------------------------------------------------------------------------------
+
+
+async def test_ten_megabytes_are_counted_and_the_next_message_is_heard(site: Site) -> None:
+    before = {lane: counted(lane, "refused_too_large") for lane in ("fix", "alarm")}
+    async with site.fixes(), site.alarms():
+        await site.say(WEARER, "loc", bytes(10_000_000))
+        await site.say(PROTECTED, "sos", b" " * 10_000_000)
+        await site.say(WEARER, "loc", location(seq=7))
+        await site.say(PROTECTED, "sos", key_press())
+        await eventually(site.nothing_held)
+        await eventually(lambda: counted("alarm", "refused_too_large") > before["alarm"])
+    assert await site.seqs() == [7]
+    assert len(await site.kept(ALARMS)) == 1
+    assert counted("alarm", "refused_too_large") == before["alarm"] + 1
+    assert counted("fix", "refused_too_large") == before["fix"] + 2  # the fix lane's session hears the sos too
+
+
+POISON = {
+    "not utf-8": b'{"_type":"location","topic":"\xff"}',
+    "endless nesting": b'{"_type":"location","x":' + b"[" * 30_000,
+    "nothing": b"",
+    "off the earth": location(lat=4e9),
+    "where she lives": location(lat="43.296587", lon="5.369731"),
+    "a name for a number": location(_type=f"{LAT} {LON}"),
+}
+
+
+FIGURES = ("43", "2965", "5.3", "3697", "4000000", "e9")
+
+
+@pytest.mark.parametrize("poison", POISON.values(), ids=POISON)
+async def test_poison_ends_no_lane_and_leaves_no_figure(site: Site, poison: bytes) -> None:
+    """F02; and privacy: what is kept of it for inspection, and what is answered, has no digit of the payload."""
+    async with client(site.addresses.fleet_mqtt_url, "unit", clean=True) as unit:
+        await unit.subscribe(topic(PROTECTED, "err"), qos=0)
+        await unit.subscribe(topic(WEARER, "err"), qos=0)
+        async with site.fixes(), site.alarms():
+            await site.say(WEARER, "loc", poison)
+            await site.say(PROTECTED, "sos", poison)
+            await site.say(WEARER, "loc", location(seq=7))
+            await site.say(PROTECTED, "sos", key_press())
+            async with asyncio.timeout(10):
+                answers = [await anext(unit.messages) for _ in range(2)]
+            await eventually(site.nothing_held)
+    assert await site.seqs() == [7]
+    assert len(await site.kept(ALARMS)) == 1
+    notes = [json.loads(one.payload) for one in await site.kept(REFUSED)]
+    assert {note["topic"] for note in notes} == {topic(WEARER), topic(PROTECTED, "sos")}
+    for note in notes:
+        assert not any(letter.isdigit() for letter in note["head"])
+        assert not any(figure in note["detail"] for figure in FIGURES)
+    for answer in answers:
+        assert isinstance(answer.payload, bytes)
+        said = json.loads(answer.payload)
+        assert said["reason"] in set(Reason)
+        assert not any(figure in answer.payload.decode() for figure in FIGURES)
+
+
+async def test_a_device_that_cannot_be_read_costs_no_other_its_voice(site: Site) -> None:
+    """A10's rule for ingest: one bad entry in the bucket, at the start and later."""
+    await site.bus.devices.put("broken-1", b"\x09rubbish")
+    async with site.fixes(), site.alarms():
+        await site.bus.devices.put("broken-2", b"")
+        await site.say("broken-1", "loc", location())
+        await site.say("broken-2", "sos", key_press())
+        await site.say(WEARER, "loc", location(seq=7))
+        await site.say(PROTECTED, "sos", key_press())
+        await eventually(site.nothing_held)
+    assert await site.seqs() == [7]
+    assert len(await site.kept(ALARMS)) == 1
+
+
+async def test_a_refused_subscription_is_not_taken_for_silence(broker: BrokerAddresses) -> None:
+    """A session that may hear nothing must not say that it is ready."""
+    session = MqttSession(broker.mqtt_url, "curious", ["elsewhere/#"], CLOCK)
+    with pytest.raises(aiomqtt.MqttError, match="refuses elsewhere"):
+        await session.__aenter__()
+
+
+async def test_a_backlog_goes_in_slices_that_the_log_can_take() -> None:
+    """F05: after an outage one batch holds more than one message of the log may; each device's order stays."""
+    log, count = MemoryLog(), 2 * BATCH_MAX_FIXES + 5
+    rows = [tuple(np.zeros(1, FIX_DTYPE)[0])] * count
+    numbered = [(*row[:2], seq, *row[3:-1], b"") for seq, row in enumerate(rows)]
+    await publish(log, {subjects.late(0): numbered})  # type: ignore[dict-item]
+    kept = [decode_fixes(one.payload) for one in log.entries(LATE)]
+    assert [len(one) for one in kept] == [BATCH_MAX_FIXES, BATCH_MAX_FIXES, 5]
+    assert np.concatenate(kept)["seq"].tolist() == list(range(count))
+
+
+# --- a TGD and its place -------------------------------------------------------------------------------------
+
+
+async def test_a_tgd_is_located_only_while_its_alert_is_open(site: Site) -> None:
+    """Invariant 6: before the SOS and after it a position is refused and kept nowhere."""
+    alarm = press(code=Code.TGD_SOS, device=TGD, measures=())
+    opened = handle(None, AlarmCause(alarm=alarm), REALM, NOW_MS)
+    assert isinstance(opened, Ruling)
+    ended = msgspec.structs.replace(opened, episode=msgspec.structs.replace(opened.episode, state=State.CLOSED))
+    known = Known(partitions=2)
+    async with site.fixes(known):
+        await site.say(TGD, "loc", location(seq=1))
+        await eventually(site.nothing_held)
+        await site.bus.log.append(subjects.episode("TGD_SOS", TGD), b"\x09unreadable")
+        await site.bus.log.append(subjects.episode("TGD_SOS", TGD), encode(opened))
+        await eventually(lambda: TGD in known.open_sos)
+        await site.say(TGD, "loc", location(seq=2))
+        await eventually(site.nothing_held)
+        await site.bus.log.append(subjects.episode("TGD_SOS", TGD), encode(ended))
+        await eventually(lambda: TGD not in known.open_sos)
+        await site.say(TGD, "loc", location(seq=3))
+        await eventually(site.nothing_held)
+    assert await site.seqs() == [2]
