@@ -97,7 +97,7 @@ class Courier:
         except LogUnavailable as error:
             log.warning("receipt_again", error=str(error))
             await delivery.again(AGAIN_AFTER_S)
-        except Exception:  # noqa: BLE001  (F02: one ruling that cannot be told must not stop the others)
+        except Exception:
             log.exception("delivery_failed", subject=delivery.entry.subject, sequence=delivery.entry.sequence)
             NOTIFICATIONS.labels(channel=self._channel.value, outcome="broken").inc()
             await delivery.again(BROKEN_AGAIN_AFTER_S)

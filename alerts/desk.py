@@ -127,7 +127,7 @@ def _on_exit(episode: Episode | None, event: Event, finding: Finding, realm: Rea
 def _exit_before_entry(
     episode: Episode | None, event: Event, finding: Finding, realm: Realm, now_ms: int
 ) -> Answer:
-    """The exit came first (a worker died with the entry in hand): raise under the entry's identity, then end it."""
+    """The exit came first (a worker died with the entry in hand): raise under the entry's name, then end it."""
     entry = msgspec.structs.replace(finding, id=finding.entry, change=Change.ENTRY, at_ms=finding.entry_ms)
     raised = _on_raise(episode, event, entry, realm, now_ms)
     assert isinstance(raised, Ruling)

@@ -177,7 +177,7 @@ class Directory:
 
 
 async def follow_open_sos(log_: Log, known: Known) -> None:
-    """Keep ``known.open_sos`` as the episodes stand: a TGD is located only while its alert is open (invariant 6)."""
+    """Keep ``known.open_sos`` true to the episodes: a TGD is located while its alert is open (invariant 6)."""
     place = subjects.episode(Code.TGD_SOS.value, "*")
     async for entries in log_.read(subjects.EPISODES, place, newest_per_subject=True):
         for entry in entries:

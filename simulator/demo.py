@@ -170,8 +170,8 @@ def _announce(console: Console, scenario: Scenario, expected: list[ExpectedAlert
     assert approach is not None
     console.print(
         f"[bold]L'histoire[/] : {len(scenario.couples)} couples. Il franchira 2·d_A à {approach.prealert_s:.0f} s "
-        f"et d_A à {approach.alert_s:.0f} s, à {approach.speed_mps * 3.6:.0f} km/h. Alertes attendues : {len(expected)}. "
-        f"Horloge : {scenario.duration_s:.0f} s d'histoire."
+        f"et d_A à {approach.alert_s:.0f} s, à {approach.speed_mps * 3.6:.0f} km/h. "
+        f"Alertes attendues : {len(expected)}. Horloge : {scenario.duration_s:.0f} s d'histoire."
     )
 
 
@@ -206,7 +206,8 @@ def _line(delivery: Delivery, start_ms: int) -> str:
     ]
     colour = COLOURS.get(kind, "")
     said = ", ".join(part for part in details if part)
-    return f"{at_s:7.1f} s  [{colour}]{kind:<13}[/] P{data['priority']} {data['code']:<14} → {delivery.channel:<15} {said}"
+    what = f"P{data['priority']} {data['code']:<14}"
+    return f"{at_s:7.1f} s  [{colour}]{kind:<13}[/] {what} → {delivery.channel:<15} {said}"
 
 
 async def _settled(

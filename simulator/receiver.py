@@ -24,6 +24,7 @@ from typing import Any, Literal, Self
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from standardwebhooks import Webhook, WebhookVerificationError
+from starlette.requests import ClientDisconnect
 
 from tocsin.clock import AffineClock, Clock
 
@@ -161,7 +162,10 @@ def application(
     @app.post("/{channel}")
     async def take(channel: ChannelName, request: Request) -> Response:
         received_ms = clock.wall_ms()
-        body = await request.body()
+        try:
+            body = await request.body()
+        except ClientDisconnect:  # the courier died in the middle of its sentence
+            return Response(status_code=400)
         if len(body) > BODY_MAX_BYTES:
             return Response(status_code=413)
         if channel not in verifiers or not _is_genuine(verifiers[channel], body, dict(request.headers)):

@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 
 def run_part(package: str, parts: Mapping[str, Part]) -> None:
-    """``python -m package NAME``: run the part of that name until a signal; exits 2 for a wrong name or setting."""
+    """``python -m package NAME``: run that part until a signal; exits 2 for a wrong name or setting."""
     name = sys.argv[1] if len(sys.argv) == 2 else ""
     if name not in parts:
         sys.exit(f"usage: python -m {package} {'|'.join(parts)}")

@@ -17,7 +17,7 @@ from alerts.api import schemas, views
 from alerts.api.access import Caller, Permission, requires
 from alerts.api.alerts import AlertId, TheDeps, find
 from alerts.api.deps import Deps
-from alerts.api.openapi import problems
+from alerts.api.openapi import WITH_BODY, problems
 from alerts.api.problems import Refusal
 from tocsin.model.episode import Act, Episode, Outcome, Verb
 
@@ -37,7 +37,7 @@ _COMMON: Final = (
 @router.put(
     "/alerts/{alert_id}/acknowledgement",
     summary="Take an alert into your hands",
-    responses=problems("already-owned", *_COMMON),
+    responses=problems("already-owned", *_COMMON, *WITH_BODY),
 )
 async def acknowledge(
     alert_id: AlertId,
@@ -77,7 +77,7 @@ async def release(
 @router.post(
     "/alerts/{alert_id}/closure",
     summary="Close an alert with its outcome",
-    responses=problems("not-owner", "not-acknowledged", "outcome-missing", *_COMMON),
+    responses=problems("not-owner", "not-acknowledged", "outcome-missing", *_COMMON, *WITH_BODY),
 )
 async def close(
     alert_id: AlertId,

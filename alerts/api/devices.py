@@ -17,7 +17,7 @@ from alerts.api.access import Caller, Permission, requires
 from alerts.api.alerts import ID_PATTERN, LIST_MAX, Cursor, Limit, TheDeps
 from alerts.api.deps import OrderBook
 from alerts.api.once import IdempotencyKey, checked_key, created, once
-from alerts.api.openapi import Responses, problems
+from alerts.api.openapi import WITH_BODY, Responses, problems
 from alerts.api.problems import Refusal
 from tocsin.adapters.orders import NotFound, Reply
 
@@ -54,7 +54,7 @@ async def list_devices(deps: TheDeps, limit: Limit = LIST_MAX, cursor: Cursor = 
         **_CREATED,
         **problems(
             "idempotency-key-missing", "idempotency-key-reused", "invalid-request", "order-refused",
-            "already-exists", "record-unavailable",
+            "already-exists", "record-unavailable", *WITH_BODY,
         ),
     },
 )  # fmt: skip

@@ -16,7 +16,7 @@ from alerts.api.acts import IfMatch, version_seen
 from alerts.api.alerts import ID_PATTERN, LIST_MAX, Cursor, Limit, TheDeps
 from alerts.api.deps import OrderBook
 from alerts.api.once import IdempotencyKey, checked_key, created, once
-from alerts.api.openapi import Responses, problems
+from alerts.api.openapi import WITH_BODY, Responses, problems
 from alerts.api.problems import Refusal
 from tocsin.adapters.orders import NotFound, Reply
 from tocsin.clock import from_rfc3339
@@ -58,7 +58,7 @@ async def list_measures(
         **_CREATED,
         **problems(
             "idempotency-key-missing", "idempotency-key-reused", "invalid-request", "order-refused",
-            "already-exists", "record-unavailable",
+            "already-exists", "record-unavailable", *WITH_BODY,
         ),
     },
 )  # fmt: skip

@@ -20,6 +20,9 @@ EVENT_STREAM: Final[dict[str, Any]] = {
     "content": {"text/event-stream": {"schema": {"type": "string"}}},
 }
 
+WITH_BODY: Final = ("bad-request", "body-too-large")
+"""What any operation that reads a body may answer."""
+
 Responses = dict[int | str, dict[str, Any]]
 
 

@@ -153,7 +153,7 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, answer)
 
 
-def refusal_of(error: Exception) -> Refusal:  # noqa: PLR0911  (a table with one exit per row)
+def refusal_of(error: Exception) -> Refusal:
     """Each error that an operation may meet, as a refusal."""
     match error:
         case Refusal():

@@ -1,4 +1,4 @@
-"""A laboratory for a test: a home that PostgreSQL can enter when root runs the tests, and what happened to parts."""
+"""A laboratory for a test: a home that PostgreSQL can enter when root runs it, and what happened to its parts."""
 
 from __future__ import annotations
 

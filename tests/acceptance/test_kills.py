@@ -1,4 +1,4 @@
-"""F02, F07, invariant 1: the death of any one process, in the middle of the story, loses no alert and doubles none.
+"""F02, F07, invariant 1: the death of any one process, amid the story, loses no alert and doubles none.
 
 Real broker, log, database and processes; ``kill -9``; a receiver that verifies signatures and removes repeats by
 ``webhook-id``. For each part, at three moments around the crossing, a wearer goes from far through the pre-alert
@@ -44,7 +44,9 @@ class Couple:
         self._fix_ms = 0
 
     async def at(self, device: str, north_m: float) -> None:
-        await self._say(device, "loc", {"_type": "location", "lat": HOME[0] + north_m * NORTH_PER_M, "lon": HOME[1]})
+        await self._say(
+            device, "loc", {"_type": "location", "lat": HOME[0] + north_m * NORTH_PER_M, "lon": HOME[1]}
+        )
 
     async def press(self) -> None:
         await self._say(self.protected, "sos", {"_type": "sos", "silent": True})
@@ -64,7 +66,8 @@ async def test_kill_of_any_part_loses_and_doubles_nothing() -> None:
         names = [f"{part}-{number}" for part in PARTS for number in range(len(MOMENTS_S))]
         devices = {f"{name}-{side}": kind for name in names for side, kind in SIDES.items()}
         wanted = [
-            PairWanted(key=name, wearer=f"{name}-w", protected=f"{name}-p", alert_distance_m=1000) for name in names
+            PairWanted(key=name, wearer=f"{name}-w", protected=f"{name}-p", alert_distance_m=1000)
+            for name in names
         ]
         _, measures = await lab.register(devices, wanted)
         url = lab.stack.addresses.fleet_mqtt_url

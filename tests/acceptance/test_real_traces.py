@@ -27,7 +27,9 @@ async def test_three_real_sessions_through_the_real_processes() -> None:
     found = found.aligned(min(message.received_ms for message in found.messages))
     home = new_home()
     try:
-        result = await replay.run_replay(found, home=home, speed=SPEED, tell=Told(), progress=lambda _sent, _all: None)
+        result = await replay.run_replay(
+            found, home=home, speed=SPEED, tell=Told(), progress=lambda _sent, _all: None
+        )
     finally:
         erase(home)
     alerts = [one for one in result.reference if one.code == "PROX_ALERT"]

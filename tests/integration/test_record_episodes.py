@@ -208,7 +208,7 @@ async def settled(log: MemoryLog) -> None:
         log.queue(EPISODES, "recorder-episodes", parallel=1) as episodes,
         log.queue(RECEIPTS, "recorder-receipts", parallel=1) as receipts,
     ):
-        while episodes.unsettled or receipts.unsettled:  # noqa: ASYNC110  # a twin tells nobody
+        while episodes.unsettled or receipts.unsettled:  # a twin tells nobody
             await asyncio.sleep(0.01)
 
 

@@ -178,7 +178,7 @@ async def settled(log: MemoryLog) -> None:
         log.queue(FIXES, "archivist-fixes", parallel=1) as live,
         log.queue(LATE, "archivist-late", parallel=1) as old,
     ):
-        while live.unsettled or old.unsettled:  # noqa: ASYNC110  # a twin tells nobody
+        while live.unsettled or old.unsettled:  # a twin tells nobody
             await asyncio.sleep(0.01)
 
 

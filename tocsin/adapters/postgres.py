@@ -22,6 +22,7 @@ from typing import Any, Generic, TypeVar
 
 import psycopg
 import structlog
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -180,6 +181,20 @@ def migrations(folder: Traversable | None = None) -> list[Migration]:
     if len({each.number for each in found}) != len(found):
         raise MigrationRefused("two files have the same number")
     return sorted(found, key=lambda each: each.number)
+
+
+async def ensure_database(maintenance_dsn: str, name: str) -> None:
+    """Create the database unless it exists. Raises RecordUnavailable."""
+    with translated():
+        async with await psycopg.AsyncConnection.connect(maintenance_dsn, autocommit=True) as connection:
+            found = await connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name])
+            if await found.fetchone() is None:
+                await connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+
+def socket_dsn(folder: str, user: str, database: str) -> str:
+    """The address of a database behind a Unix socket."""
+    return make_conninfo(host=folder, user=user, dbname=database)
 
 
 async def migrate(dsn: str, folder: Traversable | None = None) -> list[str]:

@@ -15,10 +15,7 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
-import psycopg
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
-
+from tocsin.adapters.postgres import ensure_database, socket_dsn
 from tocsin.embedded.child import (
     Child,
     EmbeddedServerError,
@@ -34,6 +31,7 @@ from tocsin.embedded.child import (
     until,
 )
 from tocsin.embedded.places import Identity, find_bindir, place_for, reachable_bindir, run_folder
+from tocsin.errors import RecordUnavailable
 
 DATABASE = "tocsin"
 ROLE = "tocsin"
@@ -101,8 +99,8 @@ class EmbeddedPostgres:
                 self._run = run_folder(self._place, self._identity)
             await self._initialise(bindir)
             await self._launch(bindir)
-            await ensure_database(self._dsn("postgres"))
-        except psycopg.Error as error:
+            await ensure_database(self._dsn("postgres"), DATABASE)
+        except RecordUnavailable as error:
             await self.stop()
             raise EmbeddedServerError(f"the database started, but does not answer: {error}") from error
         except BaseException:
@@ -126,7 +124,7 @@ class EmbeddedPostgres:
         return await self._child.wait()
 
     def _dsn(self, database: str) -> str:
-        return make_conninfo(host=str(self._run), user=ROLE, dbname=database)
+        return socket_dsn(str(self._run), ROLE, database)
 
     @property
     def _log(self) -> Path:
@@ -207,14 +205,6 @@ class EmbeddedPostgres:
             lines = (self.data / "postmaster.pid").read_text().split("\n")
             return int(lines[0]) == child.pid and lines[STATUS_LINE].strip() == "ready"
         return False
-
-
-async def ensure_database(dsn: str) -> None:
-    """Create the database unless it exists; ``dsn`` leads to the maintenance database."""
-    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        found = await connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE])
-        if await found.fetchone() is None:
-            await connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
 
 
 def erase(home: Path) -> None:

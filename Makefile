@@ -1,0 +1,50 @@
+# Two commands do all: `make demo` shows the main job, `make test` passes the tests. Each makes the environment first.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+UV     := 0.13.9
+ARGS   ?=
+
+.PHONY: help demo up test check format clean environment
+
+help:
+	@echo "make demo [ARGS=…]   a whole Tocsin on this machine, and a wearer who approaches (ARGS=--help for more)"
+	@echo "make up              Tocsin on the embedded servers until Ctrl-C"
+	@echo "make test [ARGS=…]   all tests, against real servers"
+	@echo "make check           format, lint, types, import rules"
+	@echo "make clean           remove the environment and what runs have left"
+
+environment: $(VENV)/ready
+
+# From the lock file alone. A new lock file makes a new environment.
+$(VENV)/ready: pyproject.toml uv.lock
+	@test -n "$(PYTHON)" || { echo "python3.11 is missing.  Debian: apt-get install python3.11 python3.11-venv   Fedora: dnf install python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11.  Say which to use: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) has no venv.  Debian: apt-get install python3.11-venv"; exit 1; }
+	@echo "setting up $(VENV) from uv.lock"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
+	@$(BIN)/uv sync --locked --all-extras --inexact --no-progress --quiet
+	@touch $@
+
+demo: environment
+	@$(BIN)/tocsin demo $(ARGS)
+
+up: environment
+	@$(BIN)/tocsin up $(ARGS)
+
+test: environment
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: environment
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: environment
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean:
+	rm -rf $(VENV) .tocsin .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
