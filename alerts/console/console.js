@@ -307,13 +307,14 @@ function hush() {
 async function signIn(why = "") {
   const dialog = byId("sign-in");
   byId("sign-in-why").textContent = why;
-  byId("token-field").hidden = state.me !== null;
-  byId("name-field").hidden = state.me === null;
+  const byToken = state.me === null || state.me.auth === "token";
+  byId("token-field").hidden = !byToken;
+  byId("name-field").hidden = byToken;
   await new Promise((done) => {
     dialog.onclose = done;
     dialog.showModal();
   });
-  if (state.me === null) {
+  if (byToken) {
     state.token = byId("token").value.trim();
     sessionStorage.setItem("tocsin-token", state.token);
   } else {

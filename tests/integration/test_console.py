@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,7 @@ from tocsin.model.episode import Act, AlarmCause, Episode, FindingCause, Realm, 
 from tocsin.model.finding import Alarm, Change, Code, Finding
 from tocsin.model.fix import ClockPoints, FixPoint
 from tocsin.model.zone import Zone
-from tocsin.settings import Settings
+from tocsin.settings import ApiUser, Settings
 from tocsin.testing.bus import MemoryLog
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -56,6 +56,7 @@ class Desk:
 
     log: MemoryLog
     clock: AffineClock
+    settings: dict[str, object] = field(default_factory=lambda: {"api_auth": "off"})
     port: int = 0
     server: asyncio.Task[None] | None = None
 
@@ -72,7 +73,7 @@ class Desk:
         ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         serving = run_api(
             log=self.log, episodes=NoRecord(), orders=NoRecord(), clock=self.clock, hash_password=str,
-            settings=Settings(api_auth="off", api_port=self.port), ready=ready.set_result,
+            settings=Settings(api_port=self.port, **self.settings), ready=ready.set_result,
         )  # fmt: skip
         self.server = asyncio.create_task(serving)
         self.port = await ready
@@ -230,3 +231,28 @@ async def test_the_page_sorts_as_the_api_does(desk: Desk, page: Page) -> None:
         "rows => rows.sort((a, b) => tocsin.urgency(a, b, Date.parse('2026-11-21T12:00:00Z'))).map(row => row.id)"
     )
     assert await page.evaluate(sort, rows) == ["a", "b", "e", "c", "d"]
+
+
+async def test_a_token_is_asked_for_once_and_sent_with_everything() -> None:
+    token = "token-of-ada-0123456789"
+    user = ApiUser(name="Ada", role="teleassistant")
+    desk = Desk(MemoryLog(), AffineClock(), settings={"api_tokens": {token: user}})
+    await desk.start()
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        page = await browser.new_page(locale="fr-FR")
+        await page.goto(desk.url)
+        await page.fill("#token", "wrong")
+        await page.click("text=Commencer")
+        await expect(page.locator("#sign-in-why")).to_contain_text("n'est pas accepté")
+        await page.fill("#token", token)
+        await page.click("text=Commencer")
+        await expect(page.locator("#who")).to_have_text("Ada (teleassistant)")
+        await desk.press("tgd-0001")
+        await expect(page.locator("#untaken .alert")).to_have_count(1, timeout=5_000)
+        await page.keyboard.press("a")
+        await expect(page.locator("#mine .alert")).to_contain_text("prise : Ada", timeout=5_000)
+        await page.reload()
+        await expect(page.locator("#mine .alert")).to_have_count(1, timeout=5_000)
+        await browser.close()
+    await desk.stop()

@@ -125,6 +125,20 @@ async def test_what_comes_after_the_close_is_another_alert(room: Room) -> None:
     assert (shown["owner"], shown["follows"], shown["version"]) == (None, first.id, 1)
 
 
+async def test_an_act_does_not_fall_upon_the_successor(room: Room, monkeypatch) -> None:
+    """The projection is behind: it still shows the first alert, and both have had version 1."""
+    first = await room.press()
+    held = room.projection.find(first.id)
+    taken = await room.act(first, Verb.ACKNOWLEDGE, "Bob")
+    await room.act(taken, Verb.CLOSE, "Bob", Outcome.TECHNICAL)
+    second = await room.press(cause="2")
+    monkeypatch.setattr(room.projection, "find", lambda _id: held)
+    async with room.client("Ada") as ada:
+        assert said(await do(ada, first.id, "take", '"1"')) == (409, "already-closed")
+    monkeypatch.undo()
+    assert room.projection.find(second.id).episode.owner is None
+
+
 async def test_an_act_on_nothing_and_an_act_without_log(room: Room) -> None:
     episode = await room.press()
     async with room.client("Ada") as ada:
