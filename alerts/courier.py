@@ -17,7 +17,7 @@ import structlog
 
 from alerts.channels import police, teleassistance
 from alerts.channels.cloudevent import signed_headers
-from alerts.retries import Attempt, GiveUp, Wait, ladder_of, next_attempt
+from alerts.retries import ACCEPTED, GAVE_UP, NO_ENDPOINT, SETTLING, Attempt, GiveUp, Wait, ladder_of, next_attempt
 from tocsin import subjects
 from tocsin.clock import MS, Clock
 from tocsin.errors import LogUnavailable, WireError
@@ -32,10 +32,7 @@ BODIES: Mapping[Channel, Callable[[Ruling, Notification, str], bytes]] = {
     Channel.TELEASSISTANCE: teleassistance.body,
     Channel.POLICE: police.body,
 }
-ACCEPTED = "accepted"
-NO_ENDPOINT = "no_endpoint"
-GAVE_UP = "gave_up"
-AGAIN_AFTER_S = 0.5
+RECEIPT_AGAIN_S = 0.5
 BROKEN_AGAIN_AFTER_S = 15.0
 
 log = structlog.get_logger()
@@ -85,18 +82,15 @@ class Courier:
     async def _deliver(self, delivery: Delivery) -> None:
         try:
             ruling = decode_ruling(delivery.entry.payload)
-        except WireError as error:
-            log.error("unreadable", subject=delivery.entry.subject, error=str(error))
-            await delivery.done()
+        except WireError as error:  # another version's, in the middle of an upgrade: its own courier will read it
+            log.critical("unreadable", subject=delivery.entry.subject, error=str(error))
+            await delivery.again(BROKEN_AGAIN_AFTER_S)
             return
         mine = [one for one in ruling.notifications if one.channel is self._channel]
         try:
             async with _leased(delivery):
                 for notification in mine:
                     await self._notify(ruling, notification)
-        except LogUnavailable as error:
-            log.warning("receipt_again", error=str(error))
-            await delivery.again(AGAIN_AFTER_S)
         except Exception:
             log.exception("delivery_failed", subject=delivery.entry.subject, sequence=delivery.entry.sequence)
             NOTIFICATIONS.labels(channel=self._channel.value, outcome="broken").inc()
@@ -164,11 +158,22 @@ class Courier:
         )
         NOTIFICATIONS.labels(channel=self._channel.value, outcome=outcome.result).inc()
         self._measure(ruling, receipt)
-        await self._log.append(
-            subjects.receipt(episode.code.value, episode.subject),
-            encode(receipt),
-            dedupe_id=derived("rct", notification.id, attempt, t7_ms),
-        )
+        await self._write(receipt, subjects.receipt(episode.code.value, episode.subject))
+
+    async def _write(self, receipt: Receipt, subject: str) -> None:
+        """The receipt of an attempt that settles the notification is written before the next thing is done; that
+        of a failed attempt must not hold up the next attempt."""
+        name = derived("rct", receipt.notification, receipt.attempt, receipt.t7_ms)
+        while True:
+            try:
+                await self._log.append(subject, encode(receipt), dedupe_id=name)
+            except LogUnavailable as error:
+                log.warning("receipt_waits", result=receipt.result, error=str(error))
+                if receipt.result not in SETTLING:
+                    return
+                await asyncio.sleep(RECEIPT_AGAIN_S)
+            else:
+                return
 
     def _measure(self, ruling: Ruling, receipt: Receipt) -> None:
         raising = ruling.episode.raises[-1]

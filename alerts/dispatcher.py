@@ -1,6 +1,7 @@
 """The shell of the desk: take a finding, an alarm or a receipt, have it ruled upon, settle it.
 
-Three queues with a task each, so that a key never waits behind positions (invariant 2). A dispatcher that dies
+Four queues with a task each, so that a key never waits behind distances, nor an alert behind pre-alerts
+(invariant 2). A dispatcher that dies
 leaves its leases to the next one; what it had already ruled on is found among the causes.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import structlog
 
@@ -17,13 +19,14 @@ from tocsin import subjects
 from tocsin.clock import Clock
 from tocsin.errors import LogUnavailable, WireError
 from tocsin.model.episode import AlarmCause, Event, FindingCause, Realm
+from tocsin.model.finding import Code
 from tocsin.ports import Delivery, Entry, Log
 from tocsin.telemetry import RULINGS
 from tocsin.wire import decode_alarm, decode_finding, decode_receipt
 
 AGAIN_AFTER_S = 0.2
+AGAIN_MAX_S = 30.0
 LEASED_MAX = 256
-ATTEMPTS_MAX = 10
 
 Reader = Callable[[Entry], tuple[str, str, Event]]
 
@@ -34,46 +37,42 @@ async def run_dispatcher(*, log_: Log, clock: Clock, realm: Realm, ready: Callab
     """Until cancelled."""
     ledger = Ledger(log_, clock, realm)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_serve(log_, ledger, subjects.ALARMS, "dispatcher-alarms", _alarm_event))
-        tasks.create_task(_serve(log_, ledger, subjects.FINDINGS, "dispatcher-findings", _finding_event))
-        tasks.create_task(_serve(log_, ledger, subjects.RECEIPTS, "dispatcher-receipts", _receipt_event))
+        for queue in QUEUES:
+            tasks.create_task(_serve(log_, ledger, queue))
         ready()
 
 
-async def _serve(log_: Log, ledger: Ledger, stream: subjects.Stream, name: str, read: Reader) -> None:
-    async with log_.queue(stream, name, parallel=LEASED_MAX) as deliveries:
+async def _serve(log_: Log, ledger: Ledger, queue: Queue) -> None:
+    async with log_.queue(queue.stream, queue.name, parallel=LEASED_MAX, subject=queue.subject) as deliveries:
         while True:
             for delivery in await deliveries.take(LEASED_MAX):
-                await _settle(ledger, delivery, read)
+                await _settle(ledger, delivery, queue.read)
 
 
 async def _settle(ledger: Ledger, delivery: Delivery, read: Reader) -> None:
     try:
         code, subject, event = read(delivery.entry)
-    except WireError as error:
-        log.error("unreadable", subject=delivery.entry.subject, error=str(error))
+    except WireError as error:  # another version's, in the middle of an upgrade: its own dispatcher will read it
+        log.critical("unreadable", subject=delivery.entry.subject, error=str(error))
         RULINGS.labels(reason="unreadable").inc()
-        await delivery.done()
+        await delivery.again(_wait_s(delivery.attempt))
         return
     try:
         await ledger.rule(code, subject, event)
     except LogUnavailable as error:
         log.warning("rule_again", subject=delivery.entry.subject, error=str(error))
         await delivery.again(AGAIN_AFTER_S)
-    except Exception:  # noqa: BLE001  (F02: one event that cannot be ruled upon must not stop the others)
-        await _set_aside(delivery)
+    except Exception:  # F02: one event that cannot be ruled upon must not stop the others, nor be forgotten
+        log.critical("ruling_failed", subject=delivery.entry.subject, attempt=delivery.attempt, exc_info=True)
+        RULINGS.labels(reason="poison").inc()
+        await delivery.again(_wait_s(delivery.attempt))
     else:
         await delivery.done()
 
 
-async def _set_aside(delivery: Delivery) -> None:
-    """Try a few times more, then leave it in the log, counted and shouted about."""
-    log.exception("ruling_failed", subject=delivery.entry.subject, sequence=delivery.entry.sequence)
-    if delivery.attempt < ATTEMPTS_MAX:
-        await delivery.again(AGAIN_AFTER_S)
-        return
-    RULINGS.labels(reason="poison").inc()
-    await delivery.done()
+def _wait_s(attempt: int) -> float:
+    """Ever more slowly, and for as long as the log keeps the event: what was accepted is never settled unruled."""
+    return float(min(AGAIN_MAX_S, AGAIN_AFTER_S * 2.0 ** min(attempt, 20)))
 
 
 def _alarm_event(entry: Entry) -> tuple[str, str, Event]:
@@ -89,3 +88,23 @@ def _finding_event(entry: Entry) -> tuple[str, str, Event]:
 def _receipt_event(entry: Entry) -> tuple[str, str, Event]:
     _, _, code, subject = entry.subject.split(".")
     return code, subject, decode_receipt(entry.payload)
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """One durable queue with a task of its own."""
+
+    name: str
+    stream: subjects.Stream
+    subject: str
+    read: Reader
+
+
+QUEUES = (
+    Queue("dispatcher-alarms", subjects.ALARMS, subjects.ALARMS.subjects, _alarm_event),
+    *(
+        Queue(f"dispatcher-{code.value}", subjects.FINDINGS, subjects.findings("*", code.value), _finding_event)
+        for code in (Code.PROX_ALERT, Code.PROX_PREALERT)
+    ),
+    Queue("dispatcher-receipts", subjects.RECEIPTS, subjects.RECEIPTS.subjects, _receipt_event),
+)

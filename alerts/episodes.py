@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from alerts.catalogue import CATALOGUE
+from alerts.retries import NO_ENDPOINT
 from tocsin.limits import EPISODE_CAUSES_MAX, EPISODE_RAISES_MAX
 from tocsin.model.episode import (
     Act,
@@ -113,7 +114,10 @@ def raise_of(cause: Finding | Alarm, version: int, now_ms: int) -> Raise:
 
 def with_receipt(episode: Episode, receipt: Receipt) -> Episode:
     """t7 and t8 of the raising that the receipt is about: the first attempt on any channel, the first acceptance
-    by the téléassistance. The order in which receipts come does not matter."""
+    by the téléassistance. The order in which receipts come does not matter; where nobody is configured nothing was
+    handed over."""
+    if receipt.result == NO_ENDPOINT:
+        return episode
     return msgspec.structs.replace(
         episode,
         raises=tuple(

@@ -15,6 +15,12 @@ URGENT_S: Final = (0, 1, 2, 4, 8, *range(15, 300, 15), *range(300, 3601, 60))
 ADMINISTRATIVE_S: Final = (0, 5, 60, 300, 1_800, 7_200, 18_000, 36_000, 86_400, 172_800, 259_200)
 URGENT_PRIORITY_MAX: Final = 2
 
+ACCEPTED: Final = "accepted"
+NO_ENDPOINT: Final = "no_endpoint"
+GAVE_UP: Final = "gave_up"
+SETTLING: Final = frozenset({ACCEPTED, NO_ENDPOINT, GAVE_UP})
+"""Results after which nothing more is tried; every other result is a failure that the ladder answers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:

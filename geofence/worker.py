@@ -198,7 +198,7 @@ class Worker:
 
     async def _append(self, finding: Finding) -> None:
         """Return when the finding is durable; raises LogUnavailable after PUBLISH_FOR_S."""
-        subject, payload = subjects.findings(self._partition), encode(finding)
+        subject, payload = subjects.findings(self._partition, finding.code.value), encode(finding)
         waited_s, wait_s = 0.0, PUBLISH_WAIT_MIN_S
         while True:
             try:

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -25,6 +26,7 @@ from tocsin.model.fix import ABSENT, ClockPoints, FixFlag, FixPoint
 from tocsin.model.ids import derived, is_device_id
 from tocsin.subjects import TOPIC_ROOT, partition_of
 
+UNNUMBERED_PRESS_MS = 10 * MS
 SKEW_S = 5  # DOMAIN 3: skew between device and ingress time above 5 s is an event
 WINDOW_MASK = (1 << SEQ_WINDOW) - 1
 
@@ -119,7 +121,12 @@ class OtherLane:
     """Belongs to the session of the other lane, which gets its own copy."""
 
 
-Admission = AdmittedFix | Alarm | Duplicate | Heard | OtherLane | Refusal
+@dataclass(frozen=True, slots=True)
+class OwnWord:
+    """Ours to a device: a wildcard subscription hears it too. Nobody's report, and counted nowhere."""
+
+
+Admission = AdmittedFix | Alarm | Duplicate | Heard | OtherLane | OwnWord | Refusal
 
 OTHER_LEAVES: Mapping[str, Admission] = {
     "state": Heard(),
@@ -128,9 +135,9 @@ OTHER_LEAVES: Mapping[str, Admission] = {
     "cfg/got": Heard(),
     "sos": OtherLane(),
     "evt": OtherLane(),
-    "cmd": Heard(),  # our own words to the device: a wildcard subscription hears them too
-    "cfg/want": Heard(),
-    "err": Heard(),
+    "cmd": OwnWord(),
+    "cfg/want": OwnWord(),
+    "err": OwnWord(),
 }
 
 
@@ -153,7 +160,7 @@ def admit(message: Message, known: Known, now_ms: int) -> list[Admission]:
 
 def admit_alarm(message: Message, known: Known, now_ms: int) -> Alarm | Refusal:
     """Judge one message of the alarm lane."""
-    found = _sender(message, known)
+    found = _speaker(message.topic, known)
     if isinstance(found, Refusal):
         return found
     device, leaf = found
@@ -161,24 +168,32 @@ def admit_alarm(message: Message, known: Known, now_ms: int) -> Alarm | Refusal:
         return Refusal(
             reason=Reason.NOT_SUPPORTED, detail="device events other than the SOS key are not decided yet"
         )
-    report = tocsin_v1.read_sos(message.payload, message.topic)
-    if isinstance(report, Refusal):
-        return report
     code = SOS_CODES.get(device.kind)
     if code is None:
         return Refusal(reason=Reason.NOT_THIS_DEVICE, detail="this kind of device has no SOS key")
-    return _alarm(report, code, device, message.t3_ms, now_ms)
+    return _alarm(_press(message.payload), code, device, message, now_ms)
 
 
+def _press(payload: bytes) -> SosReport | Refusal:
+    if len(payload) > PAYLOAD_MAX_BYTES:
+        return TOO_LARGE
+    return tocsin_v1.read_sos(payload)
+
+
+TOO_LARGE = Refusal(reason=Reason.TOO_LARGE, detail=f"{PAYLOAD_MAX_BYTES} bytes at most")
 SOS_CODES = {DeviceKind.PROTECTED: Code.BAR_SOS, DeviceKind.TGD: Code.TGD_SOS}
 
 
 def _sender(message: Message, known: Known) -> tuple[Device, str] | Refusal:
     if len(message.payload) > PAYLOAD_MAX_BYTES:
-        return Refusal(reason=Reason.TOO_LARGE, detail=f"{PAYLOAD_MAX_BYTES} bytes at most")
-    root, _, rest = message.topic.removeprefix(TOPIC_ROOT).partition("/")
+        return TOO_LARGE
+    return _speaker(message.topic, known)
+
+
+def _speaker(topic: str, known: Known) -> tuple[Device, str] | Refusal:
+    root, _, rest = topic.removeprefix(TOPIC_ROOT).partition("/")
     name, _, leaf = rest.partition("/")
-    if root or not message.topic.startswith(TOPIC_ROOT) or not is_device_id(name):
+    if root or not topic.startswith(TOPIC_ROOT) or not is_device_id(name):
         return Refusal(reason=Reason.UNKNOWN_TOPIC, detail="not tocsin/1/{device}/{leaf}")
     device = known.devices.get(name)
     if device is None:
@@ -251,13 +266,16 @@ def _scaled(value: float | None, factor: int) -> int:
     return ABSENT if value is None else round(value * factor)
 
 
-def _alarm(report: SosReport, code: Code, device: Device, t3_ms: int, now_ms: int) -> Alarm:
+def _alarm(said: SosReport | Refusal, code: Code, device: Device, message: Message, now_ms: int) -> Alarm:
     """The hour is the device's where it can be right, else the hour of receipt: a unit that sends milliseconds
-    for seconds names the year 58,000, which no recipient's format can say."""
+    for seconds names the year 58,000, which no recipient's format can say. What cannot be read at all came from
+    this device's key none the less (the broker saw to that), and rings."""
+    report = UNREADABLE_PRESS if isinstance(said, Refusal) else said
+    t3_ms = message.t3_ms
     pressed_ms = _plausible(report.pressed_ms, now_ms)
     at_ms = t3_ms if pressed_ms is None else pressed_ms
     return Alarm(
-        id=_alarm_id(report, device, t3_ms),
+        id=_alarm_id(report, device, message),
         code=code,
         device=device.id,
         measures=device.measures,
@@ -267,15 +285,21 @@ def _alarm(report: SosReport, code: Code, device: Device, t3_ms: int, now_ms: in
         points=ClockPoints(
             t1_ms=pressed_ms, t2_ms=_plausible(report.sent_ms, now_ms), t3_ms=t3_ms, t4_ms=now_ms, t5_ms=now_ms
         ),
+        readable=report is not UNREADABLE_PRESS,
     )
 
 
-def _alarm_id(report: SosReport, device: Device, t3_ms: int) -> str:
-    """One press, one name, whichever reader took it; a press without its number is named by its receipt, and
-    is rather raised twice than taken for an earlier one."""
-    numbers = (report.boot, report.seq, report.pressed_ms)
-    given = [number for number in numbers if number is not None]
-    return derived("alm", device.id, *(given if len(given) == len(numbers) else (*given, "at", t3_ms)))
+UNREADABLE_PRESS = SosReport(pressed_ms=None, boot=None, seq=None, silent=False)
+
+
+def _alarm_id(report: SosReport, device: Device, message: Message) -> str:
+    """One press, one name, whichever reader took it. A press without its numbers is named by its bytes and the
+    ten seconds of its receipt: rather raised twice, at a boundary, than taken for an earlier one."""
+    numbers = [number for number in (report.boot, report.seq, report.pressed_ms) if number is not None]
+    if len(numbers) == 3:
+        return derived("alm", device.id, *numbers)
+    bytes_said = hashlib.sha256(message.payload).hexdigest()
+    return derived("alm", device.id, "unnumbered", bytes_said, message.t3_ms // UNNUMBERED_PRESS_MS)
 
 
 def _alarm_position(position: SosPosition, device: Device, at_ms: int, now_ms: int) -> FixPoint | None:

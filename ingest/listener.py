@@ -29,6 +29,7 @@ from ingest.admission import (
     Known,
     Message,
     OtherLane,
+    OwnWord,
     admit,
     admit_alarm,
 )
@@ -49,7 +50,8 @@ from tocsin.wire import decode_device, decode_ruling, encode, encode_fixes
 FIX_TOPICS = (f"{subjects.TOPIC_ROOT}/#",)
 ALARM_TOPICS = (f"{subjects.TOPIC_ROOT}/+/sos", f"{subjects.TOPIC_ROOT}/+/evt")
 RETRY_S = 0.2
-DIGITS = re.compile(rb"[0-9]")
+DIGITS = re.compile(r"\d")
+STRING_VALUE = re.compile(r'"(?:[^"\\]|\\.)*(?:"(?!\s*:)|$)')
 
 log = structlog.get_logger()
 
@@ -66,6 +68,8 @@ class Batch:
     def add(self, session: MqttSession, taken: Taken, admissions: list[Admission], known: Known) -> None:
         self.taken.append((session, taken))
         for admission in admissions:
+            if isinstance(admission, OtherLane | OwnWord):
+                continue  # counted by whom it is for
             self.outcomes[_outcome(admission)] += 1
             if isinstance(admission, AdmittedFix):
                 known.remember(admission.device, admission.boot, admission.seq)
@@ -76,20 +80,18 @@ class Batch:
                 self.refused.append((session, taken.message, admission))
 
 
-def _outcome(admission: Admission) -> str:
+def _outcome(admission: AdmittedFix | Alarm | Duplicate | Heard | Refusal) -> str:
     match admission:
         case AdmittedFix(sos_only=True):
             return "sos_only"
         case AdmittedFix(late=late):
             return "late" if late else "admitted"
-        case Alarm():
-            return "admitted"
+        case Alarm(readable=readable):
+            return "admitted" if readable else "admitted_unreadable"
         case Duplicate():
             return "duplicate"
         case Heard():
             return "heard"
-        case OtherLane():
-            return "other_lane"
         case Refusal(reason=reason):
             return f"refused_{reason.value}"
 
@@ -125,7 +127,9 @@ async def run_alarms(
             ready()
             try:
                 async for taken in session.messages():
-                    await _one_alarm(session, taken, log, directory, clock)
+                    admission = await _one_alarm(session, taken, log, directory, clock)
+                    if refusal := _to_be_kept(admission):  # aside: the next press does not wait for it
+                        tasks.create_task(_keep_and_answer(session, log, taken.message, refusal, known))
             except aiomqtt.MqttError as error:
                 _tell_lost(f"alarms-{reader}", error)
 
@@ -263,7 +267,10 @@ async def append_surely(log_: Log, subject: str, payload: bytes, *, dedupe_id: s
             return
 
 
-async def _one_alarm(session: MqttSession, taken: Taken, log_: Log, directory: Directory, clock: Clock) -> None:
+async def _one_alarm(
+    session: MqttSession, taken: Taken, log_: Log, directory: Directory, clock: Clock
+) -> Alarm | Refusal:
+    """Admit, append, and only then acknowledge."""
     admission = admit_alarm(taken.message, directory.known, clock.now_ms())
     if isinstance(admission, Refusal) and admission.reason is Reason.UNKNOWN_DEVICE:
         await directory.look_up(taken.message.topic.split("/")[2])
@@ -272,21 +279,37 @@ async def _one_alarm(session: MqttSession, taken: Taken, log_: Log, directory: D
         await append_surely(log_, subjects.alarm(admission.device), encode(admission), dedupe_id=admission.id)
     session.acknowledge(taken)
     INGEST_MESSAGES.labels(lane="alarm", outcome=_outcome(admission)).inc()
+    return admission
+
+
+def _to_be_kept(admission: Alarm | Refusal) -> Refusal | None:
+    """What engineers will want to see: refusals, and a press that rang although it could not be read."""
     if isinstance(admission, Refusal):
-        await _keep_and_answer(session, log_, taken.message, admission, directory.known)
+        return admission
+    return None if admission.readable else Refusal(reason=Reason.MALFORMED, detail="it rang all the same")
+
+
+def shape_of(payload: bytes) -> str:
+    """A payload as an engineer may keep it: no digit, and no string that is not a key.
+
+    >>> shape_of(b'{"lat":48.85,"desc":"at her mother\'s"}')
+    '{"lat":##.##,"desc":"…"}'
+    """
+    without_digits = DIGITS.sub("#", payload.decode(errors="replace"))
+    return STRING_VALUE.sub('"…"', without_digits)
 
 
 async def _keep_and_answer(
     session: MqttSession, log_: Log, message: Message, refusal: Refusal, known: Known
 ) -> None:
-    """Quarantine (bounded, without any digit of the payload) and an answer for a device that we know."""
+    """Quarantine (bounded, the shape of the payload without its contents) and an answer for a device we know."""
     note = {
         "reason": refusal.reason.value,
         "path": refusal.path,
         "detail": refusal.detail,
         "topic": message.topic,
         "bytes": len(message.payload),
-        "head": DIGITS.sub(b"#", message.payload[:REFUSED_HEAD_BYTES]).decode(errors="replace"),
+        "head": shape_of(message.payload[:REFUSED_HEAD_BYTES]),
         "t3_ms": message.t3_ms,
     }
     name = derived("rfs", message.topic, message.t3_ms, refusal.reason.value, refusal.path)

@@ -13,6 +13,7 @@ from tocsin.model.device import Device, DeviceKind
 from tocsin.model.episode import Act, Realm, Verb
 from tocsin.model.finding import Alarm, Change, Code, Finding
 from tocsin.model.fix import ClockPoints, FixPoint
+from tocsin.model.ids import derived
 from tocsin.model.zone import Zone
 
 NOW_MS = 1_795_219_200_000  # 2026-11-21T00:00:00Z
@@ -126,5 +127,10 @@ def press(name: str = "alm_1", at_ms: int = NOW_MS, **changes: Any) -> Alarm:
     return Alarm(**{**whole, **changes})
 
 
+EPISODE = derived("alr", Code.PROX_ALERT, "msr_1", "fnd_in1")
+
+
 def act(verb: Verb, version: int, actor: str = "A. Martin", at_ms: int = NOW_MS, **changes: Any) -> Act:
-    return Act(verb=verb, actor=actor, at_ms=at_ms, expected_version=version, **changes)
+    """``episode``: the alert of ``entry()`` unless said otherwise."""
+    whole = {"verb": verb, "episode": EPISODE, "actor": actor, "at_ms": at_ms, "expected_version": version}
+    return Act(**{**whole, **changes})

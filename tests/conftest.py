@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -11,14 +10,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from nats.js.errors import NotFoundError
+from real_broker import FLEET_PASSWORD, REDELIVERED_AFTER_S, SERVICE_PASSWORD
 
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus, connect, open_bus
 from tocsin.embedded import BrokerAddresses, EmbeddedBroker
 
-SERVICE_PASSWORD = "service-secret-of-the-tests"
-FLEET_PASSWORD = "fleet-secret-of-the-tests"
-REDELIVERED_AFTER_S = 1  # what ingest leaves unacknowledged comes again after this; 10 s in a deployment
 STORES = (*(stream.name for stream in subjects.STREAMS), *(f"KV_{name}" for name in subjects.BUCKETS))
 
 
@@ -57,9 +54,3 @@ async def bus(broker: BrokerAddresses) -> AsyncIterator[Bus]:
     await client.close()
     async with open_bus(broker.nats_url, "tests") as opened:
         yield opened
-
-
-async def cancelled(task: asyncio.Task[None]) -> None:
-    """End a part as a kill does: no word to anybody."""
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

@@ -69,7 +69,12 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _hold_together(self) -> Self:
-        problems = [*self._lab_only_problems(), *self._webhook_problems(), *self._token_problems()]
+        problems = [
+            *self._lab_only_problems(),
+            *self._webhook_problems(),
+            *self._nobody_told_problems(),
+            *self._token_problems(),
+        ]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -94,6 +99,11 @@ class Settings(BaseSettings):
             if secret is not None and not _is_webhook_secret(secret.get_secret_value()):
                 problems.append(f"{PREFIX}{name.upper()}_SECRET: {SIGNING_KEY_FORM}")
         return problems
+
+    def _nobody_told_problems(self) -> list[str]:
+        if self.realm is Realm.PRODUCTION and self.teleassistance_url is None:
+            return [f"{PREFIX}TELEASSISTANCE_URL: missing; in production somebody must be told"]
+        return []
 
     def _token_problems(self) -> list[str]:
         if any(len(token) < 20 for token in self.api_tokens):

@@ -6,7 +6,7 @@
 | FIXES     | log.fix.{partition}             | ingest                 | geofence, ingest.archivist             |
 | LATE      | log.late.{partition}            | ingest                 | ingest.archivist                       |
 | REFUSED   | log.refused.{reason}            | ingest                 | people, for inspection                 |
-| FINDINGS  | log.finding.{partition}         | geofence               | alerts.dispatcher                      |
+| FINDINGS  | log.finding.{partition}.{code}  | geofence               | alerts.dispatcher                      |
 | EPISODES  | log.episode.{code}.{subject}    | dispatcher, API (CAS)  | courier, recorder, API projection      |
 | RECEIPTS  | log.receipt.{code}.{subject}    | alerts.courier         | dispatcher, recorder                   |
 
@@ -80,8 +80,9 @@ def refused(reason: str) -> str:
     return f"log.refused.{reason}"
 
 
-def findings(partition: int) -> str:
-    return f"log.finding.{partition}"
+def findings(partition: int | str, code: str) -> str:
+    """With the code in the subject, so that an alert never waits behind pre-alerts (invariant 2)."""
+    return f"log.finding.{partition}.{code}"
 
 
 def episode(code: str, subject: str) -> str:

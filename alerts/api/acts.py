@@ -19,9 +19,7 @@ from alerts.api.alerts import AlertId, TheDeps, find
 from alerts.api.deps import Deps
 from alerts.api.openapi import WITH_BODY, problems
 from alerts.api.problems import Refusal
-from tocsin import subjects
 from tocsin.model.episode import Act, Episode, Outcome, Verb
-from tocsin.wire import decode_ruling
 
 TAG: Final = re.compile(r'"(\d{1,9})"')
 NOT_SEEN: Final = 0  # versions begin at 1
@@ -110,10 +108,11 @@ async def _act(
     """The alert after the act. Raises Refusal, LogUnavailable, and RecordUnavailable for what is not open."""
     version = version_seen(if_match)
     seen = await find(deps, alert_id)
-    if not seen.is_open or await _replaced(deps, seen):
+    if not seen.is_open:
         raise refusal(desk.Objection.CLOSED, seen)
     act = Act(
         verb=verb,
+        episode=alert_id,
         actor=actor.name,
         at_ms=deps.clock.now_ms(),
         expected_version=version,
@@ -127,16 +126,6 @@ async def _act(
         raise refusal(answer.objection, answer.episode)
     assert answer.episode is not None
     return answer.episode
-
-
-async def _replaced(deps: Deps, seen: Episode) -> bool:
-    """Whether the log has another alert in this one's place already.
-
-    An act names a place and a version, and every alert begins with version 1: without this look, an act upon a
-    projection that is behind would fall upon the successor.
-    """
-    last = await deps.log.last(subjects.EPISODES, subjects.episode(seen.code.value, seen.subject))
-    return last is not None and decode_ruling(last.payload).episode.id != seen.id
 
 
 def refusal(objection: desk.Objection, episode: Episode | None) -> Refusal:

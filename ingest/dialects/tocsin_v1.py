@@ -106,15 +106,16 @@ def read_bulk(payload: bytes, topic: str) -> list[PositionReport | Refusal] | Re
     return [_position(point, sent_ms, f"$.pts[{index}]") for index, point in enumerate(message.pts)]
 
 
-def read_sos(payload: bytes, topic: str) -> SosReport | Refusal:
-    """``…/sos``: the key. A field that cannot be right is left out and never costs the alarm."""
+def read_sos(payload: bytes) -> SosReport | Refusal:
+    """``…/sos``: the key. A field that cannot be right is left out and never costs the alarm.
+
+    Nor does a ``topic`` that names another device: who speaks is the broker's word, not the payload's.
+    """
     message = _read(_sos, payload)
     if isinstance(message, Refusal):
         message = _salvaged(payload) or message
     if isinstance(message, Refusal):
         return message
-    if message.topic is not None and message.topic != topic:
-        return _other_topic()
     return SosReport(
         pressed_ms=None if message.tst is None else message.tst * MS + message.ms,
         boot=message.boot,

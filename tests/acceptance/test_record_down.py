@@ -1,4 +1,4 @@
-"""F01, invariant 3: the record is down, and alerts go out, are read and acknowledged; then nothing is missing from it.
+"""F01, invariant 3: the record is down; alerts go out, are read and acknowledged; then nothing is missing from it.
 
 The database is an outside server for this Tocsin (``TOCSIN_DATABASE_URL``), so that nobody but the test starts it
 again. "Down" is twice: stopped, and hung (SIGSTOP), which answers nothing and refuses nothing.
@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
 from lab_fixture import Told, new_home
@@ -74,7 +75,7 @@ async def test_alerts_go_out_while_the_record_is_stopped_and_while_it_hangs() ->
     try:
         dsn = await database.start()
         async with laboratory(home=home, tell=Told(), database_url=dsn, log_level="warning") as lab:
-            devices = {name: DeviceKind.PROTECTED for name in ("her-1", "her-2", "her-3")}
+            devices = dict.fromkeys(("her-1", "her-2", "her-3"), DeviceKind.PROTECTED)
             await lab.register({**devices, "his-1": DeviceKind.WEARER}, [PairWanted(
                 key="one", wearer="his-1", protected="her-1", alert_distance_m=1000)])  # fmt: skip
             url = lab.stack.addresses.fleet_mqtt_url
@@ -109,5 +110,5 @@ async def test_alerts_go_out_while_the_record_is_stopped_and_while_it_hangs() ->
 
 def _family(pid: int) -> list[int]:
     """A process and its children, the parent first, so that it starts no more of them."""
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:
-        return [pid, *(int(word) for word in children.read().split())]
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    return [pid, *(int(word) for word in children.split())]

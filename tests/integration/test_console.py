@@ -104,6 +104,7 @@ class Desk:
     async def take(self, episode: Episode, actor: str) -> Episode:
         act = Act(
             verb=Verb.ACKNOWLEDGE,
+            episode=episode.id,
             actor=actor,
             at_ms=self.clock.now_ms(),
             expected_version=episode.version,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from builders import NOW_MS, REALM, SECRET, entry, eventually
-from conftest import cancelled
+from real_broker import cancelled
 from standardwebhooks import Webhook
 
 from alerts.courier import Endpoint, run_courier

@@ -36,7 +36,7 @@ from builders import (
     topic,
 )
 from builders import sos as key_press
-from conftest import SERVICE_PASSWORD, cancelled
+from real_broker import SERVICE_PASSWORD, cancelled
 
 from alerts.desk import handle
 from ingest.admission import Known

@@ -70,7 +70,7 @@ def life(number: int = 1, opened_ms: int = NOON_MS) -> list[Ruling]:
     told = tuple(Notification(id=f"evt_{number}_{channel}", channel=channel, type="raised") for channel in Channel)
 
     def act(verb: Verb, version: int) -> Act:
-        return Act(verb=verb, actor="operator-1", at_ms=opened_ms, expected_version=version)
+        return Act(verb=verb, episode=raised.id, actor="operator-1", at_ms=opened_ms, expected_version=version)
 
     return [
         Ruling(episode=raised, event=AlarmCause(alarm=ALARM), notifications=told, reason="key", at_ms=opened_ms),

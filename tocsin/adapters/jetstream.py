@@ -228,7 +228,8 @@ class Follower:
         expected = 1
         while True:
             try:
-                arrived = [await asyncio.wait_for(inbox.get(), READ_STALL_S)]
+                async with asyncio.timeout(READ_STALL_S):  # wait_for may swallow a cancellation (3.11)
+                    arrived = [await inbox.get()]
             except TimeoutError:
                 log.warning("follow_silent", stream=self._stream, after=self._after)
                 return

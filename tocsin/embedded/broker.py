@@ -38,6 +38,7 @@ from tocsin.embedded.child import (
     until,
     write_private,
 )
+from tocsin.model.ids import is_device_id
 
 LOOPBACK = "127.0.0.1"
 START_S = 60.0  # JetStream reads its files back before it listens
@@ -51,7 +52,6 @@ ACK_WAIT_S = 10  # ingest died with messages in hand: they come again after this
 LOG_SIZE_B = 64 * 1024**2
 BCRYPT_ROUNDS = 4  # see hash_password
 
-DEVICE_ID = re.compile(r"[a-z0-9-]{3,32}")
 SERVICE_NAMES = frozenset({"tocsin", "ingest", "fleet"})
 URL_SAFE = re.compile(r"[A-Za-z0-9._~-]+")  # nats-py does not decode %xx in an address
 BCRYPT_HASH = re.compile(r"\$2[ab]\$(?:0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
@@ -80,7 +80,7 @@ class DeviceLogin:
     password_bcrypt: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        if not DEVICE_ID.fullmatch(self.device) or self.device in SERVICE_NAMES:
+        if not is_device_id(self.device) or self.device in SERVICE_NAMES:
             raise ValueError(f"not a device name: {self.device!r}")
         if not BCRYPT_HASH.fullmatch(self.password_bcrypt):
             raise ValueError(f"the password of {self.device} is not a bcrypt hash ($2a$ or $2b$)")

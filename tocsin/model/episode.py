@@ -62,9 +62,10 @@ class Verb(StrEnum):
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True, tag="act"):
-    """One named human does one thing. ``expected_version`` is what he saw (If-Match)."""
+    """One named human does one thing to one episode. ``expected_version`` is what he saw (If-Match)."""
 
     verb: Verb
+    episode: str
     actor: str
     at_ms: int
     expected_version: int

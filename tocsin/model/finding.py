@@ -57,7 +57,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody pressed the key. A position is attached if there was one and never required."""
+    """Somebody pressed the key. A position is attached if there was one and never required.
+
+    ``readable`` False: the message came on the key's topic and could not be read; it rings all the same.
+    """
 
     id: str
     code: Code
@@ -67,3 +70,4 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     silent: bool
     position: FixPoint | None
     points: ClockPoints
+    readable: bool = True

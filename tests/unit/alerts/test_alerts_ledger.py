@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from builders import PROTECTED, REALM, act, entry, eventually, frozen_clock, leaving, press
-from conftest import cancelled
+from real_broker import cancelled
 
 from alerts import dispatcher
 from alerts.desk import Refused, Unchanged

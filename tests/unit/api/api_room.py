@@ -263,7 +263,14 @@ class Room:
 
     async def act(self, episode: Episode, verb: Verb, actor: str, outcome: Outcome | None = None) -> Episode:
         """Somebody acts past the API."""
-        act = Act(verb=verb, actor=actor, at_ms=self.clock.ms, expected_version=episode.version, outcome=outcome)
+        act = Act(
+            verb=verb,
+            episode=episode.id,
+            actor=actor,
+            at_ms=self.clock.ms,
+            expected_version=episode.version,
+            outcome=outcome,
+        )
         return await self._ruled(episode.code, episode.subject, act)
 
     async def _ruled(self, code: Code, subject: str, event: Any) -> Episode:
