@@ -147,7 +147,7 @@ def _on_receipt(episode: Episode | None, receipt: Receipt, now_ms: int) -> Answe
 
 def _on_act(episode: Episode | None, act: Act, now_ms: int) -> Answer:
     if episode is None or episode.id != act.episode:  # its place may have a successor by now
-        return Refused(objection=Objection.UNKNOWN, episode=None)
+        return Refused(objection=Objection.UNKNOWN, episode=episode)
     if not episode.is_open:
         return Refused(objection=Objection.CLOSED, episode=episode)
     if act.verb is Verb.ACKNOWLEDGE and _owns(episode, act.actor, now_ms):
