@@ -51,7 +51,7 @@ FIX_TOPICS = (f"{subjects.TOPIC_ROOT}/#",)
 ALARM_TOPICS = (f"{subjects.TOPIC_ROOT}/+/sos", f"{subjects.TOPIC_ROOT}/+/evt")
 RETRY_S = 0.2
 DIGITS = re.compile(r"\d")
-STRING_VALUE = re.compile(r'"(?:[^"\\]|\\.)*(?:"(?!\s*:)|$)')
+STRING = re.compile(r'"(?:[^"\\]|\\.)*+(?:"(?P<key>\s*:)?|\\?\Z)', re.DOTALL)
 
 log = structlog.get_logger()
 
@@ -296,7 +296,7 @@ def shape_of(payload: bytes) -> str:
     '{"lat":##.##,"desc":"…"}'
     """
     without_digits = DIGITS.sub("#", payload.decode(errors="replace"))
-    return STRING_VALUE.sub('"…"', without_digits)
+    return STRING.sub(lambda one: one[0] if one["key"] else '"…"', without_digits)
 
 
 async def _keep_and_answer(

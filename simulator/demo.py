@@ -32,6 +32,8 @@ from tocsin.supervisor import PartEvent
 
 INTERVAL_S = 5.0
 LOOK_EVERY_S = 5.0
+LOOK_EVERY_S_BESIDE_A_HUMAN = 40.0  # somebody at the console may want to press the key first
+OPERATOR = "A. Martin"
 HANDLING_S = 60.0
 SETTLE_WITHIN_S = 20.0
 STORY_IN_S = 10.0  # between the first connections and second 0
@@ -80,7 +82,11 @@ async def run_demo(demo: Demo, console: Console) -> dict[str, Any]:
         expected = oracle(scenario, Reporting(near_s=INTERVAL_S, prealert_s=INTERVAL_S))
         _announce(console, scenario, expected)
         async with Operator(
-            lab.stack.addresses.api_url, clock=lab.clock, look_every_s=LOOK_EVERY_S, handling_s=HANDLING_S
+            lab.stack.addresses.api_url,
+            clock=lab.clock,
+            actor=OPERATOR,
+            look_every_s=LOOK_EVERY_S_BESIDE_A_HUMAN if demo.stay else LOOK_EVERY_S,
+            handling_s=HANDLING_S,
         ) as operator:
             watching = [
                 asyncio.create_task(operator.run()),
@@ -105,7 +111,7 @@ SetUp = tuple[Laboratory, Scenario, Mapping[str, str], Mapping[str, str]]
 @contextlib.asynccontextmanager
 async def _set_up(demo: Demo, screen: Screen) -> AsyncIterator[SetUp]:
     """Servers, parts, devices, measures: with a bar, since it takes some seconds."""
-    steps = 14
+    steps = 16  # two servers that start and are ready, the schema, ten parts, the registrations
     with Progress(
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(),
         console=screen.console, transient=True, disable=not screen.console.is_terminal,

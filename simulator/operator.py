@@ -50,7 +50,8 @@ class OperatorGaveUp(ConnectionError):
 class Operator:
     """``async with Operator(url) as he: await he.run()``, or step by step.
 
-    ``handling_s`` (deployment time) passes between taking an alert and closing it; None: he never closes.
+    ``handling_s`` (deployment time) passes between taking an alert and closing it; None: he never closes. ``actor``: his
+    name, where the API asks for no token (realm lab).
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Operator:
         *,
         clock: Clock,
         token: str | None = None,
+        actor: str | None = None,
         look_every_s: float = 1.0,
         handling_s: float | None = 30.0,
         transport: httpx2.AsyncBaseTransport | None = None,
@@ -69,6 +71,8 @@ class Operator:
         self._handling_s = handling_s
         self._taken_ms: dict[str, int] = {}
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        if actor is not None:
+            headers["Tocsin-Actor"] = actor
         self._http = httpx2.AsyncClient(base_url=base_url, headers=headers, timeout=TIMEOUT_S, transport=transport)
 
     async def __aenter__(self) -> Self:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from builders import NOW_MS, REALM, SECRET, entry, eventually
@@ -24,9 +25,9 @@ from tocsin import subjects
 from tocsin.adapters.jetstream import Bus
 from tocsin.clock import AffineClock
 from tocsin.model.episode import Channel, FindingCause, Receipt, Ruling
-from tocsin.ports import Log
+from tocsin.ports import Appended, Log
 from tocsin.subjects import EPISODES, RECEIPTS
-from tocsin.testing.bus import MemoryLog
+from tocsin.testing.bus import MemoryDelivery, MemoryLog
 from tocsin.wire import decode_receipt, encode
 
 CLOCK = AffineClock(epoch_ms=NOW_MS, anchor_ms=AffineClock().wall_ms(), rate=20.0)
@@ -273,26 +274,83 @@ async def test_a_courier_killed_after_the_post_is_repeated_under_the_same_name(l
     assert recipient.heard[0].body == recipient.heard[1].body
 
 
-async def test_a_receipt_that_the_log_does_not_take_is_written_later(log: MemoryLog) -> None:
+class Outage(MemoryLog):
+    """A memory log that counts the writes it refuses while it is down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: list[Receipt] = []
+
+    async def append(self, subject: str, payload: bytes, **how: Any) -> Appended:
+        if self.down:
+            self.refused.append(decode_receipt(payload))
+        return await super().append(subject, payload, **how)
+
+
+async def test_a_settling_receipt_that_the_log_does_not_take_is_written_later_and_nothing_is_posted_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("alerts.courier.RECEIPT_AGAIN_S", 0.01)
+    log = Outage()
     await rule(log)
     async with listening(200) as recipient:
         log.down = True
         async with courier(log, recipient.url):
-            await eventually(lambda: len(recipient.heard) >= 2)
+            await eventually(lambda: Counter(one.result for one in log.refused)["accepted"] >= 5)
+            await eventually(lambda: Counter(one.result for one in log.refused)["no_endpoint"] >= 5)
+            assert len(recipient.heard) == 1
+            async with log.queue(EPISODES, "courier-teleassistance", parallel=1) as queue:
+                assert queue.unsettled == 1, "settled only when the receipt is written"
             log.down = False
             await settled(log)
-    assert set(results(log)) == {"accepted"}
-    assert len(set(recipient.ids)) == 1
+            await settled(log, Channel.POLICE)
+    assert (results(log), results(log, Channel.POLICE)) == (["accepted"], ["no_endpoint"])
+    assert len(recipient.heard) == 1
+    assert receipts(log)[0] in log.refused, "of that attempt, at its hours"
 
 
-async def test_what_cannot_be_told_stops_nothing(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    """F02."""
+async def test_the_receipt_of_a_failed_attempt_does_not_hold_up_the_next_attempt() -> None:
+    """It is tried once and dropped: whoever is in danger needs the POST, not the book-keeping."""
+    log = Outage()
+    await rule(log)
+    async with listening(500, 500, 500, 200) as recipient, listening(200) as police:
+        log.down = True
+        async with courier(log, recipient.url, police.url):
+            await eventually(lambda: len(recipient.heard) == 4)
+            await eventually(lambda: "accepted" in mine(log))
+            assert mine(log)[:4] == ["status_500"] * 3 + ["accepted"], "each failed one was tried once"
+            log.down = False
+            await settled(log)
+    assert results(log) == ["accepted"]
+    assert receipts(log)[0].attempt == 4
+
+
+def mine(log: Outage) -> list[str]:
+    return [one.result for one in log.refused if one.channel is Channel.TELEASSISTANCE]
+
+
+async def test_what_cannot_be_told_stops_nothing_and_is_never_settled(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F02: another version's ruling is left to its own courier, and this one looks at it every 15 s."""
+    asked: list[tuple[bytes, float]] = []
+
+    async def again(self: MemoryDelivery, after_s: float) -> None:
+        asked.append((self.entry.payload, after_s))
+        asyncio.get_running_loop().call_later(after_s / 1000, self.queue.give_back, self.entry.sequence)
+
+    monkeypatch.setattr(MemoryDelivery, "again", again)
     await log.append(subjects.episode("PROX_ALERT", "msr_0"), b"\x09rubbish")
     await rule(log)
     async with listening(200) as recipient, courier(log, recipient.url):
         await eventually(lambda: results(log) == ["accepted"])
-        await settled(log)
-    assert len(recipient.heard) == 1
+        await eventually(lambda: len(asked) >= 6)
+        async with log.queue(EPISODES, "courier-teleassistance", parallel=1) as queue:
+            await eventually(lambda: queue.unsettled == 1)
+        await rule(log, "msr_2")
+        await eventually(lambda: results(log) == ["accepted"] * 2)
+    assert set(asked) == {(b"\x09rubbish", 15.0)}
+    assert len(recipient.heard) == 2
 
 
 # --- one hangs -----------------------------------------------------------------------------------------------

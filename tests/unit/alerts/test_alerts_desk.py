@@ -15,6 +15,7 @@ from builders import NOW_MS, REALM, act, entry, leaving, press
 from alerts import desk
 from alerts.catalogue import CATALOGUE
 from alerts.desk import Objection, Refused, Unchanged, handle
+from alerts.retries import ACCEPTED, NO_ENDPOINT
 from tocsin.limits import ACK_EXPIRES_S, EPISODE_CAUSES_MAX, EPISODE_RAISES_MAX
 from tocsin.model.episode import (
     Act,
@@ -30,6 +31,7 @@ from tocsin.model.episode import (
     Verb,
 )
 from tocsin.model.finding import Code, Finding
+from tocsin.model.ids import derived
 from tocsin.wire import decode_ruling, encode
 
 MINE, HIS = "A. Martin", "B. Diallo"
@@ -77,6 +79,7 @@ def doing(verb: Verb, actor: str = MINE, **changes: Any) -> Callable[[Episode | 
 ACKNOWLEDGE, RELEASE = doing(Verb.ACKNOWLEDGE), doing(Verb.RELEASE)
 CLOSE = doing(Verb.CLOSE, outcome=Outcome.ARRESTED)
 STALE = Objection.STALE
+GONE = "alr_gone"
 
 #   from, event, reason, state, is over, told
 MOVES: dict[str, tuple[Start, Event | Callable[[Episode | None], Act], str, State, bool, int]] = {
@@ -117,10 +120,17 @@ REFUSED: dict[str, tuple[Start, Callable[[Episode | None], Act], Objection]] = {
     "closed, acknowledge": (CLOSED, ACKNOWLEDGE, Objection.CLOSED),
     "closed, release": (CLOSED, RELEASE, Objection.CLOSED),
     "closed, close": (CLOSED, CLOSE, Objection.CLOSED),
+    "raised, acknowledge of the one before": (RAISED, doing(Verb.ACKNOWLEDGE, episode=GONE), Objection.UNKNOWN),
+    "owned, acknowledge of the one before": (OWNED, doing(Verb.ACKNOWLEDGE, episode=GONE), Objection.UNKNOWN),
+    "owned, release of the one before": (OWNED, doing(Verb.RELEASE, episode=GONE), Objection.UNKNOWN),
+    "owned, close of the one before": (
+        OWNED, doing(Verb.CLOSE, episode=GONE, outcome=Outcome.ARRESTED), Objection.UNKNOWN,
+    ),
+    "closed, acknowledge of the one before": (CLOSED, doing(Verb.ACKNOWLEDGE, episode=GONE), Objection.UNKNOWN),
     "raised, stale acknowledge": (RAISED, lambda _: act(Verb.ACKNOWLEDGE, 0), STALE),
     "owned, stale release": (OWNED, lambda _: act(Verb.RELEASE, 1), STALE),
     "owned, stale close": (OWNED, lambda _: act(Verb.CLOSE, 1, outcome=Outcome.ARRESTED), STALE),
-}
+}  # fmt: skip
 
 UNCHANGED: dict[str, tuple[Start, Event | Callable[[Episode | None], Act], str]] = {
     "raised, its entry": (RAISED, came(FIRST), "applied_before"),
@@ -176,6 +186,16 @@ def test_move_without_effect(start: Start, event: Event | Callable[[Episode | No
 
 def test_every_objection_is_in_the_table() -> None:
     assert {objection for _, _, objection in REFUSED.values()} == set(Objection)
+
+
+def test_an_act_never_falls_upon_the_successor() -> None:
+    """Both have had version 1: the number alone would let it through."""
+    second = ruled(closed(), came(AGAIN))
+    meant_for_the_first = act(Verb.ACKNOWLEDGE, second.version)
+    assert handle(second, meant_for_the_first, REALM, NOW_MS) == Refused(
+        objection=Objection.UNKNOWN, episode=second
+    )
+    assert ruled(second, act(Verb.ACKNOWLEDGE, second.version, episode=second.id)).owner == MINE
 
 
 @pytest.mark.parametrize("seen", [0, 2, 99])
@@ -286,11 +306,15 @@ def test_an_episode_stays_small_and_keeps_its_opening() -> None:
 
 
 def receipt(
-    episode: Episode, channel: Channel = Channel.TELEASSISTANCE, t7: int = 10, t8: int | None = 20
+    episode: Episode,
+    channel: Channel = Channel.TELEASSISTANCE,
+    t7: int = 10,
+    t8: int | None = 20,
+    result: str = ACCEPTED,
 ) -> Receipt:
     return Receipt(
         notification="evt_1", episode=episode.id, version=1, channel=channel, attempt=1, t7_ms=NOW_MS + t7,
-        t8_ms=None if t8 is None else NOW_MS + t8, result="accepted",
+        t8_ms=None if t8 is None else NOW_MS + t8, result=result,
     )  # fmt: skip
 
 
@@ -313,6 +337,15 @@ def test_t8_is_the_teleassistance_and_nobody_else() -> None:
     """DOMAIN 2: the P1 budget is t3 to the téléassistance's 2xx; the police's is not it."""
     after = ruled(raised(), receipt(raised(), Channel.POLICE))
     assert (after.points.t7_ms, after.points.t8_ms) == (NOW_MS + 10, None)
+
+
+@pytest.mark.parametrize("channel", Channel)
+def test_where_nobody_is_configured_nothing_was_handed_over(channel: Channel) -> None:
+    """A t7 without a recipient would be a stage on time that nobody was told in."""
+    nobody = receipt(raised(), channel, result=NO_ENDPOINT)
+    assert handle(raised(), nobody, REALM, NOW_MS) == Unchanged(reason="receipt_known", episode=raised())
+    tried = ruled(raised(), receipt(raised(), channel, t8=None, result="timeout"))
+    assert tried.points.t7_ms == NOW_MS + 10, "an attempt that failed was handed over"
 
 
 def test_a_receipt_of_the_episode_before_changes_nothing() -> None:
@@ -339,9 +372,11 @@ def test_names_differ_by_place_version_kind_and_channel() -> None:
     for code in (Code.PROX_ALERT, Code.PROX_PREALERT):
         for measure in ("msr_1", "msr_2"):
             episode: Episode | None = None
+            mine = derived("alr", code, measure, FIRST.id)
             for event in (
-                came(entry(code=code, measure=measure)), act(Verb.ACKNOWLEDGE, 1), act(Verb.RELEASE, 2),
-                act(Verb.ACKNOWLEDGE, 3), act(Verb.CLOSE, 4, outcome=Outcome.ARRESTED),
+                came(entry(code=code, measure=measure)), act(Verb.ACKNOWLEDGE, 1, episode=mine),
+                act(Verb.RELEASE, 2, episode=mine), act(Verb.ACKNOWLEDGE, 3, episode=mine),
+                act(Verb.CLOSE, 4, episode=mine, outcome=Outcome.ARRESTED),
             ):  # fmt: skip
                 ruling = handle(episode, event, REALM, NOW_MS)
                 assert isinstance(ruling, Ruling)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 from builders import PROTECTED, REALM, act, entry, eventually, frozen_clock, leaving, press
@@ -13,16 +13,16 @@ from real_broker import cancelled
 
 from alerts import dispatcher
 from alerts.desk import Refused, Unchanged
-from alerts.dispatcher import run_dispatcher
+from alerts.dispatcher import QUEUES, run_dispatcher
 from alerts.ledger import Ledger
 from tocsin import subjects
 from tocsin.errors import LogUnavailable
 from tocsin.model.episode import AlarmCause, FindingCause, Receipt, Ruling, Verb
-from tocsin.model.finding import Finding
+from tocsin.model.finding import Code, Finding
 from tocsin.ports import Appended, Entry
 from tocsin.subjects import EPISODES, Stream
 from tocsin.telemetry import CONFLICTS, RULINGS
-from tocsin.testing.bus import MemoryLog
+from tocsin.testing.bus import MemoryDelivery, MemoryLog, MemoryQueue
 from tocsin.wire import decode_ruling, encode
 
 CODE, PLACE = "PROX_ALERT", subjects.episode("PROX_ALERT", "msr_1")
@@ -125,16 +125,75 @@ async def dispatching(log: MemoryLog, count: int = 2) -> AsyncIterator[list[asyn
 
 
 async def found(log: MemoryLog, finding: Finding) -> None:
-    await log.append(subjects.findings(0), encode(finding), dedupe_id=finding.id)
+    await log.append(subjects.findings(0, finding.code.value), encode(finding), dedupe_id=finding.id)
+
+
+def queue_of(log: MemoryLog, name: str) -> AbstractAsyncContextManager[MemoryQueue]:
+    """One of the dispatcher's own."""
+    (mine,) = (one for one in QUEUES if one.name == name)
+    return log.queue(mine.stream, mine.name, parallel=9, subject=mine.subject)
+
+
+async def unsettled(log: MemoryLog, name: str) -> int:
+    async with queue_of(log, name) as queue:
+        return queue.unsettled
 
 
 async def all_settled(log: MemoryLog) -> None:
-    """Nothing is waiting or leased on any of the three queues."""
-    names = ("dispatcher-alarms", "dispatcher-findings", "dispatcher-receipts")
-    streams = (subjects.ALARMS, subjects.FINDINGS, subjects.RECEIPTS)
-    for stream, name in zip(streams, names, strict=True):
-        async with log.queue(stream, name, parallel=1) as queue:
+    """Nothing is waiting or leased on any of the queues."""
+    for one in QUEUES:
+        async with queue_of(log, one.name) as queue:
             await eventually(lambda queue=queue: queue.unsettled == 0)
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> dict[bytes, list[float]]:
+    """What was asked of ``again``, by payload in order; each second lasts one millisecond."""
+    asked: defaultdict[bytes, list[float]] = defaultdict(list)
+
+    async def again(self: MemoryDelivery, after_s: float) -> None:
+        asked[self.entry.payload].append(after_s)
+        asyncio.get_running_loop().call_later(after_s / 1000, self.queue.give_back, self.entry.sequence)
+
+    monkeypatch.setattr(MemoryDelivery, "again", again)
+    return asked
+
+
+EVER_MORE_SLOWLY = [0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0, 30.0, 30.0]
+
+
+def test_the_queues_are_these() -> None:
+    """A name is durable state of a deployment; and every code of a finding has its queue, each finding one."""
+    assert {one.name: (one.stream, one.subject) for one in QUEUES} == {
+        "dispatcher-alarms": (subjects.ALARMS, "log.alarm.>"),
+        "dispatcher-PROX_ALERT": (subjects.FINDINGS, "log.finding.*.PROX_ALERT"),
+        "dispatcher-PROX_PREALERT": (subjects.FINDINGS, "log.finding.*.PROX_PREALERT"),
+        "dispatcher-receipts": (subjects.RECEIPTS, "log.receipt.>"),
+    }
+
+
+@pytest.mark.parametrize("held", [Code.PROX_PREALERT, Code.PROX_ALERT])
+async def test_neither_a_key_nor_an_alert_waits_behind_what_takes_long(
+    log: SlowLog, monkeypatch: pytest.MonkeyPatch, held: Code
+) -> None:
+    """Invariant 2: each queue has a task of its own."""
+    rule, stuck = dispatcher.Ledger.rule, asyncio.Event()
+
+    async def slow(self: Ledger, code: str, subject: str, event: object) -> object:
+        if code == held:
+            stuck.set()
+            await asyncio.Event().wait()
+        return await rule(self, code, subject, event)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(dispatcher.Ledger, "rule", slow)
+    async with dispatching(log, 1):
+        await found(log, entry("fnd_held", code=held))
+        await stuck.wait()
+        (other,) = {Code.PROX_PREALERT, Code.PROX_ALERT} - {held}
+        await found(log, entry("fnd_free", code=other))
+        await log.append(subjects.alarm(PROTECTED), encode(press()))
+        await eventually(lambda: len(rulings(log)) == 2)
+    assert {one.episode.code for one in rulings(log)} == {other, Code.BAR_SOS}
 
 
 async def test_two_dispatchers_share_the_work_and_make_one_record(log: SlowLog) -> None:
@@ -155,7 +214,7 @@ async def test_two_dispatchers_share_the_work_and_make_one_record(log: SlowLog) 
 
 async def test_a_dispatcher_that_dies_leaves_its_work_to_the_next(log: SlowLog) -> None:
     await found(log, entry())
-    async with log.queue(subjects.FINDINGS, "dispatcher-findings", parallel=9) as queue:
+    async with queue_of(log, "dispatcher-PROX_ALERT") as queue:
         await queue.take(1)  # taken, never settled: dead
         async with dispatching(log, 1):
             queue.expire_leases()
@@ -167,7 +226,7 @@ async def test_nothing_is_lost_while_the_log_takes_nothing(log: SlowLog) -> None
     await found(log, entry())
     log.down = True
     async with dispatching(log, 1):
-        async with log.queue(subjects.FINDINGS, "dispatcher-findings", parallel=9) as queue:
+        async with queue_of(log, "dispatcher-PROX_ALERT") as queue:
             for _ in range(1_000):  # the dispatcher meets the outage many times over
                 await asyncio.sleep(0)
             assert queue.unsettled == 1
@@ -176,27 +235,36 @@ async def test_nothing_is_lost_while_the_log_takes_nothing(log: SlowLog) -> None
     assert [one.reason for one in rulings(log)] == ["opened"]
 
 
-async def test_what_cannot_be_read_stops_nothing(log: SlowLog) -> None:
-    """F02: one in ten keeps failing; all others are ruled upon."""
+async def test_what_cannot_be_read_stops_nothing_and_is_never_settled(
+    log: SlowLog, waits: dict[bytes, list[float]]
+) -> None:
+    """F02: one in ten keeps failing; all others are ruled upon, and it is tried again ever more slowly."""
     before = counted("unreadable")
+    rubbish = [b"\x09rubbish 0", b"\x09rubbish 1"]
     for number in range(20):
-        await log.append(
-            subjects.findings(0), b"\x09rubbish" if number % 10 == 0 else encode(entry(f"fnd_{number}"))
-        )
+        whole = encode(entry(f"fnd_{number}"))
+        await log.append(subjects.findings(0, CODE), whole if number % 10 else rubbish[number // 10])
     async with dispatching(log):
-        await all_settled(log)
-    assert len(rulings(log)) == 18
-    assert counted("unreadable") - before == 2
+        await eventually(lambda: len(rulings(log)) == 18)
+        await eventually(lambda: all(len(waits[one]) >= len(EVER_MORE_SLOWLY) for one in rubbish))
+        assert await unsettled(log, "dispatcher-PROX_ALERT") == 2
+        await found(log, entry("fnd_later"))
+        await eventually(lambda: len(rulings(log)) == 19)
+    assert counted("unreadable") - before == sum(len(waits[one]) for one in rubbish)
+    for one in rubbish:
+        assert waits[one][: len(EVER_MORE_SLOWLY)] == EVER_MORE_SLOWLY
+    assert set(waits) == set(rubbish)
 
 
-async def test_what_cannot_be_ruled_upon_stops_nothing(log: SlowLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    """F02: an event on which the desk itself breaks is tried again, then left, counted, in the log."""
+async def test_what_cannot_be_ruled_upon_stops_nothing_and_is_not_forgotten(
+    log: SlowLog, monkeypatch: pytest.MonkeyPatch, waits: dict[bytes, list[float]]
+) -> None:
+    """F02: an event on which the desk itself breaks is tried again ever more slowly, until it is ruled upon."""
     before, rule = counted("poison"), dispatcher.Ledger.rule
-    tried: list[str] = []
+    broken, bad = True, encode(press("alm_bad"))
 
     async def breaks(self: Ledger, code: str, subject: str, event: object) -> object:
-        if isinstance(event, AlarmCause) and event.alarm.id == "alm_bad":
-            tried.append(event.alarm.id)
+        if broken and isinstance(event, AlarmCause) and event.alarm.id == "alm_bad":
             raise ZeroDivisionError
         return await rule(self, code, subject, event)  # type: ignore[arg-type]
 
@@ -204,10 +272,14 @@ async def test_what_cannot_be_ruled_upon_stops_nothing(log: SlowLog, monkeypatch
     for name in ("alm_bad", "alm_good"):
         await log.append(subjects.alarm(PROTECTED), encode(press(name)))
     async with dispatching(log):
+        await eventually(lambda: len(waits[bad]) >= len(EVER_MORE_SLOWLY))
+        assert await unsettled(log, "dispatcher-alarms") == 1
+        assert [one.episode.causes for one in rulings(log)] == [("alm_good",)]
+        broken = False
         await all_settled(log)
-    assert len(tried) == dispatcher.ATTEMPTS_MAX
-    assert counted("poison") - before == 1
-    assert [one.episode.causes for one in rulings(log)] == [("alm_good",)]
+    assert waits[bad][: len(EVER_MORE_SLOWLY)] == EVER_MORE_SLOWLY
+    assert counted("poison") - before == len(waits[bad])
+    assert rulings(log)[-1].episode.causes == ("alm_good", "alm_bad")
 
 
 async def test_receipts_find_their_episode(log: SlowLog) -> None:

@@ -61,6 +61,22 @@ def test_a_finding_says_all_there_is_to_say():
     assert (points.t3_ms, points.t4_ms, points.t5_ms) == (T0_MS + 11_000, T0_MS + 11_000, T0_MS + 11_005)
 
 
+def test_a_fix_from_ahead_blinds_nobody_to_the_honest_ones_behind_it():
+    """Taken as of its reception: for 200 s every later fix would be old news, and the approach unseen."""
+    world = near(World())
+    assert world.fix(W, 210, 5000, seen_after_s=-200) == []
+    assert world.fix(W, 20, 1900) == [PRE_IN]
+    assert world.fix(W, 30, 950) == [IN]
+
+
+@pytest.mark.parametrize("ahead_s", [0.5, 60, 300])
+def test_a_fix_from_ahead_raises_at_the_hour_of_its_reception(ahead_s):
+    world = near(World())
+    assert world.fix(W, 10 + ahead_s, 500, seen_after_s=-ahead_s) == [IN]
+    (found,) = world.findings
+    assert (found.at_ms, found.wearer.fix_ms, found.points.t1_ms) == (T0_MS + 10_000,) * 3
+
+
 def test_one_party_alone_decides_nothing():
     assert World().fix(W, 0, 10) == []
 

@@ -98,7 +98,7 @@ class Site:
     async def told(self, number):
         """Wait until so many findings are on the log."""
         seen = 0
-        async for entries in self.log.read(subjects.FINDINGS, subjects.findings(0)):
+        async for entries in self.log.read(subjects.FINDINGS, subjects.findings(0, "*")):
             seen += len(entries)
             if seen >= number:
                 return [(one.code.value, one.change.value, one.reason) for one in self.found]
@@ -116,7 +116,7 @@ async def test_an_approach_is_published_under_its_own_id():
         await site.send(fix(P, 0), fix(W, 1, 500))
         assert await site.told(1) == [IN]
     (entry,) = site.log.entries(subjects.FINDINGS)
-    assert entry.subject == "log.finding.0"
+    assert entry.subject == "log.finding.0.PROX_ALERT"
     assert (await site.log.append(entry.subject, b"", dedupe_id=site.found[0].id)).duplicate
 
 

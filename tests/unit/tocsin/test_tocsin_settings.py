@@ -54,6 +54,10 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "production, http": (
         {**PRODUCTION, "TOCSIN_TELEASSISTANCE_URL": "http://t.example"}, ("TOCSIN_TELEASSISTANCE_URL", "https"),
     ),
+    "production, nobody told": (
+        {"TOCSIN_REALM": "production", "TOCSIN_POLICE_URL": "https://p.example", "TOCSIN_POLICE_SECRET": SECRET},
+        ("TOCSIN_TELEASSISTANCE_URL", "missing"),
+    ),
     "several at once": (
         {**PRODUCTION, "TOCSIN_CLOCK_RATE": "2", "TOCSIN_API_AUTH": "off", "TOCSIN_POLICE_URL": "http://p.example"},
         ("TOCSIN_CLOCK_RATE", "TOCSIN_API_AUTH", "TOCSIN_POLICE_URL", "TOCSIN_POLICE_SECRET"),
@@ -65,6 +69,7 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
 
 RIGHT: dict[str, dict[str, str]] = {
     "nothing set": {},
+    "an exercise that tells nobody": {"TOCSIN_REALM": "exercise"},
     "production": PRODUCTION,
     "a replay": {"TOCSIN_REALM": "exercise", "TOCSIN_CLOCK_RATE": "60", "TOCSIN_CLOCK_EPOCH_MS": str(NOW_MS)},
     "a lab without auth": {"TOCSIN_API_AUTH": "off", "TOCSIN_POLICE_URL": "http://127.0.0.1:1",

@@ -118,11 +118,17 @@ def test_the_name_of_a_device(text: str) -> None:
 def test_every_subject_has_its_stream_and_only_one() -> None:
     written = [
         subjects.alarm("u-1"), subjects.fixes(0), subjects.late(0), subjects.refused("schema"),
-        subjects.findings(0), subjects.episode("TGD_SOS", "u-1"), subjects.receipt("TGD_SOS", "u-1"),
+        subjects.findings(0, "PROX_ALERT"), subjects.episode("TGD_SOS", "u-1"), subjects.receipt("TGD_SOS", "u-1"),
     ]  # fmt: skip
     found = [[one.name for one in subjects.STREAMS if name.startswith(one.subjects[:-1])] for name in written]
     assert [len(names) for names in found] == [1] * len(written)
     assert {names[0] for names in found} == {one.name for one in subjects.STREAMS}
+
+
+@pytest.mark.parametrize(("partition", "subject"), [(3, "log.finding.3.TGD_SOS"), ("*", "log.finding.*.TGD_SOS")])
+def test_a_finding_says_its_code_in_its_subject(partition: int | str, subject: str) -> None:
+    """Invariant 2: so that a queue of alerts can be asked for without the pre-alerts."""
+    assert subjects.findings(partition, "TGD_SOS") == subject
 
 
 def test_only_what_may_be_lost_is_lost_when_full() -> None:
