@@ -8,7 +8,10 @@ the ``PairTable``, owned by one worker and changed in place.
 Each fix, in the order of the batch:
 
 1. its device is not of this partition: counted ``stranger``;
-2. it is not newer than the last applied one of its device: counted ``duplicate`` or ``out_of_order``, no more;
+2. it is not newer than the last applied one of its device: counted ``duplicate`` or ``out_of_order``, and it moves
+   nothing backwards; but a straggler (at most STRAGGLER_MAX_S behind: a broker gives a dead reader's messages out
+   again after 10 s) that shows the wearer in a nearer ring than he is known to be, and not before he last left it,
+   raises that ring: a crossing that one fix alone has seen is not lost with the reader that held it;
 3. for each pair of the device: what the hour alone decides up to ``t3_ms`` (the measure begins or ends, an exit
    deadline passes), then the new position, then, if the distance left its guard band, the rules of
    ``geofence.separation``.
@@ -44,14 +47,16 @@ from geofence.pair_table import (
     Phase,
     Roster,
 )
-from geofence.separation import RINGS, Move, Standing, on_distance, on_time, radius_dm, threshold_m
+from geofence.separation import RINGS, Move, Standing, nearest, on_distance, on_time, radius_dm, threshold_m
 from tocsin.geodesy import FloatArray, IntArray, distance_dm, ecef, ecef_one
+from tocsin.limits import STRAGGLER_MAX_S
 from tocsin.model.finding import Change, Code, Finding
 from tocsin.model.fix import ABSENT, ClockPoints, Fixes, FixPoint
 from tocsin.model.ids import derived
 from tocsin.model.order import Order
 from tocsin.model.zone import Zone
 
+STRAGGLER_MAX_MS = 1000 * STRAGGLER_MAX_S
 SCALAR_BELOW = 40  # fixes; findings/geofence.md 2.4
 
 CODE_OF_RING = {Zone.ALERT: Code.PROX_ALERT, Zone.PREALERT: Code.PROX_PREALERT}
@@ -170,10 +175,16 @@ class _Run:
             sides = table.sides_of.get(number)
             if sides is None:
                 self.stranger += 1
-            elif self._is_news(fix_ms, table.words_view[sides[0] * FIX_WORDS + FIX_MS_WORD]):
+                continue
+            heard_ms = table.words_view[sides[0] * FIX_WORDS + FIX_MS_WORD]
+            if self._is_news(fix_ms, heard_ms):
                 point = ecef_one(lat_e6, lon_e6)
                 for side in sides:
                     self._touch(index, side, point, t3_ms, blocks[index])
+            elif heard_ms - STRAGGLER_MAX_MS <= fix_ms < heard_ms:
+                point = ecef_one(lat_e6, lon_e6)
+                for side in sides:
+                    self._reconsider(index, side, point, t3_ms, blocks[index])
 
     def _is_news(self, fix_ms: int, heard_ms: int) -> bool:
         """Whether a fix is newer than the last applied one of its device; counts it."""
@@ -197,11 +208,38 @@ class _Run:
         if square < flat[start + LO] or square > flat[start + HI]:
             self.judge_fix(index, side, t3_ms)
 
+    def _reconsider(
+        self, index: int, side: int, point: tuple[float, float, float], t3_ms: int, block: np.void
+    ) -> None:
+        """A straggler: raise what it alone shows, with its own place and hour; then be where the newer fix is."""
+        table, row = self.table, side >> 1
+        if table.due_view[row] <= t3_ms:
+            self.advance(index, row, t3_ms)
+        place = slice(3 * (side & 1), 3 * (side & 1) + 3)
+        newer_point, newer_block = table.rows[row, place].copy(), table.last_blocks[side].copy()
+        table.rows[row, place], table.last_blocks[side] = point, block
+        try:
+            if self._shows_more(row, int(table.last["fix_ms"][side])):
+                self.judge_fix(index, side, t3_ms)
+        finally:
+            table.rows[row, place], table.last_blocks[side] = newer_point, newer_block
+
+    def _shows_more(self, row: int, fix_ms: int) -> bool:
+        """Whether the parties, as they stand, are in a nearer ring than is known, and this is news of it."""
+        table, points = self.table, self.table.points(row)
+        if table.phase[row] != Phase.IN_FORCE or points is None:
+            return False
+        ring = nearest(table.roster.orders[row].alert_distance_m, distance_dm(*points))
+        return bool(ring > table.zone[row] and fix_ms > table.left_ms[row, RINGS.index(ring)])
+
     # --- fixes by columns --------------------------------------------------------------------------------
 
     def by_columns(self, batch: Fixes) -> None:
         table = self.table
         places = table.places_of(batch["device"])
+        if self._has_stragglers(places, batch["fix_ms"]):
+            self.one_by_one(batch)
+            return
         fresh = self._screened(places, batch["fix_ms"])
         if not fresh.size:
             return
@@ -224,6 +262,19 @@ class _Run:
             one = int(index[at])
             x, y, z = points[one].tolist()
             self._touch(one, int(sides[at]), (x, y, z), int(t3_ms[one]), blocks[one])
+
+    def _has_stragglers(self, places: IntArray, fix_ms: IntArray) -> bool:
+        """Whether any fix is older than one of its device that was heard before, here or in this batch.
+
+        Rare, and the order of everything then matters: such a batch goes one by one.
+        """
+        known = np.flatnonzero(places >= 0)
+        mine, times = places.take(known), fix_ms.take(known)
+        if (times < self.table.heard_ms(mine)).any():
+            return True
+        order = np.argsort(mine, kind="stable")
+        mine, times = mine.take(order), times.take(order)
+        return bool(((mine[1:] == mine[:-1]) & (times[1:] < times[:-1])).any())
 
     def _screened(self, places: IntArray, fix_ms: IntArray) -> IntArray:
         """Indices of the fixes that are news; counts all."""
@@ -319,9 +370,14 @@ class _Run:
         """Findings first, then the state: if the first fails, the second has not moved."""
         table = self.table
         opened = dict(table.entries[row])
-        findings = self._findings(row, move, opened, trigger()) if move else []
+        told = trigger() if move else None
+        findings = self._findings(row, move, opened, told) if move and told else []
         table.settle(row, standing, Phase.IN_FORCE)
         table.entries[row] = opened
+        if move is not None and move.after < move.before:
+            left = [place for place, ring in enumerate(RINGS) if move.after < ring <= move.before]
+            assert told is not None
+            table.left_ms[row, left] = told.at_ms
         self.found.extend((index, row, finding) for finding in findings)
 
     @contextmanager

@@ -125,6 +125,7 @@ class PairTable:
         self.zone = np.zeros(n, np.uint8)
         self.phase = np.zeros(n, np.uint8)
         self.leaving = np.zeros((n, 2, 2), np.int64)
+        self.left_ms = np.full((n, 2), UNHEARD_MS, np.int64)
         self.entries: list[dict[Zone, Opened]] = [{} for _ in range(n)]
         self.unprotected: set[int] = set()
         self.due_ms = np.array([order.valid_from_ms for order in roster.orders], np.int64)
@@ -244,6 +245,7 @@ class PairTable:
         self.zone[row] = source.zone[old]
         self.phase[row] = source.phase[old]
         self.leaving[row] = source.leaving[old]
+        self.left_ms[row] = source.left_ms[old]
         self.entries[row] = dict(source.entries[old])
 
     def seed(self, source: PairTable, row: int) -> None:

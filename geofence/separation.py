@@ -110,7 +110,7 @@ def on_distance(
         for ring, held in zip(RINGS, (standing.alert, standing.prealert), strict=True)
     }
     holding = (ring for ring in RINGS if standing.zone >= ring and leaving[ring].times < EXIT_FIXES)
-    zone = max(_nearest(alert_distance_m, distance_dm), next(holding, Zone.FAR))
+    zone = max(nearest(alert_distance_m, distance_dm), next(holding, Zone.FAR))
     return _settled(standing, zone, leaving[Zone.ALERT], leaving[Zone.PREALERT], Reason.OUTSIDE_TWO_FIXES)
 
 
@@ -134,7 +134,8 @@ def _observed(leaving: Leaving, outside: bool, now_ms: int) -> Leaving:
     return Leaving(leaving.times + 1, leaving.since_ms if leaving.times else now_ms)
 
 
-def _nearest(alert_distance_m: int, distance_dm: int) -> Zone:
+def nearest(alert_distance_m: int, distance_dm: int) -> Zone:
+    """The zone that a distance alone shows, whatever was before."""
     inside = (ring for ring in RINGS if distance_dm <= 10 * threshold_m(ring, alert_distance_m))
     return next(inside, Zone.FAR)
 

@@ -24,7 +24,7 @@ from tocsin.model.fix import FIX_DTYPE
 from tocsin.model.order import Order
 from tocsin.model.zone import Zone
 
-MAGIC = b"TOCGEO\x00\x01"
+MAGIC = b"TOCGEO\x00\x02"
 DIGEST_BYTES = 32
 
 
@@ -52,6 +52,7 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
     zone: bytes
     phase: bytes
     leaving: bytes
+    left_ms: bytes
     outbox: tuple[Finding, ...]
 
 
@@ -75,6 +76,7 @@ def dump(snapshot: Snapshot) -> bytes:
             zone=table.zone.tobytes(),
             phase=table.phase.tobytes(),
             leaving=table.leaving.tobytes(),
+            left_ms=table.left_ms.tobytes(),
             outbox=snapshot.outbox,
         )
     )
@@ -90,6 +92,7 @@ def load(payload: bytes) -> Snapshot:
         table.zone[:] = np.frombuffer(kept.zone, np.uint8)
         table.phase[:] = np.frombuffer(kept.phase, np.uint8)
         table.leaving[:] = np.frombuffer(kept.leaving, np.int64).reshape(-1, 2, 2)
+        table.left_ms[:] = np.frombuffer(kept.left_ms, np.int64).reshape(-1, 2)
         table.entries = [{Zone(ring): opened for ring, opened in of_row.items()} for of_row in kept.entries]
     except ValueError as error:
         raise SnapshotUnreadable(str(error)) from error

@@ -292,7 +292,7 @@ def _to_be_kept(admission: Alarm | Refusal) -> Refusal | None:
 def shape_of(payload: bytes) -> str:
     """A payload as an engineer may keep it: no digit, and no string that is not a key.
 
-    >>> shape_of(b'{"lat":48.85,"desc":"at her mother\'s"}')
+    >>> shape_of(b'{"lat":48.85,"desc":"at her mother"}')
     '{"lat":##.##,"desc":"…"}'
     """
     without_digits = DIGITS.sub("#", payload.decode(errors="replace"))

@@ -34,6 +34,7 @@ EXIT_FIXES = 2
 EXIT_AFTER_S = 60
 ACCURACY_UNKNOWN_DM = 1_500  # absent accuracy is a configured worst case, 150 m, never zero
 R95_PER_R68 = 1.622  # radius of a 2-D Gaussian error: sqrt(-2 ln 0.05) / sqrt(-2 ln 0.32)
+STRAGGLER_MAX_S = 30  # a broker gives a dead reader's messages out again after 10 s: up to three intervals late
 SNAPSHOT_EVERY_S = 10
 
 # --- episodes --------------------------------------------------------------------------------------------
@@ -51,4 +52,4 @@ LEASE_RENEW_S = 1.0
 assert BATCH_MAX_FIXES < BROKER_INFLIGHT_MAX
 assert BROKER_PAYLOAD_MAX_BYTES > 10 * 1024 * 1024 > PAYLOAD_MAX_BYTES
 assert LEASE_RENEW_S * 2 < LEASE_S
-assert LATE_AFTER_S < FIX_PAST_MAX_S
+assert STRAGGLER_MAX_S < LATE_AFTER_S < FIX_PAST_MAX_S

@@ -2,7 +2,8 @@
 
 Real broker, log, database and processes; ``kill -9``; a receiver that verifies signatures and removes repeats by
 ``webhook-id``. For each part, at three moments around the crossing, a wearer goes from far through the pre-alert
-distance into the alert distance, and the protected person presses her key.
+distance into the alert distance, reporting on the way as a unit does, and the protected person presses her key.
+A last story is the hardest: the fix in the dead reader's hands is the only one that was inside.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ OPENED = "org.tocsin.alert.opened"
 HEARD_WITHIN_S = 25.0  # a dead session's messages come again after the broker's 10 s
 RECORDED_WITHIN_S = 20.0
 STEP_MS = 100
+REPORT_EVERY_S = 0.3
 
 
 class Couple:
@@ -92,14 +94,17 @@ SIDES = {"w": DeviceKind.WEARER, "p": DeviceKind.PROTECTED}
 
 
 async def _story(couple: Couple, lab: Laboratory, part: str, moment_s: float) -> None:
+    before = await _admitted(lab)
     await couple.at(couple.protected, 0.0)
     await couple.at(couple.wearer, 3000.0)
+    await _until_admitted(lab, before + 2)  # where both are is known when the story begins
     if moment_s < 0:
         _kill(lab, part)
     killing = None if moment_s < 0 else asyncio.create_task(_kill_after(lab, part, moment_s))
-    await couple.at(couple.wearer, 1500.0)
-    await couple.at(couple.wearer, 800.0)
     await couple.press()
+    for north_m in (1500.0, 1400.0, 1200.0, 800.0, 700.0):
+        await couple.at(couple.wearer, north_m)
+        await asyncio.sleep(REPORT_EVERY_S)
     if killing is not None:
         await killing
 
@@ -146,6 +151,45 @@ async def _heard(lab: Laboratory, couple: Couple, measure: str) -> None:
     except TimeoutError:
         pytest.fail(f"{couple.name}: not heard {wanted - set(heard())}")
     assert len(heard()) == len(wanted), f"{couple.name}: heard twice under two names"
+
+
+async def test_the_only_fix_inside_dies_with_its_reader() -> None:
+    """It is given out again after ten seconds, behind a newer one from outside, and raises all the same."""
+    async with running_lab() as (lab, told):
+        devices = {"his-w": DeviceKind.WEARER, "her-p": DeviceKind.PROTECTED}
+        pair = PairWanted(key="one", wearer="his-w", protected="her-p", alert_distance_m=1000)
+        await lab.register(devices, [pair])
+        url = lab.stack.addresses.fleet_mqtt_url
+        assert url is not None
+        async with Gateway(url, client_id="hard-gateway") as gateway:
+            couple = Couple(gateway, lab, "one")
+            couple.wearer, couple.protected = "his-w", "her-p"
+            await couple.at("her-p", 0.0)
+            await couple.at("his-w", 3000.0)
+            await _until_admitted(lab, 2)
+            pid = lab.stack.supervisor.pid_of("fixes")
+            assert pid is not None
+            os.kill(pid, signal.SIGSTOP)
+            await couple.at("his-w", 800.0)
+            await gateway.drained()
+            await asyncio.sleep(0.5)  # into the hands of the one that is stopped
+            os.kill(pid, signal.SIGKILL)
+            await _back(told, "fixes", 1)
+            await couple.at("his-w", 3000.0)
+        async with asyncio.timeout(HEARD_WITHIN_S):
+            while not any(one.data["code"] == "PROX_ALERT" for one in lab.receiver.history.deliveries):
+                await asyncio.sleep(0.05)
+        assert lab.receiver.history.report().conflicts == ()
+
+
+async def _admitted(lab: Laboratory) -> int:
+    return await lab.total("tocsin_ingest_messages_total", lane="fix", outcome="admitted")
+
+
+async def _until_admitted(lab: Laboratory, number: int) -> None:
+    async with asyncio.timeout(10):
+        while await _admitted(lab) < number:
+            await asyncio.sleep(0.02)
 
 
 async def _recorded(lab: Laboratory) -> None:

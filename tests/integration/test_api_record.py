@@ -47,7 +47,7 @@ pytestmark = pytest.mark.timeout(90)
 
 SETTINGS = Settings(api_auth="off", api_port=0)
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-EXAMPLES = 15  # an operation: some 20 s in all
+EXAMPLES = 8  # an operation and mode: some 10 s in all
 MEASURE = {
     "wearer": "b0000001", "protected": "b0000002", "alert_distance_m": 1000,
     "valid_from": "2026-11-21T00:00:00Z", "valid_until": "2100-05-21T00:00:00Z",

@@ -237,7 +237,8 @@ async def test_admit_changes_the_set_without_cutting_those_who_stay(broker: Embe
 
 
 @pytest.mark.parametrize(
-    "name", ["ingest", "tocsin", "fleet", "U-1", "ab", "a.b.c", "a/b", "a>b", "a*b", "x" * 33]
+    "name",
+    ["ingest", "tocsin", "fleet", "U-1", "-u-1", "u_1", "u-1\n", "", "ab", "a.b.c", "a/b", "a>b", "a*b", "x" * 33],
 )
 def test_what_is_not_a_units_name(name: str) -> None:
     with pytest.raises(ValueError, match="not a device name"):

@@ -41,16 +41,16 @@ from real_broker import SERVICE_PASSWORD, cancelled
 from alerts.desk import handle
 from ingest.admission import Known
 from ingest.dialects.reports import Reason
-from ingest.listener import publish, run_alarms, run_fixes
+from ingest.listener import publish, run_alarms, run_fixes, shape_of
 from ingest.mqtt import MqttSession, client_id
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus
 from tocsin.clock import AffineClock
 from tocsin.embedded import BrokerAddresses
 from tocsin.errors import LogUnavailable
-from tocsin.limits import BATCH_MAX_FIXES
+from tocsin.limits import BATCH_MAX_FIXES, REFUSED_HEAD_BYTES
 from tocsin.model.episode import AlarmCause, Ruling, State
-from tocsin.model.finding import Code
+from tocsin.model.finding import Alarm, Code
 from tocsin.model.fix import FIX_DTYPE
 from tocsin.ports import Appended, Entry, Log
 from tocsin.subjects import ALARMS, FIXES, LATE, REFUSED, Stream
@@ -58,22 +58,23 @@ from tocsin.telemetry import INGEST_MESSAGES
 from tocsin.testing.bus import MemoryLog
 from tocsin.wire import decode_alarm, decode_fixes, encode
 
-CLOCK = AffineClock(epoch_ms=NOW_MS, anchor_ms=AffineClock().wall_ms())
 ROLES = ("fixes", "alarms-0", "alarms-1")
 MQTT_MESSAGES = "$MQTT_msgs"
 
 
 @dataclass
 class Weather:
-    """A log in front of the real one: ``down`` fails every write, ``held`` keeps them waiting."""
+    """A log in front of the real one: ``down`` fails every write, a closed door keeps them waiting."""
 
     behind: Log
     down: bool = False
     tried: int = 0
     open_door: asyncio.Event = field(default_factory=asyncio.Event)
+    quarantine_door: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.open_door.set()
+        self.quarantine_door.set()
 
     async def append(
         self, subject: str, payload: bytes, *, dedupe_id: str | None = None, expected_last: int | None = None
@@ -82,6 +83,8 @@ class Weather:
         if self.down:
             raise LogUnavailable("storm")
         await self.open_door.wait()
+        if subject.startswith("log.refused."):
+            await self.quarantine_door.wait()
         return await self.behind.append(subject, payload, dedupe_id=dedupe_id, expected_last=expected_last)
 
     async def last(self, stream: Stream, subject: str) -> Entry | None:
@@ -94,6 +97,11 @@ class Weather:
         return self.behind.queue(stream, name, **how)
 
 
+def started_now() -> AffineClock:
+    """NOW_MS is the hour at which the test starts: two minutes into the session a fix of NOW_MS would be late."""
+    return AffineClock(epoch_ms=NOW_MS, anchor_ms=AffineClock().wall_ms())
+
+
 @dataclass
 class Site:
     """Ingest's surroundings: the bus, the weather over it, and a gateway that speaks for every device."""
@@ -102,6 +110,7 @@ class Site:
     bus: Bus
     log: Weather
     gateway: aiomqtt.Client
+    clock: AffineClock = field(default_factory=started_now)
 
     async def say(self, device: str, leaf: str, payload: bytes) -> None:
         """Returns at the broker's PUBACK to the device."""
@@ -126,6 +135,13 @@ class Site:
                 entries += batch
         return entries
 
+    async def two_notes(self) -> list[Entry]:
+        notes = await self.kept(REFUSED)
+        return notes if len(notes) == 2 else []
+
+    async def alarms_kept(self) -> list[Alarm]:
+        return [decode_alarm(one.payload) for one in await self.kept(ALARMS)]
+
     async def seqs(self, stream: Stream = FIXES) -> list[int]:
         return [int(seq) for one in await self.kept(stream) for seq in decode_fixes(one.payload)["seq"]]
 
@@ -134,7 +150,7 @@ class Site:
         ready = asyncio.Event()
         part = run_fixes(
             url=self.addresses.mqtt_url, log=self.log, devices=self.bus.devices,
-            known=known or Known(partitions=2), clock=CLOCK, linger_ms=5, ready=ready.set,
+            known=known or Known(partitions=2), clock=self.clock, linger_ms=5, ready=ready.set,
         )  # fmt: skip
         async with running(part, ready) as task:
             yield task
@@ -144,7 +160,7 @@ class Site:
         ready = asyncio.Event()
         part = run_alarms(
             url=self.addresses.mqtt_url, reader=reader, log=self.log, devices=self.bus.devices,
-            known=Known(partitions=2), clock=CLOCK, ready=ready.set,
+            known=Known(partitions=2), clock=self.clock, ready=ready.set,
         )  # fmt: skip
         async with running(part, ready) as task:
             yield task
@@ -299,7 +315,7 @@ async def test_the_key_of_a_device_that_the_watch_has_not_brought_yet_works(site
     known = Known(partitions=2)
     ready = asyncio.Event()
     part = run_alarms(
-        url=site.addresses.mqtt_url, reader=0, log=site.log, devices=site.bus.devices, known=known, clock=CLOCK,
+        url=site.addresses.mqtt_url, reader=0, log=site.log, devices=site.bus.devices, known=known, clock=site.clock,
         ready=ready.set,
     )  # fmt: skip
     async with running(part, ready):
@@ -313,18 +329,19 @@ async def test_the_key_of_a_device_that_the_watch_has_not_brought_yet_works(site
 
 
 async def test_ten_megabytes_are_counted_and_the_next_message_is_heard(site: Site) -> None:
-    before = {lane: counted(lane, "refused_too_large") for lane in ("fix", "alarm")}
+    refused, rang = counted("fix", "refused_too_large"), counted("alarm", "admitted_unreadable")
     async with site.fixes(), site.alarms():
         await site.say(WEARER, "loc", bytes(10_000_000))
         await site.say(PROTECTED, "sos", b" " * 10_000_000)
         await site.say(WEARER, "loc", location(seq=7))
         await site.say(PROTECTED, "sos", key_press())
         await eventually(site.nothing_held)
-        await eventually(lambda: counted("alarm", "refused_too_large") > before["alarm"])
+        await eventually(lambda: counted("alarm", "admitted_unreadable") > rang)
+        await eventually(lambda: counted("fix", "refused_too_large") >= refused + 2)
     assert await site.seqs() == [7]
-    assert len(await site.kept(ALARMS)) == 1
-    assert counted("alarm", "refused_too_large") == before["alarm"] + 1
-    assert counted("fix", "refused_too_large") == before["fix"] + 2  # the fix lane's session hears the sos too
+    assert [one.readable for one in await site.alarms_kept()] == [False, True], "the key rings whatever it says"
+    assert counted("alarm", "admitted_unreadable") == rang + 1
+    assert counted("fix", "refused_too_large") == refused + 2  # the fix lane's session hears the sos too
 
 
 POISON = {
@@ -334,15 +351,18 @@ POISON = {
     "off the earth": location(lat=4e9),
     "where she lives": location(lat="43.296587", lon="5.369731"),
     "a name for a number": location(_type=f"{LAT} {LON}"),
+    "an address for a number": location(lat="at her mother", desc='behind the "school" 4'),
 }
 
 
-FIGURES = ("43", "2965", "5.3", "3697", "4000000", "e9")
+FIGURES = ("43", "2965", "5.3", "3697", "4000000", "e9", "mother", "school")
 
 
 @pytest.mark.parametrize("poison", POISON.values(), ids=POISON)
 async def test_poison_ends_no_lane_and_leaves_no_figure(site: Site, poison: bytes) -> None:
-    """F02; and privacy: what is kept of it for inspection, and what is answered, has no digit of the payload."""
+    """F02; on the key's topic it rings; and privacy: what is kept of it for inspection, and what is answered, has
+    no digit and no word of the payload."""
+    rang = counted("alarm", "admitted_unreadable")
     async with client(site.addresses.fleet_mqtt_url, "unit", clean=True) as unit:
         await unit.subscribe(topic(PROTECTED, "err"), qos=0)
         await unit.subscribe(topic(WEARER, "err"), qos=0)
@@ -354,18 +374,60 @@ async def test_poison_ends_no_lane_and_leaves_no_figure(site: Site, poison: byte
             async with asyncio.timeout(10):
                 answers = [await anext(unit.messages) for _ in range(2)]
             await eventually(site.nothing_held)
+            notes = [json.loads(one.payload) for one in await eventually(site.two_notes)]
     assert await site.seqs() == [7]
-    assert len(await site.kept(ALARMS)) == 1
-    notes = [json.loads(one.payload) for one in await site.kept(REFUSED)]
+    unread, read = await site.alarms_kept()
+    assert (unread.device, unread.readable, unread.position) == (PROTECTED, False, None)
+    assert (read.device, read.readable) == (PROTECTED, True)
+    assert counted("alarm", "admitted_unreadable") == rang + 1
     assert {note["topic"] for note in notes} == {topic(WEARER), topic(PROTECTED, "sos")}
     for note in notes:
+        assert note["head"] == shape_of(poison[:REFUSED_HEAD_BYTES])
         assert not any(letter.isdigit() for letter in note["head"])
-        assert not any(figure in note["detail"] for figure in FIGURES)
+        assert not any(figure in note["head"] + note["detail"] for figure in FIGURES)
     for answer in answers:
         assert isinstance(answer.payload, bytes)
         said = json.loads(answer.payload)
         assert said["reason"] in set(Reason)
         assert not any(figure in answer.payload.decode() for figure in FIGURES)
+
+
+async def test_the_next_press_does_not_wait_for_the_quarantine_of_the_last(site: Site) -> None:
+    """Quarantine and answers are aside: here the log takes alarms and nothing else."""
+    site.log.quarantine_door.clear()
+    async with site.alarms():
+        await site.say(PROTECTED, "sos", b"garbage")
+        await site.say(WEARER, "sos", key_press())
+        await site.say(PROTECTED, "sos", key_press())
+        await eventually(site.nothing_held)
+        assert [one.readable for one in await site.alarms_kept()] == [False, True]
+        assert await site.kept(REFUSED) == []
+        site.log.quarantine_door.set()
+        notes = [json.loads(one.payload) for one in await eventually(site.two_notes)]
+    assert {(note["topic"], note["reason"]) for note in notes} == {
+        (topic(PROTECTED, "sos"), "malformed"), (topic(WEARER, "sos"), "not_for_this_kind_of_device"),
+    }  # fmt: skip
+
+
+async def test_our_own_words_and_the_other_lanes_are_counted_nowhere(site: Site) -> None:
+    """The wildcard hears them; counted, each refusal's answer would be a message of the fleet."""
+
+    def counts() -> dict[str, float]:
+        samples = [one for family in INGEST_MESSAGES.collect() for one in family.samples]
+        return {one.labels["outcome"]: one.value for one in samples
+                if one.labels["lane"] == "fix" and one.name.endswith("_total")}  # fmt: skip
+
+    before = counts()
+    async with site.fixes():
+        for leaf in ("cmd", "cfg/want", "err", "sos", "evt"):
+            await site.say(PROTECTED, leaf, key_press())
+        await site.say(PROTECTED, "state", b"{}")
+        await eventually(site.nothing_held)
+        await eventually(lambda: counts().get("heard", 0) == before.get("heard", 0) + 1)
+    assert {outcome: count for outcome, count in counts().items() if count != before.get(outcome, 0)} == {
+        "heard": before.get("heard", 0) + 1
+    }
+    assert await site.kept(REFUSED) == []
 
 
 async def test_a_device_that_cannot_be_read_costs_no_other_its_voice(site: Site) -> None:
@@ -384,7 +446,7 @@ async def test_a_device_that_cannot_be_read_costs_no_other_its_voice(site: Site)
 
 async def test_a_refused_subscription_is_not_taken_for_silence(broker: BrokerAddresses) -> None:
     """A session that may hear nothing must not say that it is ready."""
-    session = MqttSession(broker.mqtt_url, "curious", ["elsewhere/#"], CLOCK)
+    session = MqttSession(broker.mqtt_url, "curious", ["elsewhere/#"], started_now())
     with pytest.raises(aiomqtt.MqttError, match="refuses elsewhere"):
         await session.__aenter__()
 
@@ -409,7 +471,7 @@ async def test_a_tgd_is_located_only_while_its_alert_is_open(site: Site) -> None
     opened = handle(None, AlarmCause(alarm=alarm), REALM, NOW_MS)
     assert isinstance(opened, Ruling)
     ended = msgspec.structs.replace(opened, episode=msgspec.structs.replace(opened.episode, state=State.CLOSED))
-    known = Known(partitions=2)
+    known, before = Known(partitions=2), counted("fix", "sos_only")
     async with site.fixes(known):
         await site.say(TGD, "loc", location(seq=1))
         await eventually(site.nothing_held)
@@ -423,3 +485,4 @@ async def test_a_tgd_is_located_only_while_its_alert_is_open(site: Site) -> None
         await site.say(TGD, "loc", location(seq=3))
         await eventually(site.nothing_held)
     assert await site.seqs() == [2]
+    assert counted("fix", "sos_only") == before + 1

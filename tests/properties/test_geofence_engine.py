@@ -5,6 +5,7 @@ from __future__ import annotations
 from unittest import mock
 
 import numpy as np
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pyproj import Geod
@@ -161,7 +162,22 @@ def test_doing_the_last_part_again_tells_nothing_new(rows, at):
 
 
 @given(moves)
-def test_what_is_not_news_moves_nothing(rows):
+def test_what_is_not_news_moves_nobody(rows):
+    """Stragglers may raise; where everybody is, and when he was heard, follows from the news alone."""
+    fixes = fixes_of(rows)
+    newest = {}
+    for device, fix_ms in zip(fixes["device"].tolist(), fixes["fix_ms"].tolist(), strict=True):
+        newest[device] = max(fix_ms, newest.get(device, 0))
+    table = fresh()
+    run(table, fixes)
+    heard = {number: int(table.last["fix_ms"][sides[0]]) for number, sides in table.sides_of.items()}
+    assert {number: heard[number] for number in newest if number in heard} == {
+        number: ms for number, ms in newest.items() if number in heard
+    }
+
+
+@given(moves)
+def test_without_stragglers_what_is_not_news_changes_nothing(rows):
     fixes = fixes_of(rows)
     newest, news = {}, []
     for at, (device, fix_ms) in enumerate(zip(fixes["device"].tolist(), fixes["fix_ms"].tolist(), strict=True)):
@@ -169,7 +185,9 @@ def test_what_is_not_news_moves_nothing(rows):
             newest[device] = fix_ms
             news.append(at)
     whole, only_news = fresh(), fresh()
-    assert run(whole, fixes) == run(only_news, fixes[news])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "STRAGGLER_MAX_MS", -1)
+        assert run(whole, fixes) == run(only_news, fixes[news])
     assert state(whole) == state(only_news)
 
 

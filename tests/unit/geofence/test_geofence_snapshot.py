@@ -39,7 +39,7 @@ def test_passwords_are_not_kept():
 def test_a_damaged_one_is_refused(damage):
     payload = kept()[1]
     damaged = {
-        "magic": b"TOCGEO\x00\x02" + payload[8:],
+        "magic": b"TOCGEO\x00\x01" + payload[8:],
         "body": payload[:-9] + bytes([payload[-9] ^ 1]) + payload[-8:],
         "cut": payload[:-1],
         "empty": b"",

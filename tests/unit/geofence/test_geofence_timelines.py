@@ -168,14 +168,50 @@ def test_poor_accuracy_holds_the_ring():
     assert world.zone == 2
 
 
-@pytest.mark.parametrize(("at_s", "outcome"), [(10, "duplicate"), (9, "out_of_order")])
-def test_what_is_not_newer_moves_nothing(at_s, outcome):
+@pytest.mark.parametrize(
+    ("at_s", "outcome", "east_m"), [(50, "duplicate", 10), (49, "out_of_order", 4000), (19, "out_of_order", 10)]
+)
+def test_what_is_not_newer_moves_nothing(at_s, outcome, east_m):
+    """Farther out, or more than 30 s behind."""
     world = near(World())
-    world.fix(W, 10, 5000)
+    world.fix(W, 50, 5000)
     before = world.table.last.tobytes(), world.table.rows.tobytes()
-    assert world.fix(W, at_s, 10) == []
+    assert world.fix(W, at_s, east_m) == []
     assert (world.table.last.tobytes(), world.table.rows.tobytes()) == before
     assert getattr(world.step.counts, outcome) == 1
+
+
+def test_a_straggler_raises_what_it_alone_has_seen():
+    """A reader died with the crossing in hand; the broker gave it out again behind a newer fix from outside."""
+    world = near(World())
+    world.fix(W, 10, 5000)
+    world.fix(W, 30, 4000)
+    last = world.table.last.tobytes()
+    assert world.fix(W, 20, 800, seen_after_s=12.0) == [IN]
+    (found,) = world.findings
+    assert found.at_ms == found.wearer.fix_ms == T0_MS + 20_000
+    assert found.distance_dm == pytest.approx(8_000, abs=1)
+    assert world.table.last.tobytes() == last, "he is where the newer fix says"
+    assert world.fix(W, 40, 4000) == []
+    assert world.fix(W, 50, 4000) == [OUT]
+
+
+def test_a_straggler_from_before_he_left_raises_nothing_again():
+    world = near(World())
+    world.fix(W, 10, 800)
+    world.fix(W, 20, 4000)
+    assert world.fix(W, 30, 4000) == [OUT]
+    assert world.fix(W, 15, 800, seen_after_s=20.0) == []
+    assert world.fix(W, 25, 800, seen_after_s=12.0) == [], "he had been seen outside by then"
+    assert world.zone == 0
+
+
+def test_a_straggler_of_the_protected_person_counts_as_much():
+    world = World()
+    world.fix(W, 0, 3000)
+    world.fix(P, 10, 0)
+    world.fix(P, 30, 0)
+    assert world.fix(P, 20, 2500, seen_after_s=12.0) == [IN]
 
 
 def test_a_stranger_is_counted():

@@ -28,7 +28,17 @@ from builders import (
     topic,
 )
 
-from ingest.admission import Admission, AdmittedFix, Duplicate, Heard, OtherLane, admit, admit_alarm
+from ingest.admission import (
+    UNNUMBERED_PRESS_MS,
+    Admission,
+    AdmittedFix,
+    Duplicate,
+    Heard,
+    OtherLane,
+    OwnWord,
+    admit,
+    admit_alarm,
+)
 from ingest.dialects.reports import Reason, Refusal
 from tocsin.limits import BULK_POINTS_MAX, FIX_FUTURE_MAX_S, FIX_PAST_MAX_S, LATE_AFTER_S, PAYLOAD_MAX_BYTES
 from tocsin.model.device import Device, DeviceKind
@@ -220,8 +230,8 @@ def test_a_repeated_number_is_a_duplicate_and_another_boot_is_not() -> None:
 
 @pytest.mark.parametrize(
     ("leaf", "outcome"),
-    [("state", Heard), ("lwt", Heard), ("res", Heard), ("cfg/got", Heard), ("cmd", Heard), ("cfg/want", Heard),
-     ("err", Heard), ("sos", OtherLane), ("evt", OtherLane)],
+    [("state", Heard), ("lwt", Heard), ("res", Heard), ("cfg/got", Heard), ("cmd", OwnWord), ("cfg/want", OwnWord),
+     ("err", OwnWord), ("sos", OtherLane), ("evt", OtherLane)],
 )  # fmt: skip
 @pytest.mark.parametrize("device", [WEARER, TGD])
 def test_other_leaves(leaf: str, outcome: type, device: str) -> None:
@@ -259,22 +269,66 @@ def test_a_tgd_is_located_while_its_alert_is_open_and_no_table_keeps_it() -> Non
     assert after.reason is Reason.TGD_POSITION
 
 
+@pytest.mark.parametrize("leaf", ["loc", "bulk"])
+@pytest.mark.parametrize("partitions", [1, 2, 64])
+def test_nothing_that_a_tgd_says_is_a_primary_copy(leaf: str, partitions: int) -> None:
+    said = location() if leaf == "loc" else bulk(point())
+    world = known(partitions)
+    world.open_sos.add(TGD)
+    during = only(admit(message(said, topic(TGD, leaf)), world, NOW_MS))
+    assert isinstance(during, AdmittedFix)
+    assert during.sos_only
+    assert [partition for partition, _ in during.copies] == [partition_of(TGD, partitions)]
+    assert not any(np.array([one for _, one in during.copies], FIX_DTYPE)["primary"])
+
+
+def test_the_alert_of_one_tgd_locates_no_other_and_the_rules_for_fixes_hold() -> None:
+    world = known(**DEVICES, **{"tgd-2": Device(id="tgd-2", number=4, kind=DeviceKind.TGD)})
+    world.open_sos.add("tgd-2")
+    other = only(admit(message(location(), topic(TGD)), world, NOW_MS))
+    assert isinstance(other, Refusal)
+    assert other.reason is Reason.TGD_POSITION
+    ahead = only(admit(message(location(tst=NOW_S + 9_999), topic("tgd-2")), world, NOW_MS))
+    assert isinstance(ahead, Refusal)
+    assert ahead.reason is Reason.CLOCK_AHEAD
+    world.remember("tgd-2", 1, 1)
+    assert isinstance(only(admit(message(location(), topic("tgd-2")), world, NOW_MS)), Duplicate)
+
+
+def test_nobody_else_is_sos_only() -> None:
+    world = known()
+    world.open_sos.add(PROTECTED)
+    fix = only(admit(message(location(), topic(PROTECTED)), world, NOW_MS))
+    assert isinstance(fix, AdmittedFix)
+    assert not fix.sos_only
+
+
 # --- alarms --------------------------------------------------------------------------------------------------
 
 
 REFUSED_ALARMS: dict[str, tuple[bytes, str, Reason]] = {
-    "malformed": (sos()[:-4], topic(PROTECTED, "sos"), Reason.MALFORMED),
-    "not utf-8": (b'{"_type":"sos\xff"}', topic(PROTECTED, "sos"), Reason.MALFORMED),
-    "endless nesting": (b'{"_type":"sos","x":' + b"[" * 30_000, topic(PROTECTED, "sos"), Reason.MALFORMED),
-    "another type": (sos(_type="location"), topic(PROTECTED, "sos"), Reason.SCHEMA),
-    "not an object": (b"1", topic(PROTECTED, "sos"), Reason.SCHEMA),
-    "another's topic": (sos(topic=topic(TGD, "sos")), topic(PROTECTED, "sos"), Reason.IDENTITY),
     "wearer has no key": (sos(), topic(WEARER, "sos"), Reason.NOT_THIS_DEVICE),
     "event": (b'{"_type":"event"}', topic(WEARER, "evt"), Reason.NOT_SUPPORTED),
     "nobody": (sos(), topic("nobody-1", "sos"), Reason.UNKNOWN_DEVICE),
     "no device": (sos(), "tocsin/1//sos", Reason.UNKNOWN_TOPIC),
-    "too large": (b" " * 10_000_000, topic(PROTECTED, "sos"), Reason.TOO_LARGE),
-}  # fmt: skip
+    "another root": (sos(), f"tocsin/2/{PROTECTED}/sos", Reason.UNKNOWN_TOPIC),
+    "an event of a device with a key": (sos(), topic(PROTECTED, "evt"), Reason.NOT_SUPPORTED),
+    "nobody, and nothing that can be read": (b"\xff", topic("nobody-1", "sos"), Reason.UNKNOWN_DEVICE),
+    "wearer, and nothing that can be read": (b"\xff", topic(WEARER, "sos"), Reason.NOT_THIS_DEVICE),
+}
+
+UNREADABLE: dict[str, bytes] = {
+    **HOSTILE,
+    "a press cut short": sos()[:-4],
+    "a press not utf-8": b'{"_type":"sos\xff"}',
+    "a press of endless nesting": b'{"_type":"sos","x":' + b"[" * 30_000,
+    "a type of its own": sos(_type="location"),
+    "a type that is no text": sos(_type=5),
+    "not an object": b"1",
+    "an array": b"[1,2]",
+    "too large": b" " * 10_000_000,
+    "too large by a byte": sos()[:-1] + b" " * (PAYLOAD_MAX_BYTES - len(sos())) + b" }",
+}
 
 
 def ring(payload: bytes, device: str = PROTECTED, t3_ms: int = NOW_MS + 40) -> Alarm:
@@ -306,6 +360,34 @@ def test_the_key(device: str, code: Code) -> None:
         80,
         NOW_MS + 7,
     )
+
+
+@pytest.mark.parametrize(("device", "code"), [(PROTECTED, Code.BAR_SOS), (TGD, Code.TGD_SOS)])
+@pytest.mark.parametrize("payload", UNREADABLE.values(), ids=UNREADABLE)
+def test_what_cannot_be_read_rings_with_the_hour_of_its_receipt(payload: bytes, device: str, code: Code) -> None:
+    """The broker knows whose key it was; what it said costs nobody the alarm."""
+    alarm = ring(payload, device)
+    assert (alarm.code, alarm.device, alarm.measures) == (code, device, DEVICES[device].measures)
+    assert (alarm.readable, alarm.silent, alarm.position) == (False, False, None)
+    assert (alarm.at_ms, alarm.points.t1_ms, alarm.points.t2_ms) == (NOW_MS + 40, None, None)
+    assert (alarm.points.t3_ms, alarm.points.t4_ms) == (NOW_MS + 40, NOW_MS + 41)
+
+
+def test_the_largest_press_that_may_be_read_is_read() -> None:
+    whole = sos()[:-1] + b" " * (PAYLOAD_MAX_BYTES - len(sos())) + b"}"
+    assert len(whole) == PAYLOAD_MAX_BYTES
+    assert ring(whole).readable
+
+
+@pytest.mark.parametrize(
+    "said", [topic(TGD, "sos"), topic(PROTECTED, "loc"), "", "tocsin/1/nobody-1/sos", 7, None]
+)
+def test_who_presses_is_the_brokers_word(said: object) -> None:
+    """F31: a ``topic`` in the payload neither rings for another nor silences the one who pressed."""
+    alarm = ring(sos(topic=said))
+    assert (alarm.device, alarm.code, alarm.readable) == (PROTECTED, Code.BAR_SOS, True)
+    assert alarm.id == ring(sos()).id
+    assert alarm.position is not None
 
 
 def test_two_readers_give_one_press_one_name() -> None:
@@ -342,7 +424,7 @@ BROKEN_KEYS: dict[str, dict[str, Any]] = {
 def test_no_field_costs_the_alarm(change: dict[str, Any]) -> None:
     """Never refused for its clock, its position or its number; and its hour is one that every format can say."""
     alarm = ring(sos(**change))
-    assert alarm.code is Code.BAR_SOS
+    assert (alarm.code, alarm.readable) == (Code.BAR_SOS, True)
     assert abs(alarm.at_ms - NOW_MS) <= FIX_PAST_MAX_S * 1000
     for hour_ms in (alarm.points.t1_ms, alarm.points.t2_ms):
         assert hour_ms is None or abs(hour_ms - NOW_MS) <= FIX_PAST_MAX_S * 1000
@@ -354,9 +436,33 @@ def test_no_number_that_is_none_costs_the_alarm(number: str) -> None:
     assert ring(sos().replace(str(LON).encode(), number.encode())).position is None
 
 
-def test_a_press_without_its_number_is_never_taken_for_an_earlier_one() -> None:
+UNNUMBERED: dict[str, tuple[bytes, bytes]] = {
+    "no number": (sos(seq=None), sos(seq=None, acc=9)),
+    "no boot": (sos(boot=None), sos(boot=None, acc=9)),
+    "no hour": (sos(tst=None), sos(tst=None, acc=9)),
+    "a number as text": (sos(seq="1"), sos(seq="2")),
+    "malformed": (sos()[:-4], sos()[:-5]),
+    "nothing": (b"", b" "),
+}
+LAST_OF_BUCKET_MS = NOW_MS + UNNUMBERED_PRESS_MS - 1
+
+
+@pytest.mark.parametrize(("payload", "other"), UNNUMBERED.values(), ids=UNNUMBERED)
+def test_two_readers_give_one_unnumbered_press_one_name(payload: bytes, other: bytes) -> None:
+    """By its bytes and the ten seconds of its receipt; other bytes and another device have names of their own."""
+    assert NOW_MS % UNNUMBERED_PRESS_MS == 0, "the hours below are those of one bucket"
+    name = ring(payload, t3_ms=NOW_MS).id
+    assert ring(payload, t3_ms=LAST_OF_BUCKET_MS).id == name
+    assert ring(other, t3_ms=NOW_MS).id != name
+    assert ring(payload, TGD, t3_ms=NOW_MS).id != name
+    assert ring(sos(), t3_ms=NOW_MS).id != name
+
+
+@pytest.mark.parametrize("payload", [one for one, _ in UNNUMBERED.values()], ids=UNNUMBERED)
+def test_an_unnumbered_press_is_never_taken_for_an_earlier_one(payload: bytes) -> None:
     """At worst it is raised twice; two presses under one name would be one silence."""
-    assert ring(sos(seq=None), t3_ms=NOW_MS).id != ring(sos(seq=None), t3_ms=NOW_MS + 5_000).id
+    hours = (NOW_MS - 1, NOW_MS, LAST_OF_BUCKET_MS + 1, NOW_MS + 3_600_000)
+    assert len({ring(payload, t3_ms=hour_ms).id for hour_ms in hours}) == len(hours)
 
 
 @pytest.mark.parametrize(
