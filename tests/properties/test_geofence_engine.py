@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from unittest import mock
 
 import numpy as np
@@ -211,15 +212,34 @@ class Reference:
         self.rings = {"PROX_ALERT": 1000.0 * km, "PROX_PREALERT": 2000.0 * km}
         self.inside = dict.fromkeys(self.rings, False)
         self.outside = {ring: [] for ring in self.rings}
+        self.left_ms = dict.fromkeys(self.rings, -math.inf)
         self.at = {}
 
     def hour(self, now_ms):
         for ring, hours in self.outside.items():
             if hours and hours[0] + 60_000 <= now_ms:
                 self.inside[ring] = False
+                self.left_ms[ring] = hours[0] + 60_000
                 hours.clear()
 
-    def fix(self, device, position, accuracy_dm, now_ms):
+    def straggle(self, device, position, accuracy_dm, now_ms, fix_ms):
+        """Not newer than what is known, by at most 30 s: only what it alone has seen counts."""
+        (other,) = {self.wearer, self.protected} - {device}
+        if other not in self.at:
+            return
+        distance_m = GEOD.inv(position[1], position[0], self.at[other][1], self.at[other][0])[2]
+        assume(min(abs(distance_m - radius_m) for radius_m in self.rings.values()) > NEAR_M)
+        shown = [ring for ring, radius_m in self.rings.items() if distance_m <= radius_m][:1]
+        if (
+            shown
+            and {"PROX_ALERT": 2, "PROX_PREALERT": 1}[shown[0]] > self.zone
+            and fix_ms > self.left_ms[shown[0]]
+        ):
+            newer = self.at[device]
+            self.fix(device, position, accuracy_dm, now_ms, fix_ms)
+            self.at[device] = newer
+
+    def fix(self, device, position, accuracy_dm, now_ms, fix_ms):
         self.at[device] = (*position, 1500 if accuracy_dm < 0 else accuracy_dm)
         if len(self.at) < 2:
             return
@@ -236,6 +256,7 @@ class Reference:
                 self.inside[ring] = True
             elif len(self.outside[ring]) == 2:
                 self.inside[ring] = False
+                self.left_ms[ring] = fix_ms
                 self.outside[ring].clear()
 
     @property
@@ -253,12 +274,17 @@ def test_the_engine_is_the_reference(rows):
         if now_ms >= VALID_UNTIL_MS:
             break
         run(table, one)
-        if one["fix_ms"][0] <= newest.get(device, 0):
-            continue
-        newest[device] = int(one["fix_ms"][0])
+        fix_ms, heard_ms = int(one["fix_ms"][0]), newest.get(device, 0)
         position = one["lat_e6"][0] / 1e6, one["lon_e6"][0] / 1e6
+        said = (device, position, int(one["accuracy_dm"][0]), now_ms, fix_ms)
         for pair in pairs:
-            if device in (pair.wearer, pair.protected):
+            if device not in (pair.wearer, pair.protected):
+                continue
+            if fix_ms > heard_ms:
                 pair.hour(now_ms)
-                pair.fix(device, position, int(one["accuracy_dm"][0]), now_ms)
+                pair.fix(*said)
+            elif heard_ms - 30_000 <= fix_ms < heard_ms:
+                pair.hour(now_ms)
+                pair.straggle(*said)
+        newest[device] = max(heard_ms, fix_ms)
         assert table.zone.tolist() == [pair.zone for pair in pairs]
