@@ -1,6 +1,6 @@
 """When is a notification tried again? Ladders as data, one deciding function.
 
-Offsets are seconds since the first attempt (INTERFACES, webhooks): for P1 and P2 0, 1, 2, 4, 8, 15 s, then each
+Offsets are seconds since the first attempt (docs/operating.md): for P1 and P2 0, 1, 2, 4, 8, 15 s, then each
 15 s to 5 min, then each minute to an hour; for the rest the schedule of Standard Webhooks, three days long.
 """
 

@@ -57,7 +57,7 @@ from tocsin.model.order import Order
 from tocsin.model.zone import Zone
 
 STRAGGLER_MAX_MS = 1000 * STRAGGLER_MAX_S
-SCALAR_BELOW = 40  # fixes; findings/geofence.md 2.4
+SCALAR_BELOW = 40  # fixes; measured
 
 CODE_OF_RING = {Zone.ALERT: Code.PROX_ALERT, Zone.PREALERT: Code.PROX_PREALERT}
 

@@ -6,7 +6,7 @@ memory that every fix touches is one cache line a pair, float64:
     ax ay az   bx by bz   lo2 hi2        ECEF metres of both sides (NaN: not heard yet), guard band in m2
 
 While the squared distance lies in [lo2, hi2] and the hour is before ``due_ms``, no rule can change anything for
-this pair, so no rule is asked (findings/geofence.md 2). The band is cut generously: at its edge the rules are
+this pair, so no rule is asked. The band is cut generously: at its edge the rules are
 asked once too often, never once too seldom. Everything else lies in side arrays:
 
     last     FIX_DTYPE[2n]   the fix that stands in the row; its t3 and so on go into findings

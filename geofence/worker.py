@@ -34,7 +34,7 @@ from tocsin.wire import decode_fixes, encode
 
 TICK_S = 1.0
 INBOX_MAX = 64  # inputs waiting; the log keeps the rest
-STEP_MAX_FIXES = 10_000  # where a batch stops getting cheaper per fix (findings/geofence.md 2.4)
+STEP_MAX_FIXES = 10_000  # where a batch stops getting cheaper per fix
 PUBLISH_FOR_S = 60.0
 PUBLISH_WAIT_MIN_S = 0.05
 PUBLISH_WAIT_MAX_S = 1.0

@@ -143,10 +143,14 @@ OTHER_LEAVES: Mapping[str, Admission] = {
 
 def admit(message: Message, known: Known, now_ms: int) -> list[Admission]:
     """Judge one message of the fix lane: one admission, or one per point of a bulk."""
-    found = _sender(message, known)
+    found = _speaker(message.topic, known)
     if isinstance(found, Refusal):
         return [found]
     device, leaf = found
+    if leaf in OTHER_LEAVES:
+        return [OTHER_LEAVES[leaf]]
+    if len(message.payload) > PAYLOAD_MAX_BYTES:
+        return [TOO_LARGE]
     if leaf == "loc":
         report = tocsin_v1.read_location(message.payload, message.topic)
         return [_admit_fix(report, device, message, known, now_ms, bulk=False)]
@@ -155,7 +159,7 @@ def admit(message: Message, known: Known, now_ms: int) -> list[Admission]:
         if isinstance(reports, Refusal):
             return [reports]
         return [_admit_fix(report, device, message, known, now_ms, bulk=True) for report in reports]
-    return [OTHER_LEAVES.get(leaf, Refusal(reason=Reason.UNKNOWN_TOPIC, detail="no such leaf below the device"))]
+    return [Refusal(reason=Reason.UNKNOWN_TOPIC, detail="no such leaf below the device")]
 
 
 def admit_alarm(message: Message, known: Known, now_ms: int) -> Alarm | Refusal:
@@ -182,12 +186,6 @@ def _press(payload: bytes) -> SosReport | Refusal:
 
 TOO_LARGE = Refusal(reason=Reason.TOO_LARGE, detail=f"{PAYLOAD_MAX_BYTES} bytes at most")
 SOS_CODES = {DeviceKind.PROTECTED: Code.BAR_SOS, DeviceKind.TGD: Code.TGD_SOS}
-
-
-def _sender(message: Message, known: Known) -> tuple[Device, str] | Refusal:
-    if len(message.payload) > PAYLOAD_MAX_BYTES:
-        return TOO_LARGE
-    return _speaker(message.topic, known)
 
 
 def _speaker(topic: str, known: Known) -> tuple[Device, str] | Refusal:

@@ -50,6 +50,7 @@ from tocsin.wire import decode_device, decode_ruling, encode, encode_fixes
 FIX_TOPICS = (f"{subjects.TOPIC_ROOT}/#",)
 ALARM_TOPICS = (f"{subjects.TOPIC_ROOT}/+/sos", f"{subjects.TOPIC_ROOT}/+/evt")
 RETRY_S = 0.2
+ANSWERING_READER = 1  # both hear every refusal; one keeps and answers it
 DIGITS = re.compile(r"\d")
 STRING = re.compile(r'"(?:[^"\\]|\\.)*+(?:"(?P<key>\s*:)?|\\?\Z)', re.DOTALL)
 
@@ -128,7 +129,8 @@ async def run_alarms(
             try:
                 async for taken in session.messages():
                     admission = await _one_alarm(session, taken, log, directory, clock)
-                    if refusal := _to_be_kept(admission):  # aside: the next press does not wait for it
+                    refusal = _to_be_kept(admission) if reader == ANSWERING_READER else None
+                    if refusal is not None:  # aside: the next press does not wait for it
                         tasks.create_task(_keep_and_answer(session, log, taken.message, refusal, known))
             except aiomqtt.MqttError as error:
                 _tell_lost(f"alarms-{reader}", error)

@@ -39,7 +39,7 @@ class RoadBench:
 
 
 async def run_road(bench: RoadBench, *, tell: Tell, say: Callable[[str], None]) -> dict[str, Any]:
-    """The report of REPORTS: offered, received, archived, lost, latencies."""
+    """The report: offered, received, archived, lost, latencies."""
     async with laboratory(home=bench.home, tell=tell) as lab:
         say(f"registering {bench.pairs} pairs")
         await lab.register(*_people(bench.pairs))

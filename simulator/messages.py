@@ -1,4 +1,4 @@
-"""What does a unit say, byte for byte? The dialect ``tocsin_v1`` (INTERFACES 3.7): JSON in the words of OwnTracks.
+"""What does a unit say, byte for byte? ``tocsin_v1`` (docs/device-protocol.md): JSON in the words of OwnTracks.
 
 Each function returns the fields; ``encode`` makes the payload. ``tst`` and ``ms`` are the time of the fix,
 ``created_at`` and ``created_ms`` the time of sending: epoch seconds and the milliseconds within.

@@ -50,8 +50,8 @@ class OperatorGaveUp(ConnectionError):
 class Operator:
     """``async with Operator(url) as he: await he.run()``, or step by step.
 
-    ``handling_s`` (deployment time) passes between taking an alert and closing it; None: he never closes. ``actor``: his
-    name, where the API asks for no token (realm lab).
+    ``handling_s`` (deployment time) passes between taking an alert and closing it; None: he never closes.
+    ``actor`` is his name, where the API asks for no token (realm lab).
     """
 
     def __init__(

@@ -70,8 +70,16 @@ async def _serve(settings: Settings, only: frozenset[str] | None) -> None:
     async with running(settings, tell=tell, only=only) as stack:
         console.print(
             f"[bold green]Tocsin is up[/] (realm {settings.realm.value}); console and API: "
-            f"{stack.addresses.api_url}   Ctrl-C stops it"
+            f"{stack.addresses.api_url}   Ctrl-C stops it",
+            soft_wrap=True,
         )
+        listener = stack.addresses.mqtt_url.rpartition("@")[2]
+        console.print(f"bracelets and phones: mqtt://{listener}", soft_wrap=True)
+        if settings.api_auth == "token" and not settings.api_tokens:
+            console.print(
+                "[yellow]nobody can use the API yet[/]: set TOCSIN_API_TOKENS, or TOCSIN_API_AUTH=off in realm lab",
+                soft_wrap=True,
+            )
         try:
             await asyncio.Event().wait()
         finally:

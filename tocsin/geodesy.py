@@ -2,7 +2,7 @@
 
 Positions become points in space (ECEF, WGS84: EPSG 4978) and the distance is the straight line between them.
 Against the geodesic of Karney (pyproj) the chord is short by at most 9 mm at 20 km, anywhere on Earth; it has no
-antimeridian, no pole and no division by zero (findings/geofence.md 2.1). Longer distances are for display: 1 m
+antimeridian, no pole and no division by zero. Longer distances are for display: 1 m
 short at 100 km.
 
 Sine and cosine are computed here, by exact reduction of whole microdegrees and a Taylor sum, with nothing but

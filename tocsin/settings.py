@@ -34,7 +34,8 @@ class ApiUser(BaseModel):
 
 
 class Settings(BaseSettings):
-    """All settings. Addresses left empty mean: the embedded server."""
+    """All settings. Addresses left empty mean: the embedded server, on ``mqtt_port`` and ``nats_port`` (0: a free
+    one, remembered in ``data_dir``)."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
@@ -46,6 +47,8 @@ class Settings(BaseSettings):
     mqtt_url: str | None = None
     nats_url: str | None = None
     database_url: str | None = None
+    mqtt_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    nats_port: Annotated[int, Field(ge=0, le=65535)] = 0
     partitions: Annotated[int, Field(ge=1, le=64)] = 2
 
     clock_epoch_ms: int = 0

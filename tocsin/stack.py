@@ -23,7 +23,7 @@ from tocsin.adapters.jetstream import open_bus
 from tocsin.adapters.postgres import migrate
 from tocsin.embedded import DeviceLogin, EmbeddedBroker, EmbeddedPostgres, EmbeddedServerError
 from tocsin.embedded.child import write_private
-from tocsin.errors import SettingError
+from tocsin.errors import SettingError, WireError
 from tocsin.model.episode import Realm
 from tocsin.ports import Bucket
 from tocsin.settings import PREFIX, Settings
@@ -129,6 +129,8 @@ async def _servers(settings: Settings, home: Path, cleaning: contextlib.AsyncExi
             home=home / "broker",
             service_password=passwords["service_password"],
             fleet_password=passwords["fleet_password"] if settings.realm is Realm.LAB else None,
+            nats_port=settings.nats_port,
+            mqtt_port=settings.mqtt_port,
         )
         found = await broker.start()
         cleaning.push_async_callback(broker.stop)
@@ -207,9 +209,19 @@ async def _follow_logins(broker: EmbeddedBroker, devices: Bucket) -> None:
                 continue
             if change.value is None:
                 logins.pop(change.key, None)
-            elif hashed := decode_device(change.value).password_bcrypt:
-                logins[change.key] = DeviceLogin(device=change.key, password_bcrypt=hashed)
+            elif login := _login(change.key, change.value):
+                logins[change.key] = login
             changed.set()
+
+
+def _login(name: str, value: bytes) -> DeviceLogin | None:
+    """One entry that cannot be a login costs that device its voice, and no other."""
+    try:
+        hashed = decode_device(value).password_bcrypt
+        return DeviceLogin(device=name, password_bcrypt=hashed) if hashed else None
+    except (WireError, ValueError) as error:
+        log.error("login_refused", device=name, error=str(error))
+        return None
 
 
 def _variables(settings: Settings, addresses: Addresses) -> Mapping[str, str]:

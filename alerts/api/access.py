@@ -1,6 +1,6 @@
 """Who asks, and may he do that?
 
-One table, role by verb, closed by default: what is not written here is refused (INTERFACES 3.8). Who speaks is
+One table, role by verb, closed by default: what is not written here is refused. Who speaks is
 told by a bearer token, compared in constant time with every known one. In realm lab with ``api_auth = off`` he
 says his own name in the header ``Tocsin-Actor`` and may do everything.
 """

@@ -21,7 +21,7 @@ from tocsin.clock import MS, from_rfc3339
 from tocsin.model.episode import Episode, State
 from tocsin.model.finding import Code
 
-LIST_MAX: Final = 200  # INTERFACES 3.2
+LIST_MAX: Final = 200
 DAY_MS: Final = 86_400 * MS
 ID_PATTERN: Final = r"^[A-Za-z0-9_-]{1,64}$"
 

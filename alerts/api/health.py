@@ -1,4 +1,4 @@
-"""Does this process live, can it do its work, and what has it counted? (INTERFACES 4.3)
+"""Does this process live, can it do its work, and what has it counted?
 
 Liveness tests no dependency. Ready means: alerts are served and can be acted upon. The record is reported and not
 needed: with the database down, alerts go on.

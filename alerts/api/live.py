@@ -1,4 +1,4 @@
-"""What does a console hear, from one second to the next? (INTERFACES 2.5)
+"""What does a console hear, from one second to the next?
 
 Server-sent events: ``alerts`` (an array of changed alerts, coalesced for 100 ms, P1 at once; its id is the
 cursor), ``beat`` each second, ``reset`` (something was missed: take the snapshot again), ``retire`` (this

@@ -1,6 +1,6 @@
 """What does /openapi.json promise: which problems may each operation answer with?
 
-FastAPI's own 422 document is replaced by ours, in the schema as in the handler (INTERFACES 3.2).
+FastAPI's own 422 document is replaced by ours, in the schema as in the handler.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How does an episode, a measure, a device look from outside, and which alert comes first?
 
-Pure. The order is one for everybody (INTERFACES 1.2): untaken first, then priority, then age. An acknowledgement
+Pure. The order is one for everybody: untaken first, then priority, then age. An acknowledgement
 that has expired counts as untaken. Times are milliseconds here and RFC 3339 in what is returned.
 """
 

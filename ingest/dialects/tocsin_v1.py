@@ -1,6 +1,6 @@
 """How does Tocsin's own dialect say it? JSON in the OwnTracks vocabulary, version 1 of the topics.
 
-Fields: INTERFACES of the device protocol, ``docs/device-protocol.md``. Times are epoch seconds (``tst``,
+Fields: ``docs/device-protocol.md``. Times are epoch seconds (``tst``,
 ``created_at``) with milliseconds beside them (``ms``, ``created_ms``); ``vel`` is km/h; an absent ``acc`` is
 unknown, never zero. ``topic`` and ``tid`` are accepted and not trusted: a ``topic`` that names another device
 is an identity mismatch.

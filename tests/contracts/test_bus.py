@@ -408,7 +408,10 @@ async def test_an_append_over_a_kill_gives_one_message(mortal: Mortal) -> None:
     assert sorted(kept) == sorted([b"x", *(b"m%d" % number for number in range(20))])
 
 
-async def test_without_a_server_an_append_is_not_confirmed(mortal: Mortal) -> None:
+async def test_without_a_server_an_append_is_not_confirmed(
+    mortal: Mortal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mortal.bus.log._js, "_timeout", 0.2)  # of 2 s, waited out twice
     await mortal.server.stop()
     with pytest.raises(LogUnavailable):
         await mortal.bus.log.append(ONE, b"1")

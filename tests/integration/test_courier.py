@@ -1,7 +1,7 @@
 """Does a notification reach its recipient, through everything a recipient can do? A real HTTP server in-process.
 
 The courier's clock runs twenty times as fast as the wall: a rung of one second is 50 ms. Cited: A6 (one
-webhook-id), F02, F28 (700 at once), INTERFACES 3.5.
+webhook-id), F02, F28 (700 at once).
 """
 
 from __future__ import annotations

@@ -36,6 +36,7 @@ from tocsin.embedded.child import runs, state_of, until
 from tocsin.embedded.places import SYSTEM_HOME, Identity, place_for
 
 SERVICE_PASSWORD = "service-secret"
+INGEST_CLIENT = "tocsin-ingest-of-the-tests"
 DEVICE_PASSWORD = "d" * 32
 DEADLINE_S = 20.0  # a condition that has not come by then never will
 PASSWORD_BCRYPT = hash_password(DEVICE_PASSWORD)
@@ -82,7 +83,7 @@ async def database(home: Path) -> AsyncIterator[EmbeddedPostgres]:
 
 def ingest(addresses: BrokerAddresses) -> aiomqtt.Client:
     url = urlsplit(addresses.mqtt_url)
-    return client(addresses, "ingest", SERVICE_PASSWORD, addresses.ingest_client_id, url.port or 0)
+    return client(addresses, "ingest", SERVICE_PASSWORD, INGEST_CLIENT, url.port or 0)
 
 
 def device(addresses: BrokerAddresses, name: str, *, client_id: str | None = None) -> aiomqtt.Client:

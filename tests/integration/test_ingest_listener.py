@@ -315,8 +315,8 @@ async def test_the_key_of_a_device_that_the_watch_has_not_brought_yet_works(site
     known = Known(partitions=2)
     ready = asyncio.Event()
     part = run_alarms(
-        url=site.addresses.mqtt_url, reader=0, log=site.log, devices=site.bus.devices, known=known, clock=site.clock,
-        ready=ready.set,
+        url=site.addresses.mqtt_url, reader=0, log=site.log, devices=site.bus.devices, known=known,
+        clock=site.clock, ready=ready.set,
     )  # fmt: skip
     async with running(part, ready):
         known.devices.clear()  # type: ignore[attr-defined]

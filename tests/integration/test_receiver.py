@@ -197,7 +197,7 @@ class Site:
                 self.line.port,
                 username=address.username,
                 password=unquote(address.password or ""),
-                identifier=self.addresses.ingest_client_id,
+                identifier="tocsin-ingest-of-the-tests",
                 clean_session=False,
             ) as client,
             asyncio.TaskGroup() as group,

@@ -21,7 +21,7 @@ from tocsin.model.finding import Code
 
 SQL = load_queries("episodes.sql")
 
-LIST_MAX = 200  # INTERFACES 3.2
+LIST_MAX = 200
 TIMELINE_MAX = 2_000  # rulings, and attempts, of one episode: far above the causes and raises it can have
 _CURSOR_TIME_LENGTH = 18
 

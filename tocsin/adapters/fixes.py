@@ -2,7 +2,7 @@
 
 A batch goes from numpy columns to the binary form of COPY in one piece, into a table of the session, and from
 there to ``tocsin.fixes`` where what is known already is left alone: to archive a batch twice changes nothing.
-Units are those of FIX_DTYPE. Measured: 0.4 µs of ours a row, the server is the cost (findings/database.md, 4.1).
+Units are those of FIX_DTYPE. Measured: 0.4 µs of ours a row, the server is the cost.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which devices are there, what did the judge order about them, and what of it do the stages not know yet?
 
 A change and its mark in the outbox are one transaction, and so are the reply to a request and the key under which
-it may be asked again (INTERFACES 3.2). The outbox says which device or measure to look at again; what it is now is
+it may be asked again. The outbox says which device or measure to look at again; what it is now is
 read from the tables when it is projected, so that neither order nor repetition matters. Times are milliseconds of
 Tocsin's clock and handed in.
 """
@@ -27,8 +27,8 @@ T = TypeVar("T")
 
 SQL = load_queries("orders.sql")
 
-LIST_MAX = 200  # INTERFACES 3.2
-REPLY_KEPT_MS = 24 * 3600 * MS  # INTERFACES 3.2
+LIST_MAX = 200
+REPLY_KEPT_MS = 24 * 3600 * MS
 REPLIES_FORGOTTEN_MAX = 100  # per request: more than one, so that the table shrinks
 OUTBOX_BATCH = 500  # puts of about 1 ms, 32 at a time: a fraction of the 5 s of invariant 12
 ORDER_STAYS_MS = 60 * MS  # behind its end, so that every stage sees how the measure ended before it is gone

@@ -1,8 +1,7 @@
 """How do messages travel when nobody installed a broker: who may say what, and where does it listen?
 
 One ``nats-server`` child is the MQTT 3.1.1 listener of the devices and the JetStream log of the services. An
-MQTT topic ``tocsin/1/b7/pos`` is the subject ``tocsin.1.b7.pos``. Measurements behind the choices:
-findings/messaging.md.
+MQTT topic ``tocsin/1/b7/pos`` is the subject ``tocsin.1.b7.pos``.
 
 Users, all of one account: ``tocsin`` (services: everything, NATS only), ``ingest`` (MQTT: hears all devices,
 sends them orders), ``fleet`` (a lab's gateway, only when asked for: speaks for any device), and one user per
@@ -11,7 +10,6 @@ device. Sizes are bytes, times seconds.
 
 import asyncio
 import contextlib
-import hmac
 import importlib.metadata
 import json
 import os
@@ -52,7 +50,6 @@ ACK_WAIT_S = 10  # ingest died with messages in hand: they come again after this
 LOG_SIZE_B = 64 * 1024**2
 BCRYPT_ROUNDS = 4  # see hash_password
 
-SERVICE_NAMES = frozenset({"tocsin", "ingest", "fleet"})
 URL_SAFE = re.compile(r"[A-Za-z0-9._~-]+")  # nats-py does not decode %xx in an address
 BCRYPT_HASH = re.compile(r"\$2[ab]\$(?:0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
 TO_DEVICE = ("cmd", "cfg.want", "err")  # what a device hears and never says
@@ -68,7 +65,6 @@ class BrokerAddresses:
     nats_url: str = field(repr=False)
     mqtt_url: str = field(repr=False)
     fleet_mqtt_url: str | None = field(repr=False)
-    ingest_client_id: str = field(repr=False)  # see the function of this name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +76,7 @@ class DeviceLogin:
     password_bcrypt: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        if not is_device_id(self.device) or self.device in SERVICE_NAMES:
+        if not is_device_id(self.device):
             raise ValueError(f"not a device name: {self.device!r}")
         if not BCRYPT_HASH.fullmatch(self.password_bcrypt):
             raise ValueError(f"the password of {self.device} is not a bcrypt hash ($2a$ or $2b$)")
@@ -240,18 +236,7 @@ class EmbeddedBroker:
             nats_url=url("nats", "tocsin", self._ports["nats"]),
             mqtt_url=url("mqtt", "ingest", mqtt),
             fleet_mqtt_url=url("mqtt", "fleet", mqtt) if "fleet" in self._passwords else None,
-            ingest_client_id=ingest_client_id(self._passwords["ingest"]),
         )
-
-
-def ingest_client_id(service_password: str) -> str:
-    """The MQTT client id for ingest's session: the same at each start, and unknown to devices.
-
-    nats-server keeps sessions by client id alone, whoever logs in: a device that connects as ``ingest`` with
-    ``clean_session`` would throw ingest's session away, and the messages acknowledged into it.
-    """
-    digest = hmac.digest(service_password.encode(), b"tocsin mqtt client id", "sha256")
-    return f"ingest-{digest.hex()[:32]}"
 
 
 def find_nats_server() -> Path:

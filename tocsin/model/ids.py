@@ -26,5 +26,9 @@ def derived(prefix: Prefix, *parts: str | int) -> str:
     return f"{prefix}_{uuid.UUID(bytes=bytes(raw)).hex}"
 
 
+RESERVED_NAMES = frozenset({"tocsin", "ingest", "fleet"})
+"""The services' own logins on the broker: no device may be called so."""
+
+
 def is_device_id(text: str) -> bool:
-    return DEVICE_ID.fullmatch(text) is not None
+    return DEVICE_ID.fullmatch(text) is not None and text not in RESERVED_NAMES

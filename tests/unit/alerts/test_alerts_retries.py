@@ -1,4 +1,4 @@
-"""When is it tried again? INTERFACES 3.5 as a table; and the catalogue's rows (F24: no hidden grace on P1)."""
+"""When is it tried again? The ladder as a table; and the catalogue's rows (F24: no hidden grace on P1)."""
 
 from __future__ import annotations
 
