@@ -77,7 +77,7 @@ async def _serve(settings: Settings, only: frozenset[str] | None) -> None:
         console.print(f"bracelets and phones: mqtt://{listener}", soft_wrap=True)
         if settings.api_auth == "token" and not settings.api_tokens:
             console.print(
-                "[yellow]nobody can use the API yet[/]: set TOCSIN_API_TOKENS, or TOCSIN_API_AUTH=off in realm lab",
+                "[yellow]nobody can use the API yet[/]: set TOCSIN_API_TOKENS (in realm lab: TOCSIN_API_AUTH=off)",
                 soft_wrap=True,
             )
         try:
