@@ -3,6 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := 0.13.9
+SYNC   := $(BIN)/uv sync --locked --all-extras --inexact --no-progress --quiet
 ARGS   ?=
 
 .PHONY: help demo up test check format clean environment
@@ -24,7 +25,7 @@ $(VENV)/ready: pyproject.toml uv.lock
 	@echo "setting up $(VENV) from uv.lock"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
-	@$(BIN)/uv sync --locked --all-extras --inexact --no-progress --quiet
+	@$(SYNC) 2>/dev/null || $(SYNC) --system-certs  # behind a proxy with a certificate of its own
 	@touch $@
 
 demo: environment

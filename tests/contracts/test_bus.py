@@ -355,8 +355,12 @@ async def mortal(broker_home: Path) -> AsyncIterator[Mortal]:
         await server.stop()
 
 
-async def test_a_reader_goes_on_over_a_kill_without_gap_or_repeat(mortal: Mortal) -> None:
+async def test_a_reader_goes_on_over_a_kill_without_gap_or_repeat(
+    mortal: Mortal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """F01, F02: the log's server dies; what was confirmed is there, what is read is read once."""
+    monkeypatch.setattr("tocsin.adapters.jetstream.HEARTBEAT_S", 0.5)  # of 2 s: three of them are waited out
+    monkeypatch.setattr("tocsin.adapters.jetstream.READ_STALL_S", 1.5)
     read: list[bytes] = []
 
     async def follow() -> None:
