@@ -3,7 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := 0.13.9
-SYNC   := $(BIN)/uv sync --locked --all-extras --inexact --no-progress --quiet
+# The machine's own certificates, where it has some: a proxy may have added one.
+CERTS  := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),--system-certs)
 ARGS   ?=
 
 .PHONY: help demo up test check format clean environment
@@ -25,7 +26,7 @@ $(VENV)/ready: pyproject.toml uv.lock
 	@echo "setting up $(VENV) from uv.lock"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
-	@$(SYNC) 2>/dev/null || $(SYNC) --system-certs  # behind a proxy with a certificate of its own
+	@$(BIN)/uv sync --locked --all-extras --inexact $(CERTS)
 	@touch $@
 
 demo: environment

@@ -272,6 +272,7 @@ async def _figures(
             "archived": fixes.archived,
             "duplicate": fixes.duplicate,
             "refused": fixes.refused,
+            "refused_why": await lab.refusals(),
             "sos_only": fixes.sos_only,
             "lost": fixes.lost_of(sent),
             "sent": sent,
@@ -305,6 +306,8 @@ def _print_report(console: Console, report: dict[str, Any]) -> None:
     table.add_row("acquittées / inscrites / en double", _row(alerts, "acknowledged", "recorded", "duplicated"))
     table.add_row("positions envoyées / archivées / perdues", _row(fixes, "sent", "archived", "lost"))
     table.add_row("répétées / refusées / d'un TGD en SOS", _row(fixes, "duplicate", "refused", "sos_only"))
+    for reason, count in fixes["refused_why"].items():
+        table.add_row(f"  refusées : {reason}", str(count))
     for name, values in report["latency_ms"].items():
         start, _, end = name.partition("_")
         table.add_row(f"{start} → {end} p50 / p99 / max (ms)", _row(values, "p50", "p99", "max"))

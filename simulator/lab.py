@@ -144,6 +144,15 @@ class Laboratory:
             )
         )
 
+    async def refusals(self) -> dict[str, int]:
+        """Refused fixes by their reason."""
+        marks = ('lane="fix"', 'outcome="refused_')
+        found = {}
+        for name, value in (await self.metrics()).items():
+            if name.startswith("tocsin_ingest_messages_total") and all(mark in name for mark in marks):
+                found[name.partition('outcome="refused_')[2].partition('"')[0]] = int(value)
+        return found
+
     async def accounted(self) -> Accounted:
         """What became of every fix that reached ingest."""
         ingest = "tocsin_ingest_messages_total"
