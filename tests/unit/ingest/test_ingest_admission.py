@@ -234,8 +234,10 @@ def test_a_repeated_number_is_a_duplicate_and_another_boot_is_not() -> None:
      ("err", OwnWord), ("sos", OtherLane), ("evt", OtherLane)],
 )  # fmt: skip
 @pytest.mark.parametrize("device", [WEARER, TGD])
-def test_other_leaves(leaf: str, outcome: type, device: str) -> None:
-    assert isinstance(judge(b"\xff", topic(device, leaf)), outcome)
+@pytest.mark.parametrize("payload", [b"\xff", b" " * (PAYLOAD_MAX_BYTES + 1)], ids=["unreadable", "too large"])
+def test_other_leaves(leaf: str, outcome: type, device: str, payload: bytes) -> None:
+    """Whatever they say: a press that rings on its own lane must not be refused on this one."""
+    assert isinstance(judge(payload, topic(device, leaf)), outcome)
 
 
 # --- partitions ----------------------------------------------------------------------------------------------
