@@ -22,7 +22,8 @@ from typing import Final
 
 import structlog
 
-from tocsin.embedded.child import Child
+from tocsin.embedded.child import Child, last_lines
+from tocsin.errors import TocsinError
 
 READY_WITHIN_S: Final = 60.0
 STOP_WITHIN_S: Final = 10.0
@@ -58,6 +59,10 @@ class _Running:
     child: Child | None = None
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     died_at: float | None = None
+
+
+class PartNotReady(TocsinError):
+    """A part was not ready in time:"""
 
 
 class Supervisor:
@@ -96,18 +101,25 @@ class Supervisor:
                 self._tell(PartEvent(part=name, what="ready", gap_s=gap_s))
 
     async def start(self, spec: PartSpec) -> None:
-        """Start one part and keep it running; returns when it is ready. Raises TimeoutError."""
+        """Start one part and keep it running; returns when it is ready. Raises PartNotReady."""
         part = self._parts[spec.name] = _Running(spec)
         await self._spawn(part)
         self._keepers.append(asyncio.create_task(self._keep(part)))
-        async with asyncio.timeout(READY_WITHIN_S):
-            await part.ready.wait()
+        try:
+            async with asyncio.timeout(READY_WITHIN_S):
+                await part.ready.wait()
+        except TimeoutError:
+            said = last_lines(self._log_of(spec.name).read_text(errors="replace"))
+            raise PartNotReady(f"{spec.name}, {READY_WITHIN_S:.0f} s. Its last words:\n{said}") from None
+
+    def _log_of(self, name: str) -> Path:
+        return self._logs / f"{name}.log"
 
     async def _spawn(self, part: _Running) -> None:
         part.ready.clear()
         part.child = await Child.spawn(
             [Path(sys.executable), "-m", *part.spec.words],
-            log=self._logs / f"{part.spec.name}.log",
+            log=self._log_of(part.spec.name),
             env={**self._environment, "NOTIFY_SOCKET": str(self._run / "notify")},
             orphan_signal=signal.SIGTERM,
         )
@@ -125,7 +137,15 @@ class Supervisor:
                 wait_s = RESTART_FIRST_S
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, RESTART_MAX_S)
-            await self._spawn(part)
+            while True:
+                try:
+                    await self._spawn(part)
+                    break
+                except (
+                    OSError
+                ) as error:  # no memory, no descriptor, a full disk: it may pass, and we must be there
+                    log.critical("part_not_started", part=part.spec.name, error=repr(error))
+                    await asyncio.sleep(RESTART_MAX_S)
 
     def pid_of(self, name: str) -> int | None:
         """The process of a part, None while it is down."""
