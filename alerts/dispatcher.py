@@ -26,7 +26,10 @@ from tocsin.wire import decode_alarm, decode_finding, decode_receipt
 
 AGAIN_AFTER_S = 0.2
 AGAIN_MAX_S = 30.0
-LEASED_MAX = 256
+TAKE_MAX = 256
+LEASED_MAX = (
+    10_000  # what waits for its next try counts as leased: a rollback's worth of it must not stop the rest
+)
 
 Reader = Callable[[Entry], tuple[str, str, Event]]
 
@@ -45,7 +48,7 @@ async def run_dispatcher(*, log_: Log, clock: Clock, realm: Realm, ready: Callab
 async def _serve(log_: Log, ledger: Ledger, queue: Queue) -> None:
     async with log_.queue(queue.stream, queue.name, parallel=LEASED_MAX, subject=queue.subject) as deliveries:
         while True:
-            for delivery in await deliveries.take(LEASED_MAX):
+            for delivery in await deliveries.take(TAKE_MAX):
                 await _settle(ledger, delivery, queue.read)
 
 

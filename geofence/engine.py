@@ -219,17 +219,18 @@ class _Run:
         newer_point, newer_block = table.rows[row, place].copy(), table.last_blocks[side].copy()
         table.rows[row, place], table.last_blocks[side] = point, block
         try:
-            if self._shows_more(row, int(table.last["fix_ms"][side])):
-                self.judge_fix(index, side, t3_ms)
+            with self._contained(row):
+                if self._shows_more(row, int(table.last["fix_ms"][side])):
+                    self.judge_fix(index, side, t3_ms)
         finally:
             table.rows[row, place], table.last_blocks[side] = newer_point, newer_block
 
     def _shows_more(self, row: int, fix_ms: int) -> bool:
         """Whether the parties, as they stand, are in a nearer ring than is known, and this is news of it."""
-        table, points = self.table, self.table.points(row)
-        if table.phase[row] != Phase.IN_FORCE or points is None:
+        table, points, order = self.table, self.table.points(row), self.table.roster.orders[row]
+        if table.phase[row] != Phase.IN_FORCE or points is None or fix_ms < order.valid_from_ms:
             return False
-        ring = nearest(table.roster.orders[row].alert_distance_m, distance_dm(*points))
+        ring = nearest(order.alert_distance_m, distance_dm(*points))
         return bool(ring > table.zone[row] and fix_ms > table.left_ms[row, RINGS.index(ring)])
 
     # --- fixes by columns --------------------------------------------------------------------------------

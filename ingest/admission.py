@@ -5,7 +5,7 @@
 * identity is the topic (the broker lets a device speak under its own id only);
 * a fix from the future beyond drift, or older than a month, is a wrong clock: refused;
 * a fix older than ``late_after_s`` goes to the backlog lane: kept as evidence, never a live alarm (invariant 4);
-* a repeated (boot, seq) is a duplicate: counted, acknowledged, not published again;
+* a repeated (boot, seq, hour of the fix) is a duplicate: counted, acknowledged, not published again;
 * an alarm is never refused for its clock, its position or its number: at worst it is raised twice under one id;
 * a TGD's position outside an SOS is dropped and counted (invariant 6).
 """
@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -45,17 +46,25 @@ class Message:
 
 @dataclass(slots=True, kw_only=True)
 class SeqWindow:
-    """Which of the last SEQ_WINDOW sequence numbers of this boot have been seen (as RFC 4303 does it)."""
+    """Which of the last SEQ_WINDOW sequence numbers of this boot have been seen (as RFC 4303 does it), and the
+    hour of the fix that each was on: a unit that counts from 0 again, or never counts, is still heard."""
 
     boot: int
     newest: int
     seen: int
+    fix_ms: array[int] = field(default_factory=lambda: array("q", bytes(8 * SEQ_WINDOW)))
 
-    def has(self, boot: int, seq: int) -> bool:
+    def has(self, boot: int, seq: int, fix_ms: int) -> bool:
         back = self.newest - seq
-        return boot == self.boot and 0 <= back < SEQ_WINDOW and bool(self.seen >> back & 1)
+        numbered = boot == self.boot and 0 <= back < SEQ_WINDOW and bool(self.seen >> back & 1)
+        return numbered and self.fix_ms[seq % SEQ_WINDOW] == fix_ms
 
-    def add(self, boot: int, seq: int) -> None:
+    def add(self, boot: int, seq: int, fix_ms: int) -> None:
+        self._number(boot, seq)
+        if boot == self.boot and self.newest - seq < SEQ_WINDOW:
+            self.fix_ms[seq % SEQ_WINDOW] = fix_ms
+
+    def _number(self, boot: int, seq: int) -> None:
         if boot > self.boot or (boot == self.boot and seq - self.newest >= SEQ_WINDOW):
             self.boot, self.newest, self.seen = boot, seq, 1
         elif boot == self.boot and seq > self.newest:
@@ -78,16 +87,14 @@ class Known:
     open_sos: set[str] = field(default_factory=set)
     windows: dict[str, SeqWindow] = field(default_factory=dict)
 
-    def is_repeat(self, device: str, boot: int, seq: int) -> bool:
+    def is_repeat(self, device: str, boot: int, seq: int, fix_ms: int) -> bool:
         window = self.windows.get(device)
-        return window is not None and window.has(boot, seq)
+        return window is not None and window.has(boot, seq, fix_ms)
 
-    def remember(self, device: str, boot: int, seq: int) -> None:
-        window = self.windows.get(device)
-        if window is None:
+    def remember(self, device: str, boot: int, seq: int, fix_ms: int) -> None:
+        if device not in self.windows:
             self.windows[device] = SeqWindow(boot=boot, newest=seq, seen=1)
-        else:
-            window.add(boot, seq)
+        self.windows[device].add(boot, seq, fix_ms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +108,7 @@ class AdmittedFix:
     device: str
     boot: int
     seq: int
+    fix_ms: int
     late: bool
     sos_only: bool
     copies: tuple[tuple[int, FixRow], ...]
@@ -210,7 +218,7 @@ def _admit_fix(
         return Refusal(reason=Reason.CLOCK_AHEAD, path="$.tst", detail=f"more than {FIX_FUTURE_MAX_S} s ahead")
     if report.fix_ms < now_ms - FIX_PAST_MAX_S * MS:
         return Refusal(reason=Reason.CLOCK_BEHIND, path="$.tst", detail=f"more than {FIX_PAST_MAX_S} s ago")
-    if known.is_repeat(device.id, report.boot, report.seq):
+    if known.is_repeat(device.id, report.boot, report.seq, report.fix_ms):
         return Duplicate()
     flags = FixFlag.BULK if bulk else FixFlag.NONE
     if report.sent_ms is not None and abs(message.t3_ms - report.sent_ms) > SKEW_S * MS:
@@ -220,6 +228,7 @@ def _admit_fix(
         device=device.id,
         boot=report.boot,
         seq=report.seq,
+        fix_ms=report.fix_ms,
         late=late,
         sos_only=device.kind is DeviceKind.TGD,
         copies=_copies(report, device, message.t3_ms, now_ms, flags, known.partitions),
@@ -244,7 +253,7 @@ def _row(report: PositionReport, number: int, t3_ms: int, t4_ms: int, flags: Fix
         report.boot,
         report.seq,
         report.fix_ms,
-        ABSENT if report.sent_ms is None else report.sent_ms,
+        ABSENT if (sent_ms := _plausible(report.sent_ms, t4_ms)) is None else sent_ms,
         t3_ms,
         t4_ms,
         round(report.lat * 1e6),

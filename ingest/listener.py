@@ -38,7 +38,7 @@ from ingest.mqtt import MqttSession, Taken, sessions
 from tocsin import subjects
 from tocsin.clock import MS, Clock
 from tocsin.errors import LogUnavailable, WireError
-from tocsin.limits import BATCH_MAX_FIXES, REFUSED_HEAD_BYTES, REFUSED_KEPT_PER_BATCH
+from tocsin.limits import BATCH_MAX_FIXES, BROKER_INFLIGHT_MAX, REFUSED_HEAD_BYTES, REFUSED_KEPT_PER_BATCH
 from tocsin.model.device import Device
 from tocsin.model.finding import Alarm, Code
 from tocsin.model.fix import FIX_DTYPE
@@ -73,7 +73,7 @@ class Batch:
                 continue  # counted by whom it is for
             self.outcomes[_outcome(admission)] += 1
             if isinstance(admission, AdmittedFix):
-                known.remember(admission.device, admission.boot, admission.seq)
+                known.remember(admission.device, admission.boot, admission.seq, admission.fix_ms)
                 to_subject = subjects.late if admission.late else subjects.fixes
                 for partition, row in admission.copies:
                     self.rows[to_subject(partition)].append(row)
@@ -128,6 +128,10 @@ async def run_alarms(
             ready()
             try:
                 async for taken in session.messages():
+                    if taken.retained:  # a copy that the broker gives to each new session: nobody pressed now
+                        session.acknowledge(taken)
+                        INGEST_MESSAGES.labels(lane="alarm", outcome="retained").inc()
+                        continue
                     admission = await _one_alarm(session, taken, log, directory, clock)
                     refusal = _to_be_kept(admission) if reader == ANSWERING_READER else None
                     if refusal is not None:  # aside: the next press does not wait for it
@@ -225,6 +229,10 @@ class FixLane:
             self._batch.add(session, taken, admit(taken.message, self._known, self._clock.now_ms()), self._known)
             self._arrived.set()
 
+    def _has_no_room(self, taken: Taken) -> bool:
+        """The broker bounds what it hands out unacknowledged; QoS 0 it hands out without end."""
+        return taken.qos == 0 and len(self._batch.taken) >= BROKER_INFLIGHT_MAX
+
     async def flush_for_ever(self) -> None:
         while True:
             await self._arrived.wait()
@@ -305,11 +313,12 @@ async def _keep_and_answer(
     session: MqttSession, log_: Log, message: Message, refusal: Refusal, known: Known
 ) -> None:
     """Quarantine (bounded, the shape of the payload without its contents) and an answer for a device we know."""
+    parts = message.topic.split("/")
     note = {
         "reason": refusal.reason.value,
         "path": refusal.path,
         "detail": refusal.detail,
-        "topic": message.topic,
+        "topic": "/".join([*parts[:3], *(DIGITS.sub("#", leaf) for leaf in parts[3:])]),
         "bytes": len(message.payload),
         "head": shape_of(message.payload[:REFUSED_HEAD_BYTES]),
         "t3_ms": message.t3_ms,
@@ -319,7 +328,6 @@ async def _keep_and_answer(
         await log_.append(subjects.refused(refusal.reason.value), msgspec.json.encode(note), dedupe_id=name)
     except LogUnavailable as error:
         log.warning("refusal_not_kept", reason=refusal.reason.value, error=str(error))
-    parts = message.topic.split("/")
     if len(parts) > 2 and parts[2] in known.devices:
         answer = {"_type": "error", "reason": refusal.reason.value, "path": refusal.path, "detail": refusal.detail}
         try:

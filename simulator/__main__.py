@@ -95,6 +95,7 @@ def replay_command(
             "speed": speed,
             "sent": result.sent,
             "archived": result.archived,
+            "lost": result.lost,
             "alerts": replay.rows(result.crossings),
             "missing": replay.rows(result.missing),
             "unexpected": replay.rows(result.unexpected),

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from alerts.catalogue import CATALOGUE
 from simulator.checkers import Verdict, judge
 from simulator.fleet import Fleet
 from simulator.gnss import URBAN
@@ -229,8 +230,11 @@ async def _settled(
     report: dict[str, Any] = {}
     deadline = asyncio.get_running_loop().time() + SETTLE_WITHIN_S
     while True:
-        verdict = judge(required, lab.receiver.history.deliveries, keys=keys, start_ms=scenario.start_ms)
-        report = await _figures(lab, fleet, required, verdict)
+        heard = lab.receiver.history.deliveries
+        verdict = judge(required, heard, keys=keys, start_ms=scenario.start_ms)
+        urgent = [one for one in required if CATALOGUE[one.code].priority == 1]
+        police = judge(urgent, heard, keys=keys, start_ms=scenario.start_ms, channel="police")
+        report = await _figures(lab, fleet, required, verdict, police)
         if _is_complete(report) or asyncio.get_running_loop().time() > deadline:
             return report
         await asyncio.sleep(0.5)
@@ -244,27 +248,32 @@ def _is_complete(report: dict[str, Any]) -> bool:
 
 def holds(report: dict[str, Any]) -> bool:
     """Whether the demo kept its promise: the exit status."""
-    return _is_complete(report) and report["alerts"]["duplicated"] == 0
+    alerts = report["alerts"]
+    return _is_complete(report) and alerts["duplicated"] == 0 and not alerts["unexpected"]
 
 
 async def _figures(
-    lab: Laboratory, fleet: Fleet, required: list[ExpectedAlert], verdict: Verdict
+    lab: Laboratory, fleet: Fleet, required: list[ExpectedAlert], verdict: Verdict, police: Verdict
 ) -> dict[str, Any]:
-    ids = sorted({delivery.subject for delivery in lab.receiver.history.deliveries})
+    ids = sorted({_alert_of(lab, observed.webhook_id) for _, observed in verdict.matched})
     alerts = [(await lab.api.get(f"/api/v1/alerts/{name}")).json() for name in ids]
     timelines = [(await lab.api.get(f"/api/v1/alerts/{name}/timeline")).json() for name in ids]
     spoken = fleet.acknowledged
     sent = sum(unit.tally.points for unit in fleet.units.values())
+    distinct = sum(len(unit.tally.numbers) for unit in fleet.units.values())
     fixes = await lab.accounted()
     return {
         "alerts": {
             "expected": len(required),
-            "raised": len(verdict.matched),
-            "delivered": len(verdict.matched),
+            "raised": sum(alert.get("raises", 0) for alert in alerts),
+            "delivered": len(verdict.matched) - len(police.missing),
             "acknowledged": sum(alert.get("clock", {}).get("t9") is not None for alert in alerts),
             "recorded": sum(_is_recorded(timeline) for timeline in timelines),
-            "duplicated": len(verdict.duplicated),
-            "unexpected": [f"{one.code} {one.subject} at {one.at_s:.1f} s" for one in verdict.unexpected],
+            "duplicated": len(verdict.duplicated) + len(police.duplicated),
+            "unexpected": [
+                f"{one.code} {one.subject} at {one.at_s:.1f} s"
+                for one in (*verdict.unexpected, *police.unexpected)
+            ],
             "missing": [f"{one.code} {one.subject} by {one.latest_s:.1f} s" for one in verdict.missing],
         },
         "fixes": {
@@ -274,7 +283,7 @@ async def _figures(
             "refused": fixes.refused,
             "refused_why": await lab.refusals(),
             "sos_only": fixes.sos_only,
-            "lost": fixes.lost_of(sent),
+            "lost": fixes.lost_of(distinct),
             "sent": sent,
         },
         "messages_acknowledged": dict(spoken),
@@ -282,6 +291,11 @@ async def _figures(
             f"t3_{end}": latency_ms(_latencies(alerts, "t3", end, lab.clock.rate)) for end in ("t7", "t8")
         },
     }
+
+
+def _alert_of(lab: Laboratory, webhook_id: str) -> str:
+    """The alert that this notification was about."""
+    return next(one.subject for one in lab.receiver.history.deliveries if one.webhook_id == webhook_id)
 
 
 def _is_recorded(timeline: Mapping[str, Any]) -> bool:

@@ -179,9 +179,9 @@ class Accounted:
     def received(self) -> int:
         return self.archived + self.duplicate + self.refused + self.sos_only
 
-    def lost_of(self, sent: int) -> int:
-        """Of so many that the broker acknowledged to their senders."""
-        return max(0, sent - self.received)
+    def lost_of(self, distinct: int) -> int:
+        """Of so many different fixes that the broker acknowledged to their senders: repeats make up for none."""
+        return max(0, distinct - self.archived - self.refused - self.sos_only)
 
 
 READERS = ("fixes", "alarms-1", "alarms-2")

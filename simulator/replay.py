@@ -90,7 +90,7 @@ def in_one_process(recording: Recording, partitions: int = 2) -> list[Crossing]:
         for admission in admit(heard, known, now_ms):
             if not isinstance(admission, AdmittedFix):
                 continue
-            known.remember(admission.device, admission.boot, admission.seq)
+            known.remember(admission.device, admission.boot, admission.seq, admission.fix_ms)
             if admission.late:
                 continue
             for partition, row in admission.copies:
@@ -137,7 +137,13 @@ class Replay:
     reference: list[Crossing]
     duplicated: tuple[str, ...]
     sent: int
+    distinct: int
     archived: int
+
+    @property
+    def lost(self) -> int:
+        """Different fixes that were sent and are not in the record."""
+        return max(0, self.distinct - self.archived)
 
     @property
     def missing(self) -> list[Crossing]:
@@ -154,7 +160,7 @@ class Replay:
 
     @property
     def holds(self) -> bool:
-        return not (self.missing or self.unexpected or self.duplicated or self.repeated)
+        return not (self.missing or self.unexpected or self.duplicated or self.repeated or self.lost)
 
 
 async def run_replay(
@@ -188,12 +194,14 @@ async def run_replay(
             await gateway.drained()
         progress(len(recording.messages), len(recording.messages))
         reference = in_one_process(recording, lab.settings.partitions)
-        await _everything_arrived(lab, len(reference))
+        distinct = len({(message.device, message.fix_ms) for message in recording.messages})
+        await _everything_arrived(lab, len(reference), distinct)
         return Replay(
             crossings=_heard(lab, {measure: key for key, measure in measures.items()}),
             reference=reference,
             duplicated=lab.receiver.history.report().conflicts,
             sent=len(recording.messages),
+            distinct=distinct,
             archived=await lab.total("tocsin_archived_fixes_total", outcome="archived"),
         )
 
@@ -215,8 +223,8 @@ async def _until(clock: AffineClock, at_ms: int) -> None:
         await clock.sleep(left_ms / MS)
 
 
-async def _everything_arrived(lab: Laboratory, expected: int) -> None:
-    """Until as many bells have rung as expected and the receiver has heard nothing new for QUIET_S."""
+async def _everything_arrived(lab: Laboratory, expected: int, distinct: int) -> None:
+    """Until as many bells have rung as expected, everything is archived, and nothing new was heard for QUIET_S."""
     loop = asyncio.get_running_loop()
     history = lab.receiver.history
     deadline = loop.time() + ARRIVE_WITHIN_S
@@ -224,7 +232,8 @@ async def _everything_arrived(lab: Laboratory, expected: int) -> None:
     while loop.time() < deadline:
         if len(history.deliveries) != seen:
             seen, since = len(history.deliveries), loop.time()
-        enough = len(_bells(lab)) >= expected
+        archived = await lab.total("tocsin_archived_fixes_total", outcome="archived")
+        enough = len(_bells(lab)) >= expected and archived >= distinct
         if enough and loop.time() - since >= QUIET_S:
             return
         await asyncio.sleep(0.1)

@@ -47,16 +47,20 @@ class Line:
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """What happened: ``acknowledged`` counts PUBACKs by leaf, ``points`` the fixes in them."""
+    """What happened: ``acknowledged`` counts PUBACKs by leaf, ``points`` the fixes in them, ``numbers``
+    their sequence numbers: a fix that is said twice has one."""
 
     acknowledged: dict[str, int] = field(default_factory=dict)
     points: int = 0
+    numbers: set[int] = field(default_factory=set)
     connections: int = 0
     commands: int = 0
 
     def count(self, message: Outgoing) -> None:
         self.acknowledged[message.leaf] = self.acknowledged.get(message.leaf, 0) + 1
-        self.points += len(message.bodies) if message.leaf in {"loc", "bulk"} else 0
+        if message.leaf in {"loc", "bulk"}:
+            self.points += len(message.bodies)
+            self.numbers.update(body["seq"] for body in message.bodies)
 
 
 class Unit:

@@ -40,8 +40,8 @@ SNAPSHOT_EVERY_S = 10
 # --- episodes --------------------------------------------------------------------------------------------
 REENTRY_WITHIN_S = 15 * 60  # a re-entry within 15 min belongs to the same episode
 ACK_EXPIRES_S = 120
-EPISODE_CAUSES_MAX = 256  # causes remembered for repetition: a re-entry each 3 s over 15 min is 300
-EPISODE_RAISES_MAX = 64
+EPISODE_CAUSES_MAX = 64  # causes remembered for repetition: what can be redelivered is minutes old at most
+EPISODE_RAISES_MAX = 16  # the opening and the newest: each ruling carries them, and all rulings stay on the log
 
 # --- deliveries ------------------------------------------------------------------------------------------
 WEBHOOK_TIMEOUT_S = 3.0

@@ -95,6 +95,8 @@ class Settings(BaseSettings):
         problems = []
         for name in ("teleassistance", "police"):
             url, secret = getattr(self, f"{name}_url"), getattr(self, f"{name}_secret")
+            if secret is not None and url is None:
+                problems.append(f"{PREFIX}{name.upper()}_URL: missing, {PREFIX}{name.upper()}_SECRET is set")
             if url is not None and secret is None:
                 problems.append(f"{PREFIX}{name.upper()}_SECRET: missing, {PREFIX}{name.upper()}_URL is set")
             if url is not None and url.scheme != "https" and self.realm is Realm.PRODUCTION:

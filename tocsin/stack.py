@@ -166,20 +166,25 @@ def _broker_secrets(home: Path) -> dict[str, str]:
 
 
 async def _keep(server: Server, start: Callable[[], Coroutine[Any, Any, object]], name: str, tell: Tell) -> None:
-    """Start a server again whenever it ends by itself."""
+    """Start a server again whenever it ends by itself, for as long as it takes."""
     loop = asyncio.get_running_loop()
+
+    def say(event: PartEvent) -> None:
+        with contextlib.suppress(OSError):  # who listens may fail: the server is kept running all the same
+            tell(event)
+
     while True:
         code = await server.wait()
         died = loop.time()
-        tell(PartEvent(part=name, what="died", exit_code=code))
+        say(PartEvent(part=name, what="died", exit_code=code))
         while True:
             try:
                 await start()
                 break
-            except EmbeddedServerError as error:
-                log.error("server_not_back", server=name, error=str(error))
+            except (EmbeddedServerError, OSError) as error:
+                say(PartEvent(part=name, what=f"not back: {error}"))
                 await asyncio.sleep(SERVER_RESTART_S)
-        tell(PartEvent(part=name, what="ready", gap_s=loop.time() - died))
+        say(PartEvent(part=name, what="ready", gap_s=loop.time() - died))
 
 
 async def _keep_logins(broker: EmbeddedBroker, nats_url: str) -> None:
@@ -199,8 +204,10 @@ async def _follow_logins(broker: EmbeddedBroker, devices: Bucket) -> None:
             changed.clear()
             try:
                 await broker.admit(list(logins.values()))
-            except EmbeddedServerError as error:
+            except (EmbeddedServerError, OSError) as error:
                 log.error("logins_not_admitted", error=str(error))
+                await asyncio.sleep(SERVER_RESTART_S)
+                changed.set()  # again, until the broker has them all
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(admit())

@@ -20,8 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from tocsin.embedded.child import Child, last_lines
 from tocsin.errors import TocsinError
 
@@ -31,8 +29,6 @@ RESTART_FIRST_S: Final = 0.05
 RESTART_MAX_S: Final = 10.0
 SETTLED_AFTER_S: Final = 30.0
 """A part that has run this long starts its next restart from RESTART_FIRST_S again."""
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +67,16 @@ class Supervisor:
     def __init__(self, *, logs: Path, environment: Mapping[str, str], tell: Callable[[PartEvent], None]) -> None:
         self._logs = logs
         self._environment = dict(environment)
-        self._tell = tell
+        self._told_to = tell
         self._parts: dict[str, _Running] = {}
         self._keepers: list[asyncio.Task[None]] = []
         self._run = Path(tempfile.mkdtemp(prefix="tocsin-"))  # a socket path has 107 bytes at most
         self._socket = self._listen()
+
+    def _tell(self, event: PartEvent) -> None:
+        """Who listens may fail (a full disk behind standard error): the parts are kept running all the same."""
+        with contextlib.suppress(OSError):
+            self._told_to(event)
 
     def _listen(self) -> socket.socket:
         hearing = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -141,10 +142,8 @@ class Supervisor:
                 try:
                     await self._spawn(part)
                     break
-                except (
-                    OSError
-                ) as error:  # no memory, no descriptor, a full disk: it may pass, and we must be there
-                    log.critical("part_not_started", part=part.spec.name, error=repr(error))
+                except OSError as error:  # no memory, no descriptor, a full disk: it may pass
+                    self._tell(PartEvent(part=part.spec.name, what=f"not started: {error}"))
                     await asyncio.sleep(RESTART_MAX_S)
 
     def pid_of(self, name: str) -> int | None:

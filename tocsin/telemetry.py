@@ -4,8 +4,8 @@ Metrics: Prometheus, ``tocsin_`` prefix, base units, never a device, a measure o
 processes of one machine share a directory of counters (prometheus_client's multiprocess mode), so that a count
 survives the death of the process that made it and ``/metrics`` shows all of them at once.
 
-Log lines: JSON on standard error. A key that could carry a place or a person is a programming error and is
-refused where it is written (``_deny``).
+Log lines: JSON on standard error. A key that could carry a place or a person is a programming error; its value
+is withheld where it is written (``_deny``).
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ METRICS: Final = (
     STAGE_SECONDS, KNOWN_DEVICES, PAIRS, ALERTS_OPEN, CONSOLES_LIVE,
 )  # fmt: skip
 
+WITHHELD: Final = "withheld"
 _DENIED_WORDS = (
     "lat",
     "lon",
@@ -74,10 +75,13 @@ _DENIED_WORDS = (
 
 
 def _deny(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Refuse a log line that has a key for a place, a person or a secret."""
+    """Withhold what stands under a key for a place, a person or a secret.
+
+    It must not be written, and the line must: an error in writing about an error would end the part.
+    """
     for key in event:
         if any(key == word or key.startswith(f"{word}_") or key.endswith(f"_{word}") for word in _DENIED_WORDS):
-            raise ValueError(f"the log key {key!r} may carry a place, a person or a secret")
+            event[key] = WITHHELD
     return event
 
 

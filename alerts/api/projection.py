@@ -129,18 +129,23 @@ class Projection:
         for entry in entries:
             self.sequence = max(self.sequence, entry.sequence)
             try:
-                episode = decode_ruling(entry.payload).episode
+                self._apply_one(entry)
             except WireError as error:
                 self.unreadable += 1
                 log.error("ruling unreadable", sequence=entry.sequence, reason=str(error))
-                continue
-            known = self.find(episode.id)
-            if known is None or known.sequence < entry.sequence:
-                encoded = views.alert(episode).model_dump_json()
-                self._take_in(Projected(sequence=entry.sequence, episode=episode, encoded=encoded))
+            except Exception:  # one alert that cannot be shown must not take the others from the operators
+                self.unreadable += 1
+                log.critical("ruling not shown", sequence=entry.sequence, exc_info=True)
         for priority in PRIORITIES:
             count = sum(each.episode.priority == priority for each in self._open.values())
             ALERTS_OPEN.labels(priority=str(priority)).set(count)
+
+    def _apply_one(self, entry: Entry) -> None:
+        episode = decode_ruling(entry.payload).episode
+        known = self.find(episode.id)
+        if known is None or known.sequence < entry.sequence:
+            encoded = views.alert(episode).model_dump_json()
+            self._take_in(Projected(sequence=entry.sequence, episode=episode, encoded=encoded))
 
     def _take_in(self, change: Projected) -> None:
         episode = change.episode

@@ -17,6 +17,8 @@ from tocsin import subjects
 from tocsin.adapters.jetstream import open_bus
 from tocsin.clock import MS
 from tocsin.model.device import DeviceKind
+from tocsin.model.ids import derived
+from tocsin.wire import decode_alarm
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -103,6 +105,7 @@ async def test_each_kind_is_counted_kept_and_harmless() -> None:
             expected[f"refused_{reason}"] = expected.get(f"refused_{reason}", 0) + 1
         assert counts == expected
         await _kept_without_digits(lab, len(bad))
+        await _said_nowhere_else(lab)
         await _nobody_presses_anothers_key(lab, passwords)
 
 
@@ -118,18 +121,33 @@ async def _kept_without_digits(lab: Laboratory, expected: int) -> None:
     assert not any(str(SECRET_PLACE)[3:] in json.dumps(note) for note in kept)
 
 
+async def _said_nowhere_else(lab: Laboratory) -> None:
+    """Where she was stands in no log of a part, no metric and no message to the téléassistance."""
+    place = str(SECRET_PLACE)[3:]
+    logs = [path.read_text(errors="replace") for path in (lab.settings.data_dir / "log").iterdir()]
+    assert len(logs) == len(lab.stack.supervisor.names)
+    told = [one.body for one in lab.receiver.history.deliveries if one.channel == "teleassistance"]
+    for text in (*logs, (await lab.api.get("/metrics")).text, *told):
+        assert place not in text
+
+
 async def _nobody_presses_anothers_key(lab: Laboratory, passwords: dict[str, str]) -> None:
     """The broker lets a device speak under its own id only: his publication on her SOS topic raises nothing."""
     host, port = address_of(lab.stack.addresses.mqtt_url)
-    said = json.dumps({"_type": "sos", "tst": lab.clock.now_ms() // MS, "seq": 900, "boot": 1}).encode()
+    now_s = lab.clock.now_ms() // MS
+    his, hers = (json.dumps({"_type": "sos", "tst": now_s, "seq": seq, "boot": 1}).encode() for seq in (900, 901))
     async with aiomqtt.Client(
         host, port, username="his-1", password=passwords["his-1"], identifier="his-1-unit"
     ) as him:
-        await him.publish(subjects.topic("her-1", "sos"), said, qos=1)
+        await him.publish(subjects.topic("her-1", "sos"), his, qos=1)
     async with aiomqtt.Client(
         host, port, username="her-1", password=passwords["her-1"], identifier="her-1-unit"
     ) as her:
-        await her.publish(subjects.topic("her-1", "sos"), said, qos=1)
+        await her.publish(subjects.topic("her-1", "sos"), hers, qos=1)
     assert await lab.receiver.heard(2, within_s=10.0)
-    opened = [one for one in lab.receiver.history.deliveries if one.channel == "police"]
-    assert len(opened) == 1, "one press, hers, and one alert"
+    async with open_bus(lab.stack.addresses.nats_url, "test") as bus:
+        entry = await bus.log.last(subjects.ALARMS, subjects.alarm("her-1"))
+        assert entry is not None
+        assert entry.sequence == 1, "one press is on the log, and it is hers"
+        assert decode_alarm(entry.payload).id == derived("alm", "her-1", 1, 901, now_s * MS)
+    assert len([one for one in lab.receiver.history.deliveries if one.channel == "police"]) == 1

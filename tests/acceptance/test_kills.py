@@ -12,6 +12,7 @@ import asyncio
 import json
 import os
 import signal
+from collections import Counter
 
 import pytest
 from lab_fixture import Told, running_lab
@@ -83,6 +84,7 @@ async def test_kill_of_any_part_loses_and_doubles_nothing() -> None:
                     await _heard(lab, couple, measures[couple.name])
                 await _back(told, part, len(MOMENTS_S))
         await _recorded(lab)
+        _each_bell_rang_once(lab, len(names))
         report = lab.receiver.history.report()
         assert report.conflicts == ()
         assert report.forged == 0
@@ -151,6 +153,22 @@ async def _heard(lab: Laboratory, couple: Couple, measure: str) -> None:
     except TimeoutError:
         pytest.fail(f"{couple.name}: not heard {wanted - set(heard())}")
     assert len(heard()) == len(wanted), f"{couple.name}: heard twice under two names"
+
+
+def _each_bell_rang_once(lab: Laboratory, stories: int) -> None:
+    """At the end of it all, redeliveries included: so many bells and not one more, whatever they were called."""
+    bells = Counter(
+        (one.channel, one.data["code"])
+        for one in lab.receiver.history.deliveries
+        if not one.repeat and one.type.rpartition(".")[2] in {"opened", "raised"}
+    )
+    assert bells == {
+        ("teleassistance", "PROX_PREALERT"): stories,
+        ("teleassistance", "PROX_ALERT"): stories,
+        ("teleassistance", "BAR_SOS"): stories,
+        ("police", "PROX_ALERT"): stories,
+        ("police", "BAR_SOS"): stories,
+    }
 
 
 async def test_the_only_fix_inside_dies_with_its_reader() -> None:

@@ -91,15 +91,21 @@ NUMBERS = st.tuples(
 )
 
 
+def hour_of(seq: int) -> int:
+    """Each number was said once."""
+    return NOW_MS - seq % 1000
+
+
 @given(numbers=st.lists(NUMBERS, min_size=1, max_size=60), asked=st.lists(NUMBERS, max_size=20))
 def test_the_window_is_a_set(numbers: list[tuple[int, int]], asked: list[tuple[int, int]]) -> None:
     """F01: also across 2**31."""
     window = SeqWindow(boot=numbers[0][0], newest=numbers[0][1], seen=1)
-    for boot, seq in numbers[1:]:
-        window.add(boot, seq)
+    for boot, seq in numbers:
+        window.add(boot, seq, hour_of(seq))
     model = seen_by_set(numbers)
-    for one in (*numbers, *asked):
-        assert window.has(*one) == (one in model)
+    for boot, seq in (*numbers, *asked):
+        assert window.has(boot, seq, hour_of(seq)) == ((boot, seq) in model)
+        assert not window.has(boot, seq, hour_of(seq) + 1)
     assert window.seen < 1 << SEQ_WINDOW
 
 
@@ -110,6 +116,6 @@ def test_within_the_window_each_number_enters_once(seqs: list[int]) -> None:
     for seq in seqs:
         (admission,) = admit(message(location(seq=seq), topic()), world, NOW_MS)
         if isinstance(admission, AdmittedFix):
-            world.remember(admission.device, admission.boot, admission.seq)
+            world.remember(admission.device, admission.boot, admission.seq, admission.fix_ms)
             entered.append(admission.seq)
     assert sorted(entered) == sorted(set(seqs))

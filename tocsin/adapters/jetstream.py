@@ -211,6 +211,7 @@ class Follower:
 
     async def _ask(self, target: str) -> int:
         """Make a consumer from where we are; returns how many messages were waiting for it."""
+        await self._mind_the_end()
         config = ConsumerConfig(
             deliver_subject=target, filter_subject=self._subject, ack_policy=AckPolicy.NONE,
             idle_heartbeat=HEARTBEAT_S, flow_control=True, inactive_threshold=60.0, mem_storage=True,
@@ -223,6 +224,16 @@ class Follower:
         info = await self._js._jsm.add_consumer(self._stream, config)  # noqa: SLF001  (the public way back to it)
         already = info.delivered.consumer_seq if info.delivered else 0
         return (info.num_pending or 0) + already
+
+    async def _mind_the_end(self) -> None:
+        """A place behind the end is of another stream (made anew, restored, or short of its last second after a
+        power cut): waiting there would be deafness. Everything is read again; names make that harmless."""
+        if self._after == 0:
+            return
+        state = (await self._js._jsm.stream_info(self._stream)).state  # noqa: SLF001
+        if self._after > state.last_seq:
+            log.critical("follow_from_the_start", stream=self._stream, after=self._after, last=state.last_seq)
+            self._after = 0
 
     async def _until_silence(self, inbox: asyncio.Queue[Msg]) -> AsyncIterator[list[Msg]]:
         expected = 1

@@ -130,7 +130,7 @@ def test_a_refusal_harms_no_later_message(payload: bytes, at: str) -> None:
         (admission,) = admit(message(said, topic() if seq else at), world, NOW_MS)
         assert isinstance(admission, AdmittedFix if seq else Refusal)
         if isinstance(admission, AdmittedFix):
-            world.remember(admission.device, admission.boot, admission.seq)
+            world.remember(admission.device, admission.boot, admission.seq, admission.fix_ms)
     assert world.windows[WEARER].seen == 0b11
 
 
@@ -186,9 +186,16 @@ def test_the_corners_of_the_earth(corner: tuple[float, float]) -> None:
 
 
 def test_the_largest_values_fit_their_columns() -> None:
-    kept = row(judge(location(seq=2**63 - 1, boot=2**63 - 1, acc=1e6, vel=2_000, cog=360, created_at=2**41)))
+    kept = row(judge(location(seq=2**63 - 1, boot=2**63 - 1, acc=1e6, vel=2_000, cog=360)))
     assert (kept["seq"], kept["boot"], kept["accuracy_dm"]) == (2**63 - 1, 2**63 - 1, 10_000_000)
-    assert (kept["speed_cms"], kept["sent_ms"]) == (55_556, 2**41 * 1000)
+    assert (kept["speed_cms"], kept["sent_ms"]) == (55_556, NOW_MS)
+
+
+def test_an_hour_of_sending_that_cannot_be_is_none() -> None:
+    """Milliseconds for seconds: the year 58,000, which no recipient's format can say."""
+    kept = row(judge(location(created_at=NOW_S * 1000)))
+    assert kept["sent_ms"] == ABSENT
+    assert kept["flags"] == FixFlag.CLOCK_SKEW
 
 
 @pytest.mark.parametrize(
@@ -222,10 +229,22 @@ def test_skew_is_flagged_and_nothing_is_dropped_for_it(skew_s: int, flags: int) 
 
 def test_a_repeated_number_is_a_duplicate_and_another_boot_is_not() -> None:
     world = known()
-    world.remember(WEARER, 1, 5)
+    world.remember(WEARER, 1, 5, NOW_MS)
     answers = [only(admit(message(location(boot=b, seq=s), topic()), world, NOW_MS)) for b, s in
                ((1, 5), (2, 5), (1, 6))]  # fmt: skip
     assert [type(answer) for answer in answers] == [Duplicate, AdmittedFix, AdmittedFix]
+
+
+@pytest.mark.parametrize("seqs", [(0, 1, 2, 0, 1, 2), (7, 7, 7, 7)])
+def test_a_unit_that_counts_anew_or_never_is_still_heard(seqs: tuple[int, ...]) -> None:
+    """It restarted without raising ``boot``, or has no counter: other hours are other fixes."""
+    world = known()
+    for second, seq in enumerate(seqs):
+        said = message(location(seq=seq, tst=NOW_S - 60 + second), topic())
+        answer = only(admit(said, world, NOW_MS))
+        assert isinstance(answer, AdmittedFix)
+        world.remember(answer.device, answer.boot, answer.seq, answer.fix_ms)
+        assert isinstance(only(admit(said, world, NOW_MS)), Duplicate)
 
 
 @pytest.mark.parametrize(
@@ -293,7 +312,7 @@ def test_the_alert_of_one_tgd_locates_no_other_and_the_rules_for_fixes_hold() ->
     ahead = only(admit(message(location(tst=NOW_S + 9_999), topic("tgd-2")), world, NOW_MS))
     assert isinstance(ahead, Refusal)
     assert ahead.reason is Reason.CLOCK_AHEAD
-    world.remember("tgd-2", 1, 1)
+    world.remember("tgd-2", 1, 1, NOW_MS)
     assert isinstance(only(admit(message(location(), topic("tgd-2")), world, NOW_MS)), Duplicate)
 
 

@@ -44,6 +44,7 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     ),
     "a misspelt setting": ({"TOCSIN_REALMS": "lab"}, ("TOCSIN_REALMS", "no such setting")),
     "url without secret": ({"TOCSIN_POLICE_URL": "https://p.example"}, ("TOCSIN_POLICE_SECRET", "missing")),
+    "secret without url": ({"TOCSIN_POLICE_SECRET": SECRET}, ("TOCSIN_POLICE_URL", "missing")),
     "secret of another form": ({"TOCSIN_POLICE_SECRET": "hunter2"}, ("TOCSIN_POLICE_SECRET", "whsec_")),
     "secret that cannot sign": ({"TOCSIN_POLICE_SECRET": "whsec_!!"}, ("TOCSIN_POLICE_SECRET",)),
     "secret too short": ({"TOCSIN_POLICE_SECRET": "whsec_c2hvcnQ="}, ("TOCSIN_POLICE_SECRET", "24")),
@@ -74,7 +75,9 @@ RIGHT: dict[str, dict[str, str]] = {
     "a replay": {"TOCSIN_REALM": "exercise", "TOCSIN_CLOCK_RATE": "60", "TOCSIN_CLOCK_EPOCH_MS": str(NOW_MS)},
     "a lab without auth": {"TOCSIN_API_AUTH": "off", "TOCSIN_POLICE_URL": "http://127.0.0.1:1",
                            "TOCSIN_POLICE_SECRET": SECRET},
-    "a secret without padding": {"TOCSIN_POLICE_SECRET": SECRET.rstrip("=")},
+    "a secret without padding": {
+        "TOCSIN_POLICE_URL": "https://p.example", "TOCSIN_POLICE_SECRET": SECRET.rstrip("="),
+    },
     "tokens": {"TOCSIN_API_TOKENS": f'{{"{TOKEN}": {{"name": "A", "role": "monitor"}}}}'},
 }  # fmt: skip
 
