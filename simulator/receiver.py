@@ -247,8 +247,12 @@ class Receiver:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._serving is not None
+        assert self._socket is not None
         self._server.should_exit = True
-        await self._serving
+        try:
+            await self._serving
+        finally:
+            self._socket.close()  # uvicorn leaves it open when it is told to exit before it has started
 
     async def wait(self) -> None:
         """Until the server ends."""
