@@ -323,7 +323,8 @@ async def _keep_and_answer(
         "head": shape_of(message.payload[:REFUSED_HEAD_BYTES]),
         "t3_ms": message.t3_ms,
     }
-    name = derived("rfs", message.topic, message.t3_ms, refusal.reason.value, refusal.path)
+    said = hashlib.sha256(message.payload).hexdigest()
+    name = derived("rfs", message.topic, message.t3_ms, refusal.reason.value, refusal.path, said)
     try:
         await log_.append(subjects.refused(refusal.reason.value), msgspec.json.encode(note), dedupe_id=name)
     except LogUnavailable as error:

@@ -5,6 +5,7 @@ Through the real broker and the real ingest process; the counts are read where a
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import aiomqtt
@@ -22,6 +23,7 @@ from tocsin.wire import decode_alarm
 
 pytestmark = pytest.mark.timeout(120)
 
+KEPT_WITHIN_S = 10.0
 SECRET_PLACE = 43.987654  # must be found nowhere outside the log of fixes
 
 
@@ -77,8 +79,9 @@ async def _ingested(lab: Laboratory) -> dict[str, int]:
 
 
 async def _until_counted(lab: Laboratory, total: int) -> dict[str, int]:
-    while sum((counts := await _ingested(lab)).values()) < total:
-        pass
+    async with asyncio.timeout(30):
+        while sum((counts := await _ingested(lab)).values()) < total:
+            await asyncio.sleep(0.05)
     return counts
 
 
@@ -112,7 +115,7 @@ async def test_each_kind_is_counted_kept_and_harmless() -> None:
 async def _kept_without_digits(lab: Laboratory, expected: int) -> None:
     """The quarantine has each of them, with its reason, and no coordinate."""
     kept = []
-    async with open_bus(lab.stack.addresses.nats_url, "test") as bus:
+    async with open_bus(lab.stack.addresses.nats_url, "test") as bus, asyncio.timeout(KEPT_WITHIN_S):
         async for entries in bus.log.read(subjects.REFUSED, subjects.REFUSED.subjects):
             kept += [json.loads(entry.payload) for entry in entries]
             if len(kept) >= expected:
