@@ -81,6 +81,10 @@ def replay_command(
     found = recording.read(
         path, pairs=pairs, sessions=session, variant=variant, period=period, alert_distance_m=distance
     )
+    if not found.pairs or not found.messages:
+        raise recording.RecordingError(
+            f"{path}: nothing to replay: no message, or no --pair WEARER:PROTECTED:METRES"
+        )
     found = found.aligned(min(message.received_ms for message in found.messages))
     started_ms = AffineClock().wall_ms()
     with _home(data_dir, "replay", keep=keep) as home, Progress(console=console) as progress:

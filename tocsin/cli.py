@@ -28,7 +28,9 @@ from tocsin.telemetry import configure_logging
 EXIT_FAILED = 1
 EXIT_MISUSE = 2
 
-app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, help=__doc__)
+HELP = "The open geolocation alert backend for the TGD and the anti-approach bracelet."
+
+app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, help=HELP)
 console = Console(stderr=True)
 
 
@@ -75,6 +77,10 @@ async def _serve(settings: Settings, only: frozenset[str] | None) -> None:
         )
         listener = stack.addresses.mqtt_url.rpartition("@")[2]
         console.print(f"bracelets and phones: mqtt://{listener}", soft_wrap=True)
+        if settings.teleassistance_url is None:
+            console.print(
+                "[yellow]alerts are told to nobody yet[/]: set TOCSIN_TELEASSISTANCE_URL", soft_wrap=True
+            )
         if settings.api_auth == "token" and not settings.api_tokens:
             console.print(
                 "[yellow]nobody can use the API yet[/]: set TOCSIN_API_TOKENS (in realm lab: TOCSIN_API_AUTH=off)",

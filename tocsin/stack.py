@@ -85,7 +85,10 @@ async def running(settings: Settings, *, tell: Tell, only: frozenset[str] | None
     ``only``: the names of the parts to start, all when None. Raises SettingError, EmbeddedServerError.
     """
     home = settings.data_dir.resolve()
-    home.mkdir(mode=0o711, parents=True, exist_ok=True)
+    try:
+        home.mkdir(mode=0o711, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError(f"{PREFIX}DATA_DIR: {error}") from None
     parts = [part for part in PARTS if only is None or part.name in only]
     async with contextlib.AsyncExitStack() as cleaning:
         addresses = await _servers(settings, home, cleaning, tell)

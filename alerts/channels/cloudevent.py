@@ -15,7 +15,7 @@ from standardwebhooks import Webhook
 
 from alerts.catalogue import CATALOGUE
 from tocsin.clock import MS, rfc3339
-from tocsin.model.episode import Episode, Notification, Raise, Ruling
+from tocsin.model.episode import Episode, Notification, Ruling
 
 CONTENT_TYPE = "application/cloudevents+json"
 
@@ -60,7 +60,7 @@ def thin(ruling: Ruling) -> dict[str, Any]:
         "severity": entry.severity,
         "certainty": entry.certainty,
         "verified": False,
-        **_distance(episode.raises[-1], ruling.at_ms),
+        **_distance(episode, ruling.at_ms),
         "links": {"self": link(episode)},
     }
 
@@ -69,9 +69,11 @@ def link(episode: Episode) -> str:
     return f"/api/v1/alerts/{episode.id}"
 
 
-def _distance(raising: Raise, at_ms: int) -> dict[str, Any]:
+def _distance(episode: Episode, at_ms: int) -> dict[str, Any]:
+    """Of the newest raising. A key once pressed in silence stays silent: nobody may ring her back aloud."""
+    raising = episode.raises[-1]
     if raising.distance_dm is None:
-        return {"silent": raising.silent}
+        return {"silent": any(one.silent for one in episode.raises)}
     accuracy_m = None if raising.accuracy_dm is None else raising.accuracy_dm / 10
     return {
         "distance_m": {
