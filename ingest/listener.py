@@ -224,6 +224,11 @@ class FixLane:
         async for taken in session.messages():
             if (session, taken.mid) in self._in_hand:
                 continue  # while the log is down the broker repeats each ack_wait what we have not acknowledged
+            if taken.retained or self._has_no_room(taken):
+                session.acknowledge(taken)
+                outcome = "retained" if taken.retained else "dropped_qos_0"
+                INGEST_MESSAGES.labels(lane="fix", outcome=outcome).inc()
+                continue
             if taken.qos > 0:
                 self._in_hand.add((session, taken.mid))
             self._batch.add(session, taken, admit(taken.message, self._known, self._clock.now_ms()), self._known)
