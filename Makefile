@@ -7,13 +7,14 @@ UV     := 0.13.9
 CERTS  := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),--system-certs)
 ARGS   ?=
 
-.PHONY: help demo up test check format clean environment
+.PHONY: help demo up test check format hooks clean environment
 
 help:
 	@echo "make demo [ARGS=…]   a whole Tocsin on this machine, and a wearer who approaches (ARGS=--help for more)"
 	@echo "make up              Tocsin on the embedded servers until Ctrl-C"
 	@echo "make test [ARGS=…]   all tests, against real servers"
 	@echo "make check           format, lint, types, import rules"
+	@echo "make hooks           look at every commit before it is made (pre-commit)"
 	@echo "make clean           remove the environment and what runs have left"
 
 environment: $(VENV)/ready
@@ -47,6 +48,9 @@ check: environment
 format: environment
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+hooks: environment
+	$(BIN)/pre-commit install
 
 clean:
 	rm -rf $(VENV) .tocsin .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -440,6 +440,17 @@ async def test_what_came_before_a_gap_is_handed_out_and_asked_no_more(bus: Bus) 
     assert follower._after == 2
 
 
+async def test_a_place_behind_the_end_is_of_another_stream_and_all_is_read_again(bus: Bus) -> None:
+    """F01: the log was made anew, or restored. A reader that waited for number 8 there would be deaf to it."""
+    log: Log = JetStreamLog(bus.client)
+    await log.append(ONE, b"1")
+    await log.append(ONE, b"2")
+    async with aclosing(log.read(ALARMS, ONE, after=7)) as reader:
+        assert await upto_present(reader) == [b"1", b"2"]
+        await log.append(ONE, b"3")
+        assert [one.payload for one in await within(anext(reader))] == [b"3"]
+
+
 async def test_a_message_that_is_too_large_is_not_confirmed(bus: Bus) -> None:
     log: Log = JetStreamLog(bus.client)
     with pytest.raises(LogUnavailable):
