@@ -1,4 +1,4 @@
-"""The commands that the simulator adds to ``tocsin``: demo, replay, simulate, bench road."""
+"""The commands that the simulator adds to ``tocsin``: demo, replay, simulate, evaluate, bench road."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from rich.progress import Progress
 from simulator import bench as road
 from simulator import demo as story
 from simulator import recording, replay
+from simulator.evaluation import run as evaluation
+from simulator.evaluation.detectors import DETECTORS
 from simulator.gnss import URBAN
 from simulator.lab import report_head, run_name
 from simulator.record import record
@@ -127,6 +129,47 @@ def simulate(
     scenario = Scenario.invent(seed, couples=pairs, duration_s=seconds, start_ms=from_rfc3339(start))
     record(scenario, out, sky=URBAN)
     console.print(f"{out}: {pairs} couples, {seconds:g} s, seed {seed}")
+
+
+@app.command()
+def evaluate(
+    path: Annotated[Path, typer.Argument(help="A trace set: sessions, truth, events and device, in Parquet.")],
+    variant: Annotated[
+        list[str] | None, typer.Option(help="Of the messages; may be repeated [default: noisy, orig].")
+    ] = None,
+    period: Annotated[
+        list[int] | None, typer.Option(help="Seconds between messages; may be repeated [default: 10, 30, 60].")
+    ] = None,
+    distance: Annotated[
+        list[int] | None, typer.Option(help="Metres; may be repeated [default: 500, 1000, 2000].")
+    ] = None,
+    detector: Annotated[
+        list[str] | None, typer.Option(help=f"Of {', '.join(DETECTORS)}; may be repeated [default: all].")
+    ] = None,
+    alerts: Annotated[Path | None, typer.Option(help="Write the engine's alerts here, as CSV.")] = None,
+    json_out: Json = None,
+) -> None:
+    """How good are the decisions? The engine and simple rules on real traces whose true crossings are known."""
+    if unknown := set(detector or ()) - set(DETECTORS):
+        raise typer.BadParameter(f"no such detector: {', '.join(sorted(unknown))}", param_hint="--detector")
+    started_ms = AffineClock().wall_ms()
+    asked = evaluation.Asked(
+        folder=path,
+        variants=variant or ["noisy", "orig"],
+        periods_s=period or [10, 30, 60],
+        distances_m=distance or [500, 1000, 2000],
+        detectors=detector or list(DETECTORS),
+    )
+    with Progress(console=console) as progress:
+        bar = progress.add_task("evaluate", total=None)
+        rows, raised = evaluation.evaluate(
+            asked, progress=lambda done, total: progress.update(bar, completed=done, total=total)
+        )
+    console.print(evaluation.table(rows))
+    if alerts is not None:
+        evaluation.write_alerts(raised, alerts)
+    duration_s = (AffineClock().wall_ms() - started_ms) / MS
+    _write({**report_head("evaluate", 0, started_ms, duration_s), "rows": rows}, json_out)
 
 
 @bench_app.command(name="road")
