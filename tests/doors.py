@@ -25,15 +25,14 @@ import aiomqtt
 import pytest
 from builders import eventually
 from mosquitto_db import held_for
+from real_broker import SERVICE_PASSWORD
 
 from tocsin.embedded import DeviceLogin, EmbeddedBroker, hash_password
 from tocsin.embedded.child import Child
 from tocsin.tls import TlsFiles
 
 SHIPPED = Path(__file__).parents[1] / "deploy" / "mosquitto"
-SERVICE_PASSWORD = "service-secret-of-the-tests"
 DEVICE_PASSWORD = "d" * 32
-MQTT_MESSAGES = "$MQTT_msgs"
 CONNECT_S = 5.0
 
 
@@ -77,16 +76,23 @@ class Door(ABC):
 
 
 class NatsDoor(Door):
-    """``devices`` may log in."""
+    """``server``: ours to start and to kill; None where it only runs."""
 
-    def __init__(self, server: EmbeddedBroker) -> None:
-        self.server = server
+    def __init__(self, url: str, server: EmbeddedBroker | None = None) -> None:
+        self.url = url
+        self._server = server
 
     @classmethod
     async def of_its_own(cls, home: Path, devices: Collection[str]) -> NatsDoor:
+        """``devices`` may log in."""
         server = EmbeddedBroker(home=home, service_password=SERVICE_PASSWORD)
         await server.admit(logins(devices))
-        return cls(server)
+        return cls("", server)
+
+    @property
+    def server(self) -> EmbeddedBroker:
+        assert self._server is not None
+        return self._server
 
     async def start(self) -> None:
         self.url = (await self.server.start()).mqtt_url
