@@ -16,7 +16,7 @@ import socket
 import ssl
 import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -264,6 +264,17 @@ def client(
         protocol=aiomqtt.ProtocolVersion.V311, clean_session=clean, timeout=CONNECT_S,
         tls_context=None if tls is None else tls.context(),
     )  # fmt: skip
+
+
+@contextlib.asynccontextmanager
+async def maybe_cut(opening: aiomqtt.Client) -> AsyncIterator[aiomqtt.Client]:
+    """A connection that may already be gone when it says goodbye."""
+    await opening.__aenter__()
+    try:
+        yield opening
+    finally:
+        with contextlib.suppress(aiomqtt.MqttError):
+            await opening.__aexit__(None, None, None)
 
 
 def free_ports(number: int) -> list[int]:

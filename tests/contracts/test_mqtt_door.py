@@ -11,12 +11,11 @@ import contextlib
 import sys
 import textwrap
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiomqtt
 import pytest
-from doors import DEVICE_PASSWORD, Door, MosquittoDoor, NatsDoor, skip_without_mosquitto
+from doors import DEVICE_PASSWORD, Door, MosquittoDoor, NatsDoor, maybe_cut, skip_without_mosquitto
 from real_broker import REDELIVERED_AFTER_S
 
 from ingest.mqtt import MqttSession, client_id, session_secret
@@ -81,17 +80,6 @@ async def heard(unit: aiomqtt.Client) -> bytes:
         payload = (await anext(unit.messages)).payload
     assert isinstance(payload, bytes)
     return payload
-
-
-@asynccontextmanager
-async def maybe_cut(opening: aiomqtt.Client) -> AsyncIterator[aiomqtt.Client]:
-    """A connection that may already be gone when it says goodbye."""
-    await opening.__aenter__()
-    try:
-        yield opening
-    finally:
-        with contextlib.suppress(aiomqtt.MqttError):
-            await opening.__aexit__(None, None, None)
 
 
 # --- who may say and hear what -------------------------------------------------------------------------------

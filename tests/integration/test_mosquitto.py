@@ -165,14 +165,6 @@ async def test_even_the_known_name_of_a_session_is_of_no_use_to_a_device(door: M
             assert await next_payload(listener) == b"and the next", "on the same connection"
 
 
-def test_the_sessions_keep_their_name_and_no_two_keys_give_one(strangers: Papers) -> None:
-    key, others = strangers.of("services", "ingest"), strangers.of("devices", "u-1")
-    own, again, other = (client_id("fixes", session_secret("", one)) for one in (key, key, others))
-    assert own == again
-    assert own != other
-    assert client_id("fixes", session_secret("given", key)) == client_id("fixes", "given"), "a renewed key"
-
-
 # --- phones --------------------------------------------------------------------------------------------------
 
 
