@@ -26,6 +26,7 @@ async def fixes(settings: Settings, ready: Ready) -> None:
             clock=settings.clock,
             linger_ms=settings.batch_linger_ms,
             ready=ready,
+            tls=settings.mqtt_tls,
         )
 
 
@@ -40,6 +41,7 @@ def alarms(reader: int) -> Part:
                 known=_known(settings),
                 clock=settings.clock,
                 ready=ready,
+                tls=settings.mqtt_tls,
             )
 
     return part

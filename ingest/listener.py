@@ -34,7 +34,7 @@ from ingest.admission import (
     admit_alarm,
 )
 from ingest.dialects.reports import Reason, Refusal
-from ingest.mqtt import MqttSession, Taken, sessions
+from ingest.mqtt import NO_FILES, MqttSession, Taken, sessions
 from tocsin import subjects
 from tocsin.clock import MS, Clock
 from tocsin.errors import LogUnavailable, WireError
@@ -45,6 +45,7 @@ from tocsin.model.fix import FIX_DTYPE
 from tocsin.model.ids import derived
 from tocsin.ports import Bucket, Log
 from tocsin.telemetry import INGEST_MESSAGES, KNOWN_DEVICES
+from tocsin.tls import TlsFiles
 from tocsin.wire import decode_device, decode_ruling, encode, encode_fixes
 
 FIX_TOPICS = (f"{subjects.TOPIC_ROOT}/#",)
@@ -98,7 +99,15 @@ def _outcome(admission: AdmittedFix | Alarm | Duplicate | Heard | Refusal) -> st
 
 
 async def run_fixes(
-    *, url: str, log: Log, devices: Bucket, known: Known, clock: Clock, linger_ms: int, ready: Callable[[], None]
+    *,
+    url: str,
+    log: Log,
+    devices: Bucket,
+    known: Known,
+    clock: Clock,
+    linger_ms: int,
+    ready: Callable[[], None],
+    tls: TlsFiles = NO_FILES,
 ) -> None:
     """The fix lane, until cancelled."""
     lane = FixLane(log, known, clock, linger_ms)
@@ -108,7 +117,7 @@ async def run_fixes(
         await directory.complete.wait()
         tasks.create_task(lane.flush_for_ever())
         tasks.create_task(follow_open_sos(log, known))
-        async for session in sessions(url, "fixes", FIX_TOPICS, clock):
+        async for session in sessions(url, "fixes", FIX_TOPICS, clock, tls):
             ready()
             try:
                 await lane.collect(session)
@@ -117,14 +126,22 @@ async def run_fixes(
 
 
 async def run_alarms(
-    *, url: str, reader: int, log: Log, devices: Bucket, known: Known, clock: Clock, ready: Callable[[], None]
+    *,
+    url: str,
+    reader: int,
+    log: Log,
+    devices: Bucket,
+    known: Known,
+    clock: Clock,
+    ready: Callable[[], None],
+    tls: TlsFiles = NO_FILES,
 ) -> None:
     """One of the two alarm readers, until cancelled. ``reader`` is its number: it has a session of its own."""
     async with asyncio.TaskGroup() as tasks:
         directory = Directory(devices, known, f"alarms-{reader}")
         tasks.create_task(directory.follow())
         await directory.complete.wait()
-        async for session in sessions(url, f"alarms-{reader}", ALARM_TOPICS, clock):
+        async for session in sessions(url, f"alarms-{reader}", ALARM_TOPICS, clock, tls):
             ready()
             try:
                 async for taken in session.messages():

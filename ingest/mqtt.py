@@ -4,8 +4,8 @@ A persistent session (the broker keeps what arrives while we are away) and **man
 goes out only when ``acknowledge`` is called, after the log has the message (ARCHITECTURE, A1). aiomqtt 2.5.1
 has no public door to that; its paho client has, and this is the only file that goes through it.
 
-The client id is derived from the login's secret: a broker keeps sessions by client id, and a device that could
-guess ours could take the session over.
+The client id is derived from the login's secret (its password, else its private key): a broker keeps sessions by
+client id, and a device that could guess ours could take the session over (ADR 3, ADR 17).
 """
 
 from __future__ import annotations
@@ -26,8 +26,11 @@ from paho.mqtt.reasoncodes import ReasonCode
 from ingest.admission import Message
 from tocsin.clock import Clock
 from tocsin.limits import PAYLOAD_MAX_BYTES
+from tocsin.tls import TlsFiles
 
 RECONNECT_S = 0.5
+PORTS = {"mqtt": 1883, "mqtts": 8883}
+NO_FILES = TlsFiles()
 ADMISSIBLE_QOS = 1
 REFUSED = 0x80  # SUBACK of MQTT 3.1.1: 0, 1, 2 or this
 
@@ -47,27 +50,29 @@ class Taken:
 class MqttSession(AbstractAsyncContextManager["MqttSession"]):
     """One persistent session: subscribe, take, acknowledge, answer.
 
-    ``role`` names the session; two processes with different roles each get every message.
+    ``role`` names the session; two processes with different roles each get every message. ``tls``: who signs for
+    the broker of an ``mqtts`` address, and our certificate for it.
     """
 
-    def __init__(self, url: str, role: str, topics: Sequence[str], clock: Clock) -> None:
+    def __init__(self, url: str, role: str, topics: Sequence[str], clock: Clock, tls: TlsFiles = NO_FILES) -> None:
         self._address = urlsplit(url)
         self._role = role
         self._topics = topics
         self._clock = clock
+        self._tls = tls
         self._client: aiomqtt.Client | None = None
 
     async def __aenter__(self) -> Self:
         password = unquote(self._address.password or "")
         client = aiomqtt.Client(
             hostname=self._address.hostname or "127.0.0.1",
-            port=self._address.port or 1883,
+            port=self._address.port or PORTS[self._address.scheme],
             username=unquote(self._address.username or "") or None,
             password=password or None,
-            identifier=client_id(self._role, password),
+            identifier=client_id(self._role, session_secret(password, self._tls)),
             protocol=aiomqtt.ProtocolVersion.V311,
             clean_session=False,
-            tls_params=aiomqtt.TLSParameters() if self._address.scheme == "mqtts" else None,
+            tls_context=self._tls.context() if self._address.scheme == "mqtts" else None,
         )
         client._client.manual_ack_set(True)  # noqa: SLF001  (see the module's docstring)
         await client.__aenter__()
@@ -117,18 +122,25 @@ def _granted(topic: str, codes: Sequence[int] | Sequence[ReasonCode]) -> None:
         raise aiomqtt.MqttError(f"the broker refuses {topic}")
 
 
-def client_id(role: str, password: str) -> str:
+def session_secret(password: str, tls: TlsFiles) -> str:
+    """What only we and the broker know: the password, else our private key. Settings demand one of them."""
+    return password or (tls.key.read_text() if tls.key is not None else "")
+
+
+def client_id(role: str, secret: str) -> str:
     """Stable for a login, and not to be guessed from outside it."""
-    return f"tocsin-{role}-{hmac.digest(password.encode(), role.encode(), 'sha256').hex()[:16]}"
+    return f"tocsin-{role}-{hmac.digest(secret.encode(), role.encode(), 'sha256').hex()[:16]}"
 
 
-async def sessions(url: str, role: str, topics: Sequence[str], clock: Clock) -> AsyncIterator[MqttSession]:
+async def sessions(
+    url: str, role: str, topics: Sequence[str], clock: Clock, tls: TlsFiles = NO_FILES
+) -> AsyncIterator[MqttSession]:
     """One open session after another, for as long as the caller lives: a broker that was restarted is met again.
 
     The caller uses each until it raises MqttError and then asks for the next.
     """
     while True:
-        session = MqttSession(url, role, topics, clock)
+        session = MqttSession(url, role, topics, clock, tls)
         try:
             await session.__aenter__()
         except aiomqtt.MqttError as error:

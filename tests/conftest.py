@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from doors import Door, MosquittoDoor, NatsDoor, logins, skip_without_mosquitto
 from nats.js.errors import NotFoundError
-from real_broker import FLEET_PASSWORD, REDELIVERED_AFTER_S, SERVICE_PASSWORD
+from real_broker import FLEET_PASSWORD, REDELIVERED_AFTER_S, SERVICE_PASSWORD, SPEAKERS
 
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus, connect, open_bus
@@ -34,11 +35,39 @@ async def broker() -> AsyncIterator[BrokerAddresses]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tocsin.embedded.broker.ACK_WAIT_S", REDELIVERED_AFTER_S)
         server = EmbeddedBroker(home=home, service_password=SERVICE_PASSWORD, fleet_password=FLEET_PASSWORD)
+        await server.admit(logins(SPEAKERS))
         try:
             yield await server.start()
         finally:
             await server.stop()
             shutil.rmtree(home)
+
+
+@pytest.fixture
+def nats_door(broker: BrokerAddresses) -> Door:
+    """The session's broker as devices and ingest meet it."""
+    return NatsDoor(broker.mqtt_url)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def mosquitto_door() -> AsyncIterator[Door]:
+    """Mosquitto, as we ship it, for the whole session."""
+    skip_without_mosquitto()
+    home = Path(tempfile.mkdtemp(prefix="t-"))
+    opened = MosquittoDoor(home, SPEAKERS)
+    try:
+        await opened.start()
+        yield opened
+    finally:
+        await opened.stop()
+        shutil.rmtree(home)
+
+
+@pytest.fixture(params=["nats", "mosquitto"])
+def door(request: pytest.FixtureRequest) -> Door:
+    """What both brokers promise is asked of both; the log is the embedded one behind either."""
+    found: Door = request.getfixturevalue(f"{request.param}_door")
+    return found
 
 
 @pytest.fixture

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from builders import DEVICES
+
 SERVICE_PASSWORD = "service-secret-of-the-tests"
 FLEET_PASSWORD = "fleet-secret-of-the-tests"
+SPEAKERS = (*DEVICES, "broken-1", "broken-2")  # devices that have a login or a certificate
 REDELIVERED_AFTER_S = 1  # what ingest leaves unacknowledged comes again after this; 10 s in a deployment
 
 

@@ -75,8 +75,7 @@ async def _serve(settings: Settings, only: frozenset[str] | None) -> None:
             f"{stack.addresses.api_url}   Ctrl-C stops it",
             soft_wrap=True,
         )
-        listener = stack.addresses.mqtt_url.rpartition("@")[2]
-        console.print(f"bracelets and phones: mqtt://{listener}", soft_wrap=True)
+        console.print(where_devices_connect(settings, stack.addresses.mqtt_url), soft_wrap=True)
         if settings.teleassistance_url is None:
             console.print(
                 "[yellow]alerts are told to nobody yet[/]: set TOCSIN_TELEASSISTANCE_URL", soft_wrap=True
@@ -90,6 +89,15 @@ async def _serve(settings: Settings, only: frozenset[str] | None) -> None:
             await asyncio.Event().wait()
         finally:
             console.print("stopping …")
+
+
+def where_devices_connect(settings: Settings, mqtt_url: str) -> str:
+    """Without the login. Only the embedded broker has one door for all: elsewhere ingest's is not the devices'."""
+    scheme, _, rest = mqtt_url.partition("://")
+    door = f"{scheme}://{rest.rpartition('@')[2]}"
+    if settings.mqtt_url is None:
+        return f"bracelets and phones: {door}"
+    return f"bracelets and phones: at the devices' listener of your broker; ingest listens to it at {door}"
 
 
 def tell(event: PartEvent) -> None:

@@ -11,17 +11,33 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from tocsin.clock import AffineClock
 from tocsin.errors import SettingError
 from tocsin.limits import BATCH_LINGER_MS, LATE_AFTER_S
 from tocsin.model.episode import Realm
+from tocsin.tls import TlsFiles
 
 PREFIX = "TOCSIN_"
 SIGNING_KEY_FORM = "a Standard Webhooks secret is whsec_ and 24 to 64 bytes in base64"
+MQTT_URL_FORM = "an address is mqtt://user:password@host:1883 or mqtts://host:8883"
+SESSIONS_AT_RISK = "without a secret a device could guess the client ids of ingest and take its sessions"
+
+FromHere = Annotated[Path, AfterValidator(Path.absolute)]
+"""A path as its user means it: the parts run in another folder."""
 
 
 class ApiUser(BaseModel):
@@ -45,6 +61,9 @@ class Settings(BaseSettings):
     pg_bindir: Path | None = None
 
     mqtt_url: str | None = None
+    mqtt_ca_file: FromHere | None = None
+    mqtt_cert_file: FromHere | None = None
+    mqtt_key_file: FromHere | None = None
     nats_url: str | None = None
     database_url: str | None = None
     mqtt_port: Annotated[int, Field(ge=0, le=65535)] = 0
@@ -74,6 +93,7 @@ class Settings(BaseSettings):
     def _hold_together(self) -> Self:
         problems = [
             *self._lab_only_problems(),
+            *self._mqtt_problems(),
             *self._webhook_problems(),
             *self._nobody_told_problems(),
             *self._token_problems(),
@@ -90,6 +110,27 @@ class Settings(BaseSettings):
         if self.api_auth == "off" and self.realm is not Realm.LAB:
             problems.append("TOCSIN_API_AUTH: 'off' is for realm lab only")
         return problems
+
+    def _mqtt_problems(self) -> list[str]:
+        files = {name: getattr(self, name) for name in ("mqtt_ca_file", "mqtt_cert_file", "mqtt_key_file")}
+        given = [f"{PREFIX}{name.upper()}" for name, file in files.items() if file is not None]
+        problems = []
+        if given and not (self.mqtt_url or "").lower().startswith("mqtts://"):
+            problems.append(f"{', '.join(given)}: only with a TOCSIN_MQTT_URL of mqtts://")
+        if (self.mqtt_cert_file is None) != (self.mqtt_key_file is None):
+            problems.append("TOCSIN_MQTT_CERT_FILE, TOCSIN_MQTT_KEY_FILE: set both or neither")
+        elif wrong := self.mqtt_tls.problem():
+            problems.append(f"{PREFIX}MQTT_{wrong[0].upper()}_FILE: {wrong[1]}")
+        return problems + self._mqtt_url_problems()
+
+    def _mqtt_url_problems(self) -> list[str]:
+        if self.mqtt_url is None:
+            return []
+        if not _is_mqtt_url(self.mqtt_url):
+            return [f"{PREFIX}MQTT_URL: {MQTT_URL_FORM}"]
+        if not urlsplit(self.mqtt_url).password and self.mqtt_key_file is None:
+            return [f"{PREFIX}MQTT_URL: give a password, or {PREFIX}MQTT_KEY_FILE; {SESSIONS_AT_RISK}"]
+        return []
 
     def _webhook_problems(self) -> list[str]:
         problems = []
@@ -125,8 +166,20 @@ class Settings(BaseSettings):
         return value
 
     @property
+    def mqtt_tls(self) -> TlsFiles:
+        return TlsFiles(ca=self.mqtt_ca_file, cert=self.mqtt_cert_file, key=self.mqtt_key_file)
+
+    @property
     def clock(self) -> AffineClock:
         return AffineClock(epoch_ms=self.clock_epoch_ms, anchor_ms=self.clock_anchor_ms, rate=self.clock_rate)
+
+
+def _is_mqtt_url(url: str) -> bool:
+    try:
+        address = urlsplit(url)
+        return address.scheme in {"mqtt", "mqtts"} and bool(address.hostname) and address.port != 0
+    except ValueError:  # a port that is no port
+        return False
 
 
 def _is_webhook_secret(text: str) -> bool:

@@ -1,8 +1,8 @@
 """How does a whole Tocsin come up on one machine? Servers first, then the record's schema, then the parts.
 
-A server whose address is set (``TOCSIN_MQTT_URL`` with ``TOCSIN_NATS_URL``, ``TOCSIN_DATABASE_URL``) is used as
-it is; only what is missing is started. The parts are processes of their own: one that dies takes nothing with it
-and is back within a second.
+A server whose address is set (``TOCSIN_MQTT_URL``, ``TOCSIN_NATS_URL``, ``TOCSIN_DATABASE_URL``) is used as it is;
+only what is missing is started, beside an outside MQTT broker the embedded one for its log alone. The parts are
+processes of their own: one that dies takes nothing with it and is back within a second.
 """
 
 from __future__ import annotations
@@ -120,12 +120,12 @@ async def _kept(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 async def _servers(settings: Settings, home: Path, cleaning: contextlib.AsyncExitStack, tell: Tell) -> Addresses:
-    if (settings.mqtt_url is None) != (settings.nats_url is None):
-        raise SettingError(
-            f"{PREFIX}MQTT_URL, {PREFIX}NATS_URL: set both (outside servers) or neither (the embedded one)"
-        )
     mqtt_url, nats_url, fleet_url = settings.mqtt_url, settings.nats_url, None
-    if mqtt_url is None or nats_url is None:
+    if mqtt_url is None and nats_url is not None:
+        raise SettingError(
+            f"{PREFIX}MQTT_URL: missing, {PREFIX}NATS_URL is set; an outside log has no door for devices"
+        )
+    if nats_url is None:
         tell(PartEvent(part="broker", what="starting"))
         passwords = _broker_secrets(home)
         broker = EmbeddedBroker(
@@ -137,9 +137,12 @@ async def _servers(settings: Settings, home: Path, cleaning: contextlib.AsyncExi
         )
         found = await broker.start()
         cleaning.push_async_callback(broker.stop)
-        keeping = _kept(_keep(broker, broker.start, "broker", tell), _keep_logins(broker, found.nats_url))
-        await cleaning.enter_async_context(keeping)
-        mqtt_url, nats_url, fleet_url = found.mqtt_url, found.nats_url, found.fleet_mqtt_url
+        keeping = [_keep(broker, broker.start, "broker", tell)]
+        nats_url = found.nats_url
+        if mqtt_url is None:
+            mqtt_url, fleet_url = found.mqtt_url, found.fleet_mqtt_url
+            keeping.append(_keep_logins(broker, nats_url))  # otherwise nobody listens there: no device is let in
+        await cleaning.enter_async_context(_kept(*keeping))
         tell(PartEvent(part="broker", what="ready"))
     database_url = settings.database_url
     if database_url is None:
@@ -149,6 +152,7 @@ async def _servers(settings: Settings, home: Path, cleaning: contextlib.AsyncExi
         cleaning.push_async_callback(database.stop)
         await cleaning.enter_async_context(_kept(_keep(database, database.start, "database", tell)))
         tell(PartEvent(part="database", what="ready"))
+    assert mqtt_url is not None
     return Addresses(
         mqtt_url=mqtt_url,
         nats_url=nats_url,

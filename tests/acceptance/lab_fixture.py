@@ -36,12 +36,14 @@ def new_home() -> Path:
 
 
 @asynccontextmanager
-async def running_lab(*, clock: AffineClock | None = None) -> AsyncIterator[tuple[Laboratory, Told]]:
+async def running_lab(
+    *, clock: AffineClock | None = None, **settings: object
+) -> AsyncIterator[tuple[Laboratory, Told]]:
     """Everything real, gone at the end."""
     told = Told()
     home = new_home()
     try:
-        async with laboratory(home=home, tell=told, clock=clock, log_level="warning") as lab:
+        async with laboratory(home=home, tell=told, clock=clock, log_level="warning", **settings) as lab:
             yield lab, told
     finally:
         shutil.rmtree(home, ignore_errors=True)

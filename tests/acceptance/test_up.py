@@ -84,7 +84,13 @@ async def test_it_comes_up_ends_on_ctrl_c_and_finds_its_data_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"), [("TOCSIN_PARTITIONS", "0"), ("TOCSIN_PARTITONS", "4"), ("TOCSIN_REALM", "home")]
+    ("variable", "value"),
+    [
+        ("TOCSIN_PARTITIONS", "0"),
+        ("TOCSIN_PARTITONS", "4"),
+        ("TOCSIN_REALM", "home"),
+        ("TOCSIN_NATS_URL", "nats://127.0.0.1:1"),
+    ],  # an outside log, and no door for devices
 )
 async def test_a_wrong_setting_stops_it_before_anything_runs(variable: str, value: str) -> None:
     home = new_home()

@@ -1,8 +1,9 @@
-"""Is a message acknowledged only when the log has it, and is none lost on the way? Real broker, real MQTT.
+"""Is a message acknowledged only when the log has it, and is none lost on the way? Real brokers, real MQTT.
 
-What the broker still holds for ingest is read from its own consumers (``$MQTT_msgs``): that is what a device's
-message is worth while the log is away. The session's broker repeats after 1 s what is not acknowledged. Cited:
-A1, A3, F02, F05, invariants 1, 2, 6.
+Each test of a ``site`` runs on the embedded broker and on Mosquitto. What a broker still holds for ingest is what
+a device's message is worth while the log is away: it is read from the embedded broker's own consumers
+(``$MQTT_msgs``), from the file that Mosquitto writes. The embedded one repeats after 1 s what is not acknowledged,
+Mosquitto at the next connection. Cited: A1, A3, F02, F05, invariants 1, 2, 6.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,13 +37,14 @@ from builders import (
     topic,
 )
 from builders import sos as key_press
-from real_broker import SERVICE_PASSWORD, cancelled
+from doors import Door, MosquittoDoor
+from real_broker import cancelled
 
 from alerts.desk import handle
 from ingest.admission import Known
 from ingest.dialects.reports import Reason
 from ingest.listener import ANSWERING_READER, publish, run_alarms, run_fixes, shape_of
-from ingest.mqtt import MqttSession, client_id
+from ingest.mqtt import MqttSession, client_id, session_secret
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus
 from tocsin.clock import AffineClock
@@ -60,6 +62,8 @@ from tocsin.wire import decode_alarm, decode_fixes, encode
 
 ROLES = ("fixes", "alarms-0", "alarms-1")
 MQTT_MESSAGES = "$MQTT_msgs"
+DOWN = ("cmd", "cfg/want", "err")
+embedded_only = pytest.mark.parametrize("door", ["nats"], indirect=True)
 
 
 @dataclass
@@ -104,20 +108,34 @@ def started_now() -> AffineClock:
 
 @dataclass
 class Site:
-    """Ingest's surroundings: the bus, the weather over it, and a gateway that speaks for every device."""
+    """Ingest's surroundings: the broker's door, the bus, the weather over it, and every device."""
 
-    addresses: BrokerAddresses
+    door: Door
     bus: Bus
     log: Weather
-    gateway: aiomqtt.Client
+    open_ends: AsyncExitStack
+    connected: dict[str, aiomqtt.Client] = field(default_factory=dict)
     clock: AffineClock = field(default_factory=started_now)
 
-    async def say(self, device: str, leaf: str, payload: bytes) -> None:
-        """Returns at the broker's PUBACK to the device."""
-        await self.gateway.publish(topic(device, leaf), payload, qos=1)
+    async def say(self, device: str, leaf: str, payload: bytes, *, retain: bool = False) -> None:
+        """Returns at the broker's PUBACK to the device; what no device may say is said by ingest's login."""
+        speaker = await self._speaker("" if leaf in DOWN else device)
+        await speaker.publish(topic(device, leaf), payload, qos=1, retain=retain)
+
+    async def _speaker(self, name: str) -> aiomqtt.Client:
+        if name not in self.connected:
+            opening = self.door.device(name) if name else self.service("speaker")
+            self.connected[name] = await self.open_ends.enter_async_context(opening)
+        return self.connected[name]
+
+    def service(self, client_id: str, *, clean: bool = True) -> aiomqtt.Client:
+        """A connection beside ingest's own, with its login: it hears what devices hear."""
+        return self.door.ingest(client_id, clean=clean)
 
     async def unacknowledged(self) -> int:
         """What the broker holds for ingest's sessions."""
+        if isinstance(self.door, MosquittoDoor):
+            return await self.door.held("tocsin-")
         found = await self.bus.client.jetstream().consumers_info(MQTT_MESSAGES)
         return sum((one.num_pending or 0) + (one.num_ack_pending or 0) for one in found)
 
@@ -149,7 +167,7 @@ class Site:
     async def fixes(self, known: Known | None = None) -> AsyncIterator[asyncio.Task[None]]:
         ready = asyncio.Event()
         part = run_fixes(
-            url=self.addresses.mqtt_url, log=self.log, devices=self.bus.devices,
+            url=self.door.url, tls=self.door.tls, log=self.log, devices=self.bus.devices,
             known=known or Known(partitions=2), clock=self.clock, linger_ms=5, ready=ready.set,
         )  # fmt: skip
         async with running(part, ready) as task:
@@ -159,7 +177,7 @@ class Site:
     async def alarms(self, reader: int = 0) -> AsyncIterator[asyncio.Task[None]]:
         ready = asyncio.Event()
         part = run_alarms(
-            url=self.addresses.mqtt_url, reader=reader, log=self.log, devices=self.bus.devices,
+            url=self.door.url, tls=self.door.tls, reader=reader, log=self.log, devices=self.bus.devices,
             known=Known(partitions=2), clock=self.clock, ready=ready.set,
         )  # fmt: skip
         async with running(part, ready) as task:
@@ -178,23 +196,19 @@ async def running(part: Any, ready: asyncio.Event) -> AsyncIterator[asyncio.Task
         await cancelled(task)
 
 
-def client(url: str | None, name: str, *, clean: bool) -> aiomqtt.Client:
-    address = urlsplit(url or "")
-    return aiomqtt.Client(
-        "127.0.0.1", address.port or 0, username=address.username, password=address.password, identifier=name,
-        protocol=aiomqtt.ProtocolVersion.V311, clean_session=clean,
-    )  # fmt: skip
+def session_name(door: Door, role: str) -> str:
+    return client_id(role, session_secret(urlsplit(door.url).password or "", door.tls))
 
 
 @pytest.fixture
-async def site(broker: BrokerAddresses, bus: Bus) -> AsyncIterator[Site]:
+async def site(door: Door, bus: Bus) -> AsyncIterator[Site]:
     for role in ROLES:
-        async with client(broker.mqtt_url, client_id(role, SERVICE_PASSWORD), clean=True):
+        async with door.ingest(session_name(door, role), clean=True):
             pass  # a clean session forgets what the last test left in it
     for name, device in DEVICES.items():
         await bus.devices.put(name, encode(device))
-    async with client(broker.fleet_mqtt_url, "gateway", clean=True) as gateway:
-        yield Site(broker, bus, Weather(bus.log), gateway)
+    async with AsyncExitStack() as open_ends:
+        yield Site(door, bus, Weather(bus.log), open_ends)
 
 
 def counted(lane: str, outcome: str) -> float:
@@ -232,6 +246,7 @@ async def test_without_the_log_nothing_is_acknowledged_and_nothing_is_lost(site:
     assert sorted(await site.seqs()) == list(range(5))
 
 
+@embedded_only
 async def test_what_the_broker_repeats_during_an_outage_is_held_once(site: Site) -> None:
     """The broker repeats each ack_wait: memory must not grow by a copy of everything each time."""
     duplicates = counted("fix", "duplicate")
@@ -258,8 +273,7 @@ async def test_a_session_that_dies_in_the_middle_of_a_batch_loses_nothing(site: 
         for seq in range(10):
             await site.say(WEARER, "loc", location(seq=seq))
         await eventually(lambda: site.log.tried >= 1)
-        thief = client(site.addresses.mqtt_url, client_id("fixes", SERVICE_PASSWORD), clean=False)
-        async with thief:
+        async with site.service(session_name(site.door, "fixes"), clean=False):
             pass  # the broker cuts the older connection of a client id
         for seq in range(10, 20):
             await site.say(WEARER, "loc", location(seq=seq))
@@ -268,6 +282,32 @@ async def test_a_session_that_dies_in_the_middle_of_a_batch_loses_nothing(site: 
     seqs = await site.seqs()
     assert sorted(set(seqs)) == list(range(20))
     assert len(seqs) == 20, "and nothing twice"
+
+
+async def test_a_retained_message_is_news_once(site: Site) -> None:
+    """The broker gives its copy to each new session: the place of an hour ago, the press of yesterday."""
+    retained = [counted(lane, "retained") for lane in ("fix", "alarm")]
+    try:
+        async with site.fixes(), site.alarms():
+            await site.say(WEARER, "loc", location(seq=1), retain=True)
+            await site.say(PROTECTED, "sos", key_press(), retain=True)
+            await eventually(site.nothing_held)
+        async with site.fixes(), site.alarms():
+            await eventually(
+                lambda: counted("fix", "retained") >= retained[0] + 2
+            )  # its session hears the sos too
+            await eventually(lambda: counted("alarm", "retained") == retained[1] + 1)
+            await site.say(WEARER, "loc", location(seq=2))
+            await eventually(site.nothing_held)
+        assert await site.seqs() == [1, 2]
+        assert len(await site.kept(ALARMS)) == 1
+    finally:
+        for device, leaf in ((WEARER, "loc"), (PROTECTED, "sos")):
+            await site.say(device, leaf, b"", retain=True)
+
+
+async def _are_kept(site: Site, seqs: list[int]) -> bool:
+    return await site.seqs() == seqs
 
 
 async def test_an_alarm_is_acknowledged_when_the_log_has_it(site: Site) -> None:
@@ -315,7 +355,7 @@ async def test_the_key_of_a_device_that_the_watch_has_not_brought_yet_works(site
     known = Known(partitions=2)
     ready = asyncio.Event()
     part = run_alarms(
-        url=site.addresses.mqtt_url, reader=0, log=site.log, devices=site.bus.devices, known=known,
+        url=site.door.url, tls=site.door.tls, reader=0, log=site.log, devices=site.bus.devices, known=known,
         clock=site.clock, ready=ready.set,
     )  # fmt: skip
     async with running(part, ready):
@@ -363,7 +403,7 @@ async def test_poison_ends_no_lane_and_leaves_no_figure(site: Site, poison: byte
     """F02; on the key's topic it rings; and privacy: what is kept of it for inspection, and what is answered, has
     no digit and no word of the payload."""
     rang = counted("alarm", "admitted_unreadable")
-    async with client(site.addresses.fleet_mqtt_url, "unit", clean=True) as unit:
+    async with site.service("unit") as unit:
         await unit.subscribe(topic(PROTECTED, "err"), qos=0)
         await unit.subscribe(topic(WEARER, "err"), qos=0)
         async with site.fixes(), site.alarms(ANSWERING_READER):
@@ -411,7 +451,7 @@ async def test_the_next_press_does_not_wait_for_the_quarantine_of_the_last(site:
 
 async def test_a_refusal_that_both_readers_heard_is_kept_and_answered_once(site: Site) -> None:
     """And the reader that answers is one of the two of a deployment."""
-    async with client(site.addresses.fleet_mqtt_url, "unit", clean=True) as unit:
+    async with site.service("unit") as unit:
         await unit.subscribe(topic(WEARER, "err"), qos=0)
         outcomes = ("refused_not_for_this_kind_of_device", "refused_event_not_supported")
         before = [counted("alarm", one) for one in outcomes]

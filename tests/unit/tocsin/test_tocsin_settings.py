@@ -43,6 +43,26 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
         {"TOCSIN_API_TOKENS": f'{{"{TOKEN}": {{"name": "A", "role": "god"}}}}'}, ("TOCSIN_API_TOKENS",),
     ),
     "a misspelt setting": ({"TOCSIN_REALMS": "lab"}, ("TOCSIN_REALMS", "no such setting")),
+    "mqtt without scheme": ({"TOCSIN_MQTT_URL": "broker:1883"}, ("TOCSIN_MQTT_URL", "mqtts://")),
+    "mqtt without host": ({"TOCSIN_MQTT_URL": "mqtt://ingest:hunter2@"}, ("TOCSIN_MQTT_URL",)),
+    "mqtt at no port": ({"TOCSIN_MQTT_URL": "mqtt://ingest:hunter2@broker:door"}, ("TOCSIN_MQTT_URL",)),
+    "mqtt over the web": ({"TOCSIN_MQTT_URL": "wss://ingest:hunter2@broker:443"}, ("TOCSIN_MQTT_URL",)),
+    "mqtt sessions to be guessed": (
+        {"TOCSIN_MQTT_URL": "mqtt://ingest@broker"}, ("TOCSIN_MQTT_URL", "TOCSIN_MQTT_KEY_FILE", "guess"),
+    ),
+    "certificates in clear": (
+        {"TOCSIN_MQTT_URL": "mqtt://ingest:hunter2@broker", "TOCSIN_MQTT_CA_FILE": __file__},
+        ("TOCSIN_MQTT_CA_FILE", "mqtts://"),
+    ),
+    "certificates for nobody": ({"TOCSIN_MQTT_CA_FILE": __file__}, ("TOCSIN_MQTT_CA_FILE", "mqtts://")),
+    "certificate without key": (
+        {"TOCSIN_MQTT_URL": "mqtts://ingest:hunter2@broker", "TOCSIN_MQTT_CERT_FILE": __file__},
+        ("TOCSIN_MQTT_CERT_FILE", "TOCSIN_MQTT_KEY_FILE", "both"),
+    ),
+    "an authority that is not there": (
+        {"TOCSIN_MQTT_URL": "mqtts://ingest:hunter2@broker", "TOCSIN_MQTT_CA_FILE": "/nowhere/ca.crt"},
+        ("TOCSIN_MQTT_CA_FILE", "/nowhere/ca.crt"),
+    ),
     "url without secret": ({"TOCSIN_POLICE_URL": "https://p.example"}, ("TOCSIN_POLICE_SECRET", "missing")),
     "secret without url": ({"TOCSIN_POLICE_SECRET": SECRET}, ("TOCSIN_POLICE_URL", "missing")),
     "secret of another form": ({"TOCSIN_POLICE_SECRET": "hunter2"}, ("TOCSIN_POLICE_SECRET", "whsec_")),
@@ -75,6 +95,8 @@ RIGHT: dict[str, dict[str, str]] = {
     "a replay": {"TOCSIN_REALM": "exercise", "TOCSIN_CLOCK_RATE": "60", "TOCSIN_CLOCK_EPOCH_MS": str(NOW_MS)},
     "a lab without auth": {"TOCSIN_API_AUTH": "off", "TOCSIN_POLICE_URL": "http://127.0.0.1:1",
                            "TOCSIN_POLICE_SECRET": SECRET},
+    "an outside broker": {"TOCSIN_MQTT_URL": "mqtt://ingest:hunter2@broker"},
+    "an outside broker with TLS": {"TOCSIN_MQTT_URL": "mqtts://ingest:hunter2@[::1]:8883"},
     "a secret without padding": {
         "TOCSIN_POLICE_URL": "https://p.example", "TOCSIN_POLICE_SECRET": SECRET.rstrip("="),
     },
