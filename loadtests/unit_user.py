@@ -1,9 +1,9 @@
 """How does one bracelet or phone behave under locust? A connection of its own, its own login, QoS 1, its own walk.
 
 locust's MQTT client (``locust.contrib.mqtt``: paho in a greenlet) connects again by itself after a cut and sends
-what had no PUBACK again. Two times are locust requests: from asking for a connection to CONNACK, and from publishing
-to PUBACK, whatever lies between. A unit without a connection withholds what is due: its next fix is the newest one,
-as a real one's would be.
+what had no PUBACK again. Two times are locust requests: from asking for a connection to CONNACK, and from
+publishing to PUBACK, whatever lies between. A unit without a connection withholds what is due: its next fix is the
+newest one, as a real one's would be.
 
 Only locust's own process may import this module: locust replaces the standard library's sockets and threads.
 """
@@ -20,6 +20,7 @@ import gevent.event
 import numpy as np
 from locust import task
 from locust.contrib.mqtt import REQUEST_TYPE, MqttClient, MqttUser
+from paho.mqtt.client import connack_string
 
 from loadtests.handover import Crowd, Login
 from loadtests.walks import Walk
@@ -81,25 +82,25 @@ class UnitClient(MqttClient):
     def _generate_event_name(self, event_type: str, qos: int, topic: str) -> str:  # noqa: ARG002  (locust's own)
         return NAMES[event_type]
 
-    def _on_connect_cb(self, client: Any, userdata: Any, flags: Any, rc: Any) -> None:  # noqa: ANN401
-        """CONNACK. locust's own callback knows no time; its word for a refusal is kept."""
-        if rc != 0:
-            super()._on_connect_cb(client, userdata, flags, rc)
-            return
-        assert self.fleet is not None
-        assert self.client_id is not None
-        self.fleet.connected.add(self.client_id)
-        self.fleet.connections += 1
-        self.environment.events.request.fire(
+    def _on_connect_cb(self, *given: Any) -> None:  # noqa: ANN401  (client, userdata, flags, rc)
+        """CONNACK. locust's own callback knows neither the time nor the word for a refusal."""
+        rc = given[-1]
+        refused = ConnectionRefusedError(connack_string(rc)) if rc != 0 else None
+        self.environment.events.request.fire(  # type: ignore[no-untyped-call]  # locust's
             request_type=REQUEST_TYPE,
             name="connect",
             response_time=(time.perf_counter() - self.asked) * MS,
             response_length=0,
-            exception=None,
+            exception=refused,
             context={},
         )
-        self.subscribe(topic(self.client_id, "cmd"), qos=1)
-        self.admitted.set()
+        if refused is None:
+            assert self.fleet is not None
+            assert self.client_id is not None
+            self.fleet.connected.add(self.client_id)
+            self.fleet.connections += 1
+            self.subscribe(topic(self.client_id, "cmd"), qos=1)
+            self.admitted.set()
 
     def _on_disconnect_cb(self, client: Any, userdata: Any, rc: Any) -> None:  # noqa: ANN401
         super()._on_disconnect_cb(client, userdata, rc)
