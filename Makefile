@@ -7,11 +7,12 @@ UV     := 0.13.9
 CERTS  := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),--system-certs)
 ARGS   ?=
 
-.PHONY: help demo up test check format hooks clean environment
+.PHONY: help demo up load test check format hooks clean environment
 
 help:
 	@echo "make demo [ARGS=…]   a whole Tocsin on this machine, and a wearer who approaches (ARGS=--help for more)"
 	@echo "make up              Tocsin on the embedded servers until Ctrl-C"
+	@echo "make load [ARGS=…]   alerts under load, and whether they stay in budget (SHAPE=ramp|spike|reconnect)"
 	@echo "make test [ARGS=…]   all tests, against real servers"
 	@echo "make check           format, lint, types, import rules"
 	@echo "make hooks           look at every commit before it is made (pre-commit)"
@@ -35,6 +36,9 @@ demo: environment
 
 up: environment
 	@$(BIN)/tocsin up $(ARGS)
+
+load: environment
+	@$(BIN)/python -m loadtests $(ARGS)
 
 test: environment
 	@$(BIN)/python -m pytest $(ARGS)

@@ -2,45 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
-import sys
-from collections.abc import Coroutine, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import structlog
 import typer
-from rich.console import Console
 from rich.progress import Progress
 
 from simulator import bench as road
 from simulator import demo as story
 from simulator import recording, replay
+from simulator.command import DataDir, Json, Keep, console, end, home_of, run, tell, write
 from simulator.evaluation import run as evaluation
 from simulator.evaluation.detectors import DETECTORS
 from simulator.gnss import URBAN
-from simulator.lab import report_head, run_name
+from simulator.lab import report_head
 from simulator.record import record
 from simulator.scenario import Scenario
 from tocsin.clock import MS, AffineClock, from_rfc3339
-from tocsin.embedded.database import erase
-from tocsin.supervisor import PartEvent
-from tocsin.telemetry import configure_logging
-
-EXIT_FAILED = 1
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(no_args_is_help=True)
 bench_app = typer.Typer(no_args_is_help=True, help="Measure.")
 app.add_typer(bench_app, name="bench")
 
-Json = Annotated[Path | None, typer.Option("--json", help="Write the report here; - is standard output.")]
-DataDir = Annotated[Path, typer.Option(help="Each run makes a folder of its own below this one.")]
-Keep = Annotated[bool, typer.Option(help="Keep the run's folder (logs, database) when it went well.")]
-
-console = Console(stderr=True)
+Seed = Annotated[int, typer.Option(help="The world is made from this number; the same one, the same world.")]
 
 
 @app.command()
@@ -48,7 +32,7 @@ def demo(
     seconds: Annotated[float, typer.Option(help="How long the story takes on the wall.")] = 60.0,
     speed: Annotated[float, typer.Option(help="How many times as fast it happens.")] = 5.0,
     pairs: Annotated[int, typer.Option(help="How many couples.", min=2)] = 12,
-    seed: int = 7,
+    seed: Seed = 7,
     headless: Annotated[bool, typer.Option(help="End when the story ends.")] = False,
     json_out: Json = None,
     data_dir: DataDir = Path(".tocsin"),
@@ -56,11 +40,11 @@ def demo(
 ) -> None:
     """Everything on the embedded servers, and a wearer who approaches: see the alert travel the whole road."""
     stay = not headless and console.is_terminal
-    with _home(data_dir, "demo", keep=keep) as home:
+    with home_of(data_dir, "demo", keep=keep) as home:
         wanted = story.Demo(seed=seed, pairs=pairs, seconds=seconds, speed=speed, home=home, stay=stay)
-        report = _run(story.run_demo(wanted, console))
-        _write(report, json_out)
-        _end(held=story.holds(report), home=home)
+        report = run(story.run_demo(wanted, console))
+        write(report, json_out)
+        end(held=story.holds(report), home=home)
 
 
 @app.command(name="replay")
@@ -70,8 +54,8 @@ def replay_command(
     session: Annotated[
         list[int] | None, typer.Option(help="Parquet: these sessions only; may be repeated.")
     ] = None,
-    variant: str = "noisy",
-    period: int = 10,
+    variant: Annotated[str, typer.Option(help="Parquet: which of its observations (column variant).")] = "noisy",
+    period: Annotated[int, typer.Option(help="Parquet: the reporting interval in seconds.")] = 10,
     distance: Annotated[int, typer.Option(help="Parquet: the alert distance in metres.")] = 1000,
     pair: Annotated[list[str] | None, typer.Option(help="CSV: WEARER:PROTECTED:METRES; may be repeated.")] = None,
     json_out: Json = None,
@@ -89,13 +73,15 @@ def replay_command(
         )
     found = found.aligned(min(message.received_ms for message in found.messages))
     started_ms = AffineClock().wall_ms()
-    with _home(data_dir, "replay", keep=keep) as home, Progress(console=console) as progress:
+    with home_of(data_dir, "replay", keep=keep) as home, Progress(console=console) as progress:
         bar = progress.add_task("replay", total=len(found.messages))
 
         def show(sent: int, _total: int) -> None:
             progress.update(bar, completed=sent)
 
-        result = _run(replay.run_replay(found, home=home, speed=speed, tell=_tell, progress=show))
+        result = run(
+            replay.run_replay(found, home=home, speed=speed, tell=tell, progress=show, say=progress.console.print)
+        )
         report = {
             **report_head("replay", 0, started_ms, (AffineClock().wall_ms() - started_ms) / MS),
             "speed": speed,
@@ -113,17 +99,17 @@ def replay_command(
             f"{len(result.crossings)} crossings; the engine alone, on the same stream: {len(result.reference)}; "
             f"missing {len(result.missing)}, unexpected {len(result.unexpected)}, repeated {result.repeated}"
         )
-        _write(report, json_out)
-        _end(held=result.holds, home=home)
+        write(report, json_out)
+        end(held=result.holds, home=home)
 
 
 @app.command()
 def simulate(
     out: Annotated[Path, typer.Argument(help="The folder to write.")],
-    seed: int = 7,
-    pairs: int = 10,
-    seconds: float = 1800.0,
-    start: Annotated[str, typer.Option(help="RFC 3339.")] = "2027-01-15T08:00:00Z",
+    seed: Seed = 7,
+    pairs: Annotated[int, typer.Option(help="How many couples.", min=1)] = 10,
+    seconds: Annotated[float, typer.Option(help="How much of their day.")] = 1800.0,
+    start: Annotated[str, typer.Option(help="The hour at which it begins, in RFC 3339.")] = "2027-01-15T08:00:00Z",
 ) -> None:
     """Write a simulated fleet in the Parquet layout that ``replay`` reads."""
     scenario = Scenario.invent(seed, couples=pairs, duration_s=seconds, start_ms=from_rfc3339(start))
@@ -169,69 +155,26 @@ def evaluate(
     if alerts is not None:
         evaluation.write_alerts(raised, alerts)
     duration_s = (AffineClock().wall_ms() - started_ms) / MS
-    _write({**report_head("evaluate", 0, started_ms, duration_s), "rows": rows}, json_out)
+    write({**report_head("evaluate", 0, started_ms, duration_s), "rows": rows}, json_out)
 
 
 @bench_app.command(name="road")
 def bench_road(
     rate: Annotated[int, typer.Option(help="Fixes a second.")] = 1000,
-    seconds: float = 30.0,
+    seconds: Annotated[float, typer.Option(help="How long.")] = 30.0,
     pairs: Annotated[int, typer.Option(help="Background pairs.")] = 2000,
     json_out: Json = None,
     data_dir: DataDir = Path(".tocsin"),
     keep: Keep = False,
 ) -> None:
     """From the sender's clock to the channel, under load: what is lost, and how long it takes."""
-    with _home(data_dir, "bench", keep=keep) as home:
+    with home_of(data_dir, "bench", keep=keep) as home:
         wanted = road.RoadBench(rate=rate, seconds=seconds, pairs=pairs, home=home)
-        report = _run(road.run_road(wanted, tell=_tell, say=console.print))
+        report = run(road.run_road(wanted, tell=tell, say=console.print))
         for name in ("offered", "received", "archived", "duplicate", "lost", "alerts", "latency_ms"):
             console.print(f"{name:>12}: {report[name]}")
-        _write(report, json_out)
-        _end(held=road.holds(report), home=home)
-
-
-def _tell(event: PartEvent) -> None:
-    if event.what == "died" or event.gap_s is not None:
-        console.print(
-            f"{event.part}: {event.what} {event.exit_code if event.gap_s is None else f'{event.gap_s:.2f} s'}"
-        )
-
-
-@contextlib.contextmanager
-def _home(data_dir: Path, command: str, *, keep: bool) -> Iterator[Path]:
-    """A new folder for this run; gone at the end unless something went wrong or it is to be kept."""
-    configure_logging(command, "lab", "error")
-    home = data_dir.resolve() / f"{command}-{run_name()}"
-    home.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
-    yield home
-    if not keep:
-        erase(home / "database")
-        erase(home)
-
-
-def _run(work: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401  (the result of the work)
-    structlog.contextvars.clear_contextvars()
-    try:
-        return asyncio.run(work)
-    except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
-
-
-def _write(report: dict[str, Any], out: Path | None) -> None:
-    if out is None:
-        return
-    text = json.dumps(report, indent=2, ensure_ascii=False)
-    if str(out) == "-":
-        print(text)
-    else:
-        out.write_text(text + "\n", encoding="utf-8")
-
-
-def _end(*, held: bool, home: Path) -> None:
-    if not held:
-        console.print(f"[red]the promise was not kept[/]; logs: {home / 'log'}")
-        sys.exit(EXIT_FAILED)
+        write(report, json_out)
+        end(held=road.holds(report), home=home)
 
 
 if __name__ == "__main__":

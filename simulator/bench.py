@@ -16,14 +16,9 @@ from typing import Any
 
 from simulator import load
 from simulator.lab import Accounted, Laboratory, LaboratoryError, PairWanted, laboratory, latency_ms, report_head
-from tocsin import subjects
-from tocsin.adapters.jetstream import JetStreamLog, open_bus
+from simulator.raisings import raisings
 from tocsin.model.device import DeviceKind
-from tocsin.model.episode import Channel
-from tocsin.ports import Entry
 from tocsin.stack import Tell
-from tocsin.subjects import Stream
-from tocsin.wire import decode_receipt, decode_ruling
 
 SETTLE_WITHIN_S = 60.0
 P99_MAX_MS = 250.0
@@ -123,30 +118,11 @@ async def _settled(lab: Laboratory, offered: int) -> Accounted:
 
 async def _latencies(lab: Laboratory) -> tuple[list[float], list[float], int]:
     """t2 -> t7 and t3 -> t7 of every raising, by the téléassistance's first attempt; and how many raisings."""
-    async with open_bus(lab.stack.addresses.nats_url, "bench") as bus:
-        rulings = [decode_ruling(entry.payload) for entry in await _everything(bus.log, subjects.EPISODES)]
-        receipts = [decode_receipt(entry.payload) for entry in await _everything(bus.log, subjects.RECEIPTS)]
-    handed: dict[tuple[str, int], int] = {}
-    for receipt in receipts:
-        if receipt.channel is Channel.TELEASSISTANCE and receipt.attempt == 1:
-            handed.setdefault((receipt.episode, receipt.version), receipt.t7_ms)
-    t2_t7, t3_t7, raised = [], [], 0
-    for ruling in rulings:
-        if ruling.reason not in {"opened", "raised_again"}:
-            continue
-        raised += 1
-        points = ruling.episode.raises[-1].points
-        t7_ms = handed.get((ruling.episode.id, ruling.episode.version))
-        if t7_ms is not None and points.t2_ms is not None and points.t3_ms is not None:
-            t2_t7.append(float(t7_ms - points.t2_ms))
-            t3_t7.append(float(t7_ms - points.t3_ms))
-    return t2_t7, t3_t7, raised
-
-
-async def _everything(log: JetStreamLog, stream: Stream) -> list[Entry]:
-    found: list[Entry] = []
-    async for entries in log.read(stream, stream.subjects):
-        if not entries:
-            break
-        found.extend(entries)
-    return found
+    found = await raisings(lab.stack.addresses.nats_url)
+    t2_t7, t3_t7 = [], []
+    for one in found:
+        points = one.points
+        if one.t7_ms is not None and points.t2_ms is not None and points.t3_ms is not None:
+            t2_t7.append(float(one.t7_ms - points.t2_ms))
+            t3_t7.append(float(one.t7_ms - points.t3_ms))
+    return t2_t7, t3_t7, len(found)

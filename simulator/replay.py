@@ -170,8 +170,11 @@ async def run_replay(
     speed: float,
     tell: Tell,
     progress: Callable[[int, int], None],
+    say: Callable[[str], None] = lambda _: None,
 ) -> Replay:
     """Send it, wait until everything has arrived, compare. ``progress(sent, total)`` is called now and then.
+
+    ``say`` hears what is being waited for.
 
     The clock of the recording runs while the parts are being started: it begins SET_UP_S of the wall early.
     Raises LaboratoryError when that was not enough.
@@ -180,8 +183,10 @@ async def run_replay(
     clock = AffineClock(
         epoch_ms=first_ms - int(SET_UP_S * speed * MS), anchor_ms=AffineClock().wall_ms(), rate=speed
     )
+    say(f"starting the servers and ten processes; the recording begins in {SET_UP_S:.0f} s, ready or not")
     async with laboratory(home=home, tell=tell, clock=clock) as lab:
         measures = await _register(lab, recording)
+        say(f"{len(measures)} pairs registered; the first message is due in {_due_s(clock, first_ms):.0f} s")
         if clock.now_ms() > first_ms:
             raise LaboratoryError(f"the set-up took more than {SET_UP_S:.0f} s; nothing was sent")
         assert lab.stack.addresses.fleet_mqtt_url is not None
@@ -216,6 +221,11 @@ async def _register(lab: Laboratory, recording: Recording) -> dict[str, str]:
     ]  # fmt: skip
     _, measures = await lab.register(kinds_of(recording), pairs)
     return measures
+
+
+def _due_s(clock: AffineClock, at_ms: int) -> float:
+    """Seconds of the wall until this hour; 0 when it has passed."""
+    return max(0.0, (at_ms - clock.now_ms()) / MS / clock.rate)
 
 
 async def _until(clock: AffineClock, at_ms: int) -> None:

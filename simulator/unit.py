@@ -15,14 +15,14 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import aiomqtt
 import msgspec
 import numpy as np
 
 from simulator import messages
-from simulator.gnss import GnssReceiver
+from simulator.gnss import SkyFix
 from simulator.messages import Fields, Result
 from simulator.outbox import Outbox, Outgoing
 from tocsin.clock import MS, Clock
@@ -43,6 +43,16 @@ class Line:
     host: str
     port: int
     password: str = field(repr=False)
+
+
+class Positions(Protocol):
+    """Where a unit has its fixes from (``simulator.gnss.GnssReceiver``), asked in order of time."""
+
+    def fixes(self, t: float) -> list[SkyFix]:
+        """What there is for second ``t``: one fix, none, or the same one twice."""
+
+    def fix(self, t: float) -> SkyFix:
+        """One fix, for a press of the key."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,7 +80,7 @@ class Unit:
         self,
         device: str,
         kind: DeviceKind,
-        receiver: GnssReceiver,
+        receiver: Positions,
         *,
         line: Line,
         clock: Clock,

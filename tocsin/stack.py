@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import secrets
 import shutil
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,11 +87,13 @@ async def running(settings: Settings, *, tell: Tell, only: frozenset[str] | None
     ``only``: the names of the parts to start, all when None. Raises SettingError, EmbeddedServerError.
     """
     home = settings.data_dir.resolve()
+    parts = [part for part in PARTS if only is None or part.name in only]
+    if "api" in {part.name for part in parts}:
+        _check_api_address(settings.api_host, settings.api_port)
     try:
         home.mkdir(mode=0o711, parents=True, exist_ok=True)
     except OSError as error:
         raise SettingError(f"{PREFIX}DATA_DIR: {error}") from None
-    parts = [part for part in PARTS if only is None or part.name in only]
     async with contextlib.AsyncExitStack() as cleaning:
         addresses = await _servers(settings, home, cleaning, tell)
         tell(PartEvent(part="schema", what="starting"))
@@ -103,6 +107,20 @@ async def running(settings: Settings, *, tell: Tell, only: frozenset[str] | None
         cleaning.push_async_callback(supervisor.stop)
         await asyncio.gather(*(supervisor.start(part) for part in parts))
         yield Stack(addresses=addresses, supervisor=supervisor)
+
+
+def _check_api_address(host: str, port: int) -> None:
+    """Said before anything runs: a part that cannot have its address dies again and again until it is given up.
+
+    Raises SettingError. Somebody may still take it before the part does; then the part's own log says so.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        name = "API_PORT" if error.errno in {errno.EADDRINUSE, errno.EACCES} else "API_HOST"
+        reason = error.strerror or str(error)
+        raise SettingError(f"{PREFIX}{name}: the API cannot listen on {host}:{port}: {reason}") from None
 
 
 @contextlib.asynccontextmanager

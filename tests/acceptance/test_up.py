@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -101,6 +102,27 @@ async def test_a_wrong_setting_stops_it_before_anything_runs(variable: str, valu
         _, said = await child.communicate()
         assert child.returncode == 2
         assert variable in said.decode()
+        assert list(home.iterdir()) == []
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+async def test_a_taken_port_of_the_api_is_said_at_once_by_its_setting() -> None:
+    home = new_home()
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as theirs:
+            port = str(theirs.getsockname()[1])
+            child = await asyncio.create_subprocess_exec(
+                TOCSIN,
+                "up",
+                "--data-dir",
+                home,
+                env={**os.environ, "TOCSIN_API_PORT": port},
+                stderr=asyncio.subprocess.PIPE,
+            )
+            _, said = await child.communicate()
+        assert child.returncode == 2
+        assert f"TOCSIN_API_PORT: the API cannot listen on 127.0.0.1:{port}" in said.decode()
         assert list(home.iterdir()) == []
     finally:
         shutil.rmtree(home, ignore_errors=True)

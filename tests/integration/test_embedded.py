@@ -199,6 +199,24 @@ async def test_the_fleet_gateway_speaks_for_every_unit(broker: EmbeddedBroker) -
         assert await next_payload(listener) == b"seven"
 
 
+async def test_a_thousand_units_that_listen_shut_out_neither_the_next_one_nor_ingest(
+    broker: EmbeddedBroker,
+) -> None:
+    """Each QoS 1 subscription is a consumer of one stream, of which nats-server 2.15 by itself allows 1,000.
+
+    They stay with their sessions when the units have gone; one session may have six at our window of 10,000.
+    """
+    addresses = await broker.start()
+    assert addresses.fleet_mqtt_url is not None
+    port = urlsplit(addresses.fleet_mqtt_url).port or 0
+    for number in range(170):
+        async with client(addresses, "fleet", "fleet", f"lab-{number}", port) as units:
+            granted = await units.subscribe([(f"tocsin/1/u-{number}-{each}/cmd", 1) for each in range(6)])
+            assert [code for code in granted if not isinstance(code, ReasonCode) or code.is_failure] == []
+    async with ingest(addresses) as listener:
+        assert not await refused(listener, "tocsin/1/#")
+
+
 async def test_ten_megabytes_reach_ingest_which_refuses_them_itself(broker: EmbeddedBroker) -> None:
     await broker.admit(LOGINS.values())
     addresses = await broker.start()

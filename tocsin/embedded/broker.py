@@ -46,6 +46,7 @@ MAX_FILE_B = 10 * 1000**3
 MAX_MEMORY_B = 256 * 1024**2
 MAX_PAYLOAD_B = 16 * 1024**2  # above ingest's own limit, so that ingest is the one to refuse, with a reason
 MAX_ACK_PENDING = 10_000  # ingest's window of unacknowledged messages
+MAX_CONSUMERS = 100_000  # one per QoS 1 subscription: cmd, err and cfg of 20,000 units, and our own; default 1,000
 ACK_WAIT_S = 10  # ingest died with messages in hand: they come again after this
 LOG_SIZE_B = 64 * 1024**2
 BCRYPT_ROUNDS = 4  # see hash_password
@@ -329,6 +330,7 @@ def configuration(
             "max_mem": MAX_MEMORY_B,
             "max_file": max_file_b,
             "sync_interval": "1s",  # the default is two minutes: what a power cut may take
+            "limits": {"default_max_consumers": MAX_CONSUMERS},
         },
         "mqtt": {
             "listen": f"{LOOPBACK}:{ports['mqtt']}",
