@@ -41,8 +41,9 @@ from real_broker import SERVICE_PASSWORD, cancelled
 from alerts.desk import handle
 from ingest.admission import Known
 from ingest.dialects.reports import Reason
-from ingest.listener import ANSWERING_READER, publish, run_alarms, run_fixes, shape_of
+from ingest.listener import ANSWERING_READER, publish, run_alarms, run_fixes
 from ingest.mqtt import MqttSession, client_id
+from ingest.quarantine import shape_of
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus
 from tocsin.clock import AffineClock
@@ -52,7 +53,7 @@ from tocsin.limits import BATCH_MAX_FIXES, REFUSED_HEAD_BYTES
 from tocsin.model.episode import AlarmCause, Ruling, State
 from tocsin.model.finding import Alarm, Code
 from tocsin.model.fix import FIX_DTYPE
-from tocsin.ports import Appended, Entry, Log
+from tocsin.ports import Appended, Entry, Extent, Log
 from tocsin.subjects import ALARMS, FIXES, LATE, REFUSED, Stream
 from tocsin.telemetry import INGEST_MESSAGES
 from tocsin.testing.bus import MemoryLog
@@ -89,6 +90,9 @@ class Weather:
 
     async def last(self, stream: Stream, subject: str) -> Entry | None:
         return await self.behind.last(stream, subject)
+
+    async def extent(self, stream: Stream) -> Extent:
+        return await self.behind.extent(stream)
 
     def read(self, stream: Stream, subject: str, **how: Any) -> AsyncIterator[Any]:
         return self.behind.read(stream, subject, **how)

@@ -1,7 +1,7 @@
 """How do messages travel when nobody installed a broker: who may say what, and where does it listen?
 
 One ``nats-server`` child is the MQTT 3.1.1 listener of the devices and the JetStream log of the services. An
-MQTT topic ``tocsin/1/b7/pos`` is the subject ``tocsin.1.b7.pos``.
+MQTT topic ``tocsin/1/b7/pos`` is the subject ``tocsin.1.b7.pos``; a dot in a topic becomes ``//``.
 
 Users, all of one account: ``tocsin`` (services: everything, NATS only), ``ingest`` (MQTT: hears all devices,
 sends them orders), ``fleet`` (a lab's gateway, only when asked for: speaks for any device), and one user per
@@ -285,21 +285,26 @@ def bind_one(held: contextlib.ExitStack, candidates: Iterable[int]) -> int:
 def service_users(hashes: Mapping[str, str]) -> list[dict[str, Any]]:
     """Who is not a device. ``tocsin/1/#`` in MQTT also asks for the subject ``tocsin.1`` itself."""
     orders = [f"tocsin.1.*.{kind}" for kind in TO_DEVICE]
-    everything = ["tocsin.1", "tocsin.1.>"]
+    everything = ["tocsin.1", "tocsin.1.>", "owntracks", "owntracks.>"]
     users = [
         user("tocsin", hashes["tocsin"], "STANDARD"),
         user("ingest", hashes["ingest"], "MQTT", publish=orders, subscribe=everything),
     ]
     if "fleet" in hashes:
-        users.append(user("fleet", hashes["fleet"], "MQTT", publish=["tocsin.1.>"], subscribe=everything))
+        users.append(
+            user("fleet", hashes["fleet"], "MQTT", publish=["tocsin.1.>", "owntracks.>"], subscribe=everything)
+        )
     return users
 
 
 def device_user(login: tuple[str, str]) -> dict[str, Any]:
-    """A unit speaks under its own name only, and hears only what is addressed to it."""
+    """A unit speaks under its own name only, and hears only what is addressed to it.
+
+    A phone with OwnTracks says its login first and then a word of its own: ``owntracks/{device}/{any}``.
+    """
     device, password_bcrypt = login
-    heard = [f"tocsin.1.{device}.{kind}" for kind in TO_DEVICE]
-    said = {"allow": [f"tocsin.1.{device}.>"], "deny": heard}
+    heard = [*(f"tocsin.1.{device}.{kind}" for kind in TO_DEVICE), f"owntracks.{device}.*.cmd"]
+    said = {"allow": [f"tocsin.1.{device}.>", f"owntracks.{device}.>"], "deny": heard}
     return user(device, password_bcrypt, "MQTT", publish=said, subscribe=heard)
 
 
