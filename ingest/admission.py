@@ -5,7 +5,8 @@
 * identity is the topic (the broker lets a device speak under its own id only);
 * a fix from the future beyond drift, or older than a month, is a wrong clock: refused;
 * a fix older than ``late_after_s`` goes to the backlog lane: kept as evidence, never a live alarm (invariant 4);
-* a repeated (boot, seq, hour of the fix) is a duplicate: counted, acknowledged, not published again;
+* a repeated (boot, seq, hour of the fix) is a duplicate: counted, acknowledged, not published again; a phone that
+  does not count is known again by what it measured (``ingest.dialects.owntracks``, Identity);
 * an alarm is never refused for its clock, its position or its number: at worst it is raised twice under one id;
 * a TGD's position outside an SOS is dropped and counted (invariant 6).
 """
@@ -14,18 +15,27 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
-from ingest.dialects import tocsin_v1
-from ingest.dialects.reports import PositionReport, Reason, Refusal, SosPosition, SosReport
+from ingest.dialects import owntracks, tocsin_v1
+from ingest.dialects.reports import NotAFix, PositionReport, Reason, Refusal, SosPosition, SosReport
 from tocsin.clock import MS
-from tocsin.limits import FIX_FUTURE_MAX_S, FIX_PAST_MAX_S, LATE_AFTER_S, PAYLOAD_MAX_BYTES, SEQ_WINDOW
+from tocsin.limits import (
+    FIX_FUTURE_MAX_S,
+    FIX_PAST_MAX_S,
+    LATE_AFTER_S,
+    PAYLOAD_MAX_BYTES,
+    SEQ_WINDOW,
+    UNNUMBERED_A_SECOND_MAX,
+    UNNUMBERED_KEPT,
+)
 from tocsin.model.device import Device, DeviceKind
 from tocsin.model.finding import Alarm, Code
 from tocsin.model.fix import ABSENT, ClockPoints, FixFlag, FixPoint
 from tocsin.model.ids import derived, is_device_id
-from tocsin.subjects import TOPIC_ROOT, partition_of
+from tocsin.subjects import PHONE_ROOT, TOPIC_ROOT, device_in, partition_of
 
 UNNUMBERED_PRESS_MS = 10 * MS
 SKEW_S = 5  # DOMAIN 3: skew between device and ingress time above 5 s is an event
@@ -74,6 +84,29 @@ class SeqWindow:
             self.seen |= 1 << (self.newest - seq)
 
 
+@dataclass(slots=True)
+class Unnumbered:
+    """What a device that does not count has measured lately: the fingerprints of each whole second, in the order
+    of their arrival, for the last UNNUMBERED_KEPT seconds heard."""
+
+    seconds: dict[int, list[int]] = field(default_factory=dict)
+
+    def has(self, second: int, fingerprint: int) -> bool:
+        return fingerprint in self.seconds.get(second, ())
+
+    def add(self, second: int, fingerprint: int) -> None:
+        if second not in self.seconds and len(self.seconds) >= UNNUMBERED_KEPT:
+            del self.seconds[next(iter(self.seconds))]
+        said = self.seconds.setdefault(second, [])
+        if len(said) < UNNUMBERED_A_SECOND_MAX:
+            said.append(fingerprint)
+
+    def place_in(self, second: int) -> int:
+        """Milliseconds for the next fix of this second: the order of arrival stands for the fraction that the
+        phone left out, so that nobody behind us takes two fixes of one second for one."""
+        return len(self.seconds.get(second, ()))
+
+
 @dataclass(slots=True, kw_only=True)
 class Known:
     """What admission knows: the devices, the numbers seen of each, the deployment's constants.
@@ -86,12 +119,18 @@ class Known:
     devices: Mapping[str, Device] = field(default_factory=dict)
     open_sos: set[str] = field(default_factory=set)
     windows: dict[str, SeqWindow] = field(default_factory=dict)
+    unnumbered: defaultdict[str, Unnumbered] = field(default_factory=lambda: defaultdict(Unnumbered))
 
     def is_repeat(self, device: str, boot: int, seq: int, fix_ms: int) -> bool:
+        if seq == ABSENT:
+            return device in self.unnumbered and self.unnumbered[device].has(fix_ms // MS, boot)
         window = self.windows.get(device)
         return window is not None and window.has(boot, seq, fix_ms)
 
     def remember(self, device: str, boot: int, seq: int, fix_ms: int) -> None:
+        if seq == ABSENT:
+            self.unnumbered[device].add(fix_ms // MS, boot)
+            return
         if device not in self.windows:
             self.windows[device] = SeqWindow(boot=boot, newest=seq, seen=1)
         self.windows[device].add(boot, seq, fix_ms)
@@ -148,6 +187,14 @@ OTHER_LEAVES: Mapping[str, Admission] = {
     "err": OwnWord(),
 }
 
+PHONE_LEAVES: Mapping[str, Admission] = {
+    **dict.fromkeys(("event", "step", "beacon", "dump", "status", "waypoint", "waypoints", "info"), Heard()),
+    "cmd": OwnWord(),
+}
+"""Behind ``owntracks/{device}/{any}/``. What is heard is not read: a dump holds the phone's password."""
+
+Reading = list[PositionReport | NotAFix | Refusal]
+
 
 def admit(message: Message, known: Known, now_ms: int) -> list[Admission]:
     """Judge one message of the fix lane: one admission, or one per point of a bulk."""
@@ -155,19 +202,43 @@ def admit(message: Message, known: Known, now_ms: int) -> list[Admission]:
     if isinstance(found, Refusal):
         return [found]
     device, leaf = found
-    if leaf in OTHER_LEAVES:
-        return [OTHER_LEAVES[leaf]]
+    read = (_phone_reader if _is_phone(message.topic) else _unit_reader)(leaf)
+    if not callable(read):
+        return [read]
     if len(message.payload) > PAYLOAD_MAX_BYTES:
         return [TOO_LARGE]
-    if leaf == "loc":
-        report = tocsin_v1.read_location(message.payload, message.topic)
-        return [_admit_fix(report, device, message, known, now_ms, bulk=False)]
-    if leaf == "bulk":
-        reports = tocsin_v1.read_bulk(message.payload, message.topic)
-        if isinstance(reports, Refusal):
-            return [reports]
-        return [_admit_fix(report, device, message, known, now_ms, bulk=True) for report in reports]
-    return [Refusal(reason=Reason.UNKNOWN_TOPIC, detail="no such leaf below the device")]
+    bulk = leaf == "bulk"
+    return [_admit_report(report, device, message, known, now_ms, bulk=bulk) for report in read(message)]
+
+
+def _is_phone(topic: str) -> bool:
+    return topic.startswith(f"{PHONE_ROOT}/")
+
+
+def _unit_reader(leaf: str) -> Callable[[Message], Reading] | Admission:
+    match leaf:
+        case "loc":
+            return lambda message: [tocsin_v1.read_location(message.payload, message.topic)]
+        case "bulk":
+            return _read_bulk
+        case _:
+            return OTHER_LEAVES.get(leaf, NO_SUCH_LEAF)
+
+
+def _read_bulk(message: Message) -> Reading:
+    reports = tocsin_v1.read_bulk(message.payload, message.topic)
+    return [reports] if isinstance(reports, Refusal) else list(reports)
+
+
+def _phone_reader(leaf: str) -> Callable[[Message], Reading] | Admission:
+    """``{dev}`` is the user's own word for his phone; ``{dev}/{leaf}`` what the app says beside its places."""
+    name, _, beside = leaf.partition("/")
+    if not name or beside:
+        return PHONE_LEAVES.get(beside, NO_SUCH_LEAF) if name else NO_SUCH_LEAF
+    return lambda message: [owntracks.read_phone(message.payload)]
+
+
+NO_SUCH_LEAF = Refusal(reason=Reason.UNKNOWN_TOPIC, detail="no such leaf below the device")
 
 
 def admit_alarm(message: Message, known: Known, now_ms: int) -> Alarm | Refusal:
@@ -197,29 +268,46 @@ SOS_CODES = {DeviceKind.PROTECTED: Code.BAR_SOS, DeviceKind.TGD: Code.TGD_SOS}
 
 
 def _speaker(topic: str, known: Known) -> tuple[Device, str] | Refusal:
-    root, _, rest = topic.removeprefix(TOPIC_ROOT).partition("/")
-    name, _, leaf = rest.partition("/")
-    if root or not topic.startswith(TOPIC_ROOT) or not is_device_id(name):
-        return Refusal(reason=Reason.UNKNOWN_TOPIC, detail="not tocsin/1/{device}/{leaf}")
+    """Who speaks, and the rest of the topic behind his name."""
+    name = device_in(topic) or ""
+    if not is_device_id(name):
+        detail = "not tocsin/1/{device}/{leaf}, nor owntracks/{device}/{any}"
+        return Refusal(reason=Reason.UNKNOWN_TOPIC, detail=detail)
     device = known.devices.get(name)
     if device is None:
         return Refusal(reason=Reason.UNKNOWN_DEVICE, detail="no device of this name is registered")
-    return device, leaf
+    root = PHONE_ROOT if _is_phone(topic) else TOPIC_ROOT
+    return device, topic.removeprefix(f"{root}/{name}").removeprefix("/")
+
+
+def _admit_report(
+    report: PositionReport | NotAFix | Refusal,
+    device: Device,
+    message: Message,
+    known: Known,
+    now_ms: int,
+    *,
+    bulk: bool,
+) -> Admission:
+    match report:
+        case Refusal():
+            return report
+        case NotAFix():
+            return Heard()
+        case PositionReport():
+            return _admit_fix(report, device, message, known, now_ms, bulk=bulk)
 
 
 def _admit_fix(
-    report: PositionReport | Refusal, device: Device, message: Message, known: Known, now_ms: int, *, bulk: bool
+    report: PositionReport, device: Device, message: Message, known: Known, now_ms: int, *, bulk: bool
 ) -> Admission:
-    if isinstance(report, Refusal):
-        return report
-    if device.kind is DeviceKind.TGD and device.id not in known.open_sos:
-        return Refusal(reason=Reason.TGD_POSITION, detail="a TGD is located only once its alert has been raised")
-    if report.fix_ms > now_ms + FIX_FUTURE_MAX_S * MS:
-        return Refusal(reason=Reason.CLOCK_AHEAD, path="$.tst", detail=f"more than {FIX_FUTURE_MAX_S} s ahead")
-    if report.fix_ms < now_ms - FIX_PAST_MAX_S * MS:
-        return Refusal(reason=Reason.CLOCK_BEHIND, path="$.tst", detail=f"more than {FIX_PAST_MAX_S} s ago")
+    if refusal := _refusal(report, device, known, now_ms):
+        return refusal
     if known.is_repeat(device.id, report.boot, report.seq, report.fix_ms):
         return Duplicate()
+    if report.seq == ABSENT:
+        place_ms = known.unnumbered[device.id].place_in(report.fix_ms // MS)
+        report = replace(report, fix_ms=report.fix_ms + place_ms)
     flags = FixFlag.BULK if bulk else FixFlag.NONE
     if report.sent_ms is not None and abs(message.t3_ms - report.sent_ms) > SKEW_S * MS:
         flags |= FixFlag.CLOCK_SKEW
@@ -233,6 +321,19 @@ def _admit_fix(
         sos_only=device.kind is DeviceKind.TGD,
         copies=_copies(report, device, message.t3_ms, now_ms, flags, known.partitions),
     )
+
+
+def _refusal(report: PositionReport, device: Device, known: Known, now_ms: int) -> Refusal | None:
+    if device.kind is DeviceKind.TGD and device.id not in known.open_sos:
+        detail = "a TGD is located only once its alert has been raised"
+        return Refusal(reason=Reason.TGD_POSITION, path=report.path, detail=detail)
+    if report.fix_ms > now_ms + FIX_FUTURE_MAX_S * MS:
+        detail = f"more than {FIX_FUTURE_MAX_S} s ahead"
+        return Refusal(reason=Reason.CLOCK_AHEAD, path=f"{report.path}.tst", detail=detail)
+    if report.fix_ms < now_ms - FIX_PAST_MAX_S * MS:
+        detail = f"more than {FIX_PAST_MAX_S} s ago"
+        return Refusal(reason=Reason.CLOCK_BEHIND, path=f"{report.path}.tst", detail=detail)
+    return None
 
 
 def _copies(

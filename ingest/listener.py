@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import aiomqtt
-import msgspec
 import numpy as np
 import structlog
 
@@ -35,10 +33,11 @@ from ingest.admission import (
 )
 from ingest.dialects.reports import Reason, Refusal
 from ingest.mqtt import NO_FILES, MqttSession, Taken, sessions
+from ingest.quarantine import keep_and_answer, watch_quarantine
 from tocsin import subjects
 from tocsin.clock import MS, Clock
 from tocsin.errors import LogUnavailable, WireError
-from tocsin.limits import BATCH_MAX_FIXES, BROKER_INFLIGHT_MAX, REFUSED_HEAD_BYTES, REFUSED_KEPT_PER_BATCH
+from tocsin.limits import BATCH_MAX_FIXES, BROKER_INFLIGHT_MAX, REFUSED_KEPT_PER_BATCH
 from tocsin.model.device import Device
 from tocsin.model.finding import Alarm, Code
 from tocsin.model.fix import FIX_DTYPE
@@ -48,12 +47,11 @@ from tocsin.telemetry import INGEST_MESSAGES, KNOWN_DEVICES
 from tocsin.tls import TlsFiles
 from tocsin.wire import decode_device, decode_ruling, encode, encode_fixes
 
-FIX_TOPICS = (f"{subjects.TOPIC_ROOT}/#",)
+FIX_TOPICS = (f"{subjects.TOPIC_ROOT}/#", f"{subjects.PHONE_ROOT}/#")
+"""Subscribed at each connection: a session that an older version left learns the new ones so."""
 ALARM_TOPICS = (f"{subjects.TOPIC_ROOT}/+/sos", f"{subjects.TOPIC_ROOT}/+/evt")
 RETRY_S = 0.2
 ANSWERING_READER = 1  # both hear every refusal; one keeps and answers it
-DIGITS = re.compile(r"\d")
-STRING = re.compile(r'"(?:[^"\\]|\\.)*+(?:"(?P<key>\s*:)?|\\?\Z)', re.DOTALL)
 
 log = structlog.get_logger()
 
@@ -117,6 +115,7 @@ async def run_fixes(
         await directory.complete.wait()
         tasks.create_task(lane.flush_for_ever())
         tasks.create_task(follow_open_sos(log, known))
+        tasks.create_task(watch_quarantine(log))
         async for session in sessions(url, "fixes", FIX_TOPICS, clock, tls):
             ready()
             try:
@@ -152,7 +151,7 @@ async def run_alarms(
                     admission = await _one_alarm(session, taken, log, directory, clock)
                     refusal = _to_be_kept(admission) if reader == ANSWERING_READER else None
                     if refusal is not None:  # aside: the next press does not wait for it
-                        tasks.create_task(_keep_and_answer(session, log, taken.message, refusal, known))
+                        tasks.create_task(keep_and_answer(session, log, taken.message, refusal, known))
             except aiomqtt.MqttError as error:
                 _tell_lost(f"alarms-{reader}", error)
 
@@ -269,7 +268,7 @@ class FixLane:
             for outcome, count in batch.outcomes.items():
                 INGEST_MESSAGES.labels(lane="fix", outcome=outcome).inc(count)
             for session, message, refusal in batch.refused:
-                await _keep_and_answer(session, self._log, message, refusal, self._known)
+                await keep_and_answer(session, self._log, message, refusal, self._known)
 
 
 async def publish(log_: Log, rows: Mapping[str, list[FixRow]]) -> None:
@@ -305,7 +304,7 @@ async def _one_alarm(
     """Admit, append, and only then acknowledge."""
     admission = admit_alarm(taken.message, directory.known, clock.now_ms())
     if isinstance(admission, Refusal) and admission.reason is Reason.UNKNOWN_DEVICE:
-        await directory.look_up(taken.message.topic.split("/")[2])
+        await directory.look_up(subjects.device_in(taken.message.topic) or "")
         admission = admit_alarm(taken.message, directory.known, clock.now_ms())
     if isinstance(admission, Alarm):
         await append_surely(log_, subjects.alarm(admission.device), encode(admission), dedupe_id=admission.id)
@@ -319,41 +318,3 @@ def _to_be_kept(admission: Alarm | Refusal) -> Refusal | None:
     if isinstance(admission, Refusal):
         return admission
     return None if admission.readable else Refusal(reason=Reason.MALFORMED, detail="it rang all the same")
-
-
-def shape_of(payload: bytes) -> str:
-    """A payload as an engineer may keep it: no digit, and no string that is not a key.
-
-    >>> shape_of(b'{"lat":48.85,"desc":"at her mother"}')
-    '{"lat":##.##,"desc":"…"}'
-    """
-    without_digits = DIGITS.sub("#", payload.decode(errors="replace"))
-    return STRING.sub(lambda one: one[0] if one["key"] else '"…"', without_digits)
-
-
-async def _keep_and_answer(
-    session: MqttSession, log_: Log, message: Message, refusal: Refusal, known: Known
-) -> None:
-    """Quarantine (bounded, the shape of the payload without its contents) and an answer for a device we know."""
-    parts = message.topic.split("/")
-    note = {
-        "reason": refusal.reason.value,
-        "path": refusal.path,
-        "detail": refusal.detail,
-        "topic": "/".join([*parts[:3], *(DIGITS.sub("#", leaf) for leaf in parts[3:])]),
-        "bytes": len(message.payload),
-        "head": shape_of(message.payload[:REFUSED_HEAD_BYTES]),
-        "t3_ms": message.t3_ms,
-    }
-    said = hashlib.sha256(message.payload).hexdigest()
-    name = derived("rfs", message.topic, message.t3_ms, refusal.reason.value, refusal.path, said)
-    try:
-        await log_.append(subjects.refused(refusal.reason.value), msgspec.json.encode(note), dedupe_id=name)
-    except LogUnavailable as error:
-        log.warning("refusal_not_kept", reason=refusal.reason.value, error=str(error))
-    if len(parts) > 2 and parts[2] in known.devices:
-        answer = {"_type": "error", "reason": refusal.reason.value, "path": refusal.path, "detail": refusal.detail}
-        try:
-            await session.answer(subjects.topic(parts[2], "err"), msgspec.json.encode(answer))
-        except aiomqtt.MqttError as error:
-            log.info("refusal_not_answered", reason=refusal.reason.value, error=repr(error))

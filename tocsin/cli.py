@@ -34,6 +34,21 @@ app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_e
 console = Console(stderr=True)
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def tocsin(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """The open geolocation alert backend for the TGD and the anti-approach bracelet."""
+
+
 @app.command()
 def version() -> None:
     """Print the version."""

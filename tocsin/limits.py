@@ -23,6 +23,9 @@ BROKER_INFLIGHT_MAX = (
 )
 REFUSED_KEPT_PER_BATCH = 50  # a flood of rubbish is counted whole and kept in part
 REFUSED_HEAD_BYTES = 512
+REFUSED_KEPT_MAX = 20_000  # notes of about 1 kB: a third of the stream's bytes; the oldest give way
+UNNUMBERED_KEPT = 64  # seconds of a device without numbers in which its fixes are told apart, as SEQ_WINDOW
+UNNUMBERED_A_SECOND_MAX = 16  # GNSS receivers measure 1 to 10 times a second
 
 # --- pairs -----------------------------------------------------------------------------------------------
 ALERT_DISTANCE_MIN_M = 1_000  # CPP R24-18: a whole number of kilometres, 1 to 10

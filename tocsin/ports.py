@@ -31,6 +31,14 @@ class Appended:
     duplicate: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """How much of a stream there is. ``gone``: messages that have given way to newer ones, or to age."""
+
+    messages: int
+    gone: int
+
+
 class Delivery(Protocol):
     """One entry, leased to this worker until it is settled or LEASE_S have passed."""
 
@@ -73,6 +81,9 @@ class Log(Protocol):
 
     async def last(self, stream: Stream, subject: str) -> Entry | None:
         """The newest message on ``subject``."""
+
+    async def extent(self, stream: Stream) -> Extent:
+        """How much is kept. Raises LogUnavailable."""
 
     def read(
         self, stream: Stream, subject: str, *, after: int = 0, newest_per_subject: bool = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -32,6 +33,9 @@ from tocsin.model.episode import Realm
 from tocsin.tls import TlsFiles
 
 PREFIX = "TOCSIN_"
+LOOPBACK = IPv4Address("127.0.0.1")
+COMMAND_VARIABLES = frozenset({"TOCSIN_API", "TOCSIN_TOKEN"})
+"""Where the API is and who asks, for the commands that ask it: no settings of a deployment, none misspelt."""
 SIGNING_KEY_FORM = "a Standard Webhooks secret is whsec_ and 24 to 64 bytes in base64"
 MQTT_URL_FORM = "an address is mqtt://user:password@host:1883 or mqtts://host:8883"
 SESSIONS_AT_RISK = "without a secret a device could guess the client ids of ingest and take its sessions"
@@ -51,7 +55,7 @@ class ApiUser(BaseModel):
 
 class Settings(BaseSettings):
     """All settings. Addresses left empty mean: the embedded server, on ``mqtt_port`` and ``nats_port`` (0: a free
-    one, remembered in ``data_dir``)."""
+    one, remembered in ``data_dir``); ``mqtt_host`` is where it listens for devices (0.0.0.0: everywhere)."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
@@ -66,6 +70,7 @@ class Settings(BaseSettings):
     mqtt_key_file: FromHere | None = None
     nats_url: str | None = None
     database_url: str | None = None
+    mqtt_host: IPv4Address = LOOPBACK
     mqtt_port: Annotated[int, Field(ge=0, le=65535)] = 0
     nats_port: Annotated[int, Field(ge=0, le=65535)] = 0
     partitions: Annotated[int, Field(ge=1, le=64)] = 2
@@ -107,6 +112,8 @@ class Settings(BaseSettings):
         moved = self.clock_rate != 1.0 or self.clock_epoch_ms != self.clock_anchor_ms
         if moved and self.realm is Realm.PRODUCTION:
             problems.append("TOCSIN_CLOCK_EPOCH_MS, TOCSIN_CLOCK_RATE: the clock is real time in production")
+        if not self.mqtt_host.is_loopback and self.realm is Realm.PRODUCTION:
+            problems.append("TOCSIN_MQTT_HOST: loopback in production; the embedded listener has no TLS")
         if self.api_auth == "off" and self.realm is not Realm.LAB:
             problems.append("TOCSIN_API_AUTH: 'off' is for realm lab only")
         return problems
@@ -208,7 +215,7 @@ def load(**overrides: object) -> Settings:
 
 def _unknown_variables() -> list[str]:
     """A misspelt setting must not be a setting silently left at its default."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | COMMAND_VARIABLES
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name.upper() not in known)
 
 

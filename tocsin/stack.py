@@ -24,6 +24,7 @@ import structlog
 from tocsin.adapters.jetstream import open_bus
 from tocsin.adapters.postgres import migrate
 from tocsin.embedded import DeviceLogin, EmbeddedBroker, EmbeddedPostgres, EmbeddedServerError
+from tocsin.embedded.broker import LOOPBACK, PORTS_FILE, ports_remembered
 from tocsin.embedded.child import write_private
 from tocsin.errors import SettingError, WireError
 from tocsin.model.episode import Realm
@@ -34,6 +35,7 @@ from tocsin.wire import decode_device
 
 ADMIT_QUIET_S: Final = 0.05  # devices registered together are let in together
 SERVER_RESTART_S: Final = 0.2
+SECRETS_FILE: Final = "secrets.json"
 
 PARTS: Final = (
     PartSpec(name="projector", words=("alerts", "projector")),
@@ -152,6 +154,7 @@ async def _servers(settings: Settings, home: Path, cleaning: contextlib.AsyncExi
             fleet_password=passwords["fleet_password"] if settings.realm is Realm.LAB else None,
             nats_port=settings.nats_port,
             mqtt_port=settings.mqtt_port,
+            mqtt_host=str(settings.mqtt_host),
         )
         found = await broker.start()
         cleaning.push_async_callback(broker.stop)
@@ -180,9 +183,27 @@ async def _servers(settings: Settings, home: Path, cleaning: contextlib.AsyncExi
     )
 
 
+def log_address(settings: Settings) -> str:
+    """The log of this deployment, for a command: the one that is set, or the embedded one of the data folder.
+
+    Raises SettingError when none is set and no embedded one was ever started there.
+    """
+    if settings.nats_url is not None:
+        return settings.nats_url
+    home = settings.data_dir.resolve()
+    port = ports_remembered(home / "broker" / PORTS_FILE).get("nats")
+    try:
+        password = json.loads((home / SECRETS_FILE).read_text())["service_password"]
+    except (OSError, ValueError, KeyError):
+        password = None
+    if port is None or password is None:
+        raise SettingError(f"{PREFIX}DATA_DIR: no Tocsin has run in {home}; {PREFIX}NATS_URL is not set either")
+    return f"nats://tocsin:{password}@{LOOPBACK}:{port}"
+
+
 def _broker_secrets(home: Path) -> dict[str, str]:
     """Made once per home, kept for its owner alone."""
-    file = home / "secrets.json"
+    file = home / SECRETS_FILE
     if not file.exists():
         made = {name: secrets.token_urlsafe(24) for name in ("service_password", "fleet_password")}
         write_private(file, json.dumps(made))

@@ -13,8 +13,8 @@
 Buckets (newest value per key): ``devices`` and ``orders``, written by alerts.order_projector from PostgreSQL,
 watched by ingest and geofence. Objects: ``snapshots``, one per partition, by geofence.
 
-Devices speak on ``tocsin/1/{device}/…`` (MQTT), which the gateway maps to ``tocsin.1.{device}.…``: the two
-name spaces cannot meet.
+Devices speak on ``tocsin/1/{device}/…`` (MQTT), which the gateway maps to ``tocsin.1.{device}.…``; phones with the
+OwnTracks app on ``owntracks/{device}/…``. Neither can meet the names of the log.
 """
 
 from __future__ import annotations
@@ -22,21 +22,28 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
+from tocsin.limits import REFUSED_KEPT_MAX
+
 DAY_S = 86_400
 MIB = 1024 * 1024
 
 TOPIC_ROOT = "tocsin/1"
+PHONE_ROOT = "owntracks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """A durable stream of the log. ``refuse_when_full``: never discard silently, refuse new messages instead."""
+    """A durable stream of the log. ``refuse_when_full``: never discard silently, refuse new messages instead.
+
+    ``max_messages`` None: the bytes are its bound.
+    """
 
     name: str
     subjects: str
     keep_s: int
     max_bytes: int
     refuse_when_full: bool
+    max_messages: int | None = None
 
 
 ALARMS = Stream(
@@ -45,7 +52,12 @@ ALARMS = Stream(
 FIXES = Stream(name="FIXES", subjects="log.fix.>", keep_s=2 * DAY_S, max_bytes=4096 * MIB, refuse_when_full=True)
 LATE = Stream(name="LATE", subjects="log.late.>", keep_s=2 * DAY_S, max_bytes=1024 * MIB, refuse_when_full=True)
 REFUSED = Stream(
-    name="REFUSED", subjects="log.refused.>", keep_s=3 * DAY_S, max_bytes=64 * MIB, refuse_when_full=False
+    name="REFUSED",
+    subjects="log.refused.>",
+    keep_s=3 * DAY_S,
+    max_bytes=64 * MIB,
+    refuse_when_full=False,
+    max_messages=REFUSED_KEPT_MAX,
 )
 FINDINGS = Stream(
     name="FINDINGS", subjects="log.finding.>", keep_s=7 * DAY_S, max_bytes=256 * MIB, refuse_when_full=True
@@ -96,6 +108,16 @@ def receipt(code: str, subject: str) -> str:
 def partition_of(key: str, partitions: int) -> int:
     """Which partition decides about this measure (or keeps this unpaired device)."""
     return zlib.crc32(key.encode()) % partitions
+
+
+def device_in(topic: str) -> str | None:
+    """Who speaks on this MQTT topic, as far as it says: ``tocsin/1/{device}/…``, ``owntracks/{device}/…``."""
+    levels = topic.split("/")
+    named_at = {TOPIC_ROOT: 2, PHONE_ROOT: 1}
+    for root, place in named_at.items():
+        if levels[:place] == root.split("/") and len(levels) > place:
+            return levels[place]
+    return None
 
 
 def topic(device: str, leaf: str) -> str:

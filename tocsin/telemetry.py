@@ -42,6 +42,14 @@ KNOWN_DEVICES = Gauge(
     ["reader"],
     multiprocess_mode="mostrecent",
 )
+QUARANTINE_KEPT = Gauge(
+    "tocsin_quarantine_notes", "Notes of refused messages that are kept.", multiprocess_mode="mostrecent"
+)
+QUARANTINE_LEFT = Gauge(
+    "tocsin_quarantine_notes_gone",
+    "Notes of refused messages that have given way to newer ones, or to age.",
+    multiprocess_mode="mostrecent",
+)
 PAIRS = Gauge(
     "tocsin_geofence_pairs",
     "Pairs that the geofence decides about.",
@@ -55,7 +63,7 @@ CONSOLES_LIVE = Gauge("tocsin_console_live", "Open live feeds.", multiprocess_mo
 
 METRICS: Final = (
     INGEST_MESSAGES, ARCHIVED, FINDINGS, GEOFENCE_FIXES, RULINGS, CONFLICTS, NOTIFICATIONS, RECORDED,
-    STAGE_SECONDS, KNOWN_DEVICES, PAIRS, ALERTS_OPEN, CONSOLES_LIVE,
+    STAGE_SECONDS, KNOWN_DEVICES, QUARANTINE_KEPT, QUARANTINE_LEFT, PAIRS, ALERTS_OPEN, CONSOLES_LIVE,
 )  # fmt: skip
 
 WITHHELD: Final = "withheld"

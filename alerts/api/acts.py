@@ -29,8 +29,8 @@ router = APIRouter(tags=["alerts"])
 Actor = Annotated[Caller, Depends(requires(Permission.ACT_ON_ALERTS))]
 IfMatch = Annotated[str | None, Header(description="The ETag of what you saw. 428 without.", examples=['"3"'])]
 _COMMON: Final = (
-    "unknown-alert", "already-closed", "stale-version", "precondition-required", "invalid-request", "not-ready",
-    "log-unavailable", "record-unavailable",
+    "unknown-alert", "already-closed", "stale-version", "precondition-required", "etag-not-quoted",
+    "invalid-request", "not-ready", "log-unavailable", "record-unavailable",
 )  # fmt: skip
 
 
@@ -94,9 +94,11 @@ async def close(
 
 
 def version_seen(if_match: str | None) -> int:
-    """Raises Refusal (428) without the header."""
+    """Raises Refusal: 428 without the header, 400 for a bare number, which nobody can mean otherwise."""
     if if_match is None:
         raise Refusal("precondition-required")
+    if if_match.strip().isdecimal():
+        raise Refusal("etag-not-quoted")
     tag = TAG.fullmatch(if_match.strip())
     return int(tag[1]) if tag else NOT_SEEN
 

@@ -1,8 +1,11 @@
-"""Which units may speak, and how does a new one get its password?
+"""Which units may speak, how does one get its password, and how is it silenced?
 
-The password is made here, shown once in the reply that makes the device, and kept as a bcrypt hash only: neither
-the table of devices nor the reply kept for repetition holds it. A repeated request therefore gets the same device
-and ``"password": null``; who lost the first reply makes another device.
+A password is made here, shown once in the reply that makes it, and kept as a bcrypt hash only: neither the table
+of devices nor the reply kept for repetition holds it. A repeated request to make a device therefore gets the same
+device and ``"password": null``; who lost the first reply asks for another password, which ends the one before.
+
+Revoking needs no ``If-Match``: there is one thing to change, it goes one way only, and doing it twice is doing it
+once. What must not be overlooked, a measure that needs the device, is looked at in the same transaction.
 """
 
 from __future__ import annotations
@@ -17,9 +20,9 @@ from alerts.api.access import Caller, Permission, requires
 from alerts.api.alerts import ID_PATTERN, LIST_MAX, Cursor, Limit, TheDeps
 from alerts.api.deps import OrderBook
 from alerts.api.once import IdempotencyKey, checked_key, created, once
-from alerts.api.openapi import WITH_BODY, Responses, problems
+from alerts.api.openapi import creation, problems
 from alerts.api.problems import Refusal
-from tocsin.adapters.orders import NotFound, Reply
+from tocsin.adapters.orders import DeviceInUse, NotFound, Reply
 
 PASSWORD_BYTES: Final = 20
 
@@ -28,9 +31,6 @@ router = APIRouter(tags=["devices"])
 Reader = Depends(requires(Permission.SEE_DEVICES))
 Workshop = Annotated[Caller, Depends(requires(Permission.MAKE_DEVICES))]
 DeviceId = Annotated[str, Path(pattern=ID_PATTERN, examples=["b0000001"])]
-_CREATED: Final[Responses] = {
-    201: {"model": schemas.NewDevice, "description": "Made; the password is shown this once."}
-}
 
 
 @router.get(
@@ -50,14 +50,8 @@ async def list_devices(deps: TheDeps, limit: Limit = LIST_MAX, cursor: Cursor = 
     summary="Make a device and its MQTT password",
     status_code=201,
     response_class=Response,
-    responses={
-        **_CREATED,
-        **problems(
-            "idempotency-key-missing", "idempotency-key-reused", "invalid-request", "order-refused",
-            "already-exists", "record-unavailable", *WITH_BODY,
-        ),
-    },
-)  # fmt: skip
+    responses=creation(schemas.NewDevice, "Made; the password is shown this once."),
+)
 async def create_device(
     body: schemas.DeviceRequest, caller: Workshop, deps: TheDeps, idempotency_key: IdempotencyKey = None
 ) -> Response:
@@ -93,3 +87,36 @@ async def get_device(device_id: DeviceId, deps: TheDeps) -> schemas.DeviceReply:
         return views.device(await deps.orders.device(device_id, deps.clock.now_ms()))
     except NotFound:
         raise Refusal("unknown-device") from None
+
+
+@router.delete(
+    "/devices/{device_id}",
+    summary="Revoke a device",
+    responses=problems("unknown-device", "device-in-use", "invalid-request", "record-unavailable"),
+)
+async def revoke_device(device_id: DeviceId, caller: Workshop, deps: TheDeps) -> schemas.DeviceReply:
+    """Its login and its connection end within seconds. The record keeps it; its id is never given again."""
+    try:
+        revoked = await deps.orders.revoke_device(device_id, by=caller.name, now_ms=deps.clock.now_ms())
+    except NotFound:
+        raise Refusal("unknown-device") from None
+    except DeviceInUse as error:
+        detail = f"end these measures first: {', '.join(error.measures)}"
+        raise Refusal("device-in-use", detail, members={"measures": list(error.measures)}) from None
+    return views.device(revoked)
+
+
+@router.post(
+    "/devices/{device_id}/password",
+    summary="Give a device another password",
+    responses=problems("unknown-device", "device-revoked", "invalid-request", "record-unavailable"),
+)
+async def renew_password(device_id: DeviceId, _caller: Workshop, deps: TheDeps) -> schemas.NewDevice:
+    """Shown this once; the one before ends within seconds. Each request makes another: repeat it if a reply was
+    lost."""
+    password = secrets.token_urlsafe(PASSWORD_BYTES)
+    try:
+        renewed = await deps.orders.renew_device(device_id, deps.hash_password(password), deps.clock.now_ms())
+    except NotFound:
+        raise Refusal("unknown-device") from None
+    return schemas.NewDevice(**views.device(renewed).model_dump(), password=password)

@@ -6,7 +6,7 @@ A measure is created whole or refused with every reason at once; it is in force 
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
@@ -16,7 +16,7 @@ from alerts.api.acts import IfMatch, version_seen
 from alerts.api.alerts import ID_PATTERN, LIST_MAX, Cursor, Limit, TheDeps
 from alerts.api.deps import OrderBook
 from alerts.api.once import IdempotencyKey, checked_key, created, once
-from alerts.api.openapi import WITH_BODY, Responses, problems
+from alerts.api.openapi import creation, problems
 from alerts.api.problems import Refusal
 from tocsin.adapters.orders import NotFound, Reply
 from tocsin.clock import from_rfc3339
@@ -28,7 +28,6 @@ router = APIRouter(tags=["measures"])
 Reader = Depends(requires(Permission.SEE_MEASURES))
 Court = Annotated[Caller, Depends(requires(Permission.ORDER_MEASURES))]
 MeasureId = Annotated[str, Path(pattern=ID_PATTERN, examples=["msr_0b8f1f6c3d2e8a4f9c7b6a5d4e3f2a1b"])]
-_CREATED: Final[Responses] = {201: {"model": schemas.MeasureReply, "description": "Ordered."}}
 
 
 @router.get(
@@ -54,14 +53,8 @@ async def list_measures(
     summary="Order a measure",
     status_code=201,
     response_class=Response,
-    responses={
-        **_CREATED,
-        **problems(
-            "idempotency-key-missing", "idempotency-key-reused", "invalid-request", "order-refused",
-            "already-exists", "record-unavailable", *WITH_BODY,
-        ),
-    },
-)  # fmt: skip
+    responses=creation(schemas.MeasureReply, "Ordered."),
+)
 async def create_measure(
     body: schemas.MeasureRequest, caller: Court, deps: TheDeps, idempotency_key: IdempotencyKey = None
 ) -> Response:
@@ -106,8 +99,8 @@ async def get_measure(measure_id: MeasureId, deps: TheDeps, response: Response) 
     "/measures/{measure_id}/ending",
     summary="End a measure now",
     responses=problems(
-        "unknown-measure", "stale-version", "precondition-required", "invalid-request", "order-refused",
-        "record-unavailable",
+        "unknown-measure", "stale-version", "precondition-required", "etag-not-quoted", "invalid-request",
+        "order-refused", "record-unavailable",
     ),
 )  # fmt: skip
 async def end_measure(

@@ -6,10 +6,12 @@ FastAPI's own 422 document is replaced by ours, in the schema as in the handler.
 from __future__ import annotations
 
 from collections import defaultdict
+from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 
 from alerts.api.problems import MEDIA_TYPE, PROBLEMS
 from alerts.api.schemas import ProblemDocument
@@ -32,6 +34,17 @@ def problems(*slugs: str, guarded: bool = True) -> Responses:
     for slug in ("unauthorized", "forbidden", *slugs) if guarded else slugs:
         by_status[PROBLEMS[slug].status].append(slug)
     return {status: _response(slugs) for status, slugs in by_status.items()}
+
+
+def creation(model: type[BaseModel], description: str) -> Responses:
+    """The ``responses`` of a POST that makes something, once per Idempotency-Key."""
+    return {
+        HTTPStatus.CREATED.value: {"model": model, "description": description},
+        **problems(
+            "idempotency-key-missing", "idempotency-key-reused", "invalid-request", "order-refused",
+            "already-exists", "record-unavailable", *WITH_BODY,
+        ),
+    }  # fmt: skip
 
 
 def _response(slugs: list[str]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from alerts.desk import Objection
-from tocsin.adapters.orders import AlreadyExists, KeyReused, OrderRefused, StaleVersion
+from tocsin.adapters.orders import AlreadyExists, DeviceRevoked, KeyReused, OrderRefused, StaleVersion
 from tocsin.adapters.postgres import BadCursor, RecordRefused
 from tocsin.errors import LogUnavailable, RecordUnavailable
 from tocsin.model.order import Problem
@@ -54,6 +54,7 @@ PROBLEMS: Final[Mapping[str, Kind]] = MappingProxyType(
             _kind("bad-cursor", 400, "This cursor was not given out here", "Start the list again without cursor."),
             _kind("idempotency-key-missing", 400, "A POST here needs Idempotency-Key",
                   "Send a key of your own, 1 to 200 characters; repeat it when you repeat the request."),
+            _kind("etag-not-quoted", 400, "An ETag is in quotes", "Send it as it was given: If-Match: \"3\"."),
             _kind("unauthorized", 401, "Who asks?", "Send Authorization: Bearer with a token of this deployment."),
             _kind("forbidden", 403, "Your role may not do that",
                   "Ask somebody whose role may; GET /api/v1/me lists yours."),
@@ -68,6 +69,9 @@ PROBLEMS: Final[Mapping[str, Kind]] = MappingProxyType(
             _kind("not-acknowledged", 409, "Nobody has taken it", "Take it before you release or close it."),
             _kind("already-closed", 409, "The alert is closed", "What comes later is a new alert."),
             _kind("already-exists", 409, "This name is taken", "Choose another id."),
+            _kind("device-in-use", 409, "Measures that have not ended need this device",
+                  "measures names them: end them, or wait for their end."),
+            _kind("device-revoked", 409, "This device was revoked", "Make another device."),
             _kind("stale-version", 412, "It has changed since you looked",
                   "Look at it again and send the ETag of what you saw; etag and owner say how it is now."),
             _kind("body-too-large", 413, "The body is too large", "64 KiB are enough for anything here."),
@@ -148,7 +152,7 @@ def install(app: FastAPI) -> None:
 
     for kind in (
         Refusal, RequestValidationError, HTTPException, LogUnavailable, RecordUnavailable, RecordRefused,
-        BadCursor, OrderRefused, AlreadyExists, KeyReused, StaleVersion, Exception,
+        BadCursor, OrderRefused, AlreadyExists, DeviceRevoked, KeyReused, StaleVersion, Exception,
     ):  # fmt: skip
         app.add_exception_handler(kind, answer)
 
@@ -180,6 +184,7 @@ _SLUGS: Final[Mapping[type[Exception], str]] = MappingProxyType(
         RecordUnavailable: "record-unavailable",
         BadCursor: "bad-cursor",
         AlreadyExists: "already-exists",
+        DeviceRevoked: "device-revoked",
         KeyReused: "idempotency-key-reused",
     }
 )

@@ -14,6 +14,7 @@ from tocsin.clock import from_rfc3339
 from tocsin.model.device import DeviceKind
 from tocsin.model.episode import Outcome, State
 from tocsin.model.finding import Code
+from tocsin.model.ids import DEVICE_ID, RESERVED_NAMES
 
 NOTE_MAX = 2000
 
@@ -34,6 +35,14 @@ TimeIn = Annotated[
     AfterValidator(_is_time),
 ]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]+$")]
+NewDeviceId = Annotated[
+    str,
+    Field(
+        pattern=f"^{DEVICE_ID.pattern}$",
+        json_schema_extra={"not": {"enum": sorted(RESERVED_NAMES)}},
+        examples=["bracelet-1"],
+    ),
+]
 
 
 class Request(BaseModel):
@@ -64,9 +73,9 @@ class MeasureRequest(Request):
 
 
 class DeviceRequest(Request):
-    """A unit that may speak from now on."""
+    """A unit that may speak from now on. Its id is its login, and never given again."""
 
-    id: Name
+    id: NewDeviceId
     kind: DeviceKind
 
 
@@ -187,13 +196,16 @@ class Measures(BaseModel):
 
 
 class DeviceReply(BaseModel):
+    """``measures`` that have not ended and name it. ``revoked_at``: since when it may not speak."""
+
     id: str
     kind: DeviceKind
     measures: list[str]
+    revoked_at: Time | None = None
 
 
 class NewDevice(DeviceReply):
-    """``password`` is shown once, to whoever made the device; a repeated request gets null."""
+    """``password`` is shown once, in the reply that made it; a repeated request gets null."""
 
     password: str | None
 
@@ -230,7 +242,7 @@ class FieldError(BaseModel):
 
 
 class ProblemDocument(BaseModel):
-    """RFC 9457. 412 and 409 add ``etag``, ``owner``, ``expires_at``."""
+    """RFC 9457. 412 and 409 add ``etag``, ``owner``, ``expires_at``; a device in use adds ``measures``."""
 
     model_config = ConfigDict(extra="allow", title="Problem")
 

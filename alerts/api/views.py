@@ -158,4 +158,6 @@ def measure(known: Measure, now_ms: int) -> schemas.MeasureReply:
 
 
 def device(known: Device) -> schemas.DeviceReply:
-    return schemas.DeviceReply(id=known.id, kind=known.kind, measures=list(known.measures))
+    return schemas.DeviceReply(
+        id=known.id, kind=known.kind, measures=list(known.measures), revoked_at=time_of(known.revoked_ms)
+    )

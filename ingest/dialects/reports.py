@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tocsin.model.fix import Source
+from tocsin.model.fix import ABSENT, Source
 
 
 class Reason(StrEnum):
@@ -23,6 +23,7 @@ class Reason(StrEnum):
     TGD_POSITION = "tgd_position_outside_sos"
     NOT_THIS_DEVICE = "not_for_this_kind_of_device"
     NOT_SUPPORTED = "event_not_supported"
+    ENCRYPTED = "encrypted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,19 +37,29 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PositionReport:
-    """One fix as the device gave it: degrees, metres (68 % radius), m/s, degrees, percent. None: not given."""
+    """One fix as the device gave it: degrees, metres (68 % radius), m/s, degrees, percent. None: not given.
+
+    ``boot`` and ``seq`` number it. A device that does not count has ``seq`` ABSENT, and ``boot`` is the
+    fingerprint of what it measured; its ``fix_ms`` is a whole second. ``path`` is where it stands in the message.
+    """
 
     lat: float
     lon: float
     fix_ms: int
     boot: int
-    seq: int
+    seq: int = ABSENT
     sent_ms: int | None = None
     accuracy_m: float | None = None
     speed_m_s: float | None = None
     course_deg: float | None = None
     battery_pct: int | None = None
     source: Source = Source.UNKNOWN
+    path: str = "$"
+
+
+@dataclass(frozen=True, slots=True)
+class NotAFix:
+    """A message that is well and says nothing of where the device is now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,19 +5,18 @@ Fields: ``docs/device-protocol.md``. Times are epoch seconds (``tst``,
 unknown, never zero. ``topic`` and ``tid`` are accepted and not trusted: a ``topic`` that names another device
 is an identity mismatch.
 
-The refusals carry the path that the schema gives and never a value of the payload. Whatever the bytes, a reader
-returns: one that raised would end its lane, and the redelivery would end the next one (F02).
+Whatever the bytes, a reader returns (``ingest.dialects.schema``).
 """
 
 from __future__ import annotations
 
 import json
-import re
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import msgspec
 
 from ingest.dialects.reports import PositionReport, Reason, Refusal, SosPosition, SosReport
+from ingest.dialects.schema import EpochSeconds, off_the_earth, on_earth, read
 from tocsin.clock import MS
 from tocsin.limits import BULK_POINTS_MAX
 from tocsin.model.fix import Source
@@ -26,10 +25,8 @@ KMH_PER_M_S = 3.6
 
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=999)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-EpochSeconds = Annotated[int, msgspec.Meta(ge=0, le=2**41)]
 
 SOURCES = {"gnss": Source.GNSS, "wifi": Source.WIFI, "cell": Source.CELL, "ble": Source.BLE}
-PATH_IN_MESSAGE = re.compile(r" - at `(\$[^`]*)`$")
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,8 +75,6 @@ class Sos(msgspec.Struct, frozen=True, kw_only=True, tag_field="_type", tag="sos
     topic: str | None = None
 
 
-T = TypeVar("T")
-
 _location = msgspec.json.Decoder(Location)
 _locations = msgspec.json.Decoder(Locations)
 _sos = msgspec.json.Decoder(Sos)
@@ -87,7 +82,7 @@ _sos = msgspec.json.Decoder(Sos)
 
 def read_location(payload: bytes, topic: str) -> PositionReport | Refusal:
     """``…/loc``: one fix."""
-    message = _read(_location, payload)
+    message = read(_location, payload)
     if isinstance(message, Refusal):
         return message
     if message.topic is not None and message.topic != topic:
@@ -97,7 +92,7 @@ def read_location(payload: bytes, topic: str) -> PositionReport | Refusal:
 
 def read_bulk(payload: bytes, topic: str) -> list[PositionReport | Refusal] | Refusal:
     """``…/bulk``: buffered fixes, each judged alone; one bad point costs no other."""
-    message = _read(_locations, payload)
+    message = read(_locations, payload)
     if isinstance(message, Refusal):
         return message
     if message.topic is not None and message.topic != topic:
@@ -111,7 +106,7 @@ def read_sos(payload: bytes) -> SosReport | Refusal:
 
     Nor does a ``topic`` that names another device: who speaks is the broker's word, not the payload's.
     """
-    message = _read(_sos, payload)
+    message = read(_sos, payload)
     if isinstance(message, Refusal):
         message = _salvaged(payload) or message
     if isinstance(message, Refusal):
@@ -146,7 +141,7 @@ def _salvaged(payload: bytes) -> Sos | None:
 
 
 def _sos_position(message: Sos) -> SosPosition | None:
-    if message.lat is None or message.lon is None or not _on_earth(message.lat, message.lon):
+    if message.lat is None or message.lon is None or not on_earth(message.lat, message.lon):
         return None
     return SosPosition(
         lat=message.lat,
@@ -157,8 +152,8 @@ def _sos_position(message: Sos) -> SosPosition | None:
 
 
 def _position(point: Point, sent_ms: int | None, path: str) -> PositionReport | Refusal:
-    if not _on_earth(point.lat, point.lon):
-        return Refusal(reason=Reason.COORDINATES, path=path, detail="lat is -90 to 90, lon is -180 to 180")
+    if not on_earth(point.lat, point.lon):
+        return off_the_earth(path)
     return PositionReport(
         lat=point.lat,
         lon=point.lon,
@@ -171,11 +166,8 @@ def _position(point: Point, sent_ms: int | None, path: str) -> PositionReport | 
         course_deg=point.cog,
         battery_pct=point.batt,
         source=SOURCES.get(point.src or "", Source.UNKNOWN),
+        path=path,
     )
-
-
-def _on_earth(lat: float, lon: float) -> bool:
-    return -90.0 <= lat <= 90.0 and -180.0 <= lon <= 180.0
 
 
 def _sent_ms(message: Location | Locations | Sos) -> int | None:
@@ -184,27 +176,3 @@ def _sent_ms(message: Location | Locations | Sos) -> int | None:
 
 def _other_topic() -> Refusal:
     return Refusal(reason=Reason.IDENTITY, path="$.topic", detail="the payload names another topic than its own")
-
-
-def _read(decoder: msgspec.json.Decoder[T], payload: bytes) -> T | Refusal:
-    """Beside its own errors msgspec lets pass those of a string that is not UTF-8 and of endless nesting."""
-    try:
-        return decoder.decode(payload)
-    except msgspec.ValidationError as error:
-        return _refusal(error)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Refusal(reason=Reason.MALFORMED, detail="not JSON in UTF-8")
-
-
-def _refusal(error: msgspec.ValidationError) -> Refusal:
-    """A schema error keeps its path; the text of msgspec names types and bounds, never values."""
-    text = str(error)
-    found = PATH_IN_MESSAGE.search(text)
-    if found is None:
-        return Refusal(reason=Reason.SCHEMA, detail=_without_values(text))
-    return Refusal(reason=Reason.SCHEMA, path=found[1], detail=_without_values(text[: found.start()]))
-
-
-def _without_values(text: str) -> str:
-    """``Invalid value 'xyz'`` quotes the payload (an unknown tag): say only that it is invalid."""
-    return "Invalid value" if text.startswith("Invalid value") else text

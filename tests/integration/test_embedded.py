@@ -151,6 +151,101 @@ async def test_a_unit_may_not_listen_to(broker: EmbeddedBroker, topic: str) -> N
         assert await refused(unit, topic)
 
 
+OWN_WORDS = ("phone", "my.phone", "Jane's-phone", "téléphone")
+
+
+async def test_a_phone_is_heard_under_its_login_whatever_it_calls_itself(broker: EmbeddedBroker) -> None:
+    """OwnTracks. A dot in a topic is ``//`` in a subject, and comes back as a dot."""
+    await broker.admit(LOGINS.values())
+    addresses = await broker.start()
+    async with ingest(addresses) as listener, device(addresses, "u-1") as phone:
+        assert not await refused(listener, "owntracks/#")
+        assert not await refused(phone, "owntracks/u-1/phone/cmd")
+        assert not await refused(phone, "tocsin/1/u-1/err")
+        for word in OWN_WORDS:
+            for rest in ("", "/event"):
+                await phone.publish(f"owntracks/u-1/{word}{rest}", b"here", qos=1)
+                async with asyncio.timeout(DEADLINE_S):
+                    heard = await anext(listener.messages)
+                assert str(heard.topic) == f"owntracks/u-1/{word}{rest}"
+        await listener.publish("tocsin/1/u-1/err", b"because", qos=1)
+        assert await next_payload(phone) == b"because"
+
+
+async def test_a_space_in_a_topic_costs_the_phone_its_connection(broker: EmbeddedBroker) -> None:
+    """nats-server allows none in a subject; docs/phones.md warns. If this fails, the warning can go."""
+    await broker.admit(LOGINS.values())
+    addresses = await broker.start()
+    with contextlib.suppress(aiomqtt.MqttError):  # its goodbye may fail: it is already cut
+        async with device(addresses, "u-1") as phone:
+            await phone.subscribe("tocsin/1/u-1/err", qos=1)
+            with pytest.raises(aiomqtt.MqttError):
+                await phone.publish("owntracks/u-1/my phone", b"here", qos=1, timeout=2)
+            with pytest.raises(aiomqtt.MqttError):
+                await next_payload(phone)
+
+
+async def test_a_phone_that_speaks_for_another_is_not_heard(broker: EmbeddedBroker) -> None:
+    """F31. Nor may it give itself orders."""
+    await broker.admit(LOGINS.values())
+    addresses = await broker.start()
+    async with ingest(addresses) as listener, device(addresses, "u-1") as rogue:
+        await listener.subscribe("owntracks/#", qos=1)
+        for topic in ("owntracks/u-2/phone", "owntracks/u-1/phone/cmd", "owntracks", "owntracks/u-1.u-2/phone"):
+            await rogue.publish(topic, b"forged", qos=1)
+        await rogue.publish("owntracks/u-1/phone", b"own, after the forged ones", qos=1)
+        assert await next_payload(listener) == b"own, after the forged ones"
+
+
+@pytest.mark.parametrize(
+    "topic", ["owntracks/+/+", "owntracks/u-2/phone/cmd", "owntracks/u-1/phone", "owntracks/#"]
+)
+async def test_a_phone_may_not_listen_to(broker: EmbeddedBroker, topic: str) -> None:
+    """The app's own default is the first of these: it would see everybody."""
+    await broker.admit(LOGINS.values())
+    async with device(await broker.start(), "u-1") as phone:
+        assert await refused(phone, topic)
+
+
+async def test_a_new_password_cuts_who_connected_with_the_old_one(broker: EmbeddedBroker) -> None:
+    await broker.admit(LOGINS.values())
+    addresses = await broker.start()
+    async with ingest(addresses) as listener:
+        await listener.subscribe("tocsin/1/#", qos=1)
+        with contextlib.suppress(aiomqtt.MqttError):  # its goodbye may fail: it is already cut
+            async with device(addresses, "u-1") as holder:
+                await holder.subscribe("tocsin/1/u-1/cmd", qos=1)
+                renewed = DeviceLogin(device="u-1", password_bcrypt=hash_password("another"))
+                await broker.admit([renewed, LOGINS["u-2"]])
+                with pytest.raises(aiomqtt.MqttError):
+                    await next_payload(holder)
+        with pytest.raises(aiomqtt.MqttError):
+            async with device(addresses, "u-1"):
+                pass
+        port = urlsplit(addresses.mqtt_url).port or 0
+        async with client(addresses, "u-1", "another", "u-1", port) as renewed_unit:
+            await renewed_unit.publish("tocsin/1/u-1/loc", b"with the new one", qos=1)
+            assert await next_payload(listener) == b"with the new one"
+
+
+async def test_it_listens_where_it_is_told(home: Path) -> None:
+    """For phones of a laboratory; the log's door stays on loopback."""
+    server = EmbeddedBroker(home=home, service_password=SERVICE_PASSWORD, mqtt_host="127.0.0.3")
+    try:
+        addresses = await server.start()
+        assert urlsplit(addresses.mqtt_url).hostname == "127.0.0.3"
+        assert urlsplit(addresses.nats_url).hostname == "127.0.0.1"
+        port = urlsplit(addresses.mqtt_url).port or 0
+        client_there = aiomqtt.Client(
+            "127.0.0.3", port, username="ingest", password=SERVICE_PASSWORD, identifier=INGEST_CLIENT,
+            protocol=aiomqtt.ProtocolVersion.V311,
+        )  # fmt: skip
+        async with client_there as listener:
+            assert not await refused(listener, "owntracks/#")
+    finally:
+        await server.stop()
+
+
 async def test_who_has_no_login_or_the_wrong_door_stays_out(broker: EmbeddedBroker) -> None:
     await broker.admit(LOGINS.values())
     addresses = await broker.start()

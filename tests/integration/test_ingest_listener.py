@@ -37,24 +37,25 @@ from builders import (
     topic,
 )
 from builders import sos as key_press
-from doors import Door, MosquittoDoor
+from doors import Door, MosquittoDoor, NatsDoor
 from real_broker import cancelled
 
 from alerts.desk import handle
 from ingest.admission import Known
 from ingest.dialects.reports import Reason
-from ingest.listener import ANSWERING_READER, publish, run_alarms, run_fixes, shape_of
+from ingest.listener import ANSWERING_READER, publish, run_alarms, run_fixes
 from ingest.mqtt import MqttSession, client_id, session_secret
+from ingest.quarantine import shape_of
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus
 from tocsin.clock import AffineClock
 from tocsin.embedded import BrokerAddresses
 from tocsin.errors import LogUnavailable
-from tocsin.limits import BATCH_MAX_FIXES, REFUSED_HEAD_BYTES
+from tocsin.limits import BATCH_MAX_FIXES, REFUSED_HEAD_BYTES, REFUSED_KEPT_MAX
 from tocsin.model.episode import AlarmCause, Ruling, State
 from tocsin.model.finding import Alarm, Code
 from tocsin.model.fix import FIX_DTYPE
-from tocsin.ports import Appended, Entry, Log
+from tocsin.ports import Appended, Entry, Extent, Log
 from tocsin.subjects import ALARMS, FIXES, LATE, REFUSED, Stream
 from tocsin.telemetry import INGEST_MESSAGES
 from tocsin.testing.bus import MemoryLog
@@ -94,6 +95,9 @@ class Weather:
     async def last(self, stream: Stream, subject: str) -> Entry | None:
         return await self.behind.last(stream, subject)
 
+    async def extent(self, stream: Stream) -> Extent:
+        return await self.behind.extent(stream)
+
     def read(self, stream: Stream, subject: str, **how: Any) -> AsyncIterator[Any]:
         return self.behind.read(stream, subject, **how)
 
@@ -121,6 +125,12 @@ class Site:
         """Returns at the broker's PUBACK to the device; what no device may say is said by ingest's login."""
         speaker = await self._speaker("" if leaf in DOWN else device)
         await speaker.publish(topic(device, leaf), payload, qos=1, retain=retain)
+
+    async def publish(self, at: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> None:
+        """The same to any topic, said by the device that the topic names."""
+        root, *levels = at.split("/")
+        speaker = await self._speaker(levels[0] if root == subjects.PHONE_ROOT else levels[1])
+        await speaker.publish(at, payload, qos=qos, retain=retain)
 
     async def _speaker(self, name: str) -> aiomqtt.Client:
         if name not in self.connected:
@@ -291,11 +301,11 @@ async def test_a_retained_message_is_news_once(site: Site) -> None:
         async with site.fixes(), site.alarms():
             await site.say(WEARER, "loc", location(seq=1), retain=True)
             await site.say(PROTECTED, "sos", key_press(), retain=True)
+            await eventually(lambda: _are_kept(site, [1]))
+            await eventually(site.alarms_kept)
             await eventually(site.nothing_held)
         async with site.fixes(), site.alarms():
-            await eventually(
-                lambda: counted("fix", "retained") >= retained[0] + 2
-            )  # its session hears the sos too
+            await eventually(lambda: counted("fix", "retained") >= retained[0] + 2)  # it hears the sos too
             await eventually(lambda: counted("alarm", "retained") == retained[1] + 1)
             await site.say(WEARER, "loc", location(seq=2))
             await eventually(site.nothing_held)
@@ -547,3 +557,198 @@ async def test_a_tgd_is_located_only_while_its_alert_is_open(site: Site) -> None
         await eventually(site.nothing_held)
     assert await site.seqs() == [2]
     assert counted("fix", "sos_only") == before + 1
+
+
+# --- phones with OwnTracks -----------------------------------------------------------------------------------
+
+
+def phone_says(**changes: Any) -> bytes:
+    whole = {"_type": "location", "lat": LAT, "lon": LON, "tst": NOW_MS // 1000, "acc": 12, "tid": "ab", **changes}
+    return json.dumps(whole).encode()
+
+
+async def test_a_phone_goes_the_whole_way_and_its_redelivery_is_a_duplicate(site: Site) -> None:
+    duplicates, heard = counted("fix", "duplicate"), counted("fix", "heard")
+    async with site.fixes():
+        for payload in (phone_says(), phone_says(), phone_says(acc=13), phone_says(t="p", tst=NOW_MS // 1000 + 1)):
+            await site.publish(f"owntracks/{WEARER}/jane.s-phone", payload)
+        await eventually(site.nothing_held)
+        await eventually(lambda: counted("fix", "heard") == heard + 1)
+    fixes = [one for batch in await site.kept(FIXES) for one in decode_fixes(batch.payload)]
+    assert [int(one["fix_ms"]) - NOW_MS for one in fixes] == [0, 1]
+    assert {int(one["device"]) for one in fixes} == {DEVICES[WEARER].number}
+    assert counted("fix", "duplicate") == duplicates + 1
+
+
+async def test_a_session_of_an_older_version_learns_the_topics_of_phones(site: Site) -> None:
+    """The broker keeps sessions over an upgrade; what the phones said before it nobody had asked for."""
+    older = MqttSession(site.door.url, "fixes", [f"{subjects.TOPIC_ROOT}/#"], site.clock, site.door.tls)
+    async with older:
+        pass
+    await site.say(WEARER, "loc", location(seq=1))
+    await site.publish(f"owntracks/{WEARER}/phone", phone_says())
+    async with site.fixes():
+        await site.publish(f"owntracks/{WEARER}/phone", phone_says(acc=13))
+        await eventually(site.nothing_held)
+    assert sorted(await site.seqs()) == [-1, 1], "the unit's kept message, and the phone's first after the upgrade"
+
+
+async def test_a_phone_that_has_its_messages_retained_is_heard_once(site: Site) -> None:
+    """The app's default. Live it is a message as any other; the copy for each new session is not."""
+    topic_of_phone, retained = f"owntracks/{WEARER}/phone", counted("fix", "retained")
+    async with site.fixes():
+        await site.publish(topic_of_phone, phone_says(), retain=True)
+        await eventually(site.nothing_held)
+        await eventually(site.seqs)
+    try:
+        async with site.fixes():
+            await eventually(lambda: counted("fix", "retained") == retained + 1)
+            await eventually(site.nothing_held)
+        assert await site.seqs() == [-1]
+    finally:
+        await site.publish(topic_of_phone, b"", retain=True)
+
+
+# --- what is told about refusals -----------------------------------------------------------------------------
+
+
+def _refusals() -> dict[str, tuple[str, bytes, str, str]]:
+    """Topic, payload, reason, path: each reason that can be told to its device, in every dialect and lane."""
+    at, many, phone = topic(WEARER), topic(WEARER, "bulk"), f"owntracks/{WEARER}/phone"
+    now_s = NOW_MS // 1000
+    return {
+        "too large": (at, b" " * 70_000, "too_large", "$"),
+        "not JSON": (at, b"{", "malformed", "$"),
+        "a word for a number": (at, location(lat="at her mother 4"), "schema", "$.lat"),
+        "a point of a bulk": (many, bulk(point(), point(lat=91)), "coordinates_out_of_range", "$.pts[1]"),
+        "a bulk ahead": (many, bulk(point(), point(tst=now_s + 9_999)), "clock_ahead", "$.pts[1].tst"),
+        "ahead": (at, location(tst=now_s + 9_999), "clock_ahead", "$.tst"),
+        "behind": (at, location(tst=4), "clock_behind", "$.tst"),
+        "another's topic": (at, location(topic=topic(PROTECTED)), "identity_mismatch", "$.topic"),
+        "no such leaf": (topic(WEARER, "dance"), location(), "unknown_topic", "$"),
+        "a wearer's key": (topic(WEARER, "sos"), key_press(), "not_for_this_kind_of_device", "$"),
+        "an event": (topic(WEARER, "evt"), b"{", "event_not_supported", "$"),
+        "a key not JSON": (topic(PROTECTED, "sos"), b"at her mother 4", "malformed", "$"),
+        "a key too large": (topic(PROTECTED, "sos"), b" " * 70_000, "malformed", "$"),
+        "a TGD's place": (topic(TGD), location(), "tgd_position_outside_sos", "$"),
+        "phone: too large": (phone, b" " * 70_000, "too_large", "$"),
+        "phone: not JSON": (phone, b"at her mother", "malformed", "$"),
+        "phone: a word for a number": (phone, phone_says(lat="at her mother 4"), "schema", "$.lat"),
+        "phone: a type": (phone, phone_says(_type="at her mother 4"), "schema", "$._type"),
+        "phone: not on Earth": (phone, phone_says(lat=443.4), "coordinates_out_of_range", "$"),
+        "phone: not valid": (phone, phone_says(acc=-1), "coordinates_out_of_range", "$.acc"),
+        "phone: ahead": (phone, phone_says(tst=now_s + 9_999), "clock_ahead", "$.tst"),
+        "phone: behind": (phone, phone_says(tst=4), "clock_behind", "$.tst"),
+        "phone: encrypted": (phone, phone_says(_type="encrypted"), "encrypted", "$._type"),
+        "phone: a command": (phone, phone_says(_type="cmd"), "event_not_supported", "$._type"),
+        "phone: no such leaf": (f"{phone}/dance", b"", "unknown_topic", "$"),
+        "phone: a TGD's place": (f"owntracks/{TGD}/phone", phone_says(), "tgd_position_outside_sos", "$"),
+    }  # fmt: skip
+
+
+REFUSALS = _refusals()
+
+
+def _may_be_said(door: Door, at: str) -> bool:
+    """Mosquitto's access list names every leaf: what is none does not reach ingest."""
+    return isinstance(door, NatsDoor) or not at.endswith("/dance")
+
+
+def test_every_reason_that_can_be_told_is_here() -> None:
+    assert {one[2] for one in REFUSALS.values()} == set(Reason) - {Reason.UNKNOWN_DEVICE}
+
+
+async def test_each_refusal_is_answered_with_reason_path_and_no_value(site: Site) -> None:
+    """To the device itself, on ``err``; and the same is kept."""
+    told = {name: one for name, one in REFUSALS.items() if _may_be_said(site.door, one[0])}
+    async with site.service("unit") as unit:
+        for name in DEVICES:
+            await unit.subscribe(topic(name, "err"), qos=0)
+        async with site.fixes(), site.alarms(ANSWERING_READER):
+            for name, (at, payload, reason, path) in told.items():
+                await site.publish(at, payload)
+                async with asyncio.timeout(10):
+                    answer = await anext(unit.messages)
+                assert str(answer.topic) == topic(at.split("/")[1 if at.startswith("owntracks") else 2], "err"), (
+                    name
+                )
+                assert isinstance(answer.payload, bytes)
+                said = json.loads(answer.payload)
+                assert set(said) == {"_type", "reason", "path", "detail"}, name
+                assert (said["_type"], said["reason"], said["path"]) == ("error", reason, path), name
+                assert said["detail"], name
+                assert not any(word in said["detail"] for word in ("mother", "443", "43.29", "5.36", "9999")), name
+        notes = [json.loads(one.payload) for one in await site.kept(REFUSED)]
+    assert sorted((note["reason"], note["path"]) for note in notes) == sorted(one[2:] for one in told.values())
+
+
+async def test_the_quarantine_is_bounded_and_the_oldest_give_way(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bound is the deployment's, the bytes of each note larger than any we write: both limits are met."""
+    count = 0
+    info = await bus.client.jetstream().stream_info(REFUSED.name)
+    assert info.config.max_msgs == REFUSED_KEPT_MAX
+    assert (info.config.max_bytes, info.config.max_age) == (64 * 2**20, 72 * 3600)
+    over = 500
+    for start in range(0, REFUSED_KEPT_MAX + over, 500):
+        await asyncio.gather(
+            *(bus.log.append(subjects.refused("schema"), b"%d" % number) for number in range(start, start + 500))
+        )
+        count += 500
+    extent = await bus.log.extent(REFUSED)
+    assert (extent.messages, extent.gone) == (REFUSED_KEPT_MAX, over)
+    (oldest, *_), newest = await _first_batch(bus), await bus.log.last(REFUSED, subjects.refused("schema"))
+    assert oldest.sequence == over + 1
+    assert newest is not None
+    assert newest.sequence == count
+
+
+async def _first_batch(bus: Bus) -> list[Entry]:
+    async with aclosing(bus.log.read(REFUSED, REFUSED.subjects)) as reader:
+        return list(await anext(reader))
+
+
+async def test_large_notes_give_way_by_their_bytes(bus: Bus) -> None:
+    for _ in range(80):
+        await bus.log.append(subjects.refused("schema"), bytes(2**20 - 1024))
+    extent = await bus.log.extent(REFUSED)
+    assert extent.messages < 65
+    assert extent.gone == 80 - extent.messages
+
+
+# --- what is not published again -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("lane", "leaf"), [("fix", "loc"), ("alarm", "sos")])
+async def test_a_retained_copy_is_nobodys_news(site: Site, lane: str, leaf: str) -> None:
+    """It is given to each new session: an old press would ring at each restart of a reader."""
+    before, said = counted(lane, "retained"), location() if leaf == "loc" else key_press()
+    await site.publish(topic(PROTECTED, leaf), said, retain=True)
+    try:
+        async with site.fixes() if lane == "fix" else site.alarms():
+            await eventually(lambda: counted(lane, "retained") == before + 1)
+            await eventually(site.nothing_held)
+        assert await site.seqs() == []
+        assert await site.kept(ALARMS) == []
+    finally:
+        await site.publish(topic(PROTECTED, leaf), b"", retain=True)
+
+
+async def test_qos_0_is_dropped_beyond_what_ingest_holds_and_qos_1_is_not(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker bounds what it hands out unacknowledged; QoS 0 it hands out without end, log or no log."""
+    monkeypatch.setattr("ingest.listener.BROKER_INFLIGHT_MAX", 5)
+    dropped = counted("fix", "dropped_qos_0")
+    site.log.open_door.clear()
+    async with site.fixes():
+        await site.say(WEARER, "loc", location(seq=0))
+        await eventually(lambda: site.log.tried >= 1)  # the first batch is stuck at the door, the next one fills
+        for seq in range(1, 9):
+            await site.publish(topic(WEARER), location(seq=seq), qos=0)
+        await eventually(lambda: counted("fix", "dropped_qos_0") == dropped + 3)
+        await site.say(WEARER, "loc", location(seq=9))
+        site.log.open_door.set()
+        await eventually(site.nothing_held)
+    assert sorted(await site.seqs()) == [0, 1, 2, 3, 4, 5, 9]

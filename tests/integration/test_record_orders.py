@@ -16,6 +16,8 @@ from tocsin.adapters.orders import (
     ORDER_STAYS_MS,
     REPLY_KEPT_MS,
     AlreadyExists,
+    DeviceInUse,
+    DeviceRevoked,
     KeyReused,
     Measure,
     NotFound,
@@ -71,6 +73,69 @@ async def test_a_device_is_made_once_under_a_name_that_can_travel(orders: Orders
     assert [problem.pointer for problem in refused.value.problems] == ["/id"]
     with pytest.raises(NotFound):
         await orders.device("tgd-2", NOON_MS)
+
+
+async def test_a_reserved_name_is_called_reserved(orders: Orders) -> None:
+    with pytest.raises(OrderRefused, match="reserved"):
+        await orders.create_device("fleet", DeviceKind.TGD, "", NOON_MS)
+
+
+async def test_a_revoked_device_leaves_the_bucket_and_stays_in_the_record(orders: Orders) -> None:
+    await orders.create_device("tgd-1", DeviceKind.TGD, "$2a$04$", NOON_MS)
+    stage = Stage(orders)
+    await stage.look(NOON_MS)
+    assert "tgd-1" in (await stage.holds())[0]
+    revoked = await orders.revoke_device("tgd-1", by="clerk", now_ms=NOON_MS + 5)
+    assert (revoked.revoked_ms, revoked.password_bcrypt) == (NOON_MS + 5, "")
+    await stage.look(NOON_MS + 200)
+    assert "tgd-1" not in (await stage.holds())[0]
+    assert await stage.holds() == await projected(orders, NOON_MS + 200), "nor does a repair bring it back"
+    assert await orders.revoke_device("tgd-1", by="another", now_ms=NOON_MS + 900) == revoked
+    assert await orders.device("tgd-1", NOON_MS) == revoked
+    with pytest.raises(DeviceRevoked):
+        await orders.renew_device("tgd-1", "$2a$04$", NOON_MS)
+    with pytest.raises(AlreadyExists):
+        await orders.create_device("tgd-1", DeviceKind.TGD, "", NOON_MS)
+    for what in (
+        orders.revoke_device("tgd-9", by="clerk", now_ms=NOON_MS),
+        orders.renew_device("tgd-9", "", NOON_MS),
+    ):
+        with pytest.raises(NotFound):
+            await what
+
+
+async def test_a_new_password_reaches_the_bucket(orders: Orders) -> None:
+    stage = Stage(orders)
+    await stage.look(NOON_MS)
+    await orders.renew_device("bar-w-1", "$2a$04$new", NOON_MS + 5)
+    await stage.look(NOON_MS + 200)
+    assert (await stage.holds())[0]["bar-w-1"].password_bcrypt == "$2a$04$new"
+
+
+async def test_a_device_with_a_measure_that_has_not_ended_is_not_revoked(orders: Orders) -> None:
+    made = (await orders.create_measure(order(), by="judge", now_ms=NOON_MS)).order
+    coming = (await orders.create_measure(order(valid_from_ms=NOON_MS + 1), by="judge", now_ms=NOON_MS)).order
+    with pytest.raises(DeviceInUse) as refused:
+        await orders.revoke_device("bar-p-1", by="clerk", now_ms=NOON_MS)
+    assert set(refused.value.measures) == {made.id, coming.id}
+    revoked = await orders.revoke_device("bar-p-1", by="clerk", now_ms=made.valid_until_ms)
+    assert revoked.revoked_ms == made.valid_until_ms
+    with pytest.raises(OrderRefused, match="revoked"):
+        await orders.create_measure(order(), by="judge", now_ms=NOON_MS)
+
+
+async def test_of_an_order_and_a_revocation_at_once_only_one_is_done(orders: Orders) -> None:
+    """A measure whose unit is silent from its first second would protect nobody."""
+    for number in range(20):
+        wearer = f"bar-x-{number}"
+        await orders.create_device(wearer, DeviceKind.WEARER, "", NOON_MS)
+        outcomes = await asyncio.gather(
+            orders.create_measure(order(wearer=wearer), by="judge", now_ms=NOON_MS),
+            orders.revoke_device(wearer, by="clerk", now_ms=NOON_MS),
+            return_exceptions=True,
+        )
+        failed = [type(one) for one in outcomes if isinstance(one, Exception)]
+        assert failed in ([DeviceInUse], [OrderRefused]), outcomes
 
 
 async def test_lists_are_paged_in_the_order_of_making(orders: Orders) -> None:

@@ -50,6 +50,24 @@ def test_any_damage_to_a_good_message_is_answered(start: bytes, cuts: list[tuple
         assert isinstance(admit_alarm(said, known(), NOW_MS), Alarm if leaf == "sos" else Refusal)
 
 
+@given(
+    payload=st.binary(max_size=200)
+    | st.dictionaries(st.sampled_from((*FIELDS, "t", "tid")), JSON, max_size=8).map(
+        lambda fields: json.dumps(
+            {"_type": "location", "lat": 1, "lon": 2, "tst": NOW_MS // 1000} | fields
+        ).encode()
+    ),
+    name=NAMES,
+    rest=st.sampled_from(["", "/", "/phone", "/my.phone", "/phone/event", "/phone/cmd", "/a/b/c"]),
+)
+def test_any_bytes_of_a_phone_are_answered(payload: bytes, name: str, rest: str) -> None:
+    """F02, for the other dialect."""
+    (answer,) = admit(message(payload, f"owntracks/{name}{rest}"), known(), NOW_MS)
+    if isinstance(answer, AdmittedFix):
+        assert answer.device == name
+        assert answer.fix_ms // 1000 <= NOW_MS // 1000 + 300
+
+
 @given(fields=st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=8))
 def test_a_press_of_any_shape_rings(fields: dict[str, object]) -> None:
     said = message(json.dumps(fields).encode("utf-8", "replace"), topic(PROTECTED, "sos"))

@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.listener import shape_of
+from ingest.quarantine import shape_of
 
 # A value is told from keys and punctuation by a letter that only values have.
 MARK = "Z"

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import nats
 import structlog
@@ -36,11 +37,12 @@ from nats.js.kv import KV_DEL, KV_PURGE, KeyValue
 
 from tocsin.errors import LogUnavailable, SequenceConflict
 from tocsin.limits import LEASE_S
-from tocsin.ports import Appended, Changed, Delivery, Entry
+from tocsin.ports import Appended, Changed, Delivery, Entry, Extent
 from tocsin.subjects import BUCKETS, SNAPSHOTS, STREAMS, Stream
 
 WRONG_LAST_SEQUENCE = 10071
 PUBLISH_TIMEOUT_S = 2.0
+LOOK_TIMEOUT_S = 3
 DUPLICATE_WINDOW_S = 120.0
 HEARTBEAT_S = 2.0
 READ_STALL_S = 3 * HEARTBEAT_S
@@ -77,6 +79,7 @@ async def prepare(client: Client) -> None:
             subjects=[stream.subjects],
             max_age=float(stream.keep_s),
             max_bytes=stream.max_bytes,
+            max_msgs=-1 if stream.max_messages is None else stream.max_messages,
             discard=DiscardPolicy.NEW if stream.refuse_when_full else DiscardPolicy.OLD,
             duplicate_window=DUPLICATE_WINDOW_S,
             allow_direct=True,
@@ -130,6 +133,13 @@ class JetStreamLog:
             raise LogUnavailable(f"{subject}: {error!r}") from error
         assert found.seq is not None
         return Entry(subject=subject, payload=found.data or b"", sequence=found.seq)
+
+    async def extent(self, stream: Stream) -> Extent:
+        try:
+            state = (await self._js._jsm.stream_info(stream.name)).state  # noqa: SLF001  (as in Follower)
+        except (NatsError, TimeoutError) as error:
+            raise LogUnavailable(f"{stream.name}: {error!r}") from error
+        return Extent(messages=state.messages, gone=max(0, state.first_seq - 1))
 
     async def read(
         self, stream: Stream, subject: str, *, after: int = 0, newest_per_subject: bool = False
@@ -411,6 +421,19 @@ class Bus:
     devices: JetStreamBucket
     orders: JetStreamBucket
     snapshots: JetStreamObjects
+
+
+@asynccontextmanager
+async def open_log(url: str, name: str) -> AsyncIterator[JetStreamLog]:
+    """The log alone, for who looks and goes: nothing is made. Raises LogUnavailable when it is not there."""
+    try:
+        client = await nats.connect(url, name=name, allow_reconnect=False, connect_timeout=LOOK_TIMEOUT_S)
+    except (NatsError, OSError, TimeoutError) as error:
+        raise LogUnavailable(f"{urlsplit(url).hostname}:{urlsplit(url).port}: {error!r}") from error
+    try:
+        yield JetStreamLog(client)
+    finally:
+        await client.close()
 
 
 @asynccontextmanager

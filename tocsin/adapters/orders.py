@@ -20,8 +20,7 @@ from tocsin.adapters.postgres import BadCursor, Connection, Page, Pool, Row, loa
 from tocsin.clock import MS, rfc3339, utc
 from tocsin.errors import TocsinError
 from tocsin.model.device import Device, DeviceKind
-from tocsin.model.ids import is_device_id
-from tocsin.model.order import Order, Problem, problems_of
+from tocsin.model.order import Order, Problem, problems_of, problems_of_name
 
 T = TypeVar("T")
 
@@ -52,6 +51,18 @@ class AlreadyExists(TocsinError):
 
 class KeyReused(TocsinError):
     """This idempotency key belongs to another request."""
+
+
+class DeviceInUse(TocsinError):
+    """Measures that have not ended need this device."""
+
+    def __init__(self, measures: tuple[str, ...]) -> None:
+        self.measures = measures
+        super().__init__(", ".join(measures))
+
+
+class DeviceRevoked(TocsinError):
+    """This device may not speak any more."""
 
 
 class StaleVersion(TocsinError):
@@ -138,9 +149,8 @@ class Orders:
 
     async def create_device(self, device_id: str, kind: DeviceKind, password_bcrypt: str, now_ms: int) -> Device:
         """Raises OrderRefused for what is no device id, AlreadyExists."""
-        if not is_device_id(device_id):
-            detail = f"{device_id!r} is not 3 to 32 of a-z, 0-9 and -, beginning with a letter or digit"
-            raise OrderRefused([Problem(pointer="/id", code="device-id", detail=detail)])
+        if problems := problems_of_name(device_id):
+            raise OrderRefused(problems)
         async with self._transaction() as connection:
             values = [device_id, kind.value, password_bcrypt, utc(now_ms)]
             made = await _one(connection, SQL["add_device"], values)
@@ -165,13 +175,40 @@ class Orders:
             rows = await (await connection.execute(SQL["devices"], values)).fetchall()
         return _page([(row[0], _device(row)) for row in rows], limit)
 
+    async def revoke_device(self, device_id: str, *, by: str, now_ms: int) -> Device:
+        """It may not speak from now on; a second time changes nothing.
+
+        Raises NotFound, and DeviceInUse while a measure that has not ended names it: to take away a unit that
+        protects somebody takes the end of the measure, which is the court's.
+        """
+        async with self._transaction() as connection:
+            known = await _locked_device(connection, device_id, now_ms)
+            if known.revoked_ms is not None:
+                return known
+            if known.measures:
+                raise DeviceInUse(known.measures)
+            await connection.execute(SQL["revoke_device"], {"id": device_id, "at": utc(now_ms), "by": by})
+            return await _changed_device(connection, device_id, now_ms)
+
+    async def renew_device(self, device_id: str, password_bcrypt: str, now_ms: int) -> Device:
+        """Another password; the one before ends. Raises NotFound, DeviceRevoked."""
+        async with self._transaction() as connection:
+            known = await _locked_device(connection, device_id, now_ms)
+            if known.revoked_ms is not None:
+                raise DeviceRevoked(device_id)
+            values = {"id": device_id, "password_bcrypt": password_bcrypt}
+            await connection.execute(SQL["renew_device"], values)
+            return await _changed_device(connection, device_id, now_ms)
+
     # --- measures ------------------------------------------------------------------------------------------
 
     async def create_measure(self, order: Order, *, by: str, now_ms: int) -> Measure:
         """``order`` is version 1 under a new id. Raises OrderRefused with every problem, AlreadyExists."""
         assert order.version == 1
         async with self._transaction() as connection:
-            devices = await _devices_by_id(connection, [order.wearer, order.protected], now_ms)
+            parties = [order.wearer, order.protected]
+            await connection.execute(SQL["hold_devices"], [parties])
+            devices = await _devices_by_id(connection, parties, now_ms)
             if problems := problems_of(order, devices):
                 raise OrderRefused(problems)
             if await _one(connection, SQL["add_measure"], _measure_values(order, by, now_ms)) is None:
@@ -262,7 +299,7 @@ class Orders:
             orders = {row[1]: _measure(row).order for row in measures}
             named = _named(order for order in orders.values() if order.valid_until_ms > now_ms)
             yield Projection(
-                devices={row[1]: _device((*row[:4], named[row[1]])) for row in devices}, orders=orders
+                devices={row[1]: _device((*row[:5], named[row[1]])) for row in devices}, orders=orders
             )
 
     @asynccontextmanager
@@ -288,6 +325,19 @@ async def _measures_by_id(connection: Connection, ids: Iterable[str]) -> list[Me
     return [_measure(row) async for row in cursor]
 
 
+async def _locked_device(connection: Connection, device_id: str, now_ms: int) -> Device:
+    """Raises NotFound. Nobody else changes it, or orders a measure about it, until the transaction ends."""
+    if await _one(connection, SQL["lock_device"], [device_id]) is None:
+        raise NotFound(device_id)
+    return (await _devices_by_id(connection, [device_id], now_ms))[device_id]
+
+
+async def _changed_device(connection: Connection, device_id: str, now_ms: int) -> Device:
+    """Mark it for the projector."""
+    await connection.execute(SQL["touch"], ["device", device_id, utc(now_ms)])
+    return (await _devices_by_id(connection, [device_id], now_ms))[device_id]
+
+
 async def _changed(connection: Connection, measure_id: str, by: str, now_ms: int) -> Measure:
     """Keep the version that the measure has now, and mark it for the projector."""
     await connection.execute(SQL["keep_version"], {"id": measure_id, "now": utc(now_ms), "by": by})
@@ -301,8 +351,9 @@ async def _projection(connection: Connection, measures: set[str], devices: set[s
     devices = devices.union(*((order.wearer, order.protected) for order in orders))
     kept = {order.id: order for order in orders if order.valid_until_ms > now_ms - ORDER_STAYS_MS}
     found = await _devices_by_id(connection, devices, now_ms)
+    speaking = {key for key, device in found.items() if device.revoked_ms is None}
     return Projection(
-        devices={key: found.get(key) for key in sorted(devices)},
+        devices={key: found[key] if key in speaking else None for key in sorted(devices)},
         orders={key: kept.get(key) for key in sorted(measures)},
     )
 
@@ -328,13 +379,14 @@ def _ends_already(order: Order) -> Problem:
 
 
 def _device(row: Row) -> Device:
-    number, device_id, kind, password_bcrypt, measures = row
+    number, device_id, kind, password_bcrypt, revoked_at, measures = row
     return Device(
         id=device_id,
         number=number,
         kind=DeviceKind(kind),
         measures=tuple(sorted(measures)),
         password_bcrypt=password_bcrypt,
+        revoked_ms=None if revoked_at is None else ms_of(revoked_at),
     )
 
 

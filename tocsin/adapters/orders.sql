@@ -7,7 +7,7 @@ on conflict (id) do nothing
 returning number
 
 -- name: devices
-select d.number, d.id, d.kind, d.password_bcrypt, array(
+select d.number, d.id, d.kind, d.password_bcrypt, d.revoked_at, array(
   select m.id from tocsin.measure m
   where (m.wearer = d.id or m.protected = d.id) and m.valid_until > %(now)s)
 from tocsin.device d
@@ -16,14 +16,27 @@ order by d.number
 limit %(limit)s
 
 -- name: all_devices
-select number, id, kind, password_bcrypt, '{}'::text[] from tocsin.device
+select number, id, kind, password_bcrypt, revoked_at, '{}'::text[] from tocsin.device where revoked_at is null
 
 -- name: devices_by_id
-select d.number, d.id, d.kind, d.password_bcrypt, array(
+select d.number, d.id, d.kind, d.password_bcrypt, d.revoked_at, array(
   select m.id from tocsin.measure m
   where (m.wearer = d.id or m.protected = d.id) and m.valid_until > %(now)s)
 from tocsin.device d
 where d.id = any(%(ids)s)
+
+-- name: hold_devices
+-- So that none of them is revoked while a measure that names them is being made.
+select id from tocsin.device where id = any(%s) order by id for share
+
+-- name: lock_device
+select revoked_at from tocsin.device where id = %s for update
+
+-- name: revoke_device
+update tocsin.device set revoked_at = %(at)s, revoked_by = %(by)s, password_bcrypt = '' where id = %(id)s
+
+-- name: renew_device
+update tocsin.device set password_bcrypt = %(password_bcrypt)s where id = %(id)s
 
 -- name: add_measure
 insert into tocsin.measure (

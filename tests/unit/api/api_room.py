@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
+import msgspec
 from fastapi import FastAPI
 
 from alerts.api.app import create_app
@@ -18,6 +19,8 @@ from alerts.ledger import Ledger
 from tocsin.adapters.episodes import RecordedRuling, Timeline
 from tocsin.adapters.orders import (
     AlreadyExists,
+    DeviceInUse,
+    DeviceRevoked,
     KeyReused,
     Measure,
     NotFound,
@@ -31,8 +34,7 @@ from tocsin.model.device import Device, DeviceKind
 from tocsin.model.episode import Act, AlarmCause, Episode, FindingCause, Outcome, Realm, Receipt, Ruling, Verb
 from tocsin.model.finding import Alarm, Change, Code, Finding
 from tocsin.model.fix import ClockPoints, FixPoint
-from tocsin.model.ids import is_device_id
-from tocsin.model.order import Order, Problem, problems_of
+from tocsin.model.order import Order, Problem, problems_of, problems_of_name
 from tocsin.model.zone import Zone
 from tocsin.settings import ApiUser, Settings
 from tocsin.subjects import EPISODES
@@ -138,8 +140,8 @@ class MemoryOrders:
 
     async def create_device(self, device_id: str, kind: DeviceKind, password_bcrypt: str, now_ms: int) -> Device:
         self._up()
-        if not is_device_id(device_id):
-            raise OrderRefused([Problem(pointer="/id", code="device-id", detail="not a device id")])
+        if problems := problems_of_name(device_id):
+            raise OrderRefused(problems)
         if device_id in self.made_devices:
             raise AlreadyExists(device_id)
         number = len(self.made_devices) + 1
@@ -152,6 +154,24 @@ class MemoryOrders:
         if device_id not in self.made_devices:
             raise NotFound(device_id)
         return self.made_devices[device_id]
+
+    async def revoke_device(self, device_id: str, *, by: str, now_ms: int) -> Device:
+        known = await self.device(device_id, now_ms)
+        live = [each.order for each in self.made_measures.values() if each.order.valid_until_ms > now_ms]
+        if needed := tuple(order.id for order in live if device_id in {order.wearer, order.protected}):
+            raise DeviceInUse(needed)
+        revoked_ms = now_ms if known.revoked_ms is None else known.revoked_ms
+        return self._changed(known, password_bcrypt="", revoked_ms=revoked_ms)
+
+    async def renew_device(self, device_id: str, password_bcrypt: str, now_ms: int) -> Device:
+        known = await self.device(device_id, now_ms)
+        if known.revoked_ms is not None:
+            raise DeviceRevoked(device_id)
+        return self._changed(known, password_bcrypt=password_bcrypt)
+
+    def _changed(self, known: Device, **changes: Any) -> Device:
+        self.made_devices[known.id] = msgspec.structs.replace(known, **changes)
+        return self.made_devices[known.id]
 
     async def devices(self, now_ms: int, *, cursor: str | None = None, limit: int = 200) -> Page[Device]:
         self._up()

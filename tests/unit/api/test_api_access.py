@@ -26,6 +26,8 @@ OPERATIONS = {
     ("GET", "/devices"): Permission.SEE_DEVICES,
     ("GET", "/devices/b0000001"): Permission.SEE_DEVICES,
     ("POST", "/devices"): Permission.MAKE_DEVICES,
+    ("DELETE", "/devices/b0000001"): Permission.MAKE_DEVICES,
+    ("POST", "/devices/b0000001/password"): Permission.MAKE_DEVICES,
 }
 THE_TABLE = {
     "monitor": {"who-am-i", "see-alerts", "see-alert", "see-timeline", "act-on-alerts"},

@@ -34,10 +34,9 @@ async def test_a_device_shows_its_password_once(room: Room) -> None:
         assert first.headers["location"] == again.headers["location"] == "/api/v1/devices/tgd-0001"
         password = first.json().pop("password")
         assert len(password) == 27
-        assert again.json() == {"id": "tgd-0001", "kind": "tgd", "measures": [], "password": None}
-        assert (await tom.get("/api/v1/devices/tgd-0001")).json() == {
-            "id": "tgd-0001", "kind": "tgd", "measures": [],
-        }  # fmt: skip
+        shown = {"id": "tgd-0001", "kind": "tgd", "measures": [], "revoked_at": None}
+        assert again.json() == shown | {"password": None}
+        assert (await tom.get("/api/v1/devices/tgd-0001")).json() == shown
         other = await tom.post("/api/v1/devices", json=body, headers={"Idempotency-Key": "k-2"})
         assert said(other) == (409, "already-exists")
         assert said(await tom.get("/api/v1/devices/tgd-0002")) == (404, "unknown-device")
@@ -144,6 +143,74 @@ async def test_all_faults_of_a_body_are_named_at_once_and_nothing_is_repeated(ro
         "/secret",
     }
     assert "hunter2" not in answer.text
+
+
+@pytest.mark.parametrize("name", ["tocsin", "ingest", "fleet"])
+async def test_a_name_of_the_services_is_refused_as_what_it_is(room: Room, name: str) -> None:
+    async with room.client("Tom") as tom:
+        answer = await tom.post("/api/v1/devices", json={"id": name, "kind": "tgd"}, headers=KEY)
+    assert said(answer) == (422, "order-refused")
+    (error,) = answer.json()["errors"]
+    assert (error["pointer"], error["code"]) == ("/id", "device-id-reserved")
+    assert "reserved" in error["detail"]
+
+
+@pytest.mark.parametrize("name", ["ab", "B-1", "-b1", "b_1", "b.1", "b 1", "x" * 33, "b1\n", "bracelet-é"])
+async def test_the_schema_is_as_strict_as_the_rule_for_names(room: Room, name: str) -> None:
+    async with room.client("Tom") as tom:
+        answer = await tom.post("/api/v1/devices", json={"id": name, "kind": "tgd"}, headers=KEY)
+        schema = (await tom.get("/openapi.json")).json()["components"]["schemas"]["DeviceRequest"]
+    assert said(answer) == (422, "invalid-request")
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["/id"]
+    assert schema["properties"]["id"]["pattern"] == "^[a-z0-9][a-z0-9-]{2,31}$"
+    assert schema["properties"]["id"]["not"] == {"enum": ["fleet", "ingest", "tocsin"]}
+
+
+async def test_another_password_each_time_and_the_first_one_is_gone(room: Room) -> None:
+    async with room.client("Tom") as tom:
+        first = await tom.post("/api/v1/devices", json={"id": "tgd-0001", "kind": "tgd"}, headers=KEY)
+        shown = [await tom.post("/api/v1/devices/tgd-0001/password") for _ in range(2)]
+        assert [answer.status_code for answer in shown] == [200, 200]
+        passwords = {answer.json()["password"] for answer in (first, *shown)}
+        assert len(passwords) == 3
+        assert all(len(one) == 27 for one in passwords)
+        assert said(await tom.post("/api/v1/devices/tgd-0002/password")) == (404, "unknown-device")
+
+
+async def test_a_device_in_use_is_not_revoked_and_its_measures_are_named(room: Room) -> None:
+    async with room.client("Sue") as sue:
+        await pair(sue)
+        made = (await sue.post("/api/v1/measures", json=MEASURE, headers=KEY)).json()
+        for device in ("b0000001", "b0000002"):
+            refused = await sue.delete(f"/api/v1/devices/{device}")
+            assert said(refused) == (409, "device-in-use")
+            assert refused.json()["measures"] == [made["id"]]
+            assert made["id"] in refused.json()["detail"]
+        await sue.post(f"/api/v1/measures/{made['id']}/ending", headers={"If-Match": '"1"'})
+        room.clock.ms += 1
+        revoked = await sue.delete("/api/v1/devices/b0000001")
+        assert (revoked.status_code, revoked.json()["revoked_at"]) == (200, "2026-11-21T12:00:00.001Z")
+
+
+async def test_a_revoked_device_is_kept_and_never_comes_back(room: Room) -> None:
+    async with room.client("Sue") as sue:
+        await pair(sue)
+        first = await sue.delete("/api/v1/devices/b0000001")
+        room.clock.ms += 60_000
+        assert (await sue.delete("/api/v1/devices/b0000001")).json() == first.json(), "twice is once"
+        assert (await sue.get("/api/v1/devices/b0000001")).json()["revoked_at"] == NOW
+        assert [one["id"] for one in (await sue.get("/api/v1/devices")).json()["items"]] == [
+            "b0000001",
+            "b0000002",
+        ]
+        assert said(await sue.post("/api/v1/devices/b0000001/password")) == (409, "device-revoked")
+        again = await sue.post("/api/v1/devices", json={"id": "b0000001", "kind": "tgd"}, headers=KEY)
+        assert said(again) == (409, "already-exists")
+        ordered = await sue.post("/api/v1/measures", json=MEASURE, headers={"Idempotency-Key": "k-2"})
+        assert said(ordered) == (422, "order-refused")
+        assert [error["code"] for error in ordered.json()["errors"]] == ["device-revoked"]
+        assert said(await sue.delete("/api/v1/devices/b0000009")) == (404, "unknown-device")
+    assert room.orders.made_devices["b0000001"].password_bcrypt == ""
 
 
 async def test_lists_have_pages(room: Room) -> None:

@@ -136,7 +136,7 @@ def test_a_refusal_harms_no_later_message(payload: bytes, at: str) -> None:
 
 def test_every_reason_is_in_a_table() -> None:
     said = {reason for _, _, reason, _ in REFUSED.values()} | {reason for _, _, reason in REFUSED_ALARMS.values()}
-    assert said == set(Reason)
+    assert said == set(Reason) - {Reason.ENCRYPTED}, "that one is of phones: test_ingest_owntracks"
 
 
 @pytest.mark.parametrize(("payload", "at"), [one[:2] for one in REFUSED.values()], ids=REFUSED)
@@ -218,7 +218,7 @@ def test_a_bulk_is_late_whatever_its_age_and_one_bad_point_costs_no_other() -> N
     assert isinstance(second, Refusal)
     assert (second.reason, second.path) == (Reason.COORDINATES, "$.pts[1]")
     assert isinstance(third, Refusal)
-    assert third.reason is Reason.CLOCK_AHEAD
+    assert (third.reason, third.path) == (Reason.CLOCK_AHEAD, "$.pts[2].tst")
 
 
 @pytest.mark.parametrize(("skew_s", "flags"), [(0, 0), (5, 0), (6, FixFlag.CLOCK_SKEW), (-6, FixFlag.CLOCK_SKEW)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ingest.listener import shape_of
+from ingest.quarantine import shape_of
 from tocsin.limits import REFUSED_HEAD_BYTES
 
 SHAPES: dict[str, tuple[bytes, str]] = {
