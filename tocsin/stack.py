@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
+from tocsin import territory_file
 from tocsin.adapters.jetstream import open_bus
 from tocsin.adapters.postgres import migrate
 from tocsin.embedded import DeviceLogin, EmbeddedBroker, EmbeddedPostgres, EmbeddedServerError
@@ -28,6 +29,7 @@ from tocsin.model.episode import Realm
 from tocsin.ports import Bucket
 from tocsin.settings import PREFIX, Settings
 from tocsin.supervisor import PartEvent, PartSpec, Supervisor, child_environment
+from tocsin.territory_file import TerritoryError
 from tocsin.wire import decode_device
 
 ADMIT_QUIET_S: Final = 0.05  # devices registered together are let in together
@@ -84,6 +86,7 @@ async def running(settings: Settings, *, tell: Tell, only: frozenset[str] | None
 
     ``only``: the names of the parts to start, all when None. Raises SettingError, EmbeddedServerError.
     """
+    _check_territory(settings.territory)
     home = settings.data_dir.resolve()
     try:
         home.mkdir(mode=0o711, parents=True, exist_ok=True)
@@ -103,6 +106,15 @@ async def running(settings: Settings, *, tell: Tell, only: frozenset[str] | None
         cleaning.push_async_callback(supervisor.stop)
         await asyncio.gather(*(supervisor.start(part) for part in parts))
         yield Stack(addresses=addresses, supervisor=supervisor)
+
+
+def _check_territory(path: Path | None) -> None:
+    """Refused here, where somebody is looking. A dispatcher that finds it broken later must go on without it."""
+    if path is not None:
+        try:
+            territory_file.read(path)
+        except TerritoryError as error:
+            raise SettingError(f"{PREFIX}TERRITORY: {error}") from None
 
 
 @contextlib.asynccontextmanager
@@ -237,6 +249,13 @@ def _login(name: str, value: bytes) -> DeviceLogin | None:
 def _variables(settings: Settings, addresses: Addresses) -> Mapping[str, str]:
     """The settings of the parts: ours, with every address filled in."""
     given = settings.model_dump(mode="json", exclude_unset=True)
+    if settings.police_rooms:
+        given["police_rooms"] = {
+            room: {"url": str(endpoint.url), "secret": endpoint.secret.get_secret_value()}
+            for room, endpoint in settings.police_rooms.items()
+        }
+    if settings.territory is not None:
+        given["territory"] = str(settings.territory.resolve())
     for name in ("teleassistance_secret", "police_secret"):
         secret = getattr(settings, name)
         if secret is not None:
