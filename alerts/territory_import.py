@@ -171,10 +171,12 @@ def read_outlines(data: bytes) -> list[Outline]:
     except ValueError:
         raise TerritoryError("the outlines are not JSON") from None
     kind = whole.get("type") if isinstance(whole, dict) else None
-    if kind == "Topology":
-        return [_outline(one, rings) for one, rings in _of_topology(whole)]
-    if kind == "FeatureCollection":
-        return [_outline(one, rings) for one, rings in _of_features(whole)]
+    shapes = {"Topology": _of_topology, "FeatureCollection": _of_features}.get(str(kind))
+    try:
+        if shapes is not None:
+            return [_outline(one, rings) for one, rings in shapes(whole)]
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+        raise TerritoryError(f"the {kind} cannot be read: {error!r}") from None
     raise TerritoryError(f"the outlines are neither a Topology nor a FeatureCollection, but {kind!r}")
 
 

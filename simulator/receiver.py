@@ -3,7 +3,9 @@
 A small real HTTP server: ``POST /teleassistance``, ``POST /police`` and ``POST /police/CIC-99``, each checking
 every Standard Webhooks signature with the reference library; what it took is kept and shown at
 ``GET /deliveries``. What the police are sent must be CAP 1.2: anything else is refused (422). It can also be ill,
-on request (``Faults``). Alone: ``python -m simulator.receiver --port 0 --secret whsec_…`` prints its address as JSON.
+on request (``Faults``).
+
+Alone: ``python -m simulator.receiver --port 0 --secret whsec_…`` prints its address as JSON.
 
 A delivery is what was answered with 2xx. The same ``webhook-id`` again is a repeat: kept, counted, and told apart.
 Received times are wall time in milliseconds: signatures and networks know no other.

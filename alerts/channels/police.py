@@ -197,13 +197,13 @@ def _area(cause: Finding | Alarm | None, at_ms: int) -> Area:
     if not places:
         return Area(description=NO_PLACE_FR)
     protected = places[0]
-    radius_m = protected.radius95_m
+    radius_m = _whole_m(protected.radius95_m)
     return Area(
         description=(
-            f"Personne protégée, dans un rayon de {math.ceil(radius_m)} m (95 %), "
+            f"Personne protégée, dans un rayon de {radius_m} m (95 %), "
             f"position d'il y a {_age_s(protected, at_ms):.0f} s"
         ),
-        circles=(Circle(lat=protected.lat, lon=protected.lon, radius_km=math.ceil(radius_m) / 1000),),
+        circles=(Circle(lat=protected.lat, lon=protected.lon, radius_km=radius_m / 1000),),
     )
 
 
@@ -246,7 +246,12 @@ def _places(ruling: Ruling) -> Iterator[tuple[str, str]]:
         uncertainty = f";u={point.accuracy_dm / 10:g}" if point.accuracy_dm else ""
         yield f"tocsin:{who}", f"geo:{point.lat:.6f},{point.lon:.6f}{uncertainty}"
         yield f"tocsin:{who}_age_s", f"{_age_s(point, ruling.at_ms):g}"
-        yield f"tocsin:{who}_radius95_m", str(math.ceil(point.radius95_m))
+        yield f"tocsin:{who}_radius95_m", str(_whole_m(point.radius95_m))
+
+
+def _whole_m(metres: float) -> int:
+    """Up, but for the last places of a float."""
+    return math.ceil(round(metres, 3))
 
 
 def _age_s(point: FixPoint, at_ms: int) -> float:
