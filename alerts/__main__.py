@@ -2,40 +2,81 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import structlog
 from pydantic import HttpUrl, SecretStr
 
 from alerts.api.server import run_api
+from alerts.channels.police import Sender
 from alerts.courier import Endpoint, run_courier
 from alerts.dispatcher import run_dispatcher
 from alerts.order_projector import run_order_projector
 from alerts.recorder import run_recorder
+from alerts.routing import Routing
+from alerts.territory import Territory
+from tocsin import territory_file
 from tocsin.adapters.episodes import EpisodeRecord
 from tocsin.adapters.jetstream import open_bus
 from tocsin.adapters.orders import Orders
 from tocsin.adapters.postgres import open_pool
 from tocsin.embedded import hash_password
-from tocsin.model.episode import Channel
+from tocsin.model.episode import Channel, Realm
+from tocsin.model.room import DEFAULT_ROOM
 from tocsin.service import Ready, run_part
 from tocsin.settings import Settings
+from tocsin.territory_file import TerritoryError
+
+LAB_TERRITORY = Path(__file__).parent / "data" / "lab.territory"
+
+log = structlog.get_logger()
 
 
 async def dispatcher(settings: Settings, ready: Ready) -> None:
+    routing = Routing(territory=_territory(settings), margin_m=settings.border_margin_m)
     async with open_bus(settings.required("nats_url"), "alerts.dispatcher") as bus:
-        await run_dispatcher(log_=bus.log, clock=settings.clock, realm=settings.realm, ready=ready)
+        await run_dispatcher(
+            log_=bus.log, clock=settings.clock, realm=settings.realm, ready=ready, routing=routing
+        )
+
+
+def _territory(settings: Settings) -> Territory | None:
+    """Never a reason not to start: with a map that cannot be read everything goes to the default recipient. What
+    is wrong with a setting is refused by ``tocsin up``; this may be a restart in the middle of the night."""
+    path = settings.territory or (LAB_TERRITORY if settings.realm is Realm.LAB else None)
+    if path is None:
+        if settings.police_url is not None:
+            log.warning("no_territory", effect="the default recipient of the police is told of every place")
+        return None
+    try:
+        territory = Territory(territory_file.read(path))
+    except TerritoryError as error:
+        log.critical(
+            "territory_unreadable", reason=str(error), effect="the default recipient is told of every place"
+        )
+        return None
+    log.info("territory", path=str(path), communes=len(territory))
+    return territory
 
 
 async def courier(settings: Settings, ready: Ready) -> None:
-    endpoints = {
-        Channel.TELEASSISTANCE: _endpoint(settings.teleassistance_url, settings.teleassistance_secret),
-        Channel.POLICE: _endpoint(settings.police_url, settings.police_secret),
+    recipients = {
+        Channel.TELEASSISTANCE: _default(settings.teleassistance_url, settings.teleassistance_secret),
+        Channel.POLICE: {
+            **_default(settings.police_url, settings.police_secret),
+            **{room: _endpoint(one.url, one.secret) for room, one in settings.police_rooms.items()},
+        },
     }
+    sender = Sender(site=settings.site, callback=settings.callback_number)
     async with open_bus(settings.required("nats_url"), "alerts.courier") as bus:
-        await run_courier(log_=bus.log, clock=settings.clock, site=settings.site, endpoints=endpoints, ready=ready)
+        await run_courier(log_=bus.log, clock=settings.clock, sender=sender, recipients=recipients, ready=ready)
 
 
-def _endpoint(url: HttpUrl | None, secret: SecretStr | None) -> Endpoint | None:
-    if url is None or secret is None:
-        return None
+def _default(url: HttpUrl | None, secret: SecretStr | None) -> dict[str, Endpoint]:
+    return {} if url is None or secret is None else {DEFAULT_ROOM: _endpoint(url, secret)}
+
+
+def _endpoint(url: HttpUrl, secret: SecretStr) -> Endpoint:
     return Endpoint(url=str(url), secret=secret.get_secret_value())
 
 

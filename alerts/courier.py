@@ -1,4 +1,5 @@
-"""How does a notification reach its recipient? One queue per channel, so that one that hangs delays no other.
+"""How does a notification reach its recipient? One queue per channel, and within it one task and one client per
+room, so that one that hangs delays no other.
 
 The courier POSTs until a 2xx or the end of the ladder, keeps its lease alive meanwhile, and writes a receipt of
 every attempt to the log. If it dies after the POST, the next one repeats it under the same ``webhook-id``: a
@@ -9,14 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import httpx2
 import structlog
 
-from alerts.channels import police, teleassistance
+from alerts.channels import cap, cloudevent, police, teleassistance
 from alerts.channels.cloudevent import signed_headers
+from alerts.channels.police import Sender
 from alerts.retries import ACCEPTED, GAVE_UP, NO_ENDPOINT, SETTLING, Attempt, GiveUp, Wait, ladder_of, next_attempt
 from tocsin import subjects
 from tocsin.clock import MS, Clock
@@ -24,14 +26,11 @@ from tocsin.errors import LogUnavailable, WireError
 from tocsin.limits import COURIER_PARALLEL_MAX, LEASE_RENEW_S, WEBHOOK_TIMEOUT_S
 from tocsin.model.episode import Channel, Notification, Receipt, Ruling
 from tocsin.model.ids import derived
+from tocsin.model.room import DEFAULT_ROOM
 from tocsin.ports import Delivery, Log
 from tocsin.telemetry import NOTIFICATIONS, STAGE_SECONDS
 from tocsin.wire import decode_ruling, encode
 
-BODIES: Mapping[Channel, Callable[[Ruling, Notification, str], bytes]] = {
-    Channel.TELEASSISTANCE: teleassistance.body,
-    Channel.POLICE: police.body,
-}
 RECEIPT_AGAIN_S = 0.5
 BROKEN_AGAIN_AFTER_S = 15.0
 
@@ -46,6 +45,27 @@ class Endpoint:
     secret: str
 
 
+Recipients = Mapping[str, Endpoint]
+"""By the name of the room; under DEFAULT_ROOM whoever hears of every other. Empty: nobody is configured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A recipient's endpoint and the client that is for it alone: with a pool in common, a recipient that hangs
+    would hold every connection."""
+
+    endpoint: Endpoint
+    http: httpx2.AsyncClient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """How a channel writes."""
+
+    content_type: str
+    body: Callable[[Ruling, Notification], bytes]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What one POST came to: ``accepted``, ``status_503``, ``timeout``, …"""
@@ -55,18 +75,17 @@ class Outcome:
 
 
 class Courier:
-    """Serves one channel. ``endpoint`` None: nobody is configured there, which is said on every notification."""
+    """Serves one channel. Without a line nobody is configured there, which is said on every notification."""
 
     def __init__(
-        self, *, channel: Channel, endpoint: Endpoint | None, site: str, log_: Log, clock: Clock,
-        http: httpx2.AsyncClient,
-    ) -> None:  # fmt: skip
+        self, *, channel: Channel, lines: Mapping[str, Line], form: Form, log_: Log, clock: Clock
+    ) -> None:
         self._channel = channel
-        self._endpoint = endpoint
-        self._site = site
+        self._lines = lines
+        self._form = form
         self._log = log_
         self._clock = clock
-        self._http = http
+        self._settled: set[str] = set()  # of rulings whose lease is ours: what is given back is not told again
 
     async def serve(self) -> None:
         """Until cancelled: each ruling in a task of its own, so that a retry holds up nobody."""
@@ -89,18 +108,31 @@ class Courier:
         mine = [one for one in ruling.notifications if one.channel is self._channel]
         try:
             async with _leased(delivery):
-                for notification in mine:
-                    await self._notify(ruling, notification)
+                await self._notify_each(ruling, [one for one in mine if one.id not in self._settled])
         except Exception:
             log.exception("delivery_failed", subject=delivery.entry.subject, sequence=delivery.entry.sequence)
             NOTIFICATIONS.labels(channel=self._channel.value, outcome="broken").inc()
             await delivery.again(BROKEN_AGAIN_AFTER_S)
         else:
             await delivery.done()
+            self._settled.difference_update(one.id for one in mine)
+
+    async def _notify_each(self, ruling: Ruling, notifications: Sequence[Notification]) -> None:
+        """At the same time, so that no room waits for another; one that cannot be told does not end the others."""
+        outcomes = await asyncio.gather(
+            *(self._notify(ruling, one) for one in notifications), return_exceptions=True
+        )
+        for notification, outcome in zip(notifications, outcomes, strict=True):
+            if outcome is None:
+                self._settled.add(notification.id)
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
 
     async def _notify(self, ruling: Ruling, notification: Notification) -> None:
         """Up the ladder until somebody has taken it."""
-        body = BODIES[self._channel](ruling, notification, self._site)
+        body = self._form.body(ruling, notification)
+        line = self._lines.get(notification.recipient) or self._lines.get(DEFAULT_ROOM)
         ladder = ladder_of(ruling.episode.priority)
         first_ms = self._clock.now_ms()
         made = 0
@@ -111,25 +143,31 @@ class Courier:
                 case GiveUp():
                     now_ms = self._clock.now_ms()
                     await self._receipt(ruling, notification, made, now_ms, Outcome(result=GAVE_UP))
-                    log.error("notification_given_up", notification=notification.id, channel=self._channel.value)
+                    log.error(
+                        "notification_given_up",
+                        notification=notification.id,
+                        channel=self._channel.value,
+                        room=notification.recipient,
+                    )
                     return
                 case Attempt():
                     made += 1
                     t7_ms = self._clock.now_ms()
-                    outcome = await self._post(notification.id, body)
+                    outcome = await self._post(line, notification.id, body)
                     await self._receipt(ruling, notification, made, t7_ms, outcome)
                     if outcome.result in {ACCEPTED, NO_ENDPOINT}:
                         return
 
-    async def _post(self, notification_id: str, body: bytes) -> Outcome:
-        if self._endpoint is None:
+    async def _post(self, line: Line | None, notification_id: str, body: bytes) -> Outcome:
+        if line is None:
             return Outcome(result=NO_ENDPOINT)
-        headers = signed_headers(self._endpoint.secret, notification_id, body, self._clock.wall_ms())
+        wall_ms, content_type = self._clock.wall_ms(), self._form.content_type
+        headers = signed_headers(line.endpoint.secret, notification_id, body, wall_ms, content_type)
         outcome: Outcome | None = None
         try:
             async with (
                 asyncio.timeout(WEBHOOK_TIMEOUT_S),  # httpx counts each read alone: a drip would never end
-                self._http.stream("POST", self._endpoint.url, content=body, headers=headers) as response,
+                line.http.stream("POST", line.endpoint.url, content=body, headers=headers) as response,
             ):
                 outcome = _answered(response)
                 async for _ in response.aiter_raw():
@@ -155,6 +193,7 @@ class Courier:
             t8_ms=self._clock.now_ms() if accepted else None,
             result=outcome.result,
             status=outcome.status,
+            recipient=notification.recipient,
         )
         NOTIFICATIONS.labels(channel=self._channel.value, outcome=outcome.result).inc()
         self._measure(ruling, receipt)
@@ -206,22 +245,40 @@ async def _leased(delivery: Delivery) -> AsyncIterator[None]:
 
 
 async def run_courier(
-    *, log_: Log, clock: Clock, site: str, endpoints: Mapping[Channel, Endpoint | None], ready: Callable[[], None]
+    *,
+    log_: Log,
+    clock: Clock,
+    sender: Sender,
+    recipients: Mapping[Channel, Recipients],
+    ready: Callable[[], None],
 ) -> None:
     """Every channel, until cancelled."""
-    async with contextlib.AsyncExitStack() as stack:
-        clients = {channel: await stack.enter_async_context(_client()) for channel in Channel}
-        async with asyncio.TaskGroup() as tasks:
-            for channel, http in clients.items():
-                courier = Courier(
-                    channel=channel, endpoint=endpoints[channel], site=site, log_=log_, clock=clock, http=http
-                )
-                tasks.create_task(courier.serve())
-            ready()
+    async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+        for channel, form in forms(sender).items():
+            lines = {
+                room: Line(endpoint=endpoint, http=await stack.enter_async_context(_client()))
+                for room, endpoint in recipients[channel].items()
+            }
+            courier = Courier(channel=channel, lines=lines, form=form, log_=log_, clock=clock)
+            tasks.create_task(courier.serve())
+        ready()
+
+
+def forms(sender: Sender) -> Mapping[Channel, Form]:
+    """How each channel writes, for this site."""
+    return {
+        Channel.TELEASSISTANCE: Form(
+            content_type=cloudevent.CONTENT_TYPE,
+            body=lambda ruling, notification: teleassistance.body(ruling, notification, sender.site),
+        ),
+        Channel.POLICE: Form(
+            content_type=cap.CONTENT_TYPE,
+            body=lambda ruling, notification: police.body(ruling, notification, sender),
+        ),
+    }
 
 
 def _client() -> httpx2.AsyncClient:
-    """One for each channel: with a pool in common, a recipient that hangs would hold every connection."""
     return httpx2.AsyncClient(
         timeout=httpx2.Timeout(WEBHOOK_TIMEOUT_S),
         limits=httpx2.Limits(max_connections=256, max_keepalive_connections=16),

@@ -21,6 +21,10 @@ has closed it opens a new episode that says which one it ``follows``.
 Rules of the desk: an event already applied changes nothing (its id is among the causes); an exit that overtakes
 its own entry raises the alert first, with the entry's identity, so that the late entry finds it raised; an act
 on another version than the actor saw is refused. Pure: the hour is handed in, nothing is sent from here.
+
+Who is told: the téléassistance of every move that it can see. The rooms of the police hear of each raising (those
+of the places of now, and every room that was told before) and of the end. They do not hear of who takes the alert
+or puts it back: a CAP Update takes the place of the message before it, and would hide both places from the room.
 """
 
 from __future__ import annotations
@@ -33,11 +37,13 @@ import msgspec
 
 from alerts import episodes
 from alerts.catalogue import CATALOGUE
+from alerts.routing import EVERYTHING_TO_THE_DEFAULT, Routing
 from tocsin.clock import MS
 from tocsin.limits import ACK_EXPIRES_S
 from tocsin.model.episode import (
     Act,
     AlarmCause,
+    Channel,
     Episode,
     Event,
     FindingCause,
@@ -49,6 +55,7 @@ from tocsin.model.episode import (
     Verb,
 )
 from tocsin.model.finding import Alarm, Change, Finding
+from tocsin.model.room import DEFAULT_ROOM
 
 
 class Objection(StrEnum):
@@ -82,58 +89,75 @@ class Refused:
 Answer = Ruling | Unchanged | Refused
 
 
-def handle(episode: Episode | None, event: Event, realm: Realm, now_ms: int) -> Answer:
-    """The ruling on ``event`` for the episode in its place, None if the place is empty."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Here:
+    """What does not change from event to event: where we are, whom we tell, what hour it is."""
+
+    realm: Realm
+    routing: Routing
+    now_ms: int
+
+
+def handle(
+    episode: Episode | None,
+    event: Event,
+    realm: Realm,
+    now_ms: int,
+    routing: Routing = EVERYTHING_TO_THE_DEFAULT,
+) -> Answer:
+    """The ruling on ``event`` for the episode in its place, None if the place is empty. Only a finding or an alarm
+    asks ``routing``: an act tells the rooms that the episode remembers."""
+    here = _Here(realm=realm, routing=routing, now_ms=now_ms)
     match event:
         case FindingCause(finding=finding):
-            return _on_finding(episode, event, finding, realm, now_ms)
+            return _on_finding(episode, event, finding, here)
         case AlarmCause(alarm=alarm):
-            return _on_raise(episode, event, alarm, realm, now_ms)
+            return _on_raise(episode, event, alarm, here)
         case Receipt():
             return _on_receipt(episode, event, now_ms)
         case Act():
             return _on_act(episode, event, now_ms)
 
 
-def _on_finding(
-    episode: Episode | None, event: FindingCause, finding: Finding, realm: Realm, now_ms: int
-) -> Answer:
+def _on_finding(episode: Episode | None, event: FindingCause, finding: Finding, here: _Here) -> Answer:
     if finding.change is Change.ENTRY:
-        return _on_raise(episode, event, finding, realm, now_ms)
-    return _on_exit(episode, event, finding, realm, now_ms)
+        return _on_raise(episode, event, finding, here)
+    return _on_exit(episode, event, finding, here)
 
 
-def _on_raise(episode: Episode | None, event: Event, cause: Finding | Alarm, realm: Realm, now_ms: int) -> Answer:
+def _on_raise(episode: Episode | None, event: Event, cause: Finding | Alarm, here: _Here) -> Answer:
     if episode is not None and cause.id in episode.causes:
         return Unchanged(reason="applied_before", episode=episode)
-    told = CATALOGUE[cause.code].told
+    now_ms, told = here.now_ms, CATALOGUE[cause.code].told
+    rooms = here.routing.rooms_for(cause) if Channel.POLICE in told else ()
     if episode is None or not episode.is_open:
-        after = episodes.opened(episodes.raise_of(cause, 1, now_ms), cause, realm, episode, now_ms)
-        return _ruling(after, event, "opened", now_ms, episodes.notifications_of(after, episodes.OPENED, told))
+        after = episodes.opened(episodes.raise_of(cause, 1, now_ms), cause, here.realm, episode, now_ms)
+        notifications = episodes.notifications_of(after, episodes.OPENED, told, rooms)
+        return _ruling(after, event, "opened", now_ms, notifications)
     after = episodes.raised_again(episode, episodes.raise_of(cause, episode.version + 1, now_ms))
-    return _ruling(after, event, "raised_again", now_ms, episodes.notifications_of(after, episodes.RAISED, told))
+    everywhere = tuple(sorted({*rooms, *episodes.rooms_told(episode)}))
+    notifications = episodes.notifications_of(after, episodes.RAISED, told, everywhere)
+    return _ruling(after, event, "raised_again", now_ms, notifications)
 
 
-def _on_exit(episode: Episode | None, event: Event, finding: Finding, realm: Realm, now_ms: int) -> Answer:
+def _on_exit(episode: Episode | None, event: Event, finding: Finding, here: _Here) -> Answer:
     if episode is not None and finding.id in episode.causes:
         return Unchanged(reason="applied_before", episode=episode)
     if episode is None or finding.entry not in episode.causes:
-        return _exit_before_entry(episode, event, finding, realm, now_ms)
+        return _exit_before_entry(episode, event, finding, here)
     if not episode.is_open:
         return Unchanged(reason="closed_before_exit", episode=episode)
-    return _ruling(episodes.over(episode, finding), event, "over", now_ms)
+    return _ruling(episodes.over(episode, finding), event, "over", here.now_ms)
 
 
-def _exit_before_entry(
-    episode: Episode | None, event: Event, finding: Finding, realm: Realm, now_ms: int
-) -> Answer:
+def _exit_before_entry(episode: Episode | None, event: Event, finding: Finding, here: _Here) -> Answer:
     """The exit came first (a worker died with the entry in hand): raise under the entry's name, then end it."""
     entry = msgspec.structs.replace(finding, id=finding.entry, change=Change.ENTRY, at_ms=finding.entry_ms)
-    raised = _on_raise(episode, event, entry, realm, now_ms)
+    raised = _on_raise(episode, event, entry, here)
     assert isinstance(raised, Ruling)
     ended = episodes.over(raised.episode, finding)
     kept_version = msgspec.structs.replace(ended, version=raised.episode.version)
-    return _ruling(kept_version, event, "raised_and_over", now_ms, raised.notifications)
+    return _ruling(kept_version, event, "raised_and_over", here.now_ms, raised.notifications)
 
 
 def _on_receipt(episode: Episode | None, receipt: Receipt, now_ms: int) -> Answer:
@@ -197,8 +221,9 @@ def _close(episode: Episode, act: Act, now_ms: int) -> Answer:
         note=act.note,
         acknowledgement_expires_ms=None,
     )
-    told = CATALOGUE[episode.code].told
-    return _ruling(after, act, "closed", now_ms, episodes.notifications_of(after, episodes.CLOSED, told))
+    rooms = tuple(sorted(episodes.rooms_told(episode))) or (DEFAULT_ROOM,)  # none: opened by 0.1.0
+    notifications = episodes.notifications_of(after, episodes.CLOSED, CATALOGUE[episode.code].told, rooms)
+    return _ruling(after, act, "closed", now_ms, notifications)
 
 
 _ACTS: dict[Verb, Callable[[Episode, Act, int], Answer]] = {
@@ -228,4 +253,6 @@ def _not_his(episode: Episode, act: Act) -> Objection | None:
 def _ruling(
     episode: Episode, event: Event, reason: str, now_ms: int, notifications: tuple[Notification, ...] = ()
 ) -> Ruling:
-    return Ruling(episode=episode, event=event, notifications=notifications, reason=reason, at_ms=now_ms)
+    """The step, with an episode that knows whom this step told."""
+    after = episodes.remembering(episode, notifications, now_ms)
+    return Ruling(episode=after, event=event, notifications=notifications, reason=reason, at_ms=now_ms)

@@ -15,6 +15,7 @@ import structlog
 
 from alerts.episodes import place_of
 from alerts.ledger import Ledger
+from alerts.routing import EVERYTHING_TO_THE_DEFAULT, Routing
 from tocsin import subjects
 from tocsin.clock import Clock
 from tocsin.errors import LogUnavailable, WireError
@@ -36,9 +37,16 @@ Reader = Callable[[Entry], tuple[str, str, Event]]
 log = structlog.get_logger()
 
 
-async def run_dispatcher(*, log_: Log, clock: Clock, realm: Realm, ready: Callable[[], None]) -> None:
+async def run_dispatcher(
+    *,
+    log_: Log,
+    clock: Clock,
+    realm: Realm,
+    ready: Callable[[], None],
+    routing: Routing = EVERYTHING_TO_THE_DEFAULT,
+) -> None:
     """Until cancelled."""
-    ledger = Ledger(log_, clock, realm)
+    ledger = Ledger(log_, clock, realm, routing)
     async with asyncio.TaskGroup() as tasks:
         for queue in QUEUES:
             tasks.create_task(_serve(log_, ledger, queue))

@@ -10,7 +10,12 @@ import msgspec
 
 from alerts.catalogue import CATALOGUE
 from alerts.retries import NO_ENDPOINT
-from tocsin.limits import EPISODE_CAUSES_MAX, EPISODE_RAISES_MAX
+from tocsin.limits import (
+    EPISODE_CAUSES_MAX,
+    EPISODE_MESSAGES_MAX,
+    EPISODE_RAISES_MAX,
+    EPISODE_ROOMS_MAX,
+)
 from tocsin.model.episode import (
     Act,
     AlarmCause,
@@ -22,7 +27,9 @@ from tocsin.model.episode import (
     Raise,
     Realm,
     Receipt,
+    Sent,
     State,
+    Told,
 )
 from tocsin.model.finding import Alarm, Code, Finding
 from tocsin.model.fix import ClockPoints
@@ -156,12 +163,39 @@ def with_acknowledgement(episode: Episode, act: Act, expires_ms: int) -> Episode
     )
 
 
-def notifications_of(episode: Episode, kind: str, channels: tuple[Channel, ...]) -> tuple[Notification, ...]:
-    """Whom to tell of this version. The id is the ``webhook-id`` of every attempt."""
-    return tuple(
-        Notification(id=derived("evt", episode.id, episode.version, kind, channel), channel=channel, type=kind)
-        for channel in channels
-    )
+def notifications_of(
+    episode: Episode, kind: str, channels: tuple[Channel, ...], rooms: tuple[str, ...] = ()
+) -> tuple[Notification, ...]:
+    """Whom to tell of this version. The id is the ``webhook-id`` of every attempt; each room has its own."""
+    found = []
+    for channel in channels:
+        if channel is Channel.POLICE:
+            found += [_to_room(episode, kind, room) for room in rooms]
+        else:
+            name = derived("evt", episode.id, episode.version, kind, channel)
+            found.append(Notification(id=name, channel=channel, type=kind))
+    return tuple(found)
+
+
+def _to_room(episode: Episode, kind: str, room: str) -> Notification:
+    name = derived("evt", episode.id, episode.version, kind, Channel.POLICE, room)
+    return Notification(id=name, channel=Channel.POLICE, type=kind, recipient=room)
+
+
+def rooms_told(episode: Episode) -> tuple[str, ...]:
+    return tuple(one.room for one in episode.told)
+
+
+def remembering(episode: Episode, notifications: tuple[Notification, ...], at_ms: int) -> Episode:
+    """The episode that knows which rooms were told what. Beyond EPISODE_ROOMS_MAX the one longest
+    without news goes."""
+    told = {one.room: one.sent for one in episode.told}
+    for one in notifications:
+        if one.recipient and all(one.id != sent.id for sent in told.get(one.recipient, ())):
+            sent = (*told.pop(one.recipient, ()), Sent(id=one.id, at_ms=at_ms))
+            told[one.recipient] = (sent[0], *sent[1:][1 - EPISODE_MESSAGES_MAX :])
+    newest = list(told.items())[-EPISODE_ROOMS_MAX:]
+    return msgspec.structs.replace(episode, told=tuple(Told(room=room, sent=sent) for room, sent in newest))
 
 
 def cause_in(event: Event) -> Finding | Alarm | None:

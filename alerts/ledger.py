@@ -8,6 +8,7 @@ the same ledger, so that an operator's acknowledgement needs no other process to
 from __future__ import annotations
 
 from alerts import desk
+from alerts.routing import EVERYTHING_TO_THE_DEFAULT, Routing
 from tocsin import subjects
 from tocsin.clock import Clock
 from tocsin.errors import SequenceConflict
@@ -18,9 +19,10 @@ from tocsin.wire import decode_ruling, encode
 
 
 class Ledger:
-    """The episodes, as the log has them."""
+    """The episodes, as the log has them. ``routing`` is for who rules on findings and alarms; acts need none."""
 
-    def __init__(self, log: Log, clock: Clock, realm: Realm) -> None:
+    def __init__(self, log: Log, clock: Clock, realm: Realm, routing: Routing = EVERYTHING_TO_THE_DEFAULT) -> None:
+        self._routing = routing
         self._log = log
         self._clock = clock
         self._realm = realm
@@ -31,7 +33,7 @@ class Ledger:
         while True:
             last = await self._log.last(subjects.EPISODES, place)
             episode = decode_ruling(last.payload).episode if last else None
-            answer = desk.handle(episode, event, self._realm, self._clock.now_ms())
+            answer = desk.handle(episode, event, self._realm, self._clock.now_ms(), self._routing)
             if not isinstance(answer, Ruling):
                 return answer
             try:

@@ -73,12 +73,13 @@ def holds(report: dict[str, Any]) -> bool:
 
 
 def _heard(lab: Laboratory, channel: str) -> int:
-    """How many times the bell rang at this recipient, each once, by his own account."""
-    return sum(
-        delivery.channel == channel
-        and not delivery.repeat
-        and delivery.type.rpartition(".")[2] in {"opened", "raised"}
-        for delivery in lab.receiver.history.deliveries
+    """How many times the bell rang at this recipient, by his own account: repeats and a second room count once."""
+    return len(
+        {
+            (delivery.subject, delivery.version)
+            for delivery in lab.receiver.history.deliveries
+            if delivery.channel == channel and delivery.type.rpartition(".")[2] in {"opened", "raised"}
+        }
     )
 
 

@@ -33,7 +33,7 @@ class ObservedAlert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """``duplicated``: the same (subject, version, channel, type) told under two ids."""
+    """``duplicated``: the same (subject, version, channel, room, type) told under two ids."""
 
     missing: tuple[ExpectedAlert, ...]
     unexpected: tuple[ObservedAlert, ...]
@@ -68,12 +68,17 @@ def judge(
 def observed_alerts(
     deliveries: Iterable[Delivery], *, keys: Mapping[str, str], start_ms: int
 ) -> list[ObservedAlert]:
-    """First deliveries that ring the bell, in order of their time."""
-    found = []
+    """First deliveries that ring the bell, in order of their time. One alert told to two rooms is one bell."""
+    found, rung = [], set()
     for delivery in deliveries:
         data = delivery.data
         if delivery.repeat or delivery.type.removeprefix("org.tocsin.") not in TELLING:
             continue
+        if delivery.room:
+            bell = (delivery.subject, delivery.version)
+            if bell in rung:
+                continue
+            rung.add(bell)
         measures = data.get("measures") or []
         # A key is about the unit it is on; the rings are about a measure.
         about = str(data.get("device") if data.get("code") in KEYS or not measures else measures[0])

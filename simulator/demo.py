@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -209,12 +210,14 @@ def _line(delivery: Delivery, start_ms: int) -> str:
         else "",
         f"par {data['owner']}" if kind == "acknowledged" else "",
         f"issue {data['outcome']}" if kind == "closed" else "",
+        f"CAP {data['message_type']}" if delivery.room else "",
         "répétition" if delivery.repeat else "",
     ]
     colour = COLOURS.get(kind, "")
     said = ", ".join(part for part in details if part)
     what = f"P{data['priority']} {data['code']:<14}"
-    return f"{at_s:7.1f} s  [{colour}]{kind:<13}[/] {what} → {delivery.channel:<15} {said}"
+    recipient = f"{delivery.channel} {delivery.room}".strip()
+    return f"{at_s:7.1f} s  [{colour}]{kind:<13}[/] {what} → {recipient:<15} {said}"
 
 
 async def _settled(
@@ -270,6 +273,7 @@ async def _figures(
             "acknowledged": sum(alert.get("clock", {}).get("t9") is not None for alert in alerts),
             "recorded": sum(_is_recorded(timeline) for timeline in timelines),
             "duplicated": len(verdict.duplicated) + len(police.duplicated),
+            "rooms": _rooms(lab),
             "unexpected": [
                 f"{one.code} {one.subject} at {one.at_s:.1f} s"
                 for one in (*verdict.unexpected, *police.unexpected)
@@ -291,6 +295,12 @@ async def _figures(
             f"t3_{end}": latency_ms(_latencies(alerts, "t3", end, lab.clock.rate)) for end in ("t7", "t8")
         },
     }
+
+
+def _rooms(lab: Laboratory) -> dict[str, int]:
+    """Room of the police -> how many alerts it was told of."""
+    told = {(one.room, one.subject) for one in lab.receiver.history.deliveries if one.room}
+    return dict(sorted(Counter(room for room, _ in told).items()))
 
 
 def _alert_of(lab: Laboratory, webhook_id: str) -> str:
@@ -318,6 +328,8 @@ def _print_report(console: Console, report: dict[str, Any]) -> None:
     table = Table(title="Ce qui a été mesuré", show_header=False)
     table.add_row("alertes attendues / levées / remises", _row(alerts, "expected", "raised", "delivered"))
     table.add_row("acquittées / inscrites / en double", _row(alerts, "acknowledged", "recorded", "duplicated"))
+    rooms = " / ".join(f"{room} {count}" for room, count in alerts["rooms"].items())
+    table.add_row("alertes transmises aux salles de police", rooms or "-")
     table.add_row("positions envoyées / archivées / perdues", _row(fixes, "sent", "archived", "lost"))
     table.add_row("répétées / refusées / d'un TGD en SOS", _row(fixes, "duplicate", "refused", "sos_only"))
     for reason, count in fixes["refused_why"].items():

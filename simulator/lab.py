@@ -35,6 +35,8 @@ from tocsin.stack import Stack, Tell, running
 ACTOR = "laboratoire"
 REGISTER_AT_ONCE = 8
 KNOWN_WITHIN_S = 30.0
+LAB_ROOMS = ("CORG-99",)  # with an address of its own; CIC-99 is reached by way of the default one
+CALLBACK = "+33199000000"
 MEASURE_LASTS_MS = 24 * 3600 * MS
 """Measures of a laboratory end by themselves within a day of its clock."""
 
@@ -217,6 +219,10 @@ async def laboratory(
             "teleassistance_secret": secret,
             "police_url": f"{receiver.url}/police",
             "police_secret": secret,
+            "police_rooms": {
+                room: {"url": f"{receiver.url}/police/{room}", "secret": secret} for room in LAB_ROOMS
+            },
+            "callback_number": CALLBACK,
             **settings,
         }
         chosen = load(**wanted)

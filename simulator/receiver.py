@@ -1,8 +1,11 @@
 """What would the téléassistance platform and the police have heard?
 
-A small real HTTP server: ``POST /teleassistance`` and ``POST /police``, each checking every Standard Webhooks
-signature with the reference library; what it took is kept and shown at ``GET /deliveries``. It can also be ill, on
-request (``Faults``). Alone: ``python -m simulator.receiver --port 0 --secret whsec_…`` prints its address as JSON.
+A small real HTTP server: ``POST /teleassistance``, ``POST /police`` and ``POST /police/CIC-99``, each checking
+every Standard Webhooks signature with the reference library; what it took is kept and shown at
+``GET /deliveries``. What the police are sent must be CAP 1.2: anything else is refused (422). It can also be ill,
+on request (``Faults``).
+
+Alone: ``python -m simulator.receiver --port 0 --secret whsec_…`` prints its address as JSON.
 
 A delivery is what was answered with 2xx. The same ``webhook-id`` again is a repeat: kept, counted, and told apart.
 Received times are wall time in milliseconds: signatures and networks know no other.
@@ -26,6 +29,8 @@ from fastapi import FastAPI, Request, Response
 from standardwebhooks import Webhook, WebhookVerificationError
 from starlette.requests import ClientDisconnect
 
+from alerts.channels.cap import CapMessage
+from alerts.channels.cap_reader import CapError, read_cap
 from tocsin.clock import AffineClock, Clock
 
 ChannelName = Literal["teleassistance", "police"]
@@ -59,7 +64,8 @@ class Faults:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One message that was taken. ``data`` is that of the CloudEvents envelope."""
+    """One message that was taken. ``data`` is that of the CloudEvents envelope, or what the CAP message says in
+    the same words. ``room``: whom of the police it is for."""
 
     channel: ChannelName
     webhook_id: str
@@ -70,16 +76,18 @@ class Delivery:
     repeat: bool
     body: str
     data: dict[str, Any] = field(repr=False)
+    room: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """``conflicts``: one (subject, version, channel, type) seen under two ids, which must never be."""
+    """``conflicts``: one (subject, version, channel, room, type) seen under two ids, which must never be."""
 
     distinct: int
     repeats: int
     failed: int
     forged: int
+    invalid: int
     conflicts: tuple[str, ...]
 
 
@@ -90,6 +98,7 @@ class History:
     deliveries: list[Delivery] = field(default_factory=list)
     failed: Counter[str] = field(default_factory=Counter)
     forged: Counter[str] = field(default_factory=Counter)
+    invalid: int = 0
     taken: set[tuple[str, str]] = field(default_factory=set)
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -117,25 +126,31 @@ class History:
             repeats=repeats,
             failed=self.failed.total(),
             forged=self.forged.total(),
+            invalid=self.invalid,
             conflicts=tuple(conflicts(self.deliveries)),
         )
 
 
 def conflicts(deliveries: Iterable[Delivery]) -> list[str]:
-    """Each notification that was told under more than one id, with those ids."""
-    ids: defaultdict[tuple[str, int | None, str, str], set[str]] = defaultdict(set)
-    for delivery in deliveries:
-        if delivery.subject:  # a heartbeat is about nothing
-            ids[delivery.subject, delivery.version, delivery.channel, delivery.type].add(delivery.webhook_id)
+    """Each notification that was told under more than one id, with those ids. Two rooms are two notifications."""
+    ids: defaultdict[tuple[str, int | None, str, str, str], set[str]] = defaultdict(set)
+    for one in deliveries:
+        if one.subject:  # a heartbeat is about nothing
+            ids[one.subject, one.version, one.channel, one.room, one.type].add(one.webhook_id)
     return [
-        f"{' '.join(str(part) for part in what)}: {', '.join(sorted(found))}"
+        f"{' '.join(str(part) for part in what if part != '')}: {', '.join(sorted(found))}"
         for what, found in ids.items()
         if len(found) > 1
     ]
 
 
 def read_body(body: bytes) -> dict[str, Any]:
-    """type, subject, version, data of a CloudEvents message in JSON; empty where it says nothing."""
+    """type, subject, version, data, and the room, of a CloudEvents or CAP message; empty where it says nothing."""
+    if body.lstrip().startswith(b"<"):
+        try:
+            return read_police(read_cap(body))
+        except CapError:
+            body = b""
     try:
         event = json.loads(body)
     except ValueError:
@@ -152,6 +167,41 @@ def read_body(body: bytes) -> dict[str, Any]:
     }
 
 
+def read_police(message: CapMessage) -> dict[str, Any]:
+    """The same words for what a CAP message of ours says."""
+    info = message.infos[0]
+    said: defaultdict[str, list[str]] = defaultdict(list)
+    for name, value in info.parameters:
+        said[name.removeprefix("tocsin:")].append(value)
+
+    def one(name: str) -> str | None:
+        return said[name][0] if said[name] else None
+
+    distance, version = one("distance_m"), one("version")
+    return {
+        "type": one("type") or "",
+        "subject": message.incidents[0] if message.incidents else "",
+        "version": None if version is None else int(version),
+        "room": one("room") or "",
+        "data": {
+            "code": dict(info.event_codes).get("tocsin:code"),
+            "label": info.event,
+            "priority": one("priority"),
+            "measures": said["measure"],
+            "device": one("device"),
+            "occurred_at": one("occurred_at"),
+            "recorded_at": one("recorded_at"),
+            "outcome": one("outcome"),
+            "distance_m": None if distance is None else {"best": float(distance)},
+            "threshold_m": one("threshold_m"),
+            "message_type": message.message_type,
+            "status": message.status,
+            "rooms": list(message.addresses),
+            "references": [reference.identifier for reference in message.references],
+        },
+    }
+
+
 def application(
     secrets: dict[ChannelName, str], history: History, faults: dict[ChannelName, Faults], clock: Clock
 ) -> FastAPI:
@@ -160,6 +210,7 @@ def application(
     verifiers = {channel: Webhook(secret) for channel, secret in secrets.items()}
 
     @app.post("/{channel}")
+    @app.post("/{channel}/{room}")
     async def take(channel: ChannelName, request: Request) -> Response:
         received_ms = clock.wall_ms()
         try:
@@ -173,6 +224,9 @@ def application(
             return Response(status_code=401)
         if len(history.deliveries) >= DELIVERIES_MAX:
             return Response(status_code=507)
+        if channel == "police" and not _is_cap(body):
+            history.invalid += 1
+            return Response(status_code=422)
         if (status := faults[channel].status()) is not None:
             history.failed[channel] += 1
             return Response(status_code=status)
@@ -188,6 +242,14 @@ def application(
         }
 
     return app
+
+
+def _is_cap(body: bytes) -> bool:
+    try:
+        read_police(read_cap(body))
+    except (CapError, IndexError, ValueError):
+        return False
+    return True
 
 
 def _is_genuine(verifier: Webhook, body: bytes, headers: dict[str, str]) -> bool:

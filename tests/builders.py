@@ -7,6 +7,9 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import numpy as np
+
+from alerts.territory import Territory
 from ingest.admission import Known, Message
 from tocsin.clock import AffineClock
 from tocsin.model.device import Device, DeviceKind
@@ -15,6 +18,7 @@ from tocsin.model.finding import Alarm, Change, Code, Finding
 from tocsin.model.fix import ClockPoints, FixPoint
 from tocsin.model.ids import derived
 from tocsin.model.zone import Zone
+from tocsin.territory_file import Areas
 
 NOW_MS = 1_795_219_200_000  # 2026-11-21T00:00:00Z
 NOW_S = NOW_MS // 1000
@@ -125,6 +129,29 @@ def press(name: str = "alm_1", at_ms: int = NOW_MS, **changes: Any) -> Alarm:
         "points": ClockPoints(t1_ms=at_ms, t3_ms=at_ms + 40, t4_ms=at_ms + 41),
     }  # fmt: skip
     return Alarm(**{**whole, **changes})
+
+
+def squares(*cells: tuple[str, float, float, float, float]) -> Territory:
+    """A territory of rectangles: (room, west, south, east, north)."""
+    names = sorted({cell[0] for cell in cells})
+    corners = [[(w, s), (e, s), (e, n), (w, n), (w, s)] for _, w, s, e, n in cells]
+    areas = Areas(
+        sources=("invented",),
+        rooms=tuple(names),
+        codes=tuple(f"130{index:02}" for index in range(len(cells))),
+        names=tuple(f"Commune {index}" for index in range(len(cells))),
+        room_index=np.array([names.index(cell[0]) for cell in cells], np.uint16),
+        lon_lat_e6=np.rint(np.array(corners).reshape(-1, 2) * 1e6).astype(np.int32),
+        rings=np.arange(0, 5 * len(cells) + 1, 5, dtype=np.int32),
+        polygons=np.arange(len(cells) + 1, dtype=np.int32),
+        areas=np.arange(len(cells) + 1, dtype=np.int32),
+    )
+    return Territory(areas)
+
+
+def at_the_border() -> Territory:
+    """The protected person of ``entry()`` is in CIC-13, the wearer a kilometre north of her in CORG-13."""
+    return squares(("CIC-13", 5.0, 43.0, 6.0, 43.3), ("CORG-13", 5.0, 43.3, 6.0, 43.6))
 
 
 EPISODE = derived("alr", Code.PROX_ALERT, "msr_1", "fnd_in1")

@@ -46,6 +46,14 @@ ACK_EXPIRES_S = 120
 EPISODE_CAUSES_MAX = 64  # causes remembered for repetition: what can be redelivered is minutes old at most
 EPISODE_RAISES_MAX = 16  # the opening and the newest: each ruling carries them, and all rulings stay on the log
 
+EPISODE_ROOMS_MAX = 16  # rooms that one episode remembers to have told: a drive across several departments
+EPISODE_MESSAGES_MAX = 4  # to one room: the first and the newest, which is what the next one refers to
+
+# --- territory -------------------------------------------------------------------------------------------
+BORDER_MARGIN_M = 500  # beyond the circle of accuracy: a border case goes to both forces
+BORDER_MARGIN_MAX_M = 10_000
+ROUTING_RADIUS_MAX_M = 20_000  # a circle wider than a department would tell half of France
+
 # --- deliveries ------------------------------------------------------------------------------------------
 WEBHOOK_TIMEOUT_S = 3.0
 COURIER_PARALLEL_MAX = 10_000  # per channel: a recipient that is down for an hour must not hold up the next alert
@@ -54,5 +62,7 @@ LEASE_RENEW_S = 1.0
 
 assert BATCH_MAX_FIXES < BROKER_INFLIGHT_MAX
 assert BROKER_PAYLOAD_MAX_BYTES > 10 * 1024 * 1024 > PAYLOAD_MAX_BYTES
+assert BORDER_MARGIN_M <= BORDER_MARGIN_MAX_M < ROUTING_RADIUS_MAX_M
+assert EPISODE_MESSAGES_MAX >= 2
 assert LEASE_RENEW_S * 2 < LEASE_S
 assert STRAGGLER_MAX_S < LATE_AFTER_S < FIX_PAST_MAX_S

@@ -28,8 +28,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from tocsin.clock import AffineClock
 from tocsin.errors import SettingError
-from tocsin.limits import BATCH_LINGER_MS, LATE_AFTER_S
+from tocsin.limits import BATCH_LINGER_MS, BORDER_MARGIN_M, BORDER_MARGIN_MAX_M, LATE_AFTER_S
 from tocsin.model.episode import Realm
+from tocsin.model.room import ROOM_NAME
 from tocsin.tls import TlsFiles
 
 PREFIX = "TOCSIN_"
@@ -51,6 +52,15 @@ class ApiUser(BaseModel):
 
     name: Annotated[str, Field(min_length=1, max_length=80)]
     role: Literal["monitor", "teleassistant", "supervisor", "court", "technical"]
+
+
+class RoomEndpoint(BaseModel):
+    """A room of the police that has an address of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: HttpUrl
+    secret: SecretStr
 
 
 class Settings(BaseSettings):
@@ -86,6 +96,10 @@ class Settings(BaseSettings):
     teleassistance_secret: SecretStr | None = None
     police_url: HttpUrl | None = None
     police_secret: SecretStr | None = None
+    police_rooms: dict[str, RoomEndpoint] = {}
+    callback_number: Annotated[str, Field(pattern=r"^\+[1-9][0-9]{6,14}$")] | None = None
+    territory: FromHere | None = None
+    border_margin_m: Annotated[int, Field(ge=0, le=BORDER_MARGIN_MAX_M)] = BORDER_MARGIN_M
 
     api_host: str = "127.0.0.1"
     api_port: Annotated[int, Field(ge=0, le=65535)] = 8080
@@ -100,6 +114,7 @@ class Settings(BaseSettings):
             *self._lab_only_problems(),
             *self._mqtt_problems(),
             *self._webhook_problems(),
+            *self._police_problems(),
             *self._nobody_told_problems(),
             *self._token_problems(),
         ]
@@ -151,6 +166,25 @@ class Settings(BaseSettings):
                 problems.append(f"{PREFIX}{name.upper()}_URL: https in production")
             if secret is not None and not _is_webhook_secret(secret.get_secret_value()):
                 problems.append(f"{PREFIX}{name.upper()}_SECRET: {SIGNING_KEY_FORM}")
+        return problems
+
+    def _police_problems(self) -> list[str]:
+        """A room's own address is no use without the default one behind it, nor without a map that leads to it."""
+        problems = []
+        rooms = f"{PREFIX}POLICE_ROOMS"
+        for room, endpoint in self.police_rooms.items():
+            if not ROOM_NAME.fullmatch(room):
+                problems.append(f"{rooms}: a room is like CIC-13 or CORG-2A")
+            if endpoint.url.scheme != "https" and self.realm is Realm.PRODUCTION:
+                problems.append(f"{rooms}: {room[:16]}: https in production")
+            if not _is_webhook_secret(endpoint.secret.get_secret_value()):
+                problems.append(f"{rooms}: {room[:16]}: {SIGNING_KEY_FORM}")
+        if self.police_rooms and self.police_url is None:
+            problems.append(f"{PREFIX}POLICE_URL: missing, {rooms} is set; who hears of every other place?")
+        if self.police_rooms and self.territory is None and self.realm is not Realm.LAB:
+            problems.append(f"{PREFIX}TERRITORY: missing, {rooms} is set; which room answers for which place?")
+        if self.police_url is not None and self.callback_number is None and self.realm is Realm.PRODUCTION:
+            problems.append(f"{PREFIX}CALLBACK_NUMBER: missing; in production a room must be able to ring back")
         return problems
 
     def _nobody_told_problems(self) -> list[str]:

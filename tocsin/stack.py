@@ -21,6 +21,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
+from tocsin import territory_file
 from tocsin.adapters.jetstream import open_bus
 from tocsin.adapters.postgres import migrate
 from tocsin.embedded import DeviceLogin, EmbeddedBroker, EmbeddedPostgres, EmbeddedServerError
@@ -31,6 +32,7 @@ from tocsin.model.episode import Realm
 from tocsin.ports import Bucket
 from tocsin.settings import PREFIX, Settings
 from tocsin.supervisor import PartEvent, PartSpec, Supervisor, child_environment
+from tocsin.territory_file import TerritoryError
 from tocsin.wire import decode_device
 
 ADMIT_QUIET_S: Final = 0.05  # devices registered together are let in together
@@ -88,6 +90,7 @@ async def running(settings: Settings, *, tell: Tell, only: frozenset[str] | None
 
     ``only``: the names of the parts to start, all when None. Raises SettingError, EmbeddedServerError.
     """
+    _check_territory(settings.territory)
     home = settings.data_dir.resolve()
     parts = [part for part in PARTS if only is None or part.name in only]
     if "api" in {part.name for part in parts}:
@@ -123,6 +126,15 @@ def _check_api_address(host: str, port: int) -> None:
         name = "API_PORT" if error.errno in {errno.EADDRINUSE, errno.EACCES} else "API_HOST"
         reason = error.strerror or str(error)
         raise SettingError(f"{PREFIX}{name}: the API cannot listen on {host}:{port}: {reason}") from None
+
+
+def _check_territory(path: Path | None) -> None:
+    """Refused here, where somebody is looking. A dispatcher that finds it broken later must go on without it."""
+    if path is not None:
+        try:
+            territory_file.read(path)
+        except TerritoryError as error:
+            raise SettingError(f"{PREFIX}TERRITORY: {error}") from None
 
 
 @contextlib.asynccontextmanager
@@ -280,6 +292,13 @@ def _login(name: str, value: bytes) -> DeviceLogin | None:
 def _variables(settings: Settings, addresses: Addresses) -> Mapping[str, str]:
     """The settings of the parts: ours, with every address filled in."""
     given = settings.model_dump(mode="json", exclude_unset=True)
+    if settings.police_rooms:
+        given["police_rooms"] = {
+            room: {"url": str(endpoint.url), "secret": endpoint.secret.get_secret_value()}
+            for room, endpoint in settings.police_rooms.items()
+        }
+    if settings.territory is not None:
+        given["territory"] = str(settings.territory.resolve())
     for name in ("teleassistance_secret", "police_secret"):
         secret = getattr(settings, name)
         if secret is not None:

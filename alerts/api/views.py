@@ -131,6 +131,7 @@ def _of_attempt(receipt: Receipt) -> schemas.TimelineEntry:
         detail={
             "notification": receipt.notification,
             "channel": receipt.channel.value,
+            "recipient": receipt.recipient or None,
             "attempt": receipt.attempt,
             "accepted_at": time_of(receipt.t8_ms),
             "status": receipt.status,

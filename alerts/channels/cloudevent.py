@@ -85,11 +85,13 @@ def _distance(episode: Episode, at_ms: int) -> dict[str, Any]:
     }
 
 
-def signed_headers(secret: str, notification_id: str, body: bytes, wall_ms: int) -> dict[str, str]:
+def signed_headers(
+    secret: str, notification_id: str, body: bytes, wall_ms: int, content_type: str = CONTENT_TYPE
+) -> dict[str, str]:
     """The three headers of Standard Webhooks for one attempt at ``wall_ms``."""
     moment = datetime.fromtimestamp(wall_ms // MS, UTC)  # the library takes any zone for UTC: give it UTC
     return {
-        "content-type": CONTENT_TYPE,
+        "content-type": content_type,
         "webhook-id": notification_id,
         "webhook-timestamp": str(wall_ms // MS),
         "webhook-signature": Webhook(secret).sign(notification_id, moment, body.decode()),

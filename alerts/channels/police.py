@@ -1,39 +1,258 @@
-"""What are the police told? The alert and where both parties were, each place with its age and accuracy.
+"""What is a room of the police told? One CAP 1.2 message for each room: the alert, and where both parties were.
 
-The webhook of this version; CAP 1.2 takes its place with the territories. Positions are those of the cause of
-the latest raising, if this ruling is about one: nothing is looked up.
+| ruling                                | message                                                             |
+|---------------------------------------|---------------------------------------------------------------------|
+| raised, the room hears of it first    | Alert                                                               |
+| raised again, the room knows it       | Update of what it was told before                                   |
+| taken, put back                       | none (``desk``): an Update would hide the places of the one before  |
+| closed: false alarm, technical        | Cancel: what was said before is withdrawn                           |
+| closed: arrested, left, moved         | Update, past: what was said was true, and it is over                |
+
+The area is a circle around the protected person, of the 95 % radius: never a point, since a point promises what no
+fix has; an absent accuracy is the worst case. Both places stand beside it as ``geo:`` URIs (RFC 5870, with the
+reported 68 % radius as ``u``), each with its age. Without a position the message goes out and says so.
+
+Pure: a function of the ruling, the room and two settings. No free text of anybody is in it.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
 
-from alerts.channels.cloudevent import envelope, thin
+import msgspec
+
+from alerts.catalogue import CATALOGUE
+from alerts.channels.cap import Area, CapMessage, Circle, Info, Reference, write_cap
+from alerts.channels.cloudevent import link
 from alerts.episodes import cause_in
-from tocsin.clock import MS
-from tocsin.model.episode import Notification, Ruling
+from alerts.routing import places_of
+from tocsin.clock import MS, rfc3339
+from tocsin.model.episode import Episode, Notification, Outcome, Raise, Realm, Ruling
 from tocsin.model.finding import Alarm, Finding
 from tocsin.model.fix import FixPoint
+from tocsin.model.room import DEFAULT_ROOM
+
+STATUS: Final = {Realm.PRODUCTION: "Actual", Realm.EXERCISE: "Exercise", Realm.LAB: "Test"}
+"""F38: nobody is sent to a drill."""
+
+HEADING: Final = {Realm.PRODUCTION: "", Realm.EXERCISE: "EXERCICE - ", Realm.LAB: "ESSAI - "}
+WITHDRAWN: Final = frozenset({Outcome.FALSE_ALARM, Outcome.TECHNICAL})
+OUTCOME_FR: Final = {
+    Outcome.ARRESTED: "le porteur a été interpellé",
+    Outcome.LEFT_ZONE: "le porteur a quitté la zone",
+    Outcome.RELOCATED: "la personne protégée est en lieu sûr",
+    Outcome.FALSE_ALARM: "fausse alerte",
+    Outcome.TECHNICAL: "cause technique",
+}
+
+UNVERIFIED_FR = "Non vérifié : transmis automatiquement, avant la levée de doute par la téléassistance."
+NOBODY_COMES_FR = "Message d'essai ou d'exercice : n'engager personne."
+SILENT_FR = (
+    "Appel silencieux : ne rappeler la personne protégée ni de vive voix ni en faisant sonner son appareil."
+)
+WEARER_FR = "Ne rien dire au porteur du lieu où se trouve la personne protégée."
+CALL_BACK_FR = "Appeler la téléassistance au numéro indiqué avant d'engager ou de lever le dispositif."
+NO_PLACE_FR = "Position inconnue : aucune position n'accompagnait le signal."
 
 
-def body(ruling: Ruling, notification: Notification, site: str) -> bytes:
-    return envelope(ruling, notification, site, {**thin(ruling), **_places(ruling)})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """Who speaks: the site, and the number (E.164) at which a room reaches a human of the téléassistance."""
+
+    site: str
+    callback: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"tocsin.{self.site}"
 
 
-def _places(ruling: Ruling) -> dict[str, Any]:
-    match cause_in(ruling.event):
-        case Finding(wearer=wearer, protected=protected):
-            return {"protected": _place(protected, ruling.at_ms), "wearer": _place(wearer, ruling.at_ms)}
-        case Alarm(position=FixPoint() as position):
-            return {"protected": _place(position, ruling.at_ms)}
-        case _:
-            return {}
+def body(ruling: Ruling, notification: Notification, sender: Sender) -> bytes:
+    return write_cap(message(ruling, notification, sender))
 
 
-def _place(point: FixPoint, at_ms: int) -> dict[str, Any]:
-    """RFC 5870 ``geo:``; ``u`` is the reported 68 % radius in metres, absent when the device gave none."""
-    uncertainty = "" if point.accuracy_dm is None else f";u={point.accuracy_dm / 10:g}"
-    return {
-        "geo": f"geo:{point.lat:.6f},{point.lon:.6f}{uncertainty}",
-        "age_s": max(0, at_ms - point.fix_ms) / MS,
-    }
+def message(ruling: Ruling, notification: Notification, sender: Sender) -> CapMessage:
+    """As a noun; ``body`` is its XML."""
+    episode, room = ruling.episode, notification.recipient or DEFAULT_ROOM
+    references = _references(episode, notification, sender)
+    return CapMessage(
+        identifier=notification.id,
+        sender=sender.name,
+        sent_ms=ruling.at_ms // MS * MS,
+        status=STATUS[episode.realm],
+        message_type=_message_type(episode, references),
+        scope="Private",
+        addresses=_addresses(ruling, room),
+        note=UNVERIFIED_FR if episode.realm is Realm.PRODUCTION else f"{NOBODY_COMES_FR} {UNVERIFIED_FR}",
+        references=references,
+        incidents=(episode.id,),
+        infos=(_info(ruling, notification, room, sender),),
+    )
+
+
+def _message_type(episode: Episode, references: tuple[Reference, ...]) -> str:
+    if not references:
+        return "Alert"
+    return "Cancel" if episode.outcome in WITHDRAWN else "Update"
+
+
+def _references(episode: Episode, notification: Notification, sender: Sender) -> tuple[Reference, ...]:
+    """What this room was told of this episode before this message."""
+    earlier = [sent for one in episode.told if one.room == notification.recipient for sent in one.sent]
+    names = [sent.id for sent in earlier]
+    until = names.index(notification.id) if notification.id in names else len(names)
+    return tuple(
+        Reference(sender=sender.name, identifier=sent.id, sent_ms=sent.at_ms // MS * MS)
+        for sent in earlier[:until]
+    )
+
+
+def _addresses(ruling: Ruling, room: str) -> tuple[str, ...]:
+    """This room first, then the others that are told the same: each knows who else has it."""
+    others = {one.recipient for one in ruling.notifications if one.recipient} - {room}
+    return (room, *sorted(others))
+
+
+def _info(ruling: Ruling, notification: Notification, room: str, sender: Sender) -> Info:
+    episode = ruling.episode
+    entry, raising = CATALOGUE[episode.code], episode.raises[-1]
+    info = Info(
+        categories=("Security",),
+        event=entry.label_fr,
+        urgency=entry.urgency,
+        severity=entry.severity,
+        certainty=entry.certainty,
+        language="fr-FR",
+        event_codes=(("tocsin:code", episode.code.value),),
+        onset_ms=raising.at_ms // MS * MS,
+        sender_name=f"Tocsin {sender.site}",
+        contact=sender.callback or "",
+        parameters=tuple(_parameters(ruling, notification, room)),
+    )
+    return _running(info, ruling) if episode.is_open else _ended(info, episode)
+
+
+def _running(info: Info, ruling: Ruling) -> Info:
+    """He is there, or she has pressed. The room may prepare at once; that somebody verified it is not said."""
+    episode, cause = ruling.episode, cause_in(ruling.event)
+    raising, heading = episode.raises[-1], HEADING[episode.realm]
+    again = "" if raising is episode.raises[0] else f" (signal n° {len(episode.raises)})"
+    return msgspec.structs.replace(
+        info,
+        responses=("Execute", "Assess"),
+        headline=f"{heading}{info.event}{again}",
+        description=" ".join(_told_fr(raising, cause)),
+        instruction=" ".join(_duties_fr(episode)),
+        areas=(_area(cause, ruling.at_ms),),
+    )
+
+
+def _ended(info: Info, episode: Episode) -> Info:
+    """A human has closed it. Urgency, severity and certainty are those of now, not of the alert that it was."""
+    assert episode.outcome is not None
+    withdrawn, why = episode.outcome in WITHDRAWN, OUTCOME_FR[episode.outcome]
+    what = "alerte retirée" if withdrawn else "alerte terminée"
+    return msgspec.structs.replace(
+        info,
+        urgency="Past",
+        severity="Minor",
+        certainty="Unlikely" if withdrawn else "Observed",
+        responses=("None",) if withdrawn else ("AllClear",),
+        headline=f"{HEADING[episode.realm]}{info.event} : {what}, {why}",
+        description=f"La téléassistance a clos cette alerte : {why}.",
+        instruction="Lever le dispositif selon le protocole."
+        if not withdrawn
+        else "Ne plus tenir compte de l'alerte.",
+    )
+
+
+def _told_fr(raising: Raise, cause: Finding | Alarm | None) -> Iterator[str]:
+    yield f"Signal de {rfc3339(raising.at_ms)}."
+    if raising.distance_dm is not None:
+        accuracy = "inconnue" if raising.accuracy_dm is None else f"± {raising.accuracy_dm / 10:.0f} m"
+        distance = f"{raising.distance_dm / 10:.0f} m, précision {accuracy}"
+        yield f"Porteur à {distance} de la personne protégée (distance d'alerte {raising.threshold_m} m)."
+    if isinstance(cause, Alarm) and cause.position is None:
+        yield NO_PLACE_FR
+    if isinstance(cause, Alarm) and not cause.readable:
+        yield "Le signal de la touche est arrivé altéré."
+    yield UNVERIFIED_FR
+
+
+def _duties_fr(episode: Episode) -> Iterator[str]:
+    """What the room must know before it acts. A key once pressed in silence stays silent."""
+    if episode.realm is not Realm.PRODUCTION:
+        yield NOBODY_COMES_FR
+    if any(one.silent for one in episode.raises):
+        yield SILENT_FR
+    yield WEARER_FR
+    yield CALL_BACK_FR
+
+
+def _area(cause: Finding | Alarm | None, at_ms: int) -> Area:
+    places = () if cause is None else places_of(cause)
+    if not places:
+        return Area(description=NO_PLACE_FR)
+    protected = places[0]
+    radius_m = _whole_m(protected.radius95_m)
+    return Area(
+        description=(
+            f"Personne protégée, dans un rayon de {radius_m} m (95 %), "
+            f"position d'il y a {_age_s(protected, at_ms):.0f} s"
+        ),
+        circles=(Circle(lat=protected.lat, lon=protected.lon, radius_km=radius_m / 1000),),
+    )
+
+
+def _parameters(ruling: Ruling, notification: Notification, room: str) -> Iterator[tuple[str, str]]:
+    """For machines, under our own prefix."""
+    episode, raising = ruling.episode, ruling.episode.raises[-1]
+    yield "tocsin:type", notification.type
+    yield "tocsin:room", room
+    yield "tocsin:version", str(episode.version)
+    yield "tocsin:priority", str(episode.priority)
+    yield "tocsin:verified", "false"
+    yield "tocsin:occurred_at", rfc3339(raising.at_ms)
+    yield "tocsin:recorded_at", rfc3339(ruling.at_ms)
+    yield from (("tocsin:measure", measure) for measure in episode.measures)
+    if episode.device is not None:
+        yield "tocsin:device", episode.device
+    if raising.distance_dm is None:
+        yield "tocsin:silent", "true" if any(one.silent for one in episode.raises) else "false"
+    else:
+        yield from _distance(raising, ruling.at_ms)
+    if episode.outcome is not None:
+        yield "tocsin:outcome", episode.outcome.value
+    yield from _places(ruling)
+    yield "tocsin:alert", link(episode)
+
+
+def _distance(raising: Raise, at_ms: int) -> Iterator[tuple[str, str]]:
+    assert raising.distance_dm is not None
+    yield "tocsin:distance_m", f"{raising.distance_dm / 10:g}"
+    if raising.accuracy_dm is not None:
+        yield "tocsin:distance_accuracy_m", f"{raising.accuracy_dm / 10:g}"
+    yield "tocsin:distance_age_s", f"{max(0, at_ms - raising.at_ms) / MS:g}"
+    yield "tocsin:threshold_m", str(raising.threshold_m)
+
+
+def _places(ruling: Ruling) -> Iterator[tuple[str, str]]:
+    """Those of the cause of this raising, each with its accuracy and age (invariant 9); nothing is looked up."""
+    cause = cause_in(ruling.event)
+    for who, point in zip(("protected", "wearer"), () if cause is None else places_of(cause), strict=False):
+        uncertainty = f";u={point.accuracy_dm / 10:g}" if point.accuracy_dm else ""
+        yield f"tocsin:{who}", f"geo:{point.lat:.6f},{point.lon:.6f}{uncertainty}"
+        yield f"tocsin:{who}_age_s", f"{_age_s(point, ruling.at_ms):g}"
+        yield f"tocsin:{who}_radius95_m", str(_whole_m(point.radius95_m))
+
+
+def _whole_m(metres: float) -> int:
+    """Up, but for the last places of a float."""
+    return math.ceil(round(metres, 3))
+
+
+def _age_s(point: FixPoint, at_ms: int) -> float:
+    return max(0, at_ms - point.fix_ms) / MS

@@ -9,22 +9,28 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from builders import NOW_MS, REALM, SECRET, entry, eventually
+from builders import NOW_MS, REALM, SECRET, at_the_border, entry, eventually
 from real_broker import cancelled
 from standardwebhooks import Webhook
 
+from alerts.channels import police
+from alerts.channels.cap_reader import read_cap
+from alerts.channels.police import Sender
 from alerts.courier import Endpoint, run_courier
 from alerts.desk import handle
+from alerts.routing import EVERYTHING_TO_THE_DEFAULT, Routing
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus
 from tocsin.clock import AffineClock
-from tocsin.model.episode import Channel, FindingCause, Receipt, Ruling
+from tocsin.model.episode import Channel, FindingCause, Notification, Receipt, Ruling
+from tocsin.model.room import DEFAULT_ROOM
 from tocsin.ports import Appended, Log
 from tocsin.subjects import EPISODES, RECEIPTS
 from tocsin.testing.bus import MemoryDelivery, MemoryLog
@@ -101,15 +107,18 @@ async def listening(*plan: Behaviour) -> AsyncIterator[Recipient]:
 
 @asynccontextmanager
 async def courier(
-    log: Log, teleassistance: str | None, police: str | None = None
+    log: Log, teleassistance: str | None, police: str | None = None, **rooms: str
 ) -> AsyncIterator[asyncio.Task[None]]:
+    """``rooms``: CIC_13 for CIC-13."""
     ready = asyncio.Event()
-    urls = {Channel.TELEASSISTANCE: teleassistance, Channel.POLICE: police}
-    endpoints = {
-        channel: None if url is None else Endpoint(url=url, secret=SECRET) for channel, url in urls.items()
+    lines = {DEFAULT_ROOM: police, **{room.replace("_", "-"): url for room, url in rooms.items()}}
+    recipients = {
+        Channel.TELEASSISTANCE: endpoints({DEFAULT_ROOM: teleassistance}),
+        Channel.POLICE: endpoints(lines),
     }
+    sender = Sender(site="paca")
     task = asyncio.create_task(
-        run_courier(log_=log, clock=CLOCK, site="paca", endpoints=endpoints, ready=ready.set)
+        run_courier(log_=log, clock=CLOCK, sender=sender, recipients=recipients, ready=ready.set)
     )
     try:
         await ready.wait()
@@ -118,14 +127,19 @@ async def courier(
         await cancelled(task)
 
 
-def opening(measure: str = "msr_1") -> Ruling:
-    ruling = handle(None, FindingCause(finding=entry(measure=measure)), REALM, NOW_MS)
+def endpoints(urls: Mapping[str, str | None]) -> dict[str, Endpoint]:
+    return {room: Endpoint(url=url, secret=SECRET) for room, url in urls.items() if url is not None}
+
+
+def opening(measure: str = "msr_1", routing: Routing = EVERYTHING_TO_THE_DEFAULT) -> Ruling:
+    """``routing`` chooses the rooms; without it there is the default one."""
+    ruling = handle(None, FindingCause(finding=entry(measure=measure)), REALM, NOW_MS, routing)
     assert isinstance(ruling, Ruling)
     return ruling
 
 
-async def rule(log: Log, measure: str = "msr_1") -> Ruling:
-    ruling = opening(measure)
+async def rule(log: Log, measure: str = "msr_1", routing: Routing = EVERYTHING_TO_THE_DEFAULT) -> Ruling:
+    ruling = opening(measure, routing)
     await log.append(subjects.episode("PROX_ALERT", measure), encode(ruling))
     return ruling
 
@@ -178,6 +192,9 @@ async def test_both_channels_are_told_under_two_names(log: MemoryLog) -> None:
     assert one.ids + other.ids == [notification.id for notification in ruling.notifications]
     assert b"geo:" not in one.heard[0].body
     assert b"geo:" in other.heard[0].body
+    assert other.heard[0].headers["content-type"] == "application/cap+xml"
+    Webhook(SECRET).verify(other.heard[0].body, other.heard[0].headers, json_parse=False)
+    assert read_cap(other.heard[0].body).identifier == other.ids[0], "the webhook-id is the message's name"
 
 
 FAILURES: dict[str, tuple[Behaviour, str]] = {
@@ -369,6 +386,69 @@ async def test_a_channel_that_hangs_delays_no_other(
         assert deaf.heard, "it was not hanging: this proves nothing"
         assert results(log, hanging) == []
     assert Counter(results(log, other)) == {"accepted": 300}
+
+
+BORDER = Routing(territory=at_the_border())
+
+
+async def test_a_room_that_hangs_delays_neither_the_other_room_nor_the_teleassistance(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """300 alerts near a border, more than one pool of connections; one of the two rooms answers nothing at all."""
+    monkeypatch.setattr("alerts.courier.WEBHOOK_TIMEOUT_S", 60.0)
+    for number in range(300):
+        await rule(log, f"msr_{number}", BORDER)
+    async with (
+        listening(HANG) as deaf, listening(200) as good, listening(200) as teleassistance,
+        courier(log, teleassistance.url, good.url, CORG_13=deaf.url),
+    ):  # fmt: skip
+        await settled(log)
+        await eventually(lambda: len(receipts(log, Channel.POLICE)) == 300)
+        assert deaf.heard, "it was not hanging: this proves nothing"
+        assert len(teleassistance.heard) == 300
+    taken = receipts(log, Channel.POLICE)
+    assert {(one.recipient, one.result) for one in taken} == {("CIC-13", "accepted")}, "by way of the default"
+    assert len(set(good.ids)) == 300
+    assert not set(good.ids) & set(deaf.ids)
+
+
+async def test_each_room_has_its_own_ladder(log: MemoryLog) -> None:
+    ruling = await rule(log, routing=BORDER)
+    async with (
+        listening(500, 503, 200) as slow,
+        listening(200) as good,
+        courier(log, None, good.url, CORG_13=slow.url),
+    ):
+        await settled(log, Channel.POLICE)
+    told = {one.recipient: one.id for one in ruling.notifications if one.channel is Channel.POLICE}
+    assert (set(good.ids), set(slow.ids)) == ({told["CIC-13"]}, {told["CORG-13"]})
+    assert (len(good.ids), len(slow.ids)) == (1, 3)
+    assert Counter((one.recipient, one.result) for one in receipts(log, Channel.POLICE)) == {
+        ("CIC-13", "accepted"): 1, ("CORG-13", "status_500"): 1, ("CORG-13", "status_503"): 1,
+        ("CORG-13", "accepted"): 1,
+    }  # fmt: skip
+    for one in (*good.heard, *slow.heard):
+        assert sorted(read_cap(one.body).addresses) == ["CIC-13", "CORG-13"]
+
+
+async def test_a_room_that_cannot_be_written_to_is_tried_again_and_the_other_is_not_told_twice(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F02: one message that cannot be built must neither stop the other room nor flood it."""
+    built: list[str] = []
+
+    def body(ruling: Ruling, notification: Notification, sender: Sender) -> bytes:
+        built.append(notification.recipient)
+        if notification.recipient == "CORG-13" and built.count("CORG-13") < 4:
+            raise ValueError("cannot be built")
+        return police.body(ruling, notification, sender)
+
+    monkeypatch.setattr("alerts.courier.BROKEN_AGAIN_AFTER_S", 0.02)
+    monkeypatch.setattr("alerts.courier.police", SimpleNamespace(body=body))
+    await rule(log, routing=BORDER)
+    async with listening(200) as good, listening(200) as late, courier(log, None, good.url, CORG_13=late.url):
+        await settled(log, Channel.POLICE)
+    assert (len(good.heard), len(late.heard)) == (1, 1)
 
 
 async def test_one_notification_that_fails_delays_no_other_on_its_channel(log: MemoryLog) -> None:

@@ -20,8 +20,12 @@ import aiomqtt
 import httpx2
 import numpy as np
 import pytest
+from builders import NOW_MS, REALM, entry
 from standardwebhooks import Webhook
 
+from alerts.channels import police
+from alerts.channels.police import Sender
+from alerts.desk import handle
 from simulator.fleet import Fleet
 from simulator.gateway import Gateway, GatewayRefused
 from simulator.gnss import OPEN, receiver_of
@@ -31,6 +35,7 @@ from simulator.unit import Line, Unit
 from tocsin.clock import AffineClock
 from tocsin.embedded import BrokerAddresses, DeviceLogin, EmbeddedBroker, hash_password
 from tocsin.embedded.child import until
+from tocsin.model.episode import Channel, FindingCause, Notification, Ruling
 
 SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSBsYWJvcmF0b3J5"
 OTHER = "whsec_" + "YW5vdGhlciBzZWNyZXQgYWx0b2dldGhlcg=="
@@ -56,9 +61,17 @@ def event(webhook_id: str, version: int = 1) -> bytes:
 
 
 async def post(
-    receiver: Receiver, webhook_id: str, *, secret: str = SECRET, version: int = 1, channel: str = "teleassistance"
+    receiver: Receiver,
+    webhook_id: str,
+    *,
+    secret: str = SECRET,
+    version: int = 1,
+    channel: str = "teleassistance",
+    body: bytes | None = None,
 ) -> httpx2.Response:
-    body, moment = event(webhook_id, version), datetime.fromtimestamp(CLOCK.wall_ms() // 1000, UTC)
+    if body is None:
+        body = to_room(webhook_id, "CIC-99") if channel.startswith("police") else event(webhook_id, version)
+    moment = datetime.fromtimestamp(CLOCK.wall_ms() // 1000, UTC)
     headers = {
         "webhook-id": webhook_id,
         "webhook-timestamp": str(int(moment.timestamp())),
@@ -66,6 +79,16 @@ async def post(
     }
     async with httpx2.AsyncClient(timeout=1.0) as http:
         return await http.post(f"{receiver.url}/{channel}", content=body, headers=headers)
+
+
+def to_room(webhook_id: str, room: str, at_ms: int = NOW_MS) -> bytes:
+    """The CAP message of a fresh alert."""
+    ruling = handle(None, FindingCause(finding=entry(at_ms=at_ms)), REALM, at_ms)
+    assert isinstance(ruling, Ruling)
+    notification = Notification(
+        id=webhook_id, channel=Channel.POLICE, type="org.tocsin.alert.opened", recipient=room
+    )
+    return police.body(ruling, notification, Sender(site="lab"))
 
 
 async def test_takes_what_is_signed_and_shows_it() -> None:
@@ -76,7 +99,14 @@ async def test_takes_what_is_signed_and_shows_it() -> None:
         assert not await receiver.heard(3, within_s=0.01)
         async with httpx2.AsyncClient() as http:
             shown = (await http.get(f"{receiver.url}/deliveries")).json()
-    assert shown["report"] == {"distinct": 2, "repeats": 0, "failed": 0, "forged": 0, "conflicts": []}
+    assert shown["report"] == {
+        "distinct": 2,
+        "repeats": 0,
+        "failed": 0,
+        "forged": 0,
+        "invalid": 0,
+        "conflicts": [],
+    }
     first = shown["deliveries"][0]
     assert {name: first[name] for name in ("channel", "webhook_id", "type", "subject", "version", "repeat")} == {
         "channel": "teleassistance",
@@ -101,6 +131,24 @@ async def test_refuses_what_is_not_signed_with_its_secret() -> None:
         assert (bare.status_code, shapeless.status_code, nowhere.status_code) == (401, 401, 422)
         assert receiver.history.report().forged == 4
         assert receiver.history.deliveries == []
+
+
+async def test_the_police_take_cap_and_nothing_else() -> None:
+    async with Receiver(SECRET) as receiver:
+        for body in (event("evt-1"), b"<alert/>", to_room("evt-1", "CIC-99")[:-1]):
+            assert (await post(receiver, "evt-1", channel="police", body=body)).status_code == 422
+        assert (await post(receiver, "evt-1", channel="police/CIC-99")).status_code == 204
+        assert (
+            await post(receiver, "evt-2", channel="police", body=to_room("evt-2", "CORG-99"))
+        ).status_code == 204
+        report, (one, other) = receiver.history.report(), receiver.history.deliveries
+    assert (report.invalid, report.distinct, report.conflicts) == (3, 2, ()), "two rooms are two notifications"
+    assert [(each.room, each.type, each.version) for each in (one, other)] == [
+        ("CIC-99", "org.tocsin.alert.opened", 1),
+        ("CORG-99", "org.tocsin.alert.opened", 1),
+    ]
+    assert one.data["code"] == "PROX_ALERT"
+    assert one.data["measures"] == ["msr_1"]
 
 
 async def test_a_repeated_id_is_counted_and_a_second_id_is_a_conflict() -> None:

@@ -117,6 +117,21 @@ async def test_what_was_decided_is_read_back(pool: Pool) -> None:
     assert await record.timeline("alr_0001") == Timeline(rulings=tuple(rulings), attempts=(again, taken))
 
 
+async def test_an_attempt_is_read_back_with_the_room_that_its_ruling_names(pool: Pool) -> None:
+    """Two rooms of one alert: the table has no column for them, and the timeline tells them apart."""
+    record, (opened, *_) = EpisodeRecord(pool), life()
+    rooms = ("CIC-13", "CORG-13")
+    told = tuple(
+        Notification(id=f"evt_{room}", channel=Channel.POLICE, type="raised", recipient=room) for room in rooms
+    )
+    await record.record_rulings(placed([msgspec.structs.replace(opened, notifications=told)]))
+    attempts = tuple(
+        receipt(attempt=number, notification=f"evt_{room}", recipient=room) for number, room in enumerate(rooms, 1)
+    )
+    await record.record_receipts(attempts)
+    assert (await record.timeline("alr_0001")).attempts == attempts
+
+
 async def test_order_and_repetition_change_nothing(pool: Pool) -> None:
     """Every order of five messages, each batch given twice, ends in the same rows."""
     record, rulings = EpisodeRecord(pool), placed(life())

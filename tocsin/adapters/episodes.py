@@ -7,7 +7,7 @@ is the episode, whatever the order of arrival. Times are milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -100,13 +100,11 @@ class EpisodeRecord:
         async with transaction(self._pool) as connection:
             rulings = await (await connection.execute(SQL["rulings"], [episode_id, TIMELINE_MAX])).fetchall()
             attempts = await (await connection.execute(SQL["attempts"], [episode_id, TIMELINE_MAX])).fetchall()
-        return Timeline(
-            rulings=tuple(
-                RecordedRuling(sequence=sequence, ruling=wire.decode_ruling(payload))
-                for sequence, payload in rulings
-            ),
-            attempts=tuple(_receipt(row) for row in attempts),
+        read = tuple(
+            RecordedRuling(sequence=sequence, ruling=wire.decode_ruling(payload)) for sequence, payload in rulings
         )
+        rooms = {one.id: one.recipient for each in read for one in each.ruling.notifications}
+        return Timeline(rulings=read, attempts=tuple(_receipt(row, rooms) for row in attempts))
 
 
 def _place(each: RecordedRuling) -> tuple[str, int]:
@@ -157,7 +155,8 @@ def _attempt_row(receipt: Receipt) -> tuple[Any, ...]:
     return (*place, receipt.episode, receipt.version, receipt.channel.value, receipt.result, receipt.status)
 
 
-def _receipt(row: Row) -> Receipt:
+def _receipt(row: Row, rooms: Mapping[str, str]) -> Receipt:
+    """The table of attempts has no column for the room: the ruling that made the notification knows it."""
     notification, episode, version, channel, attempt, t7, t8, result, status = row
     return Receipt(
         notification=notification,
@@ -169,6 +168,7 @@ def _receipt(row: Row) -> Receipt:
         t8_ms=None if t8 is None else ms_of(t8),
         result=result,
         status=status,
+        recipient=rooms.get(notification, ""),
     )
 
 

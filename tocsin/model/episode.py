@@ -88,14 +88,33 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, tag="receipt"):
     t8_ms: int | None
     result: str
     status: int | None = None
+    recipient: str = ""
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that one recipient must be told. ``id`` is the ``webhook-id`` of every attempt."""
+    """Something that one recipient must be told. ``id`` is the ``webhook-id`` of every attempt.
+
+    ``recipient`` is the room, on a channel that has several; empty on one that has one (and in rulings of 0.1.0).
+    """
 
     id: str
     channel: Channel
     type: str
+    recipient: str = ""
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """One message to a room: its name and its hour are what a later one refers to it by."""
+
+    id: str
+    at_ms: int
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """A room that has heard of this episode: its first message and the newest ones, in their order."""
+
+    room: str
+    sent: tuple[Sent, ...]
 
 
 class Raise(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,7 +138,8 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
 
     ``subject`` is the measure (PROX_*) or the device (SOS) it is about; (code, subject) is its place on the
     log. ``version`` counts what a human can see change, and is the ETag. ``causes`` are the ids of findings and
-    alarms already applied, newest last: what is redelivered changes nothing.
+    alarms already applied, newest last: what is redelivered changes nothing. ``told`` are the rooms of the police
+    that have heard of it: they hear of its end too, wherever she is by then.
     """
 
     id: str
@@ -144,6 +164,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     closed_ms: int | None = None
     note: str = ""
     follows: str | None = None
+    told: tuple[Told, ...] = ()
 
     @property
     def points(self) -> ClockPoints:

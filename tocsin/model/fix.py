@@ -13,6 +13,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from tocsin.limits import ACCURACY_UNKNOWN_DM, R95_PER_R68
+
 DEGREES_PER_E6 = 1e-6
 ABSENT = -1
 """Stands for an absent accuracy, speed, course, battery, sequence number."""
@@ -82,6 +84,11 @@ class FixPoint(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def lon(self) -> float:
         return self.lon_e6 / 1e6
+
+    @property
+    def radius95_m(self) -> float:
+        """In which the unit is with 95 %. None and zero are not precision but silence: the worst case."""
+        return (self.accuracy_dm or ACCURACY_UNKNOWN_DM) / 10 * R95_PER_R68
 
 
 class ClockPoints(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,5 +1,7 @@
 """Does the checker see what is missing, what is too much, and what was told twice?"""
 
+from dataclasses import replace
+
 from simulator.checkers import judge
 from simulator.oracle import ExpectedAlert
 from simulator.receiver import Delivery, read_body
@@ -72,3 +74,18 @@ def test_another_channel_is_not_this_one() -> None:
 def test_a_body_that_says_nothing_is_read_as_nothing() -> None:
     for body in (b"", b"[]", b"{}", b'{"data": 3}', b"<x/>"):
         assert read_body(body) == {"type": "", "subject": "", "version": None, "data": {}}
+
+
+def to_room(room: str, webhook_id: str, version: int = 1) -> Delivery:
+    return replace(delivery("PROX_ALERT", 110, webhook_id, version=version), channel="police", room=room)
+
+
+def test_one_alert_told_to_two_rooms_is_one_bell_and_no_conflict() -> None:
+    two = [to_room("CIC-99", "evt-a"), to_room("CORG-99", "evt-b")]
+    assert judge(EXPECTED[:1], two, keys=KEYS, start_ms=START_MS, channel="police").holds
+    twice = judge(EXPECTED[:1], [*two, to_room("CIC-99", "evt-c")], keys=KEYS, start_ms=START_MS, channel="police")
+    assert twice.duplicated == ("alr-PROX_ALERT 1 police CIC-99 org.tocsin.alert.opened: evt-a, evt-c",)
+    again = judge(
+        EXPECTED[:1], [*two, to_room("CIC-99", "evt-d", version=2)], keys=KEYS, start_ms=START_MS, channel="police"
+    )
+    assert len(again.unexpected) == 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,8 @@ from builders import NOW_MS, SECRET
 from tocsin.errors import SettingError
 from tocsin.model.episode import Realm
 from tocsin.settings import Settings, load
+from tocsin.stack import Addresses, _variables, running
+from tocsin.supervisor import PartEvent
 
 PRODUCTION: dict[str, str] = {
     "TOCSIN_REALM": "production",
@@ -18,6 +22,12 @@ PRODUCTION: dict[str, str] = {
     "TOCSIN_TELEASSISTANCE_SECRET": SECRET,
 }
 TOKEN = "t" * 20
+POLICE = {"TOCSIN_POLICE_URL": "https://p.example", "TOCSIN_POLICE_SECRET": SECRET}
+
+
+def rooms(name: str, url: str = "https://c.example", secret: str = SECRET) -> str:
+    return json.dumps({name: {"url": url, "secret": secret}})
+
 
 #   environment, words that the refusal must say
 WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
@@ -79,6 +89,35 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
         {"TOCSIN_REALM": "production", "TOCSIN_POLICE_URL": "https://p.example", "TOCSIN_POLICE_SECRET": SECRET},
         ("TOCSIN_TELEASSISTANCE_URL", "missing"),
     ),
+    "a room that is none": ({**POLICE, "TOCSIN_POLICE_ROOMS": rooms("CIC 13")}, ("TOCSIN_POLICE_ROOMS", "CIC-13")),
+    "rooms that are no rooms": ({**POLICE, "TOCSIN_POLICE_ROOMS": "[1]"}, ("TOCSIN_POLICE_ROOMS",)),
+    "rooms that are not JSON": ({**POLICE, "TOCSIN_POLICE_ROOMS": "{"}, ("TOCSIN_POLICE_ROOMS", "not JSON")),
+    "a room without a secret": (
+        {**POLICE, "TOCSIN_POLICE_ROOMS": '{"CIC-13": {"url": "https://c.example"}}'}, ("TOCSIN_POLICE_ROOMS",),
+    ),
+    "a room whose secret cannot sign": (
+        {**POLICE, "TOCSIN_POLICE_ROOMS": rooms("CIC-13", secret="hunter2")}, ("TOCSIN_POLICE_ROOMS", "whsec_"),
+    ),
+    "rooms without a default": (
+        {"TOCSIN_POLICE_ROOMS": rooms("CIC-13")}, ("TOCSIN_POLICE_URL", "TOCSIN_POLICE_ROOMS"),
+    ),
+    "rooms without a map": (
+        {**POLICE, "TOCSIN_REALM": "exercise", "TOCSIN_POLICE_ROOMS": rooms("CIC-13")},
+        ("TOCSIN_TERRITORY", "missing"),
+    ),
+    "production, a room by http": (
+        {**PRODUCTION, **POLICE, "TOCSIN_POLICE_ROOMS": rooms("CIC-13", url="http://c.example"),
+         "TOCSIN_TERRITORY": "f", "TOCSIN_CALLBACK_NUMBER": "+33199000000"},
+        ("TOCSIN_POLICE_ROOMS", "CIC-13", "https"),
+    ),
+    "production, nobody to ring back": ({**PRODUCTION, **POLICE}, ("TOCSIN_CALLBACK_NUMBER", "missing")),
+    "a number that cannot be rung": ({"TOCSIN_CALLBACK_NUMBER": "0199000000"}, ("TOCSIN_CALLBACK_NUMBER",)),
+    "a number with spaces": ({"TOCSIN_CALLBACK_NUMBER": "+33 1 99 00 00 00"}, ("TOCSIN_CALLBACK_NUMBER",)),
+    "a margin of a country": ({"TOCSIN_BORDER_MARGIN_M": "10001"}, ("TOCSIN_BORDER_MARGIN_M",)),
+    "all of the police at once": (
+        {**PRODUCTION, **POLICE, "TOCSIN_POLICE_ROOMS": rooms("13", url="http://c.example", secret="hunter2")},
+        ("a room is like", "https in production", "whsec_", "TOCSIN_TERRITORY", "TOCSIN_CALLBACK_NUMBER"),
+    ),
     "several at once": (
         {**PRODUCTION, "TOCSIN_CLOCK_RATE": "2", "TOCSIN_API_AUTH": "off", "TOCSIN_POLICE_URL": "http://p.example"},
         ("TOCSIN_CLOCK_RATE", "TOCSIN_API_AUTH", "TOCSIN_POLICE_URL", "TOCSIN_POLICE_SECRET"),
@@ -100,6 +139,12 @@ RIGHT: dict[str, dict[str, str]] = {
     "a secret without padding": {
         "TOCSIN_POLICE_URL": "https://p.example", "TOCSIN_POLICE_SECRET": SECRET.rstrip("="),
     },
+    "production with rooms": {
+        **PRODUCTION, **POLICE, "TOCSIN_CALLBACK_NUMBER": "+33199000000", "TOCSIN_TERRITORY": "france.territory",
+        "TOCSIN_POLICE_ROOMS": rooms("CORG-2A"),
+    },
+    "production with one room for everything": {**PRODUCTION, **POLICE, "TOCSIN_CALLBACK_NUMBER": "+33199000000"},
+    "a lab with rooms": {**POLICE, "TOCSIN_POLICE_ROOMS": rooms("CIC-99", url="http://127.0.0.1:1")},
     "tokens": {"TOCSIN_API_TOKENS": f'{{"{TOKEN}": {{"name": "A", "role": "monitor"}}}}'},
 }  # fmt: skip
 
@@ -153,3 +198,34 @@ def test_an_override_is_a_setting_too(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_clock_is_the_one_that_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = loaded(monkeypatch, RIGHT["a replay"], clock_anchor_ms=5).clock
     assert (clock.epoch_ms, clock.anchor_ms, clock.rate) == (NOW_MS, 5, 60.0)
+
+
+def test_the_secrets_of_rooms_reach_the_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ``tocsin up`` hands to its children is read by them as the same settings, secrets and all."""
+    settings = loaded(monkeypatch, RIGHT["production with rooms"])
+    addresses = Addresses(
+        mqtt_url="mqtt://m", nats_url="nats://n", database_url="d", fleet_mqtt_url=None, api_url="a"
+    )
+    handed = _variables(settings, addresses)
+    for name, value in handed.items():
+        monkeypatch.setenv(name, value)
+    theirs = load()
+    assert theirs.police_rooms["CORG-2A"].secret.get_secret_value() == SECRET
+    assert str(theirs.police_rooms["CORG-2A"].url) == "https://c.example/"
+    assert theirs.callback_number == "+33199000000"
+    assert theirs.territory is not None
+    assert theirs.territory.is_absolute()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"TOCTER\x00\x01rubbish"])
+async def test_a_map_that_cannot_be_read_is_refused_before_anything_starts(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    file = tmp_path / "france.territory"
+    if content is not None:
+        file.write_bytes(content)
+    started: list[PartEvent] = []
+    with pytest.raises(SettingError, match="TOCSIN_TERRITORY"):
+        async with running(load(territory=file, data_dir=tmp_path), tell=started.append):
+            pass
+    assert started == []

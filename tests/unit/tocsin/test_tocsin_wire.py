@@ -11,6 +11,9 @@ from builders import DEVICES, NOW_MS, REALM, WEARER, act, entry, leaving, press
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alerts.channels import police
+from alerts.channels.cap_reader import read_cap
+from alerts.channels.police import Sender
 from alerts.desk import handle
 from tocsin import subjects, wire
 from tocsin.errors import WireError
@@ -18,6 +21,7 @@ from tocsin.model.episode import Channel, FindingCause, Receipt, Ruling, Verb
 from tocsin.model.fix import FIX_DTYPE
 from tocsin.model.ids import derived, is_device_id
 from tocsin.model.order import Order
+from tocsin.model.room import DEFAULT_ROOM
 
 OPENED = handle(None, FindingCause(finding=entry()), REALM, NOW_MS)
 assert isinstance(OPENED, Ruling)
@@ -148,3 +152,19 @@ def test_partitions_do_not_move_between_versions() -> None:
 
 
 PARTITIONS_OF_MSR = [0, 0, 0, 0, 1, 1, 1, 1]
+
+
+def test_a_ruling_of_0_1_0_is_still_read() -> None:
+    """Without rooms: what is on the log of a deployment that is upgraded, and in its record for years."""
+    old = msgspec.to_builtins(OPENED)
+    del old["episode"]["told"]
+    for notification in old["notifications"]:
+        del notification["recipient"]
+    read = wire.decode_ruling(wire.NOUN_VERSION + msgspec.msgpack.encode(old))
+    assert read.episode.told == ()
+    assert {one.recipient for one in read.notifications} == {""}
+    receipt = {"type": "receipt", "notification": "e", "episode": "a", "version": 1, "channel": "police",
+               "attempt": 1, "t7_ms": 1, "t8_ms": None, "result": "timeout", "status": None}  # fmt: skip
+    assert wire.decode_receipt(wire.NOUN_VERSION + msgspec.msgpack.encode(receipt)).recipient == ""
+    (to_police,) = (one for one in read.notifications if one.channel is Channel.POLICE)
+    assert read_cap(police.body(read, to_police, Sender(site="old"))).addresses == (DEFAULT_ROOM,)

@@ -1,0 +1,50 @@
+"""Which rooms of the police are told of a cause?
+
+The room of the protected person's place, and that of the wearer's if it is another (DOMAIN section 4). A place is
+the circle of its 95 % radius and a margin: near a border both forces are told. Nothing found (at sea, abroad, no
+position, no file) is told to the default recipient, never to nobody. Handed to the desk as the realm is; pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from alerts.territory import Territory
+from tocsin.limits import BORDER_MARGIN_M, ROUTING_RADIUS_MAX_M
+from tocsin.model.finding import Alarm, Finding
+from tocsin.model.fix import FixPoint
+from tocsin.model.room import DEFAULT_ROOM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routing:
+    """How this deployment chooses. Without a territory everything goes to the default recipient."""
+
+    territory: Territory | None = None
+    margin_m: int = BORDER_MARGIN_M
+
+    def rooms_for(self, cause: Finding | Alarm) -> tuple[str, ...]:
+        """By name; never empty."""
+        rooms = {room for place in places_of(cause) for room in self._rooms_at(place)}
+        return tuple(sorted(rooms)) or (DEFAULT_ROOM,)
+
+    def _rooms_at(self, place: FixPoint) -> tuple[str, ...]:
+        if self.territory is None:
+            return (DEFAULT_ROOM,)
+        radius_m = place.radius95_m + self.margin_m
+        if radius_m <= ROUTING_RADIUS_MAX_M:
+            return self.territory.rooms_at(place.lat, place.lon, radius_m)
+        # Known to some county only: those around the middle, and whoever can sort it out.
+        return (*self.territory.rooms_at(place.lat, place.lon, ROUTING_RADIUS_MAX_M), DEFAULT_ROOM)
+
+
+def places_of(cause: Finding | Alarm) -> tuple[FixPoint, ...]:
+    """The protected person's first; none for a key pressed without a position."""
+    match cause:
+        case Finding():
+            return (cause.protected, cause.wearer)
+        case Alarm():
+            return () if cause.position is None else (cause.position,)
+
+
+EVERYTHING_TO_THE_DEFAULT = Routing()

@@ -1,0 +1,143 @@
+"""Who is told of a place? DOMAIN section 4: the room of her place, a second one if he is in another's.
+
+F04: the rooms, not a mailbox; never nobody.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from builders import NOW_MS, PROTECTED, REALM, WEARER, at_the_border, entry, fix_point, press, squares
+
+from alerts.desk import handle
+from alerts.episodes import remembering
+from alerts.routing import Routing
+from tocsin.limits import BORDER_MARGIN_M, EPISODE_ROOMS_MAX
+from tocsin.model.episode import AlarmCause, Channel, Episode, FindingCause, Notification, Realm, Ruling
+from tocsin.model.finding import Code, Finding
+from tocsin.model.room import DEFAULT_ROOM, PREFECTURE_DE_POLICE, ROOM_NAME, Force, department_of, room_of
+
+BORDER = Routing(territory=at_the_border())
+BORDER_LAT_E6 = 43_300_000
+METRES_E6 = 1e6 / 111_100
+
+
+def north(metres: float) -> int:
+    """Microdegrees of a latitude so many metres north of the border."""
+    return round(BORDER_LAT_E6 + metres * METRES_E6)
+
+
+def pair(her_m: float, his_m: float, accuracy_dm: int | None = 100) -> Finding:
+    return entry(
+        protected=fix_point(PROTECTED, lat_e6=north(her_m), accuracy_dm=accuracy_dm),
+        wearer=fix_point(WEARER, lat_e6=north(his_m), accuracy_dm=accuracy_dm),
+    )
+
+
+#   her and his metres north of the border, accuracy in dm, rooms; 10 m accuracy is a radius of 16 m
+PLACES: dict[str, tuple[float, float, int | None, tuple[str, ...]]] = {
+    "both deep in one area": (-5_000, -4_000, 100, ("CIC-13",)),
+    "he is in the other's": (-5_000, 5_000, 100, ("CIC-13", "CORG-13")),
+    "both deep in the other": (5_000, 4_000, 100, ("CORG-13",)),
+    "she is near the border": (-510, -2_000, 100, ("CIC-13", "CORG-13")),
+    "she is just not near it": (-525, -2_000, 100, ("CIC-13",)),
+    "her accuracy reaches over it": (-1_500, -5_000, 10_000, ("CIC-13", "CORG-13")),
+    "an absent accuracy is the worst case, not zero": (-740, -5_000, None, ("CIC-13", "CORG-13")),
+    "beyond the worst case": (-760, -5_000, None, ("CIC-13",)),
+    "she is known to a county": (-19_000, -19_000, 500_000, ("CIC-13", "CORG-13", DEFAULT_ROOM)),
+    "she is at sea": (-200_000, -200_000, 100, (DEFAULT_ROOM,)),
+    "she is at sea and he is not": (-200_000, -4_000, 100, ("CIC-13", DEFAULT_ROOM)),
+}
+
+
+@pytest.mark.parametrize(("her_m", "his_m", "accuracy_dm", "rooms"), PLACES.values(), ids=PLACES)
+def test_rooms_for_a_pair(her_m: float, his_m: float, accuracy_dm: int | None, rooms: tuple[str, ...]) -> None:
+    assert BORDER.rooms_for(pair(her_m, his_m, accuracy_dm)) == rooms
+
+
+def test_the_margin_is_a_setting_in_true_metres() -> None:
+    for margin_m in (0, BORDER_MARGIN_M, 2_000):
+        routing = Routing(territory=at_the_border(), margin_m=margin_m)
+        near, far = pair(-margin_m - 10, -9_000), pair(-margin_m - 22, -9_000)
+        assert (routing.rooms_for(near), routing.rooms_for(far)) == (("CIC-13", "CORG-13"), ("CIC-13",))
+
+
+@pytest.mark.parametrize("routing", [Routing(), BORDER])
+def test_a_key_without_a_place_is_told_to_the_default(routing: Routing) -> None:
+    assert routing.rooms_for(press(position=None)) == (DEFAULT_ROOM,)
+
+
+def test_without_a_territory_everything_is_the_defaults() -> None:
+    assert Routing().rooms_for(pair(-5_000, 5_000)) == (DEFAULT_ROOM,)
+
+
+def ruled(event: Any, episode: Episode | None = None, routing: Routing = BORDER) -> Ruling:
+    ruling = handle(episode, event, REALM, NOW_MS, routing)
+    assert isinstance(ruling, Ruling)
+    return ruling
+
+
+def rooms_of(ruling: Ruling) -> list[str]:
+    return [one.recipient for one in ruling.notifications if one.channel is Channel.POLICE]
+
+
+def test_the_ruling_carries_a_notification_for_each_room() -> None:
+    ruling = ruled(FindingCause(finding=pair(-5_000, 5_000)))
+    assert rooms_of(ruling) == ["CIC-13", "CORG-13"]
+    assert len({one.id for one in ruling.notifications}) == 3
+    assert {one.room: [sent.id for sent in one.sent] for one in ruling.episode.told} == {
+        one.recipient: [one.id] for one in ruling.notifications if one.recipient
+    }
+
+
+def test_a_press_by_her_goes_to_her_room_alone() -> None:
+    here = fix_point(PROTECTED, lat_e6=north(3_000))
+    assert rooms_of(ruled(AlarmCause(alarm=press(position=here)))) == ["CORG-13"]
+
+
+def test_a_prealert_is_no_business_of_a_room() -> None:
+    assert rooms_of(ruled(FindingCause(finding=entry(code=Code.PROX_PREALERT)))) == []
+
+
+def test_two_desks_with_the_same_map_rule_the_same() -> None:
+    """Invariant 11: the map is an argument like the hour."""
+    cause = FindingCause(finding=pair(-5_000, 5_000))
+    assert ruled(cause) == ruled(cause, routing=Routing(territory=at_the_border()))
+    assert ruled(cause).episode.realm is Realm.LAB
+
+
+def test_an_episode_remembers_so_many_rooms_and_forgets_the_one_longest_without_news() -> None:
+    episode = ruled(FindingCause(finding=pair(-5_000, -4_000))).episode
+    for number in range(EPISODE_ROOMS_MAX):
+        told = Notification(id=f"evt_{number}", channel=Channel.POLICE, type="t", recipient=f"CIC-{number:02}")
+        episode = remembering(episode, (told,), NOW_MS)
+    assert [one.room for one in episode.told] == [f"CIC-{number:02}" for number in range(EPISODE_ROOMS_MAX)]
+
+
+def test_a_corner_of_three_is_told_to_all_three() -> None:
+    corner = squares(
+        ("CIC-13", 5.0, 43.0, 5.369731, 43.296587), ("CORG-13", 5.369731, 43.0, 6.0, 43.296587),
+        ("CORG-84", 5.0, 43.296587, 6.0, 43.6),
+    )  # fmt: skip
+    found = Routing(territory=corner, margin_m=0).rooms_for(press())
+    assert found == ("CIC-13", "CORG-13", "CORG-84")
+
+
+PN, GN = Force.POLICE, Force.GENDARMERIE
+
+# --- names of rooms --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("commune", "force", "room"),
+    [
+        ("13055", PN, "CIC-13"), ("13001", GN, "CORG-13"), ("2A004", PN, "CIC-2A"), ("2B033", GN, "CORG-2B"),
+        ("97411", PN, "CIC-974"), ("98735", GN, "CORG-987"), ("01004", GN, "CORG-01"), ("95018", PN, "CIC-95"),
+        ("75056", PN, "CIC-75"), ("92012", PN, "CIC-75"), ("93066", PN, "CIC-75"), ("94028", PN, "CIC-75"),
+    ],
+)  # fmt: skip
+def test_the_room_of_a_commune(commune: str, force: Force, room: str) -> None:
+    assert room_of(commune, force) == room
+    assert ROOM_NAME.fullmatch(room)
+    assert (department_of(commune) in PREFECTURE_DE_POLICE) is (room == "CIC-75")
