@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol
 import structlog
 
 from tocsin.adapters.jetstream import open_bus
-from tocsin.adapters.postgres import migrate
+from tocsin.adapters.migrate import migrate
 from tocsin.embedded import DeviceLogin, EmbeddedBroker, EmbeddedPostgres, EmbeddedServerError
 from tocsin.embedded.child import write_private
 from tocsin.errors import SettingError, WireError

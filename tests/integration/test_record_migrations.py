@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tocsin.adapters.postgres import MigrationRefused, Pool, migrate, migrations, open_pool, transaction
+from tocsin.adapters.migrate import MigrationRefused, migrate, migrations
+from tocsin.adapters.postgres import Pool, open_pool, transaction
 from tocsin.errors import RecordUnavailable
 
 pytest_plugins = ("database",)
