@@ -143,10 +143,10 @@ def test_every_column_survives_the_way_to_the_table_and_back(dsn: str, fixes: Fi
             async with transaction(pool) as connection:
                 await connection.execute("truncate tocsin.fixes, tocsin.fixes_astray")
             await FixArchive(pool).archive(fixes)
-            return (await rows(pool, f"select * from tocsin.{table}"))[0]
+            return (await rows(pool, query))[0]
 
     fix, sound = fixes[0], bool(plausible(fixes)[0])
-    table = "fixes" if sound else "fixes_astray"
+    query = "select * from tocsin.fixes" if sound else "select * from tocsin.fixes_astray"
     got = asyncio.run(there_and_back())
     measured, received = (min(max(int(fix[name]), EARLIEST_MS), LATEST_MS) for name in ("fix_ms", "t3_ms"))
     assert ms_of(got[1]) == measured

@@ -70,6 +70,14 @@ class History:
         """Delete days that ended by then, oldest first."""
         return await self._ask("retain", utc(until_ms), days_max)
 
+    async def bytes(self) -> int:
+        """What the fixes take on disk, with their index; not what is beside them."""
+        return await self._ask("bytes")
+
+    async def is_new(self) -> bool:
+        """Nobody was ever registered here, and nobody was ever seen."""
+        return bool(await self._ask("is_new"))
+
     async def storage(self) -> Storage:
         return Storage(**dict(zip(Storage.__slots__, await self._row("storage"), strict=True)))
 

@@ -258,6 +258,21 @@ begin
   return cardinality(hours);
 end $$;
 
+-- What the fixes take on disk, with their indexes.
+create function tocsin.history_bytes() returns bigint language plpgsql
+set search_path = pg_catalog, pg_temp as $$
+declare
+  known tocsin.storage := (select storage from tocsin.storage);
+  total bigint;
+begin
+  if known.kind = 'timescaledb' then
+    execute format($q$ select %I.hypertable_size('tocsin.fixes') $q$, known.extension_schema) into total;
+  else
+    select sum(pg_total_relation_size(relid)) into total from pg_partition_tree('tocsin.fixes');
+  end if;
+  return total;
+end $$;
+
 -- How long fixes are kept, when they become columns, and whether TimescaleDB's jobs see to it as well (on its own
 -- clock). The row and the jobs change together; returns whether anything did.
 create function tocsin.history_configure(kept bigint, compact_after bigint, jobs boolean) returns boolean
