@@ -25,6 +25,7 @@ DRIVE_MPS: Final = 14.0
 WALKS: Final = 0.4  # of the journeys
 TURN_RAD: Final = 0.3  # from one fix to the next
 ERROR_M: Final = 6.0
+SPEED_ERROR_MPS: Final = 0.15
 ERROR_KEPT_S: Final = 300.0  # how long an error lasts
 DELAY_MS: Final = 400.0  # mean, from the fix to its reception
 
@@ -55,7 +56,7 @@ class Fleet:
         fixes["t3_ms"] = fixes["fix_ms"] + 50 + rng.exponential(DELAY_MS, count).astype(np.int64)
         fixes["lat_e6"], fixes["lon_e6"] = np.rint(lat * 1e6), np.rint(lon * 1e6)
         fixes["accuracy_dm"] = np.rint(30 + 10 * np.hypot(*self._error_m))
-        fixes["speed_cms"] = np.rint(100 * self._speed_mps)
+        fixes["speed_cms"] = np.rint(100 * np.abs(self._speed_mps + rng.normal(0, SPEED_ERROR_MPS, count)))
         fixes["course_ddeg"] = np.where(self._speed_mps > 0, np.rint(np.degrees(self._course) * 10) % 3600, -1)
         fixes["battery_pct"], fixes["source"] = self._battery, Source.GNSS
         self._at_ms += self._interval_s * 1000

@@ -282,6 +282,16 @@ class TestStorage:
         left = "select (select count(*) from tocsin.fixes), (select count(*) from tocsin.fixes_hourly)"
         assert await rows(pool, left) == [(0, 0)]
 
+    async def test_one_device_is_erased_from_compacted_days_too(
+        self, archive: FixArchive, history: History, pool: Pool
+    ) -> None:
+        await archive.archive(batch(MIDNIGHT_MS, devices=3, count=50))
+        await history.compact(MIDNIGHT_MS + DAY_MS, 1)
+        await archive.archive(batch(NOON_MS, devices=3))
+        async with transaction(pool) as connection:
+            await connection.execute("delete from tocsin.fixes where device_number = 2")
+        assert [len(await whole_track(archive, device)) for device in (1, 2, 3)] == [51, 0, 51]
+
     # --- where it comes from ---
 
     async def test_the_rows_of_the_first_version_are_carried_over(
