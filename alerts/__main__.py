@@ -85,7 +85,7 @@ async def recorder(settings: Settings, ready: Ready) -> None:
         open_bus(settings.required("nats_url"), "alerts.recorder") as bus,
         open_pool(settings.required("database_url")) as pool,
     ):
-        await run_recorder(log=bus.log, record=EpisodeRecord(pool), clock=settings.clock, ready=ready)
+        await run_recorder(log=bus.log, record=EpisodeRecord(pool), ready=ready)
 
 
 async def projector(settings: Settings, ready: Ready) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from ingest.admission import Known
 from ingest.archivist import run_archivist
+from ingest.housekeeper import STATEMENT_TIMEOUT_S, Plan, run_housekeeper
 from ingest.listener import run_alarms, run_fixes
 from tocsin.adapters.fixes import FixArchive
 from tocsin.adapters.jetstream import open_bus
@@ -48,11 +51,23 @@ def alarms(reader: int) -> Part:
 
 
 async def archivist(settings: Settings, ready: Ready) -> None:
+    dsn = settings.required("database_url")
     async with (
         open_bus(settings.required("nats_url"), "ingest.archivist") as bus,
-        open_pool(settings.required("database_url")) as pool,
+        open_pool(dsn) as pool,
+        open_pool(dsn, max_size=1, statement_timeout_s=STATEMENT_TIMEOUT_S) as patient,
+        asyncio.TaskGroup() as parts,
     ):
-        await run_archivist(log=bus.log, archive=FixArchive(pool), clock=settings.clock, ready=ready)
+        parts.create_task(run_housekeeper(pool=patient, plan=_plan(settings), clock=settings.clock))
+        parts.create_task(run_archivist(log=bus.log, archive=FixArchive(pool), ready=ready))
+
+
+def _plan(settings: Settings) -> Plan:
+    return Plan(
+        kept_days=settings.fixes_kept_days,
+        compact_after_days=settings.fixes_compact_after_days,
+        own_jobs=not settings.clock_moved,
+    )
 
 
 PARTS = {"fixes": fixes, "alarms-1": alarms(1), "alarms-2": alarms(2), "archivist": archivist}

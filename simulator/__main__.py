@@ -1,4 +1,4 @@
-"""The commands that the simulator adds to ``tocsin``: demo, replay, simulate, evaluate, bench road."""
+"""The commands that the simulator adds to ``tocsin``: demo, replay, simulate, evaluate, bench road and storage."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from simulator import bench as road
 from simulator import demo as story
-from simulator import recording, replay
+from simulator import recording, replay, storage
 from simulator.command import DataDir, Json, Keep, console, end, home_of, run, tell, write
 from simulator.evaluation import run as evaluation
 from simulator.evaluation.detectors import DETECTORS
@@ -175,6 +175,30 @@ def bench_road(
             console.print(f"{name:>12}: {report[name]}")
         write(report, json_out)
         end(held=road.holds(report), home=home)
+
+
+@bench_app.command(name="storage")
+def bench_storage(
+    devices: Annotated[int, typer.Option(help="Units that report.", min=1)] = 10_000,
+    hours: Annotated[int, typer.Option(help="How long, from midnight UTC.", min=1, max=24)] = 24,
+    interval: Annotated[int, typer.Option(help="Seconds between two fixes of a unit.", min=1, max=3600)] = 60,
+    seed: int = 7,
+    database_url: Annotated[
+        str | None, typer.Option(help="An empty database; an embedded one of the bench's own when absent.")
+    ] = None,
+    json_out: Json = None,
+    data_dir: DataDir = Path(".tocsin"),
+    keep: Keep = False,
+) -> None:
+    """The history of a fleet: how fast it is written and read, and what a fix takes on disk."""
+    with home_of(data_dir, "storage", keep=keep) as home:
+        wanted = storage.StorageBench(
+            devices=devices, hours=hours, interval_s=interval, seed=seed, home=home, database_url=database_url
+        )
+        report = run(storage.run_storage(wanted, say=console.print))
+        for name in ("storage", "rows", "write", "track", "track_columns", "last_positions", "bytes_per_row"):
+            console.print(f"{name:>14}: {report.get(name)}")
+        write(report, json_out)
 
 
 if __name__ == "__main__":

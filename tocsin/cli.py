@@ -1,4 +1,4 @@
-"""What can be typed? ``tocsin up``, and the commands that the simulator adds (``demo``, ``replay``, ``bench`` …).
+"""What can be typed? ``tocsin up``, ``tocsin migrate``, and what the simulator adds (``demo``, ``bench`` …).
 
 The other packages register their commands as entry points of the group ``tocsin.commands``, so that the shared
 package imports none of them.
@@ -7,8 +7,10 @@ package imports none of them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import sys
+from collections.abc import AsyncIterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +20,10 @@ import typer
 from rich.console import Console
 
 from tocsin import __version__
-from tocsin.embedded import EmbeddedServerError
+from tocsin.adapters.history import open_history
+from tocsin.adapters.migrate import MigrationFailed, MigrationRefused, State, inspect, migrations, script
+from tocsin.adapters.migrate import migrate as run_migrations
+from tocsin.embedded import EmbeddedPostgres, EmbeddedServerError
 from tocsin.errors import TocsinError
 from tocsin.settings import Settings, load
 from tocsin.stack import PARTS, running
@@ -69,6 +74,82 @@ def up(
     settings = load() if data_dir is None else load(data_dir=data_dir)
     configure_logging("up", settings.realm.value, settings.log_level)
     asyncio.run(_up(settings, names or None))
+
+
+@app.command()
+def migrate(
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit 1 when files are pending or were changed.")
+    ] = False,
+    sql: Annotated[
+        bool, typer.Option("--sql", help="Print the SQL that would run, for psql; run nothing.")
+    ] = False,
+    data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept (TOCSIN_DATA_DIR).")] = None,
+) -> None:
+    """Bring the tables up to date: of TOCSIN_DATABASE_URL, or of the data folder's own database.
+
+    `tocsin up` does it by itself. Exits 0 when they are, 1 when they are not, 2 when the database does not answer.
+    """
+    if check and sql:
+        raise typer.BadParameter("either --check or --sql")
+    settings = load() if data_dir is None else load(data_dir=data_dir)
+    configure_logging("migrate", settings.realm.value, settings.log_level)
+    try:
+        good = asyncio.run(_look(settings, sql=sql) if check or sql else _migrate(settings))
+    except (MigrationRefused, MigrationFailed) as error:
+        console.print(f"[red]{error}[/]", soft_wrap=True)
+        good = False
+    sys.exit(0 if good else EXIT_FAILED)
+
+
+async def _migrate(settings: Settings) -> bool:
+    async with _database(settings) as dsn:
+        applied = await run_migrations(dsn)
+        async with open_history(dsn) as history:
+            await history.configure(
+                kept_days=settings.fixes_kept_days,
+                compact_after_days=settings.fixes_compact_after_days,
+                own_jobs=not settings.clock_moved,
+            )
+            storage = await history.storage()
+    console.print(f"applied: {', '.join(applied) or 'nothing, all is up to date'}", soft_wrap=True)
+    console.print(f"fixes are kept in {storage.kind} ({storage.version}; {storage.reason})", soft_wrap=True)
+    return True
+
+
+async def _look(settings: Settings, *, sql: bool) -> bool:
+    """What a migration would do. True when it would do nothing, or its SQL is what was asked for."""
+    if settings.database_url is None and not _own_database(settings).exists():
+        state = State(pending=tuple(migrations()), changed=())  # the first start will make it
+    else:
+        async with _database(settings) as dsn:
+            state = await inspect(dsn)
+    if state.changed:
+        raise MigrationRefused(f"applied, and changed since: {', '.join(one.name for one in state.changed)}")
+    if sql:
+        print(script(state.pending))  # noqa: T201  (the answer of the command)
+        return True
+    for one in state.pending:
+        console.print(f"pending: {one.name}")
+    return state.up_to_date
+
+
+def _own_database(settings: Settings) -> Path:
+    return settings.data_dir.resolve() / "database"
+
+
+@contextlib.asynccontextmanager
+async def _database(settings: Settings) -> AsyncIterator[str]:
+    """The address of the database; the embedded one runs for as long as the body, unless `tocsin up` has it."""
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    settings.data_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+    server = EmbeddedPostgres(home=_own_database(settings), bindir=settings.pg_bindir)
+    try:
+        yield await server.start()
+    finally:
+        await server.stop()
 
 
 async def _up(settings: Settings, only: frozenset[str] | None) -> None:

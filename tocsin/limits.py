@@ -27,6 +27,13 @@ REFUSED_KEPT_MAX = 20_000  # notes of about 1 kB: a third of the stream's bytes;
 UNNUMBERED_KEPT = 64  # seconds of a device without numbers in which its fixes are told apart, as SEQ_WINDOW
 UNNUMBERED_A_SECOND_MAX = 16  # GNSS receivers measure 1 to 10 times a second
 
+# --- the history ----------------------------------------------------------------------------------------
+READ_DAYS_MAX = 31  # of positions in one read; refused beyond (tocsin.track): nobody reads a life at once
+READ_ROWS_MAX = 10_000  # a week of one device at 60 s
+FIXES_KEPT_DAYS = 2 * 366 + 31 + 5 * 366 + 11 * 31  # R631-11: a measure of two years, a month, 5 years 11 months
+FIXES_KEPT_MIN_DAYS = 32  # a fix may be FIX_PAST_MAX_S old when it comes, and its day must not be gone
+COMPACT_AFTER_DAYS = 2  # when almost everything that is late has come
+
 # --- pairs -----------------------------------------------------------------------------------------------
 ALERT_DISTANCE_MIN_M = 1_000  # CPP R24-18: a whole number of kilometres, 1 to 10
 ALERT_DISTANCE_MAX_M = 10_000
@@ -60,6 +67,8 @@ COURIER_PARALLEL_MAX = 10_000  # per channel: a recipient that is down for an ho
 LEASE_S = 3.0  # an unacknowledged message of the log goes to another worker after this
 LEASE_RENEW_S = 1.0
 
+assert FIX_PAST_MAX_S < (FIXES_KEPT_MIN_DAYS - 1) * 86_400
+assert COMPACT_AFTER_DAYS < FIXES_KEPT_MIN_DAYS < FIXES_KEPT_DAYS
 assert BATCH_MAX_FIXES < BROKER_INFLIGHT_MAX
 assert BROKER_PAYLOAD_MAX_BYTES > 10 * 1024 * 1024 > PAYLOAD_MAX_BYTES
 assert BORDER_MARGIN_M <= BORDER_MARGIN_MAX_M < ROUTING_RADIUS_MAX_M

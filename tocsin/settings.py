@@ -28,7 +28,15 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from tocsin.clock import AffineClock
 from tocsin.errors import SettingError
-from tocsin.limits import BATCH_LINGER_MS, BORDER_MARGIN_M, BORDER_MARGIN_MAX_M, LATE_AFTER_S
+from tocsin.limits import (
+    BATCH_LINGER_MS,
+    BORDER_MARGIN_M,
+    BORDER_MARGIN_MAX_M,
+    COMPACT_AFTER_DAYS,
+    FIXES_KEPT_DAYS,
+    FIXES_KEPT_MIN_DAYS,
+    LATE_AFTER_S,
+)
 from tocsin.model.episode import Realm
 from tocsin.model.room import ROOM_NAME
 from tocsin.tls import TlsFiles
@@ -92,6 +100,9 @@ class Settings(BaseSettings):
     batch_linger_ms: Annotated[int, Field(ge=0, le=1000)] = BATCH_LINGER_MS
     late_after_s: Annotated[int, Field(ge=1)] = LATE_AFTER_S
 
+    fixes_kept_days: Annotated[int, Field(ge=FIXES_KEPT_MIN_DAYS, le=36_525)] = FIXES_KEPT_DAYS
+    fixes_compact_after_days: Annotated[int, Field(ge=1)] = COMPACT_AFTER_DAYS
+
     teleassistance_url: HttpUrl | None = None
     teleassistance_secret: SecretStr | None = None
     police_url: HttpUrl | None = None
@@ -117,6 +128,7 @@ class Settings(BaseSettings):
             *self._police_problems(),
             *self._nobody_told_problems(),
             *self._token_problems(),
+            *self._history_problems(),
         ]
         if problems:
             raise ValueError("; ".join(problems))
@@ -124,8 +136,7 @@ class Settings(BaseSettings):
 
     def _lab_only_problems(self) -> list[str]:
         problems = []
-        moved = self.clock_rate != 1.0 or self.clock_epoch_ms != self.clock_anchor_ms
-        if moved and self.realm is Realm.PRODUCTION:
+        if self.clock_moved and self.realm is Realm.PRODUCTION:
             problems.append("TOCSIN_CLOCK_EPOCH_MS, TOCSIN_CLOCK_RATE: the clock is real time in production")
         if not self.mqtt_host.is_loopback and self.realm is Realm.PRODUCTION:
             problems.append("TOCSIN_MQTT_HOST: loopback in production; the embedded listener has no TLS")
@@ -197,6 +208,11 @@ class Settings(BaseSettings):
             return ["TOCSIN_API_TOKENS: a token has at least 20 characters"]
         return []
 
+    def _history_problems(self) -> list[str]:
+        if self.fixes_compact_after_days >= self.fixes_kept_days:
+            return [f"{PREFIX}FIXES_COMPACT_AFTER_DAYS: less than {PREFIX}FIXES_KEPT_DAYS"]
+        return []
+
     def required(self, name: Literal["mqtt_url", "nats_url", "database_url"]) -> str:
         """An address that this part cannot do without; raises SettingError when it is not set."""
         value: str | None = getattr(self, name)
@@ -209,6 +225,11 @@ class Settings(BaseSettings):
     @property
     def mqtt_tls(self) -> TlsFiles:
         return TlsFiles(ca=self.mqtt_ca_file, cert=self.mqtt_cert_file, key=self.mqtt_key_file)
+
+    @property
+    def clock_moved(self) -> bool:
+        """The clock is a replay's, not real time."""
+        return self.clock_rate != 1.0 or self.clock_epoch_ms != self.clock_anchor_ms
 
     @property
     def clock(self) -> AffineClock:

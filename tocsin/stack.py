@@ -23,7 +23,7 @@ import structlog
 
 from tocsin import territory_file
 from tocsin.adapters.jetstream import open_bus
-from tocsin.adapters.postgres import migrate
+from tocsin.adapters.migrate import migrate
 from tocsin.embedded import DeviceLogin, EmbeddedBroker, EmbeddedPostgres, EmbeddedServerError
 from tocsin.embedded.broker import LOOPBACK, PORTS_FILE, ports_remembered
 from tocsin.embedded.child import write_private

@@ -26,6 +26,9 @@ INGEST_MESSAGES = Counter(
     ["lane", "outcome"],
 )  # fmt: skip
 ARCHIVED = Counter("tocsin_archived_fixes_total", "Fixes handed to the archive, by outcome.", ["outcome"])
+HOUSEKEEPING = Counter(
+    "tocsin_housekeeping_total", "Chores done on the history of fixes, by outcome.", ["chore", "outcome"]
+)
 FINDINGS = Counter("tocsin_findings_total", "Findings of the geofence.", ["code", "change"])
 GEOFENCE_FIXES = Counter("tocsin_geofence_fixes_total", "Fixes seen by the geofence.", ["outcome"])
 RULINGS = Counter("tocsin_rulings_total", "Rulings of the desk, by reason.", ["reason"])
@@ -62,7 +65,7 @@ ALERTS_OPEN = Gauge(
 CONSOLES_LIVE = Gauge("tocsin_console_live", "Open live feeds.", multiprocess_mode="livesum")
 
 METRICS: Final = (
-    INGEST_MESSAGES, ARCHIVED, FINDINGS, GEOFENCE_FIXES, RULINGS, CONFLICTS, NOTIFICATIONS, RECORDED,
+    INGEST_MESSAGES, ARCHIVED, HOUSEKEEPING, FINDINGS, GEOFENCE_FIXES, RULINGS, CONFLICTS, NOTIFICATIONS, RECORDED,
     STAGE_SECONDS, KNOWN_DEVICES, QUARANTINE_KEPT, QUARANTINE_LEFT, PAIRS, ALERTS_OPEN, CONSOLES_LIVE,
 )  # fmt: skip
 

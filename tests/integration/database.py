@@ -17,7 +17,8 @@ import pytest
 import pytest_asyncio
 from psycopg.conninfo import make_conninfo
 
-from tocsin.adapters.postgres import Pool, migrate, open_pool
+from tocsin.adapters.migrate import migrate
+from tocsin.adapters.postgres import Pool, open_pool
 from tocsin.embedded import EmbeddedPostgres
 
 HASTE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "32MB"}

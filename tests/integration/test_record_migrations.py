@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import psycopg
 import pytest
+from builders import eventually
 
-from tocsin.adapters.postgres import MigrationRefused, Pool, migrate, migrations, open_pool, transaction
+from tocsin.adapters.migrate import MigrationFailed, MigrationRefused, inspect, migrate, migrations, script
+from tocsin.adapters.postgres import Pool, open_pool, transaction
 from tocsin.errors import RecordUnavailable
 
 pytest_plugins = ("database",)
@@ -40,7 +43,7 @@ async def test_an_applied_file_that_has_changed_is_refused(empty_dsn: str, tmp_p
 async def test_a_file_that_fails_half_way_leaves_nothing(empty_dsn: str, tmp_path: Path) -> None:
     (tmp_path / "0001_first.sql").write_text("create table one (i bigint)")
     (tmp_path / "0002_second.sql").write_text("create table two (i bigint); select 1 / 0")
-    with pytest.raises(Exception, match="division by zero"):
+    with pytest.raises(MigrationFailed, match=r"0002_second\.sql: division by zero"):
         await migrate(empty_dsn, tmp_path)
     (tmp_path / "0002_second.sql").write_text("create table two (i bigint)")
     assert await migrate(empty_dsn, tmp_path) == ["0002_second.sql"]
@@ -53,6 +56,62 @@ async def test_numbers_of_a_newer_version_are_left_alone(empty_dsn: str, tmp_pat
     await migrate(empty_dsn, tmp_path)
     newer.unlink()
     assert await migrate(empty_dsn, tmp_path) == []
+
+
+async def test_a_migration_gives_way_to_the_traffic_and_tries_again(
+    empty_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tocsin.adapters.migrate.LOCK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("tocsin.adapters.migrate.LOCK_PAUSE_S", 0.0)
+    (tmp_path / "0001_first.sql").write_text("create table public.one (i bigint)")
+    await migrate(empty_dsn, tmp_path)
+    (tmp_path / "0002_second.sql").write_text("alter table public.one add j bigint")
+    async with open_pool(empty_dsn) as pool:
+        async with transaction(pool) as reader:
+            await reader.execute("select * from public.one")
+            with pytest.raises(RecordUnavailable, match=r"0002_second\.sql: no lock in 5 tries"):
+                await migrate(empty_dsn, tmp_path)
+            monkeypatch.setattr("tocsin.adapters.migrate.LOCK_TRIES", 10_000)
+            waiting = asyncio.create_task(migrate(empty_dsn, tmp_path))
+            await waits_for_a_lock(pool)
+        assert await waiting == ["0002_second.sql"]
+
+
+async def waits_for_a_lock(pool: Pool) -> None:
+    async def asked() -> bool:
+        async with transaction(pool) as connection:
+            cursor = await connection.execute(
+                "select from pg_locks where not granted and mode = 'AccessExclusiveLock'"
+            )
+            return await cursor.fetchone() is not None
+
+    await eventually(asked)
+
+
+async def test_to_look_changes_nothing_and_names_what_is_pending_and_changed(
+    empty_dsn: str, tmp_path: Path
+) -> None:
+    for name in ("0001_first.sql", "0002_second.sql"):
+        (tmp_path / name).write_text("select 1")
+    assert [each.name for each in (await inspect(empty_dsn, tmp_path)).pending] == [
+        "0001_first.sql",
+        "0002_second.sql",
+    ]
+    async with open_pool(empty_dsn) as pool, transaction(pool) as connection:
+        assert await (await connection.execute("select to_regnamespace('tocsin')")).fetchone() == (None,)
+    await migrate(empty_dsn, tmp_path)
+    assert (await inspect(empty_dsn, tmp_path)).up_to_date
+    (tmp_path / "0001_first.sql").write_text("select 2")
+    state = await inspect(empty_dsn, tmp_path)
+    assert ([each.name for each in state.changed], state.pending) == (["0001_first.sql"], ())
+
+
+async def test_the_script_does_what_the_migration_does(empty_dsn: str) -> None:
+    """For those whose database is changed by an administrator with psql."""
+    async with await psycopg.AsyncConnection.connect(empty_dsn, autocommit=True) as connection:
+        await connection.execute(script(migrations()).encode())
+    assert (await inspect(empty_dsn)).up_to_date
+    assert await migrate(empty_dsn) == []
 
 
 def test_two_files_of_one_number_are_refused(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from tocsin.adapters.fixes import (
     LATEST_MS,
     PG_EPOCH_MS,
     copy_buffer,
-    plausible_days,
+    days_of,
+    plausible,
 )
 from tocsin.model.fix import FIX_DTYPE, Fixes
 
@@ -78,10 +79,22 @@ def test_splitting_a_batch_changes_nothing(fixes: Fixes) -> None:
     assert [row for half in halves for row in read_back(copy_buffer(half))] == read_back(copy_buffer(fixes))
 
 
+RECEIVED_MS = 1_795_219_200_000
+EDGES_MS = [
+    -(2**63),
+    -1,
+    2**63 - 1,
+    *(RECEIVED_MS + edge for edge in (-2_592_000_001, -2_592_000_000, 300_000, 300_001)),
+]
+
+
 @settings(max_examples=50)
-@given(ANY_FIXES)
-def test_a_clock_that_is_far_off_asks_for_no_day(fixes: Fixes) -> None:
+@given(ANY_FIXES, st.sampled_from(EDGES_MS))
+def test_a_clock_that_is_far_off_is_astray_and_asks_for_no_day(fixes: Fixes, edge_ms: int) -> None:
     fixes = fixes.copy()
-    fixes["t3_ms"] = 1_795_219_200_000
-    today = 1_795_219_200_000 // 86_400_000
-    assert all(today - 30 <= day <= today + 1 for day in plausible_days(fixes))
+    fixes["t3_ms"] = RECEIVED_MS
+    fixes["fix_ms"][:1] = edge_ms
+    ages_ms = [RECEIVED_MS - int(at) for at in fixes["fix_ms"]]
+    assert plausible(fixes).tolist() == [-300_000 <= age <= 30 * 86_400_000 for age in ages_ms]
+    today = RECEIVED_MS // 86_400_000
+    assert all(today - 30 <= day <= today + 1 for day in days_of(fixes[plausible(fixes)]))

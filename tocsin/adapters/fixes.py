@@ -2,6 +2,8 @@
 
 A batch goes from numpy columns to the binary form of COPY in one piece, into a table of the session, and from
 there to ``tocsin.fixes`` where what is known already is left alone: to archive a batch twice changes nothing.
+Whether that table is a hypertable or daily partitions (``tocsin.storage``) is not asked here. Fixes of a clock
+that is far off are kept beside it. Every read is bounded by the function of the database that it goes through.
 Units are those of FIX_DTYPE. Measured: 0.4 µs of ours a row, the server is the cost.
 """
 
@@ -16,7 +18,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from tocsin.adapters.postgres import Pool, Row, load_queries, ms_of, transaction
+from tocsin.adapters.postgres import Connection, Pool, Row, load_queries, ms_of, transaction
 from tocsin.clock import MS, utc
 from tocsin.limits import FIX_FUTURE_MAX_S, FIX_PAST_MAX_S
 from tocsin.model.fix import FIX_DTYPE, Fixes
@@ -63,6 +65,7 @@ class Archived:
     """What became of the primary rows of a batch."""
 
     rows_inserted: int
+    astray: int  # new as well, and kept beside the history
     duplicates: int
 
 
@@ -103,16 +106,13 @@ class FixArchive:
     async def archive(self, fixes: Fixes) -> Archived:
         """Keep the primary rows of a batch and the last position of their devices, in one transaction."""
         primary = fixes[fixes["primary"] != 0]
-        if not len(primary):
-            return Archived(rows_inserted=0, duplicates=0)
-        await self._ensure_days(plausible_days(primary))
+        sound = plausible(primary)
+        history, odd = primary[sound], primary[~sound]
+        await self._ensure_days(days_of(history))
         async with transaction(self._pool) as connection:
-            await connection.execute(SQL["make_incoming"])
-            async with connection.cursor() as cursor, cursor.copy(SQL["copy_incoming"]) as copy:
-                await copy.write(copy_buffer(primary))
-            inserted = (await connection.execute(SQL["keep_fixes"])).rowcount
-            await connection.execute(SQL["keep_last_positions"], [-FIX_FUTURE_MAX_S * MS])
-        return Archived(rows_inserted=inserted, duplicates=len(primary) - inserted)
+            inserted = await _keep(connection, history) if len(history) else 0
+            astray = await _keep_astray(connection, odd) if len(odd) else 0
+        return Archived(rows_inserted=inserted, astray=astray, duplicates=len(primary) - inserted - astray)
 
     async def _ensure_days(self, days: Iterable[int]) -> None:
         """In a transaction of its own: it must not hold rows while it waits for the lock on the partitions."""
@@ -124,27 +124,53 @@ class FixArchive:
         self._days |= missing
 
     async def read_track(self, device_number: int, from_ms: int, to_ms: int, limit: int) -> tuple[TrackPoint, ...]:
-        """The oldest ``limit`` fixes measured in ``[from_ms, to_ms)``, oldest first."""
+        """The oldest ``limit`` fixes measured in ``[from_ms, to_ms)``, oldest first.
+
+        Raises RecordRefused beyond READ_DAYS_MAX and READ_ROWS_MAX.
+        """
         async with transaction(self._pool) as connection:
             cursor = await connection.execute(SQL["track"], [device_number, utc(from_ms), utc(to_ms), limit])
             return tuple([_track_point(row) async for row in cursor])
 
     async def last_positions(self, device_numbers: Iterable[int]) -> dict[int, LastPosition]:
-        """By device number; a device that never had a fix is missing."""
+        """By device number; a device that never had a fix is missing. At most READ_ROWS_MAX of them."""
         async with transaction(self._pool) as connection:
             cursor = await connection.execute(SQL["last_positions"], [list(device_numbers)])
             return {row[0]: _last_position(row) async for row in cursor}
 
 
-def plausible_days(fixes: Fixes) -> list[int]:
-    """Days since 1970 that need a partition.
+async def _keep(connection: Connection, fixes: Fixes) -> int:
+    """Returns how many were new."""
+    await connection.execute(SQL["make_incoming"])
+    async with connection.cursor() as cursor, cursor.copy(SQL["copy_incoming"]) as copy:
+        await copy.write(copy_buffer(fixes))
+    inserted = (await connection.execute(SQL["keep_fixes"])).rowcount
+    await connection.execute(SQL["keep_last_positions"])
+    await connection.execute(SQL["note_hours"])
+    return inserted
 
-    Only of fixes whose age when received ingest would have admitted: a clock that is far off must not make a
-    partition that retention never drops. Such a fix goes to the default partition.
+
+async def _keep_astray(connection: Connection, fixes: Fixes) -> int:
+    """Returns how many were new. Rare, so one by one: the hour of reception is no column of the COPY."""
+    async with connection.cursor() as cursor:
+        await cursor.executemany(SQL["keep_astray"], [_astray_row(fix) for fix in fixes])
+        return cursor.rowcount
+
+
+def plausible(fixes: Fixes) -> npt.NDArray[np.bool_]:
+    """Which were of an age, when they were received, that ingest admits.
+
+    The hour of the others says nothing: in the history it would make a day that retention never drops, and a
+    position from the future would be the last one for ever.
     """
     age_ms = _delay_ms(fixes)
-    sane = fixes["fix_ms"][(age_ms >= -FIX_FUTURE_MAX_S * MS) & (age_ms <= FIX_PAST_MAX_S * MS)]
-    days: list[int] = np.unique(_within_calendar(sane) // DAY_MS).tolist()
+    sound: npt.NDArray[np.bool_] = (age_ms >= -FIX_FUTURE_MAX_S * MS) & (age_ms <= FIX_PAST_MAX_S * MS)
+    return sound
+
+
+def days_of(fixes: Fixes) -> list[int]:
+    """Days since 1970 that need a partition."""
+    days: list[int] = np.unique(_within_calendar(fixes["fix_ms"]) // DAY_MS).tolist()
     return days
 
 
@@ -173,6 +199,11 @@ def _delay_ms(fixes: Fixes) -> npt.NDArray[np.int64]:
 
 def _date(day: int) -> date:
     return utc(day * DAY_MS).date()
+
+
+def _astray_row(fix: np.void) -> list[object]:
+    measured, received = (utc(min(max(int(fix[name]), EARLIEST_MS), LATEST_MS)) for name in ("fix_ms", "t3_ms"))
+    return [int(fix["device"]), measured, received, *(int(fix[name]) for name in COPIED)]
 
 
 def _track_point(row: Row) -> TrackPoint:

@@ -1,7 +1,7 @@
 -- The history of fixes. In `incoming` -1 stands for an absent value, as in FIX_DTYPE.
 
 -- name: ensure_days
-select tocsin.ensure_days(day, day) from unnest(%s::date[]) as day order by day
+select tocsin.history_ensure(day, day) from unnest(%s::date[]) as day order by day
 
 -- name: make_incoming
 create temporary table if not exists incoming (
@@ -29,21 +29,28 @@ insert into tocsin.last_position as known (
 select distinct on (device_number)
   device_number, measured_at, delay_ms, lat_e6, lon_e6, nullif(accuracy_dm, -1), nullif(battery_pct, -1)
 from pg_temp.incoming
-where delay_ms >= %s
 order by device_number, measured_at desc
 on conflict (device_number) do update set
   measured_at = excluded.measured_at, delay_ms = excluded.delay_ms, lat_e6 = excluded.lat_e6,
   lon_e6 = excluded.lon_e6, accuracy_dm = excluded.accuracy_dm, battery_pct = excluded.battery_pct
 where excluded.measured_at > known.measured_at
 
+-- name: note_hours
+insert into tocsin.rollup_due (hour)
+select distinct date_bin('1 hour', measured_at, '2000-01-01 00:00+00') from pg_temp.incoming
+
+-- name: keep_astray
+insert into tocsin.fixes_astray (
+  device_number, measured_at, received_at, lat_e6, lon_e6, accuracy_dm,
+  speed_cms, course_ddeg, battery_pct, source, flags, boot, seq)
+values (%s, %s, %s, %s, %s, nullif(%s::int, -1), nullif(%s::int, -1), nullif(%s::int, -1), nullif(%s::smallint, -1),
+  %s, %s, %s, nullif(%s::bigint, -1))
+on conflict do nothing
+
 -- name: track
 select measured_at, delay_ms, lat_e6, lon_e6, accuracy_dm, speed_cms, course_ddeg, battery_pct, source, flags
-from tocsin.fixes
-where device_number = %s and measured_at >= %s and measured_at < %s
-order by measured_at
-limit %s
+from tocsin.track(%s::bigint, %s::timestamptz, %s::timestamptz, %s::int)
 
 -- name: last_positions
 select device_number, measured_at, delay_ms, lat_e6, lon_e6, accuracy_dm, battery_pct
-from tocsin.last_position
-where device_number = any(%s)
+from tocsin.last_positions(%s::bigint[])

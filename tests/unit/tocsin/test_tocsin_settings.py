@@ -40,6 +40,11 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "a clock that runs back": ({"TOCSIN_CLOCK_RATE": "-1"}, ("TOCSIN_CLOCK_RATE",)),
     "a clock of NaN": ({"TOCSIN_CLOCK_RATE": "nan"}, ("TOCSIN_CLOCK_RATE",)),
     "linger": ({"TOCSIN_BATCH_LINGER_MS": "-1"}, ("TOCSIN_BATCH_LINGER_MS",)),
+    "kept shorter than a fix may be late": ({"TOCSIN_FIXES_KEPT_DAYS": "31"}, ("TOCSIN_FIXES_KEPT_DAYS",)),
+    "columns after deletion": (
+        {"TOCSIN_FIXES_KEPT_DAYS": "40", "TOCSIN_FIXES_COMPACT_AFTER_DAYS": "40"},
+        ("TOCSIN_FIXES_COMPACT_AFTER_DAYS", "TOCSIN_FIXES_KEPT_DAYS"),
+    ),
     "late": ({"TOCSIN_LATE_AFTER_S": "0"}, ("TOCSIN_LATE_AFTER_S",)),
     "url": ({"TOCSIN_POLICE_URL": "police"}, ("TOCSIN_POLICE_URL",)),
     "port": ({"TOCSIN_API_PORT": "65536"}, ("TOCSIN_API_PORT",)),

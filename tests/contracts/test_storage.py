@@ -1,0 +1,382 @@
+"""Does the history keep the same promises as a hypertable of TimescaleDB and as partitions of PostgreSQL?
+
+One examination, sat by both (habit 4): the embedded PostgreSQL, and the real extension. Behind it what only the
+extension has. Cites F01 (numbers), A8 (one code path).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import psycopg
+import pytest
+
+from ingest.housekeeper import Plan, keep_house
+from tocsin.adapters.fixes import FixArchive, TrackPoint
+from tocsin.adapters.history import History, open_history
+from tocsin.adapters.migrate import migrate, migrations
+from tocsin.adapters.postgres import Pool, RecordRefused, open_pool, transaction
+from tocsin.clock import utc
+from tocsin.limits import READ_DAYS_MAX, READ_ROWS_MAX
+from tocsin.model.fix import ABSENT, FIX_DTYPE, Fixes
+
+pytest_plugins = ("database", "timescale")
+
+MIDNIGHT_MS = 1_795_219_200_000  # 2026-11-21T00:00:00Z
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+NOON_MS = MIDNIGHT_MS + 12 * HOUR_MS
+PLAN = Plan(kept_days=100, compact_after_days=2, own_jobs=True)
+
+
+def batch(at_ms: int, *, devices: int = 1, count: int = 1, every_ms: int = 1000, **columns: int) -> Fixes:
+    """``count`` fixes of each of ``devices`` from ``at_ms`` on, each received half a second after it was made."""
+    fixes = np.zeros(devices * count, FIX_DTYPE)
+    fixes["device"] = np.repeat(np.arange(1, devices + 1), count)
+    fixes["fix_ms"] = at_ms + every_ms * np.tile(np.arange(count), devices)
+    fixes["t3_ms"] = fixes["fix_ms"] + 500
+    fixes["lat_e6"], fixes["lon_e6"], fixes["primary"] = 48_856_600, 2_352_200, 1
+    for name, value in columns.items():
+        fixes[name] = value
+    return fixes
+
+
+async def rows(pool: Pool, query: str) -> list[tuple]:
+    async with transaction(pool) as connection:
+        return await (await connection.execute(query.encode())).fetchall()
+
+
+async def whole_track(archive: FixArchive, device: int = 1) -> list[TrackPoint]:
+    """Everything of a device within a month of MIDNIGHT_MS, as the product reads it."""
+    return list(
+        await archive.read_track(device, MIDNIGHT_MS - 15 * DAY_MS, MIDNIGHT_MS + 15 * DAY_MS, READ_ROWS_MAX)
+    )
+
+
+@pytest.fixture(params=["partitions", "timescaledb"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def empty(kind: str, request: pytest.FixtureRequest) -> str:
+    """A database of this kind without tables."""
+    return str(request.getfixturevalue({"partitions": "empty_dsn", "timescaledb": "timescale_empty_dsn"}[kind]))
+
+
+@pytest.fixture
+async def record(empty: str) -> str:
+    await migrate(empty)
+    return empty
+
+
+@pytest.fixture
+async def pool(record: str) -> AsyncIterator[Pool]:
+    async with open_pool(record) as opened:
+        yield opened
+
+
+@pytest.fixture
+def archive(pool: Pool) -> FixArchive:
+    return FixArchive(pool)
+
+
+@pytest.fixture
+async def history(record: str) -> AsyncIterator[History]:
+    async with open_history(record) as opened:
+        yield opened
+
+
+class TestStorage:
+    """The examination."""
+
+    async def test_what_was_decided_is_written_down(self, kind: str, history: History) -> None:
+        storage = await history.storage()
+        assert (storage.kind, storage.columnstore) == (kind, kind == "timescaledb")
+        assert storage.version[0].isdigit()
+        assert "timescaledb" in storage.reason
+        assert (storage.kept_days, storage.compact_after_days, storage.own_jobs) == (None, None, False)
+
+    async def test_settings_are_kept_once(self, history: History) -> None:
+        async def configure(days: int) -> bool:
+            return await history.configure(kept_days=days, compact_after_days=2, own_jobs=True)
+
+        assert [await configure(days) for days in (100, 100, 50)] == [True, False, True]
+        storage = await history.storage()
+        assert (storage.kept_days, storage.own_jobs) == (50, storage.columnstore)
+
+    # --- what goes in ---
+
+    async def test_a_batch_archived_twice_is_there_once(self, archive: FixArchive) -> None:
+        fixes = batch(NOON_MS, devices=20, count=10)
+        first, second = await archive.archive(fixes), await archive.archive(fixes)
+        assert (first.rows_inserted, first.duplicates) == (200, 0)
+        assert (second.rows_inserted, second.duplicates) == (0, 200)
+
+    async def test_what_a_device_did_not_say_is_null(self, archive: FixArchive) -> None:
+        optional = ("accuracy_dm", "speed_cms", "course_ddeg", "battery_pct")
+        await archive.archive(batch(NOON_MS, **dict.fromkeys(optional, ABSENT), seq=ABSENT))
+        await archive.archive(batch(NOON_MS + 1, **dict.fromkeys(optional, 0)))
+        absent, said = await whole_track(archive)
+        assert [getattr(absent, name) for name in optional] == [None] * 4
+        assert [getattr(said, name) for name in optional] == [0] * 4
+
+    async def test_numbers_above_32_bits(self, archive: FixArchive, pool: Pool) -> None:
+        """F01."""
+        await archive.archive(batch(NOON_MS, device=2**31 + 1, boot=2**40, seq=2**41))
+        assert len(await whole_track(archive, 2**31 + 1)) == 1
+        assert list(await archive.last_positions([2**31 + 1])) == [2**31 + 1]
+        assert await rows(pool, "select boot, seq from tocsin.fixes") == [(2**40, 2**41)]
+
+    async def test_a_clock_far_off_goes_beside_the_history_and_makes_no_day(
+        self, archive: FixArchive, pool: Pool, history: History
+    ) -> None:
+        ahead = batch(NOON_MS + 1000 * DAY_MS, t3_ms=NOON_MS)
+        behind = batch(NOON_MS - 31 * DAY_MS, t3_ms=NOON_MS, accuracy_dm=ABSENT)
+        fixes = np.concatenate([batch(NOON_MS), ahead, behind])
+        first, second = await archive.archive(fixes), await archive.archive(fixes)
+        assert (first.rows_inserted, first.astray, first.duplicates) == (1, 2, 0)
+        assert (second.rows_inserted, second.astray, second.duplicates) == (0, 0, 3)
+        assert [point.measured_ms for point in await whole_track(archive)] == [NOON_MS]
+        assert (await archive.last_positions([1]))[1].measured_ms == NOON_MS, "not the one from the future"
+        read = (
+            "select measured_at, received_at, accuracy_dm from tocsin.astray(1, '2026-11-21Z', '2026-11-22Z', 10)"
+        )
+        assert await rows(pool, read) == [
+            (utc(NOON_MS - 31 * DAY_MS), utc(NOON_MS), None),
+            (utc(NOON_MS + 1000 * DAY_MS), utc(NOON_MS), 0),
+        ]
+        assert await history.retain(MIDNIGHT_MS + DAY_MS, 100) == 1, "one day, of the plausible one"
+        assert await rows(pool, read) == [], "kept and dropped by the hour of their reception"
+
+    # --- what comes out ---
+
+    async def test_the_last_position_only_moves_forward(self, archive: FixArchive) -> None:
+        for offset_ms in (1000, 0, 3000, 2000):
+            await archive.archive(batch(NOON_MS + offset_ms, battery_pct=offset_ms // 1000))
+        last = (await archive.last_positions([1, 99]))[1]
+        assert (last.measured_ms, last.received_ms, last.battery_pct) == (NOON_MS + 3000, NOON_MS + 3500, 3)
+
+    async def test_a_track_is_half_open_and_the_oldest_first(self, archive: FixArchive) -> None:
+        await archive.archive(batch(NOON_MS, devices=2, count=10))
+        track = await archive.read_track(1, NOON_MS + 2000, NOON_MS + 5000, 100)
+        assert [point.measured_ms - NOON_MS for point in track] == [2000, 3000, 4000]
+        first = await archive.read_track(1, NOON_MS, NOON_MS + DAY_MS, 4)
+        assert [point.measured_ms - NOON_MS for point in first] == [0, 1000, 2000, 3000]
+
+    async def test_no_read_is_unbounded(self, archive: FixArchive, pool: Pool) -> None:
+        edge_ms = NOON_MS + READ_DAYS_MAX * DAY_MS
+        assert await archive.read_track(1, NOON_MS, edge_ms, READ_ROWS_MAX) == ()
+        with pytest.raises(RecordRefused, match="at most 31 days"):
+            await archive.read_track(1, NOON_MS, edge_ms + 1, 1)
+        with pytest.raises(RecordRefused, match="at most 10000 rows"):
+            await archive.read_track(1, NOON_MS, edge_ms, READ_ROWS_MAX + 1)
+        with pytest.raises(RecordRefused, match="the earlier one first"):
+            await archive.read_track(1, NOON_MS, NOON_MS - 1, 1)
+        with pytest.raises(RecordRefused, match="at most 10000 devices"):
+            await archive.last_positions(range(READ_ROWS_MAX + 1))
+        for bounds in (
+            "'-infinity', 'infinity', 1",
+            "null, '2026-11-21Z', 1",
+            "'2026-11-21Z', '2026-11-22Z', null",
+        ):
+            for function in ("track", "astray", "hourly"):
+                with pytest.raises(RecordRefused):
+                    await rows(pool, f"select tocsin.{function}(1, {bounds})")
+
+    async def test_who_reads_has_the_functions_and_not_the_tables(self, archive: FixArchive, pool: Pool) -> None:
+        """The tables through no role; the functions through tocsin_reader; neither through PUBLIC."""
+        await archive.archive(batch(NOON_MS))
+        read = "select count(*) from tocsin.track(1, '2026-11-21Z', '2026-11-22Z', 10)"
+        assert await as_role(pool, "tocsin_reader", read) == [(1,)]
+        for table in ("fixes", "fixes_astray", "fixes_hourly", "last_position", "device"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                await as_role(pool, "tocsin_reader", f"table tocsin.{table}")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await as_role(pool, "tocsin_reader", "select tocsin.history_retain('2030-01-01Z', 1)")
+        rights = """select proname from pg_proc, aclexplode(coalesce(proacl, acldefault('f', proowner)))
+                    where pronamespace = 'tocsin'::regnamespace and grantee = 0"""
+        assert await rows(pool, rights) == [], "a function that PUBLIC may call"
+        pinned = """select proname from pg_proc where pronamespace = 'tocsin'::regnamespace
+                    and not coalesce('search_path=pg_catalog, pg_temp' = any(proconfig), false)"""
+        assert await rows(pool, pinned) == [], "a function that trusts its caller's search_path"
+
+    # --- what is done to it ---
+
+    async def test_compaction_changes_no_answer(
+        self, kind: str, archive: FixArchive, history: History, pool: Pool
+    ) -> None:
+        await archive.archive(batch(MIDNIGHT_MS, devices=5, count=200, every_ms=60_000))
+        await archive.archive(batch(MIDNIGHT_MS + DAY_MS, devices=5, count=10, accuracy_dm=ABSENT))
+        before = [await whole_track(archive, device) for device in range(1, 6)]
+        counted = await rows(pool, "select count(*), sum(lat_e6), min(seq) from tocsin.fixes")
+        days = 1 if kind == "timescaledb" else 0
+        assert await history.compact(MIDNIGHT_MS + 2 * DAY_MS - 1, 10) == days, "a day that has not ended is left"
+        assert await history.compact(MIDNIGHT_MS + 2 * DAY_MS, 1) == days
+        assert await history.compact(MIDNIGHT_MS + 2 * DAY_MS, 1) == 0
+        assert [await whole_track(archive, device) for device in range(1, 6)] == before
+        assert await rows(pool, "select count(*), sum(lat_e6), min(seq) from tocsin.fixes") == counted
+
+    async def test_a_late_row_goes_into_a_compacted_day_once(self, archive: FixArchive, history: History) -> None:
+        fixes = batch(MIDNIGHT_MS, devices=3, count=50)
+        await archive.archive(fixes)
+        await history.compact(MIDNIGHT_MS + DAY_MS, 10)
+        late = batch(MIDNIGHT_MS + 500, t3_ms=MIDNIGHT_MS + 3 * DAY_MS)
+        outcomes = [await archive.archive(np.concatenate([late, fixes[:10]])) for _ in range(2)]
+        assert [one.rows_inserted for one in outcomes] == [1, 0]
+        assert [one.duplicates for one in outcomes] == [10, 11]
+        assert [point.measured_ms - MIDNIGHT_MS for point in await whole_track(archive)][:3] == [0, 500, 1000]
+
+    async def test_retention_drops_exactly_the_days_that_ended(
+        self, archive: FixArchive, history: History
+    ) -> None:
+        for day in range(-3, 2):  # the last moment of one day, the first of the next
+            edge_ms = MIDNIGHT_MS + day * DAY_MS
+            await archive.archive(np.concatenate([batch(edge_ms - 1), batch(edge_ms)]))
+        await history.compact(MIDNIGHT_MS - DAY_MS, 10)
+        await history.catch_up(100)
+        everything = await whole_track(archive)
+        assert await history.retain(NOON_MS, 1) == 1, "one step"
+        assert await history.retain(NOON_MS, 100) == 3
+        assert await history.retain(NOON_MS, 100) == 0
+        assert await whole_track(archive) == [point for point in everything if point.measured_ms >= MIDNIGHT_MS]
+
+    async def test_a_rollup_counts_hours_and_changes_nothing_twice(
+        self, archive: FixArchive, history: History, pool: Pool
+    ) -> None:
+        await archive.archive(batch(NOON_MS - 2000, count=4, speed_cms=300, accuracy_dm=ABSENT, battery_pct=50))
+        await archive.archive(batch(NOON_MS + 30_000, speed_cms=900, accuracy_dm=77, battery_pct=ABSENT))
+        assert [await history.catch_up(1) for _ in range(3)] == [1, 1, 0]
+        query = """select extract(hour from hour)::int, fixes, last_at - first_at, speed_max_cms,
+                   accuracy_worst_dm, accuracy_unknown, battery_min_pct
+                   from tocsin.hourly(1, '2026-11-21Z', '2026-11-22Z', 10)"""
+        hours = [(*row[:2], row[2].total_seconds(), *row[3:]) for row in await rows(pool, query)]
+        assert hours == [(11, 2, 1.0, 300, None, 2, 50), (12, 3, 30.0, 900, 77, 2, 50)]
+        assert await history.rollup(MIDNIGHT_MS, MIDNIGHT_MS + DAY_MS) == 0
+        assert await history.rollup(NOON_MS + 1, NOON_MS + 2) == 0, "half an hour never replaces a whole one"
+
+    async def test_a_late_row_makes_its_hour_due_again(
+        self, archive: FixArchive, history: History, pool: Pool
+    ) -> None:
+        await archive.archive(batch(NOON_MS))
+        await history.catch_up(10)
+        await archive.archive(batch(NOON_MS + 1, t3_ms=NOON_MS + 20 * DAY_MS))
+        assert await history.catch_up(10) == 1
+        assert await rows(pool, "select fixes, delay_max_ms from tocsin.fixes_hourly") == [(2, 20 * DAY_MS - 1)]
+
+    async def test_a_pass_of_the_housekeeper_does_it_all(
+        self, archive: FixArchive, history: History, pool: Pool
+    ) -> None:
+        await archive.archive(batch(NOON_MS, devices=3))
+        assert await keep_house(pool, PLAN, NOON_MS)
+        storage = await history.storage()
+        assert (storage.kept_days, storage.own_jobs) == (100, storage.columnstore)
+        assert await rows(pool, "select count(*) from tocsin.fixes_hourly") == [(3,)]
+        before = await whole_track(archive)
+        assert await keep_house(pool, PLAN, NOON_MS + 3 * DAY_MS)
+        assert await whole_track(archive) == before
+        assert await keep_house(pool, PLAN, NOON_MS + 101 * DAY_MS)
+        left = "select (select count(*) from tocsin.fixes), (select count(*) from tocsin.fixes_hourly)"
+        assert await rows(pool, left) == [(0, 0)]
+
+    async def test_one_device_is_erased_from_compacted_days_too(
+        self, archive: FixArchive, history: History, pool: Pool
+    ) -> None:
+        await archive.archive(batch(MIDNIGHT_MS, devices=3, count=50))
+        await history.compact(MIDNIGHT_MS + DAY_MS, 1)
+        await archive.archive(batch(NOON_MS, devices=3))
+        async with transaction(pool) as connection:
+            await connection.execute("delete from tocsin.fixes where device_number = 2")
+        assert [len(await whole_track(archive, device)) for device in (1, 2, 3)] == [51, 0, 51]
+
+    # --- where it comes from ---
+
+    async def test_the_rows_of_the_first_version_are_carried_over(
+        self, kind: str, empty: str, tmp_path: Path
+    ) -> None:
+        """A database as 0.1.0 left it: days in partitions, what a far-off clock said in the default one."""
+        first = migrations()[0]
+        (tmp_path / first.name).write_bytes(first.sql)
+        await migrate(empty, tmp_path)
+        async with open_pool(empty) as pool, transaction(pool) as connection:
+            await connection.execute("select tocsin.ensure_days('2026-11-20', '2026-11-21')")
+            await connection.execute(
+                """insert into tocsin.fixes
+                     (device_number, measured_at, delay_ms, lat_e6, lon_e6, source, flags, boot)
+                   select d, '2026-11-20 23:59:00Z'::timestamptz + s * interval '1 s', 500, 1, 2, 1, 0, 7
+                   from generate_series(1, 3) d, generate_series(0, 99) s
+                   union all select 1, '2031-01-01Z', -1000, 3, 4, 1, 0, 7"""
+            )
+        assert await migrate(empty) == [each.name for each in migrations()[1:]]
+        async with open_pool(empty) as pool, open_history(empty) as history:
+            archive = FixArchive(pool)
+            assert (await history.storage()).kind == kind
+            assert [len(await whole_track(archive, device)) for device in (1, 2, 3)] == [100] * 3
+            astray = "select device_number, measured_at, received_at, lat_e6 from tocsin.fixes_astray"
+            assert await rows(pool, astray) == [(1, utc(1_924_992_000_000), utc(1_924_991_999_000), 3)]
+            assert (await archive.archive(batch(MIDNIGHT_MS, count=3))).duplicates == 3, "the key came along"
+            assert (await archive.archive(batch(MIDNIGHT_MS + HOUR_MS))).rows_inserted == 1
+            assert await history.retain(MIDNIGHT_MS, 10) == 1
+            assert len(await whole_track(archive)) == 41
+
+
+@asynccontextmanager
+async def role(pool: Pool, name: str) -> AsyncIterator[psycopg.AsyncConnection]:
+    async with transaction(pool) as connection:
+        await connection.execute(f"set local role {name}".encode())
+        yield connection
+
+
+async def as_role(pool: Pool, name: str, query: str) -> list[tuple]:
+    async with role(pool, name) as connection:
+        return await (await connection.execute(query.encode())).fetchall()
+
+
+# --- what only the extension has ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def timescale_pool(timescale_empty_dsn: str) -> AsyncIterator[Pool]:
+    await migrate(timescale_empty_dsn)
+    async with open_pool(timescale_empty_dsn) as opened:
+        yield opened
+
+
+async def test_the_extension_cuts_days_and_has_its_own_jobs(timescale_pool: Pool) -> None:
+    archive = FixArchive(timescale_pool)
+    await archive.archive(np.concatenate([batch(MIDNIGHT_MS - 1), batch(MIDNIGHT_MS), batch(NOON_MS)]))
+    chunks = """select range_start, range_end from timescaledb_information.chunks
+                where hypertable_name = 'fixes' order by 1"""
+    assert await rows(timescale_pool, chunks) == [
+        (utc(MIDNIGHT_MS - DAY_MS), utc(MIDNIGHT_MS)), (utc(MIDNIGHT_MS), utc(MIDNIGHT_MS + DAY_MS)),
+    ]  # fmt: skip
+    jobs = """select proc_name, coalesce(config ->> 'drop_after', config ->> 'compress_after')
+              from timescaledb_information.jobs where hypertable_name = 'fixes' order by 1"""
+    assert await rows(timescale_pool, jobs) == [], "none before it is known how long fixes are kept"
+    for plan in (PLAN, replace(PLAN, kept_days=50)):
+        assert await keep_house(timescale_pool, plan, NOON_MS)
+        assert await rows(timescale_pool, jobs) == [
+            ("policy_compression", "2 days"), ("policy_retention", f"{plan.kept_days} days"),
+        ]  # fmt: skip
+    assert await keep_house(timescale_pool, replace(PLAN, own_jobs=False), NOON_MS)
+    assert await rows(timescale_pool, jobs) == [], "a replay's days are not judged by today's date"
+
+
+async def test_columns_take_a_fraction_of_the_room(timescale_pool: Pool, timescale_empty_dsn: str) -> None:
+    await FixArchive(timescale_pool).archive(batch(MIDNIGHT_MS, devices=20, count=720, every_ms=60_000))
+    async with open_history(timescale_empty_dsn) as history:
+        assert await history.compact(MIDNIGHT_MS + DAY_MS, 1) == 1
+    sizes = """select before_compression_total_bytes::float / after_compression_total_bytes
+               from public.hypertable_columnstore_stats('tocsin.fixes')"""
+    [(ratio,)] = await rows(timescale_pool, sizes)
+    assert ratio > 5
+
+
+async def test_a_bridge_that_died_is_started_again(timescale: object, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (timescale.dsn(), timescale.starts)  # type: ignore[attr-defined]
+    timescale.kill()  # type: ignore[attr-defined]
+    assert (timescale.dsn() != before[0], timescale.starts) == (True, before[1] + 1)  # type: ignore[attr-defined]
+    assert "has died" in capsys.readouterr().err
