@@ -209,7 +209,7 @@ def test_the_secrets_of_rooms_reach_the_parts(monkeypatch: pytest.MonkeyPatch) -
     """What ``tocsin up`` hands to its children is read by them as the same settings, secrets and all."""
     settings = loaded(monkeypatch, RIGHT["production with rooms"])
     addresses = Addresses(
-        mqtt_url="mqtt://m", nats_url="nats://n", database_url="d", fleet_mqtt_url=None, api_url="a"
+        mqtt_url="mqtt://ingest:s3cret@m", nats_url="nats://n", database_url="d", fleet_mqtt_url=None, api_url="a"
     )
     handed = _variables(settings, addresses)
     for name, value in handed.items():
