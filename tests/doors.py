@@ -231,17 +231,17 @@ class MosquittoDoor(Door):
 
     async def on_disk(self) -> None:
         """The next file that it writes by itself: as often as the configuration that we ship says."""
-        before = self._written()
-        await eventually(lambda: self._written() != before)
+        before = self.written()
+        await eventually(lambda: self.written() != before)
 
     async def held(self, mark: str) -> int:
         """Messages for the sessions of which the client id begins so; the broker writes them down when asked."""
-        before = self._written()
+        before = self.written()
         os.kill(self.pid, signal.SIGUSR1)
-        await eventually(lambda: self._written() != before)
+        await eventually(lambda: self.written() != before)
         return held_for(mark, self.database.read_bytes())
 
-    def _written(self) -> int | None:
+    def written(self) -> int | None:
         """It writes another file and renames it: another inode, never a half."""
         with contextlib.suppress(FileNotFoundError):
             return self.database.stat().st_mtime_ns

@@ -165,6 +165,21 @@ async def test_even_the_known_name_of_a_session_is_of_no_use_to_a_device(door: M
             assert await next_payload(listener) == b"and the next", "on the same connection"
 
 
+async def test_a_password_in_the_address_names_the_sessions_and_opens_nothing(door: MosquittoDoor) -> None:
+    """The broker does not look at it; with it a renewed key meets the session of the old one."""
+    named = door.url.replace("mqtts://", "mqtts://ingest:the-name@")
+    async with MqttSession(named, "fixes", ("tocsin/1/#",), AffineClock(), door.tls):
+        pass
+    async with door.device("u-1") as unit:
+        await unit.publish("tocsin/1/u-1/loc", b"kept", qos=1)
+    for authority_file in door.papers.folder.glob("services/ingest.*"):
+        authority_file.rename(authority_file.with_stem("ingest-2026"))
+    door.papers.make("service", "ingest")
+    async with MqttSession(named, "fixes", ("tocsin/1/#",), AffineClock(), door.tls) as listener:
+        assert await next_payload(listener) == b"kept"
+    assert await answer(door.services_port, CONNECT, door.papers.trusting.context()) == b""
+
+
 # --- phones --------------------------------------------------------------------------------------------------
 
 
