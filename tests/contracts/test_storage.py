@@ -256,7 +256,7 @@ class TestStorage:
         hours = [(*row[:2], row[2].total_seconds(), *row[3:]) for row in await rows(pool, query)]
         assert hours == [(11, 2, 1.0, 300, None, 2, 50), (12, 3, 30.0, 900, 77, 2, 50)]
         assert await history.rollup(MIDNIGHT_MS, MIDNIGHT_MS + DAY_MS) == 0
-        assert await history.rollup(NOON_MS + 1, NOON_MS + 2) == 0, "half an hour never replaces a whole one"
+        assert await history.rollup(NOON_MS, NOON_MS + 1) == 0, "a part of an hour never replaces the whole"
 
     async def test_a_late_row_makes_its_hour_due_again(
         self, archive: FixArchive, history: History, pool: Pool
@@ -317,6 +317,7 @@ class TestStorage:
             assert [len(await whole_track(archive, device)) for device in (1, 2, 3)] == [100] * 3
             astray = "select device_number, measured_at, received_at, lat_e6 from tocsin.fixes_astray"
             assert await rows(pool, astray) == [(1, utc(1_924_992_000_000), utc(1_924_991_999_000), 3)]
+            assert await rows(pool, "select count(*) from tocsin.fixes") == [(300,)]
             assert (await archive.archive(batch(MIDNIGHT_MS, count=3))).duplicates == 3, "the key came along"
             assert (await archive.archive(batch(MIDNIGHT_MS + HOUR_MS))).rows_inserted == 1
             assert await history.retain(MIDNIGHT_MS, 10) == 1
