@@ -185,17 +185,14 @@ async def _crowd(load: Load, lab: Laboratory, passwords: Mapping[str, str], fold
             tally=str(folder / "locust-tally.json"),
         ),
     )
-    file = Path(__file__).with_name("locustfile.py")
-    words = [
-        "locust",
-        "-f",
-        str(file),
-        "--headless",
-        "--skip-log-setup",
-        "--stop-timeout",
-        str(int(STOP_WITHIN_S)),
-    ]
-    return await _spawned(words, folder / "locust.log", {HANDOVER_VARIABLE: str(folder / "locust.json")})
+    return await start_locust(folder / "locust.json", folder / "locust.log")
+
+
+async def start_locust(crowd: Path, log: Path) -> Child:
+    """locust on our file, with this handover."""
+    words = ["locust", "-f", str(Path(__file__).with_name("locustfile.py")), "--headless", "--skip-log-setup"]
+    words += ["--stop-timeout", str(int(STOP_WITHIN_S))]
+    return await _spawned(words, log, {HANDOVER_VARIABLE: str(crowd)})
 
 
 def _login(device: str, passwords: Mapping[str, str]) -> Login:

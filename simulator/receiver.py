@@ -337,10 +337,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--secret", required=True, help="whsec_…")
     parser.add_argument("--police-secret", help="whsec_…; the same one when left out")
+    parser.add_argument("--hang-s", type=float, default=0.0, help="both answer so late")
     given = parser.parse_args(arguments)
+    slow: dict[ChannelName, Faults] = {name: Faults(hang_s=given.hang_s) for name in CHANNELS}
 
     async def run() -> None:
-        async with Receiver(given.secret, police_secret=given.police_secret, port=given.port) as receiver:
+        async with Receiver(
+            given.secret, police_secret=given.police_secret, port=given.port, faults=slow
+        ) as receiver:
             print(json.dumps({"url": receiver.url, **{name: f"{receiver.url}/{name}" for name in CHANNELS}}))
             sys.stdout.flush()
             await receiver.wait()

@@ -26,14 +26,16 @@ async def test_three_real_sessions_through_the_real_processes() -> None:
     found = recording.read(GPS, sessions=SESSIONS, variant="noisy", period=10, alert_distance_m=1000)
     found = found.aligned(min(message.received_ms for message in found.messages))
     home = new_home()
+    said: list[str] = []
     try:
         result = await replay.run_replay(
-            found, home=home, speed=SPEED, tell=Told(), progress=lambda _sent, _all: None
+            found, home=home, speed=SPEED, tell=Told(), progress=lambda _sent, _all: None, say=said.append
         )
     finally:
         erase(home)
     alerts = [one for one in result.reference if one.code == "PROX_ALERT"]
     assert len(alerts) >= len(SESSIONS), "the engine alone finds the certain entries"
+    assert ["begins in" in said[0], "is due in" in said[1]] == [True, True], "the set-up is no silence"
     assert result.missing == []
     assert result.unexpected == []
     assert result.repeated == 0

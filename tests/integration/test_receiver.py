@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -182,8 +183,8 @@ async def test_hanging_takes_the_message_and_lets_the_caller_give_up() -> None:
         assert receiver.history.report().repeats == 1
 
 
-async def test_runs_alone() -> None:
-    words = [sys.executable, "-m", "simulator.receiver", "--port", "0", "--secret", SECRET]
+async def test_runs_alone_and_slowly_if_told_to() -> None:
+    words = [sys.executable, "-m", "simulator.receiver", "--port", "0", "--secret", SECRET, "--hang-s", "1.5"]
     child = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
     try:
         assert child.stdout is not None
@@ -192,6 +193,8 @@ async def test_runs_alone() -> None:
         async with httpx2.AsyncClient() as http:
             assert (await http.get(address["url"] + "/deliveries")).json()["deliveries"] == []
         assert address["police"] == address["url"] + "/police"
+        with pytest.raises(httpx2.ReadTimeout):
+            await post(SimpleNamespace(url=address["url"]), "evt-1")
     finally:
         child.terminate()
         await child.communicate()
