@@ -2,7 +2,7 @@
 
 The address: ``--api``, or ``TOCSIN_API``, or where the settings of this machine say that it listens. The token:
 ``--token`` or ``TOCSIN_TOKEN``; none where the API asks for none. Nothing is asked of the user, so that a script
-never hangs. Exit status: 0 done, 1 the API said no or cannot be reached, 2 typed wrongly.
+never hangs. Exit status: 0 done, 1 the API said no or cannot be reached, 2 typed or set wrongly.
 """
 
 from __future__ import annotations
@@ -84,16 +84,14 @@ class Asking:
 
 
 def said_no(answer: httpx2.Response) -> list[str]:
-    """A problem's title and detail, and every error it names; one line each."""
+    """A problem's title and every error that it names, one line each; its detail where it names none."""
     try:
         problem = answer.json()
-        lines = [f"{problem['title']}: {problem['detail']}"]
+        title, detail, named = problem["title"], problem["detail"], problem.get("errors") or ()
     except (ValueError, KeyError, TypeError):
         return [f"status {answer.status_code}, and not in our words: is this address a Tocsin?"]
-    errors_named = problem.get("errors") or ()
-    return lines + [
-        f"  {one.get('pointer') or one.get('parameter') or 'body'}: {one['detail']}" for one in errors_named
-    ]
+    faults = [f"  {one.get('pointer') or one.get('parameter') or 'body'}: {one['detail']}" for one in named]
+    return [title, *faults] if faults else [f"{title}: {detail}"]
 
 
 def failed(*lines: str) -> typer.Exit:

@@ -14,11 +14,10 @@ from typing import Annotated, Any, Final
 
 import aiomqtt
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from alerts.commands.client import Api, AsJson, Asking, Token, errors, say
 from alerts.commands.phone import Listener, instructions, listener_of, owntracks, owntracks_url, topics
+from tocsin.columns import columns
 from tocsin.embedded.broker import EVERYWHERE, PORTS_FILE, ports_remembered
 from tocsin.errors import SettingError
 from tocsin.model.device import DeviceKind
@@ -47,7 +46,7 @@ KINDS: Final[Mapping[Kind, DeviceKind]] = {
     Kind.WEARER: DeviceKind.WEARER, Kind.PROTECTED: DeviceKind.PROTECTED, Kind.TGD: DeviceKind.TGD,
 }  # fmt: skip
 
-Id = Annotated[str, typer.Argument(help="3 to 32 of a-z, 0-9 and -; it is the login, too.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="3 to 32 of a-z, 0-9 and -; it is the login, too.")]
 Broker = Annotated[
     str | None,
     typer.Option(help="Where devices connect, mqtt://host:port or mqtts://host:port; else as the settings say."),
@@ -93,10 +92,8 @@ def show(as_json: AsJson = False, api: Api = None, token: Token = None) -> None:
     if as_json:
         say(json.dumps(devices, indent=1))
         return
-    table = Table("id", "kind", "measures", "revoked", box=None, pad_edge=False)
-    for one in devices:
-        table.add_row(one["id"], one["kind"], " ".join(one["measures"]), one["revoked_at"] or "")
-    Console(soft_wrap=True).print(table)
+    rows = [(one["id"], one["kind"], " ".join(one["measures"]), one["revoked_at"] or "") for one in devices]
+    say(columns(("id", "kind", "measures", "revoked"), rows))
 
 
 @app.command()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from alerts.commands.client import Api, AsJson, Asking, Token, say
 from tocsin.clock import MS, AffineClock, rfc3339
+from tocsin.columns import columns
 from tocsin.settings import load
 
 DAY_MS = 86_400 * MS
@@ -20,8 +19,8 @@ app = typer.Typer(name="measure", no_args_is_help=True, help="Who must stay away
 
 @app.command()
 def add(
-    wearer: Annotated[str, typer.Argument(help="The wearer's device.")],
-    protected: Annotated[str, typer.Argument(help="The protected person's device.")],
+    wearer: Annotated[str, typer.Argument(metavar="WEARER", help="The wearer's device.")],
+    protected: Annotated[str, typer.Argument(metavar="PROTECTED", help="The protected person's device.")],
     km: Annotated[int, typer.Option(help="Alert distance; the pre-alert distance is twice as far.")] = 1,
     days: Annotated[int, typer.Option(min=1, max=3650, help="From now on.")] = 30,
     as_json: AsJson = False,
@@ -53,17 +52,12 @@ def show(
     if as_json:
         say(json.dumps(measures, indent=1))
         return
-    table = Table("id", "wearer", "protected", "metres", "until", "in force", box=None, pad_edge=False)
-    for one in measures:
-        force = "yes" if one["in_force"] else "no"
-        metres = str(one["alert_distance_m"])
-        table.add_row(one["id"], one["wearer"], one["protected"], metres, one["valid_until"], force)
-    Console(soft_wrap=True).print(table)
+    say(columns(("id", "wearer", "protected", "metres", "until", "in force"), [_row(one) for one in measures]))
 
 
 @app.command()
 def end(
-    measure: Annotated[str, typer.Argument(help="msr_…")],
+    measure: Annotated[str, typer.Argument(metavar="ID", help="msr_…")],
     as_json: AsJson = False,
     api: Api = None,
     token: Token = None,
@@ -73,6 +67,11 @@ def end(
     version = ask("GET", f"/measures/{measure}")["version"]
     ended = ask("POST", f"/measures/{measure}/ending", If_Match=f'"{version}"')
     say(json.dumps(ended) if as_json else f"{measure} ended at {ended['valid_until']}")
+
+
+def _row(one: dict[str, Any]) -> tuple[str, ...]:
+    force = "yes" if one["in_force"] else "no"
+    return (one["id"], one["wearer"], one["protected"], str(one["alert_distance_m"]), one["valid_until"], force)
 
 
 def _clock(api: str | None) -> AffineClock:

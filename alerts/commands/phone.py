@@ -52,6 +52,11 @@ def topics(device: str) -> dict[str, list[str]]:
     }
 
 
+def tracker_id(device: str) -> str:
+    """Two letters for the app's own map."""
+    return device.replace("-", "")[-2:]
+
+
 def owntracks(device: str, password: str, listener: Listener) -> dict[str, Any]:
     """The app's configuration as it imports it."""
     base = f"{PHONE_ROOT}/{device}/{OWN_WORD}"
@@ -66,7 +71,7 @@ def owntracks(device: str, password: str, listener: Listener) -> dict[str, Any]:
         "username": device,
         "password": password,
         "deviceId": OWN_WORD,
-        "tid": device[-2:],
+        "tid": tracker_id(device),
         "mqttProtocolLevel": MQTT_3_1_1,
         "cleanSession": False,
         "pubTopicBase": base,
@@ -102,7 +107,7 @@ def instructions(device: str, password: str, listener: Listener) -> str:
 
 OwnTracks, Preferences, Connection (iOS: Settings):
   Mode MQTT; Host {listener.host}; Port {listener.port}; TLS {"on" if listener.tls else "off"}
-  UserID (Username) {device}; Password as above; DeviceID {OWN_WORD}; TrackerID {device[-2:]}
+  UserID (Username) {device}; Password as above; DeviceID {OWN_WORD}; TrackerID {tracker_id(device)}
   Protocol level 3.1.1 (4); Clean session off; QoS 1; Retain off; Subscribe topic {configuration["subTopic"]}
 or open this address on the phone (it holds the password):
   {owntracks_url(configuration)}"""

@@ -17,19 +17,21 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from ingest.dialects.reports import Reason
 from ingest.quarantine import Note, decode_note
 from tocsin import subjects
 from tocsin.adapters.jetstream import open_log
 from tocsin.clock import rfc3339
+from tocsin.columns import columns
 from tocsin.errors import LogUnavailable
 from tocsin.ports import Extent
 from tocsin.settings import load
 from tocsin.stack import log_address
+from tocsin.telemetry import configure_logging
 
 EXIT_FAILED = 1
+HEAD = ("at", "reason", "path", "topic", "detail", "bytes", "head")
 
 app = typer.Typer(name="quarantine", no_args_is_help=True, help="Messages that were refused.")
 console = Console(stderr=True)
@@ -49,6 +51,7 @@ def show(
 ) -> None:
     """The newest refused messages, oldest of them first."""
     settings = load() if data_dir is None else load(data_dir=data_dir)
+    configure_logging("quarantine", settings.realm.value, "warning")
     try:
         notes, extent = asyncio.run(_newest(log_address(settings), reason, limit))
     except LogUnavailable as error:
@@ -57,7 +60,7 @@ def show(
     for note in notes if as_json else ():
         sys.stdout.write(json.dumps(_shown(note), ensure_ascii=False) + "\n")
     if not as_json:
-        Console(soft_wrap=True).print(_table(notes))
+        sys.stdout.write(columns(HEAD, [_row(note) for note in notes]) + "\n")
         console.print(f"{len(notes)} shown of {extent.messages} kept; {extent.gone} older ones are gone")
 
 
@@ -82,9 +85,6 @@ def _shown(note: Note) -> dict[str, object]:
     return {"at": rfc3339(fields.pop("t3_ms")), **fields}
 
 
-def _table(notes: list[Note]) -> Table:
-    table = Table("at", "reason", "path", "topic", "detail", "bytes", "head", box=None, pad_edge=False)
-    for note in notes:
-        at, size = rfc3339(note.t3_ms), str(note.bytes)
-        table.add_row(at, note.reason, note.path, note.topic, note.detail, size, note.head)
-    return table
+def _row(note: Note) -> tuple[str, ...]:
+    at, size = rfc3339(note.t3_ms), str(note.bytes)
+    return (at, note.reason, note.path, note.topic, note.detail, size, note.head.replace("\n", " "))
