@@ -394,21 +394,21 @@ BORDER = Routing(territory=at_the_border())
 async def test_a_room_that_hangs_delays_neither_the_other_room_nor_the_teleassistance(
     log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """300 alerts near a border, more than one pool of connections; one of the two rooms answers nothing at all."""
+    """260 alerts near a border, more than one pool of connections; one of the two rooms answers nothing at all."""
     monkeypatch.setattr("alerts.courier.WEBHOOK_TIMEOUT_S", 60.0)
-    for number in range(300):
+    for number in range(260):
         await rule(log, f"msr_{number}", BORDER)
     async with (
         listening(HANG) as deaf, listening(200) as good, listening(200) as teleassistance,
         courier(log, teleassistance.url, good.url, CORG_13=deaf.url),
     ):  # fmt: skip
         await settled(log)
-        await eventually(lambda: len(receipts(log, Channel.POLICE)) == 300)
+        await eventually(lambda: len(receipts(log, Channel.POLICE)) == 260)
         assert deaf.heard, "it was not hanging: this proves nothing"
-        assert len(teleassistance.heard) == 300
+        assert len(teleassistance.heard) == 260
     taken = receipts(log, Channel.POLICE)
     assert {(one.recipient, one.result) for one in taken} == {("CIC-13", "accepted")}, "by way of the default"
-    assert len(set(good.ids)) == 300
+    assert len(set(good.ids)) == 260
     assert not set(good.ids) & set(deaf.ids)
 
 
@@ -439,7 +439,7 @@ async def test_a_room_that_cannot_be_written_to_is_tried_again_and_the_other_is_
 
     def body(ruling: Ruling, notification: Notification, sender: Sender) -> bytes:
         built.append(notification.recipient)
-        if notification.recipient == "CORG-13" and built.count("CORG-13") < 4:
+        if notification.recipient == "CORG-13" and built.count("CORG-13") < 2:
             raise ValueError("cannot be built")
         return police.body(ruling, notification, sender)
 
@@ -451,7 +451,10 @@ async def test_a_room_that_cannot_be_written_to_is_tried_again_and_the_other_is_
     assert (len(good.heard), len(late.heard)) == (1, 1)
 
 
-async def test_one_notification_that_fails_delays_no_other_on_its_channel(log: MemoryLog) -> None:
+async def test_one_notification_that_fails_delays_no_other_on_its_channel(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alerts.courier.ladder_of", lambda _: (0, 40))  # 2 s on the wall: a busy machine's haste
     first = await rule(log)
     async with listening(503, 200) as recipient, courier(log, recipient.url):
         await eventually(lambda: recipient.heard)

@@ -5,11 +5,14 @@ F04: the rooms, not a mailbox; never nobody.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import NOW_MS, PROTECTED, REALM, WEARER, at_the_border, entry, fix_point, press, squares
+import structlog
+from builders import NOW_MS, PROTECTED, REALM, SECRET, WEARER, at_the_border, entry, fix_point, press, squares
 
+from alerts.__main__ import _territory
 from alerts.desk import handle
 from alerts.episodes import remembering
 from alerts.routing import Routing
@@ -17,6 +20,7 @@ from tocsin.limits import BORDER_MARGIN_M, EPISODE_ROOMS_MAX
 from tocsin.model.episode import AlarmCause, Channel, Episode, FindingCause, Notification, Realm, Ruling
 from tocsin.model.finding import Code, Finding
 from tocsin.model.room import DEFAULT_ROOM, PREFECTURE_DE_POLICE, ROOM_NAME, Force, department_of, room_of
+from tocsin.settings import Settings
 
 BORDER = Routing(territory=at_the_border())
 BORDER_LAT_E6 = 43_300_000
@@ -141,3 +145,29 @@ def test_the_room_of_a_commune(commune: str, force: Force, room: str) -> None:
     assert room_of(commune, force) == room
     assert ROOM_NAME.fullmatch(room)
     assert (department_of(commune) in PREFECTURE_DE_POLICE) is (room == "CIC-75")
+
+
+# --- which map a dispatcher starts with ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [None, b"", b"TOCTER\x00\x01rubbish"])
+def test_a_dispatcher_with_a_broken_map_starts_all_the_same_and_says_so(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    """It may be a restart at night: everything to the default recipient is better than no alert at all."""
+    file = tmp_path / "france.territory"
+    if content is not None:
+        file.write_bytes(content)
+    with structlog.testing.capture_logs() as said:
+        assert _territory(Settings(territory=file)) is None
+    assert [(one["event"], one["log_level"]) for one in said] == [("territory_unreadable", "critical")]
+
+
+def test_the_lab_has_its_invented_country_and_no_other_realm_has() -> None:
+    lab = _territory(Settings())
+    assert lab is not None
+    assert len(lab) == 5
+    police = {"police_url": "https://p.example", "police_secret": SECRET}
+    with structlog.testing.capture_logs() as said:
+        assert _territory(Settings(realm=Realm.EXERCISE, **police)) is None
+    assert [one["event"] for one in said] == ["no_territory"], "loud: a whole country for one recipient"
