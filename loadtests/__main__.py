@@ -25,7 +25,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def load(
-    users: Annotated[int, typer.Option(help="Units, each with a connection of its own.", min=1, max=4000)] = 200,
+    users: Annotated[int, typer.Option(help="Units, each with a connection of its own.", min=1, max=3000)] = 200,
     seconds: Annotated[float, typer.Option(help="How long, beside the time that connecting takes.", min=1)] = 30.0,
     shape: Annotated[Shape, typer.Option(help="How many of them at what time.", envvar="SHAPE")] = Shape.STEADY,
     operators: Annotated[int, typer.Option(help="Who list and take alerts over the API.", min=0, max=500)] = 4,

@@ -102,7 +102,8 @@ async def test_a_locust_that_does_not_start_is_found_with_its_last_words(tmp_pat
     assert "gevent is not itself today" in outcomes(report, "broken")["load generators"]
 
 
-async def test_ctrl_c_ends_all_of_it_and_leaves_nothing() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_ctrl_c_ends_all_of_it_and_leaves_nothing(number: signal.Signals) -> None:
     home = new_home()
     try:
         async with running(home, *SMALL[:2], "--seconds", "300", "--canaries", "8") as child:
@@ -110,7 +111,7 @@ async def test_ctrl_c_ends_all_of_it_and_leaves_nothing() -> None:
             async for line in child.stderr:
                 if b"steady: 20 units" in line:
                     break
-            child.send_signal(signal.SIGINT)
+            child.send_signal(number)
             _, said = await child.communicate()
             assert child.returncode == 130, said.decode()
         assert list(home.iterdir()) == [], "an interrupted run leaves no folder"
