@@ -10,12 +10,16 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from doors import Door, MosquittoDoor, NatsDoor, logins, skip_without_mosquitto
+from hypothesis import settings as hypothesis_settings
 from nats.js.errors import NotFoundError
 from real_broker import FLEET_PASSWORD, REDELIVERED_AFTER_S, SERVICE_PASSWORD, SPEAKERS
 
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus, connect, open_bus
 from tocsin.embedded import BrokerAddresses, EmbeddedBroker
+
+hypothesis_settings.register_profile("tocsin", deadline=None)  # a busy machine is no reason to fail
+hypothesis_settings.load_profile("tocsin")
 
 STORES = (*(stream.name for stream in subjects.STREAMS), *(f"KV_{name}" for name in subjects.BUCKETS))
 

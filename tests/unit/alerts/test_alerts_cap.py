@@ -1,7 +1,7 @@
 """Is what a room is sent CAP 1.2, by three judges: a schema, a stranger's parser, our own reader? And what is not?
 
 Cited: F38 (status), invariants 9, 11. The schema's own rules are compared with those of cap-tools, whose classes
-were generated from the file of OASIS.
+render the same schema.
 """
 
 from __future__ import annotations
