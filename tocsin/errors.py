@@ -29,6 +29,10 @@ class LogUnavailable(TocsinError):
     retry = True
 
 
+class LogUnreachable(LogUnavailable):
+    """The log cannot be reached:"""
+
+
 class SequenceConflict(TocsinError):
     """Another writer was first on this subject."""
 

@@ -35,7 +35,7 @@ from nats.js.api import (
 from nats.js.errors import APIError, BucketNotFoundError, NotFoundError, ObjectNotFoundError
 from nats.js.kv import KV_DEL, KV_PURGE, KeyValue
 
-from tocsin.errors import LogUnavailable, SequenceConflict
+from tocsin.errors import LogUnavailable, LogUnreachable, SequenceConflict
 from tocsin.limits import LEASE_S
 from tocsin.ports import Appended, Changed, Delivery, Entry, Extent
 from tocsin.subjects import BUCKETS, SNAPSHOTS, STREAMS, Stream
@@ -425,11 +425,18 @@ class Bus:
 
 @asynccontextmanager
 async def open_log(url: str, name: str) -> AsyncIterator[JetStreamLog]:
-    """The log alone, for who looks and goes: nothing is made. Raises LogUnavailable when it is not there."""
+    """The log alone, for who looks and goes: nothing is made. Raises LogUnreachable."""
+    problems: list[Exception] = []
+
+    async def on_error(error: Exception) -> None:
+        problems.append(error)
+
     try:
-        client = await nats.connect(url, name=name, allow_reconnect=False, connect_timeout=LOOK_TIMEOUT_S)
+        async with asyncio.timeout(LOOK_TIMEOUT_S):  # the client's own patience is two minutes
+            client = await nats.connect(url, name=name, allow_reconnect=False, error_cb=on_error)
     except (NatsError, OSError, TimeoutError) as error:
-        raise LogUnavailable(f"{urlsplit(url).hostname}:{urlsplit(url).port}: {error!r}") from error
+        why = problems[0] if problems else error
+        raise LogUnreachable(f"{urlsplit(url).hostname}:{urlsplit(url).port}: {why!r}.") from error
     try:
         yield JetStreamLog(client)
     finally:

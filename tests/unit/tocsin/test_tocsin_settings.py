@@ -85,6 +85,8 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "secret too short": ({"TOCSIN_POLICE_SECRET": "whsec_c2hvcnQ="}, ("TOCSIN_POLICE_SECRET", "24")),
     "production, moved clock": ({**PRODUCTION, "TOCSIN_CLOCK_EPOCH_MS": "1"}, ("TOCSIN_CLOCK_EPOCH_MS",)),
     "production, fast clock": ({**PRODUCTION, "TOCSIN_CLOCK_RATE": "2"}, ("TOCSIN_CLOCK_RATE",)),
+    "production, heard afar": ({**PRODUCTION, "TOCSIN_MQTT_HOST": "192.0.2.7"}, ("TOCSIN_MQTT_HOST", "TLS")),
+    "no address": ({"TOCSIN_MQTT_HOST": "localhost"}, ("TOCSIN_MQTT_HOST",)),
     "production, no auth": ({**PRODUCTION, "TOCSIN_API_AUTH": "off"}, ("TOCSIN_API_AUTH",)),
     "exercise, no auth": ({"TOCSIN_REALM": "exercise", "TOCSIN_API_AUTH": "off"}, ("TOCSIN_API_AUTH",)),
     "production, http": (
