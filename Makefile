@@ -57,4 +57,4 @@ hooks: environment
 	$(BIN)/pre-commit install
 
 clean:
-	rm -rf $(VENV) .tocsin .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .tocsin .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
