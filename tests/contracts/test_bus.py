@@ -24,7 +24,7 @@ from tocsin.adapters.jetstream import Bus, Follower, JetStreamLog, open_bus
 from tocsin.embedded import EmbeddedBroker
 from tocsin.errors import LogUnavailable, SequenceConflict
 from tocsin.limits import LEASE_S
-from tocsin.ports import Bucket, Delivery, Entry, Log, Objects
+from tocsin.ports import Bucket, Delivery, Entry, Extent, Log, Objects
 from tocsin.subjects import ALARMS, EPISODES, FIXES
 from tocsin.testing.bus import MemoryBucket, MemoryLog, MemoryObjects, MemoryQueue
 
@@ -126,6 +126,13 @@ class TestBus:
     async def test_last_of_nothing_is_none(self, real: Subject) -> None:
         await real.log.append(TWO, b"1")
         assert await real.log.last(ALARMS, ONE) is None
+
+    async def test_the_extent_is_what_is_kept(self, real: Subject) -> None:
+        stream = next(one for one in subjects.STREAMS if ONE.startswith(one.subjects.removesuffix(">")))
+        assert await real.log.extent(stream) == Extent(messages=0, gone=0)
+        for subject in (ONE, TWO, ONE):
+            await real.log.append(subject, b"1", dedupe_id=f"{subject}")
+        assert await real.log.extent(stream) == Extent(messages=2, gone=0)
 
     async def test_a_subject_of_no_stream_is_not_confirmed(self, real: Subject) -> None:
         with pytest.raises(LogUnavailable):
