@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ingest.admission import Known
 from ingest.archivist import run_archivist
+from ingest.known import Known
 from ingest.listener import run_alarms, run_fixes
 from tocsin.adapters.fixes import FixArchive
 from tocsin.adapters.jetstream import open_bus

@@ -7,7 +7,8 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from ingest.admission import Known, Message
+from ingest.admission import Message
+from ingest.known import Known
 from tocsin.clock import AffineClock
 from tocsin.model.device import Device, DeviceKind
 from tocsin.model.episode import Act, Realm, Verb

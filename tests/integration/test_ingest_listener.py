@@ -39,8 +39,8 @@ from builders import sos as key_press
 from real_broker import SERVICE_PASSWORD, cancelled
 
 from alerts.desk import handle
-from ingest.admission import Known
 from ingest.dialects.reports import Reason
+from ingest.known import Known
 from ingest.listener import ANSWERING_READER, publish, run_alarms, run_fixes
 from ingest.mqtt import MqttSession, client_id
 from ingest.quarantine import shape_of
