@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from ingest.admission import Known
 from ingest.archivist import run_archivist
 from ingest.housekeeper import STATEMENT_TIMEOUT_S, Plan, run_housekeeper
+from ingest.known import Known
 from ingest.listener import run_alarms, run_fixes
 from tocsin.adapters.fixes import FixArchive
 from tocsin.adapters.jetstream import open_bus

@@ -14,23 +14,14 @@
 from __future__ import annotations
 
 import hashlib
-from array import array
-from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from ingest.dialects import owntracks, tocsin_v1
 from ingest.dialects.reports import NotAFix, PositionReport, Reason, Refusal, SosPosition, SosReport
+from ingest.known import Known
 from tocsin.clock import MS
-from tocsin.limits import (
-    FIX_FUTURE_MAX_S,
-    FIX_PAST_MAX_S,
-    LATE_AFTER_S,
-    PAYLOAD_MAX_BYTES,
-    SEQ_WINDOW,
-    UNNUMBERED_A_SECOND_MAX,
-    UNNUMBERED_KEPT,
-)
+from tocsin.limits import FIX_FUTURE_MAX_S, FIX_PAST_MAX_S, PAYLOAD_MAX_BYTES
 from tocsin.model.device import Device, DeviceKind
 from tocsin.model.finding import Alarm, Code
 from tocsin.model.fix import ABSENT, ClockPoints, FixFlag, FixPoint
@@ -39,7 +30,6 @@ from tocsin.subjects import PHONE_ROOT, TOPIC_ROOT, device_in, partition_of
 
 UNNUMBERED_PRESS_MS = 10 * MS
 SKEW_S = 5  # DOMAIN 3: skew between device and ingress time above 5 s is an event
-WINDOW_MASK = (1 << SEQ_WINDOW) - 1
 
 FixRow = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, bytes]
 """One FIX_DTYPE record as a tuple, in the order of its fields."""
@@ -52,88 +42,6 @@ class Message:
     topic: str
     payload: bytes
     t3_ms: int
-
-
-@dataclass(slots=True, kw_only=True)
-class SeqWindow:
-    """Which of the last SEQ_WINDOW sequence numbers of this boot have been seen (as RFC 4303 does it), and the
-    hour of the fix that each was on: a unit that counts from 0 again, or never counts, is still heard."""
-
-    boot: int
-    newest: int
-    seen: int
-    fix_ms: array[int] = field(default_factory=lambda: array("q", bytes(8 * SEQ_WINDOW)))
-
-    def has(self, boot: int, seq: int, fix_ms: int) -> bool:
-        back = self.newest - seq
-        numbered = boot == self.boot and 0 <= back < SEQ_WINDOW and bool(self.seen >> back & 1)
-        return numbered and self.fix_ms[seq % SEQ_WINDOW] == fix_ms
-
-    def add(self, boot: int, seq: int, fix_ms: int) -> None:
-        self._number(boot, seq)
-        if boot == self.boot and self.newest - seq < SEQ_WINDOW:
-            self.fix_ms[seq % SEQ_WINDOW] = fix_ms
-
-    def _number(self, boot: int, seq: int) -> None:
-        if boot > self.boot or (boot == self.boot and seq - self.newest >= SEQ_WINDOW):
-            self.boot, self.newest, self.seen = boot, seq, 1
-        elif boot == self.boot and seq > self.newest:
-            self.seen = (self.seen << (seq - self.newest) | 1) & WINDOW_MASK
-            self.newest = seq
-        elif boot == self.boot and self.newest - seq < SEQ_WINDOW:
-            self.seen |= 1 << (self.newest - seq)
-
-
-@dataclass(slots=True)
-class Unnumbered:
-    """What a device that does not count has measured lately: the fingerprints of each whole second, in the order
-    of their arrival, for the last UNNUMBERED_KEPT seconds heard."""
-
-    seconds: dict[int, list[int]] = field(default_factory=dict)
-
-    def has(self, second: int, fingerprint: int) -> bool:
-        return fingerprint in self.seconds.get(second, ())
-
-    def add(self, second: int, fingerprint: int) -> None:
-        if second not in self.seconds and len(self.seconds) >= UNNUMBERED_KEPT:
-            del self.seconds[next(iter(self.seconds))]
-        said = self.seconds.setdefault(second, [])
-        if len(said) < UNNUMBERED_A_SECOND_MAX:
-            said.append(fingerprint)
-
-    def place_in(self, second: int) -> int:
-        """Milliseconds for the next fix of this second: the order of arrival stands for the fraction that the
-        phone left out, so that nobody behind us takes two fixes of one second for one."""
-        return len(self.seconds.get(second, ()))
-
-
-@dataclass(slots=True, kw_only=True)
-class Known:
-    """What admission knows: the devices, the numbers seen of each, the deployment's constants.
-
-    ``open_sos``: the TGD phones whose alert is open, and who may therefore say where they are.
-    """
-
-    partitions: int
-    late_after_s: int = LATE_AFTER_S
-    devices: Mapping[str, Device] = field(default_factory=dict)
-    open_sos: set[str] = field(default_factory=set)
-    windows: dict[str, SeqWindow] = field(default_factory=dict)
-    unnumbered: defaultdict[str, Unnumbered] = field(default_factory=lambda: defaultdict(Unnumbered))
-
-    def is_repeat(self, device: str, boot: int, seq: int, fix_ms: int) -> bool:
-        if seq == ABSENT:
-            return device in self.unnumbered and self.unnumbered[device].has(fix_ms // MS, boot)
-        window = self.windows.get(device)
-        return window is not None and window.has(boot, seq, fix_ms)
-
-    def remember(self, device: str, boot: int, seq: int, fix_ms: int) -> None:
-        if seq == ABSENT:
-            self.unnumbered[device].add(fix_ms // MS, boot)
-            return
-        if device not in self.windows:
-            self.windows[device] = SeqWindow(boot=boot, newest=seq, seen=1)
-        self.windows[device].add(boot, seq, fix_ms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,6 @@ from ingest.admission import (
     Duplicate,
     FixRow,
     Heard,
-    Known,
     Message,
     OtherLane,
     OwnWord,
@@ -32,6 +31,7 @@ from ingest.admission import (
     admit_alarm,
 )
 from ingest.dialects.reports import Reason, Refusal
+from ingest.known import Known
 from ingest.mqtt import NO_FILES, MqttSession, Taken, sessions
 from ingest.quarantine import keep_and_answer, watch_quarantine
 from tocsin import subjects

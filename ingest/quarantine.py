@@ -16,8 +16,9 @@ import aiomqtt
 import msgspec
 import structlog
 
-from ingest.admission import Known, Message
+from ingest.admission import Message
 from ingest.dialects.reports import Refusal
+from ingest.known import Known
 from ingest.mqtt import MqttSession
 from tocsin import subjects
 from tocsin.errors import LogUnavailable

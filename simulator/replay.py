@@ -18,7 +18,8 @@ import numpy as np
 
 from geofence import engine
 from geofence.pair_table import PairTable, Roster, roster_of
-from ingest.admission import AdmittedFix, Known, Message, admit
+from ingest.admission import AdmittedFix, Message, admit
+from ingest.known import Known
 from simulator.gateway import Gateway
 from simulator.lab import Laboratory, LaboratoryError, PairWanted, laboratory
 from simulator.recording import RecordedFix, Recording

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from alerts.territory import Territory
-from ingest.admission import Known, Message
+from ingest.admission import Message
+from ingest.known import Known
 from tocsin.clock import AffineClock
 from tocsin.model.device import Device, DeviceKind
 from tocsin.model.episode import Act, Realm, Verb

@@ -41,8 +41,8 @@ from doors import Door, MosquittoDoor, NatsDoor
 from real_broker import cancelled
 
 from alerts.desk import handle
-from ingest.admission import Known
 from ingest.dialects.reports import Reason
+from ingest.known import Known
 from ingest.listener import ANSWERING_READER, publish, run_alarms, run_fixes
 from ingest.mqtt import MqttSession, client_id, session_secret
 from ingest.quarantine import shape_of

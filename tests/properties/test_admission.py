@@ -9,8 +9,9 @@ from builders import NOW_MS, PROTECTED, TGD, WEARER, known, location, message, s
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ingest.admission import AdmittedFix, SeqWindow, admit, admit_alarm
+from ingest.admission import AdmittedFix, admit, admit_alarm
 from ingest.dialects.reports import Refusal
+from ingest.known import SeqWindow
 from tocsin.limits import SEQ_WINDOW
 from tocsin.model.finding import Alarm
 

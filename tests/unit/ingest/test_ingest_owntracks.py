@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from builders import DEVICES, LAT, LON, NOW_MS, NOW_S, PROTECTED, TGD, WEARER, known, message
 
-from ingest.admission import Admission, AdmittedFix, Duplicate, Heard, Known, OwnWord, admit
+from ingest.admission import Admission, AdmittedFix, Duplicate, Heard, OwnWord, admit
 from ingest.dialects.owntracks import HEARD, read_phone
 from ingest.dialects.reports import NotAFix, PositionReport, Reason, Refusal
+from ingest.known import Known
 from ingest.quarantine import note_of
 from tocsin.limits import PAYLOAD_MAX_BYTES, UNNUMBERED_A_SECOND_MAX, UNNUMBERED_KEPT
 from tocsin.model.fix import ABSENT, FIX_DTYPE, FixFlag, Source
