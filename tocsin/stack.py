@@ -27,7 +27,7 @@ from tocsin.adapters.migrate import migrate
 from tocsin.embedded import DeviceLogin, EmbeddedBroker, EmbeddedPostgres, EmbeddedServerError
 from tocsin.embedded.broker import LOOPBACK, PORTS_FILE, ports_remembered
 from tocsin.embedded.child import write_private
-from tocsin.errors import SettingError, WireError
+from tocsin.errors import RecordUnavailable, SettingError, WireError
 from tocsin.model.episode import Realm
 from tocsin.ports import Bucket
 from tocsin.settings import PREFIX, Settings
@@ -37,6 +37,9 @@ from tocsin.wire import decode_device
 
 ADMIT_QUIET_S: Final = 0.05  # devices registered together are let in together
 SERVER_RESTART_S: Final = 0.2
+TABLES_FIRST_S: Final = 10.0  # new tables take one
+NEED_THE_RECORD: Final = frozenset({"projector"})
+"""Parts that are not ready without the record. The others do what they can, and are waited for."""
 SECRETS_FILE: Final = "secrets.json"
 
 PARTS: Final = (
@@ -101,8 +104,7 @@ async def running(settings: Settings, *, tell: Tell, only: frozenset[str] | None
         raise SettingError(f"{PREFIX}DATA_DIR: {error}") from None
     async with contextlib.AsyncExitStack() as cleaning:
         addresses = await _servers(settings, home, cleaning, tell)
-        tell(PartEvent(part="schema", what="starting"))
-        await migrate(addresses.database_url)
+        recorded = await cleaning.enter_async_context(_tables(addresses.database_url, tell))
         logs, metrics = home / "log", home / "metrics"
         shutil.rmtree(metrics, ignore_errors=True)
         for folder in (logs, metrics):
@@ -110,8 +112,50 @@ async def running(settings: Settings, *, tell: Tell, only: frozenset[str] | None
         environment = child_environment(_variables(settings, addresses), metrics)
         supervisor = Supervisor(logs=logs, environment=environment, tell=tell)
         cleaning.push_async_callback(supervisor.stop)
-        await asyncio.gather(*(supervisor.start(part) for part in parts))
+        later = () if recorded.is_set() else tuple(part for part in parts if part.name in NEED_THE_RECORD)
+        await cleaning.enter_async_context(_kept(*(supervisor.start(part) for part in later)))
+        await asyncio.gather(*(supervisor.start(part) for part in parts if part not in later))
         yield Stack(addresses=addresses, supervisor=supervisor)
+
+
+@contextlib.asynccontextmanager
+async def _tables(database_url: str, tell: Tell) -> AsyncIterator[asyncio.Event]:
+    """The record's tables brought up to date, and the event that they are.
+
+    The road does not need them (A7): a record that is down, that another migrator holds, or that has a history to
+    copy is waited for TABLES_FIRST_S, and then in the background. A file that is refused ends the start.
+    """
+    done = asyncio.Event()
+    tell(PartEvent(part="schema", what="starting"))
+    migrating = asyncio.create_task(_migrated(database_url, tell, done))
+    try:
+        await asyncio.wait({migrating}, timeout=TABLES_FIRST_S)
+        if migrating.done():
+            migrating.result()
+        else:
+            tell(PartEvent(part="schema", what="not up to date yet; alerts do not wait for it"))
+        yield done
+    finally:
+        migrating.cancel()
+        for outcome in await asyncio.gather(migrating, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                log.critical("tables_not_up_to_date", error=str(outcome))
+
+
+async def _migrated(database_url: str, tell: Tell, done: asyncio.Event) -> None:
+    said = False
+    while True:
+        try:
+            await migrate(database_url)
+            break
+        except RecordUnavailable as error:
+            if not said:
+                tell(PartEvent(part="schema", what=f"waits: {error}"))
+            said = True
+            await asyncio.sleep(SERVER_RESTART_S)
+    done.set()
+    if said:
+        tell(PartEvent(part="schema", what="ready"))
 
 
 def _check_api_address(host: str, port: int) -> None:

@@ -108,6 +108,38 @@ async def test_alerts_go_out_while_the_record_is_stopped_and_while_it_hangs() ->
         shutil.rmtree(home, ignore_errors=True)
 
 
+async def test_a_machine_that_starts_without_its_record_still_rings() -> None:
+    """A7, after a power cut that took the database too: what was registered before is on the log."""
+    home = new_home()
+    database = EmbeddedPostgres(home=home / "database")
+    told = Told()
+    try:
+        dsn = await database.start()
+        async with laboratory(home=home, tell=Told(), database_url=dsn, log_level="warning") as lab:
+            await lab.register({"her-1": DeviceKind.PROTECTED}, [])
+        await database.stop()
+        async with laboratory(home=home, tell=told, database_url=dsn, log_level="warning") as lab:
+            url = lab.stack.addresses.fleet_mqtt_url
+            assert url is not None
+            async with Gateway(url, client_id="early-gateway") as gateway:
+                await _press(lab, gateway, "her-1", 1)
+                alert = await _heard(lab, "her-1")
+                await _acknowledged(lab, alert)
+                assert (await lab.api.get("/readyz")).json()["degraded"] is True
+                await database.start()
+                await _recorded(lab, alert)
+                async with asyncio.timeout(RECORDED_WITHIN_S):
+                    await lab.stack.supervisor.wait_ready("projector")
+                await lab.register({"her-2": DeviceKind.PROTECTED}, [])
+    finally:
+        await database.stop()
+        shutil.rmtree(home, ignore_errors=True)
+    said = [event.what for event in told.events if event.part == "schema"]
+    assert said[0] == "starting"
+    assert said[1].startswith("waits: ")
+    assert said[-1] == "ready"
+
+
 def _family(pid: int) -> list[int]:
     """A process and its children, the parent first, so that it starts no more of them."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
