@@ -8,6 +8,7 @@ with us (the kernel tells it), so an interrupted run leaves none behind.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -55,8 +56,9 @@ assert P1.hard_s < ALERTS_WITHIN_S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What was asked for. The two ``plant_`` are faults of ours, to see that the verdict finds them: the
-    téléassistance answers so late; so many units are given a wrong password."""
+    """What was asked for. The three ``plant_`` are faults of ours, to see that the verdict finds them: the
+    téléassistance answers so late; so many units are given a wrong password; the reader of the fixes stands still
+    for so long, at most ``seconds``."""
 
     users: int
     seconds: float
@@ -68,6 +70,7 @@ class Load:
     home: Path
     plant_delay_s: float = 0.0
     plant_wrong_passwords: int = 0
+    plant_stall_s: float = 0.0
 
     @property
     def plan(self) -> Plan:
@@ -133,7 +136,7 @@ async def _driven(load: Load, lab: Laboratory, passwords: Mapping[str, str], say
         if await _appears(folder / "ready", canary):
             say(f"{load.shape.value}: {load.users} units, {load.operators} operators, {load.plan.lasts_s:.0f} s")
             crowd = await _crowd(load, lab, passwords, folder)
-            await _watched(crowd, canary, load, lab, say)
+            await _watched_and_stalled(crowd, canary, load, lab, say)
     finally:
         for child in (crowd, canary):
             if child is not None and child.exit_code is None:
@@ -182,6 +185,7 @@ async def _crowd(load: Load, lab: Laboratory, passwords: Mapping[str, str], fold
             interval_s=load.interval_s,
             seed=load.seed,
             start_ms=lab.clock.now_ms(),
+            begun=str(folder / "begun"),
             tally=str(folder / "locust-tally.json"),
         ),
     )
@@ -215,6 +219,36 @@ async def _appears(file: Path, maker: Child) -> bool:
             return False
         await asyncio.sleep(LOOK_S)
     return True
+
+
+async def _watched_and_stalled(
+    crowd: Child, canary: Child, load: Load, lab: Laboratory, say: Callable[[str], None]
+) -> None:
+    """The reader goes on when this returns, however it returns."""
+    stall = asyncio.create_task(_stall(load, lab, say))
+    try:
+        await _watched(crowd, canary, load, lab, say)
+    finally:
+        stall.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await stall
+
+
+async def _stall(load: Load, lab: Laboratory, say: Callable[[str], None]) -> None:
+    """In the middle of the load, ingest's reader stands still: it is there, it hears nothing. F02."""
+    if not load.plant_stall_s:
+        return
+    while not (load.home / "load" / "begun").exists():  # noqa: ASYNC110  (a file tells nobody)
+        await asyncio.sleep(LOOK_S)
+    await asyncio.sleep((load.plan.lasts_s - load.plant_stall_s) / 2)
+    reader = lab.stack.supervisor.pid_of("fixes")
+    assert reader is not None, "nobody else ends it"
+    say(f"the reader of the fixes stands still for {load.plant_stall_s:g} s")
+    os.kill(reader, signal.SIGSTOP)
+    try:
+        await asyncio.sleep(load.plant_stall_s)
+    finally:
+        os.kill(reader, signal.SIGCONT)
 
 
 async def _watched(crowd: Child, canary: Child, load: Load, lab: Laboratory, say: Callable[[str], None]) -> None:
