@@ -38,6 +38,9 @@ def load(
     plant_wrong_passwords: Annotated[
         int, typer.Option(help="A fault: so many units have a wrong password.", min=0)
     ] = 0,
+    plant_stall_s: Annotated[
+        float, typer.Option(help="A fault: ingest's reader of fixes stands still so long, in the middle.", min=0)
+    ] = 0.0,
     json_out: Json = None,
     data_dir: DataDir = Path(".tocsin"),
     keep: Keep = False,
@@ -46,6 +49,8 @@ def load(
     if importlib.util.find_spec("locust") is None:
         console.print("[red]locust is missing[/]: pip install 'tocsin[load]'")
         sys.exit(EXIT_MISUSE)
+    if plant_stall_s > seconds:
+        raise typer.BadParameter(f"{plant_stall_s:g} is longer than --seconds", param_hint="--plant-stall-s")
     with home_of(data_dir, "load", keep=keep) as home:
         wanted = Load(
             users=users,
@@ -58,6 +63,7 @@ def load(
             home=home,
             plant_delay_s=plant_delay_s,
             plant_wrong_passwords=plant_wrong_passwords,
+            plant_stall_s=plant_stall_s,
         )
         report = run(run_load(wanted, tell=tell, say=console.print))
         show(console, report)

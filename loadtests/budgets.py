@@ -1,8 +1,9 @@
 """Was this run within the budget of a P1, and if not, in which clause?
 
 The budget is a requirement on the time from t3 (ingest had the fix in hand) to t8 (the téléassistance answered
-2xx): docs/domain.md, section 2. A run can only be in budget if it was a run: all units connected, the load that
-was asked for was offered, nothing was lost on the way.
+2xx): docs/domain.md, section 2. A fix that waits at the broker for an ingest that stands still has no t3 yet, so
+the hard limit is asked from t1 as well, the hour of the fix by the canary's own clock. A run can only be in budget
+if it was a run: all units connected, the load that was asked for was offered, nothing was lost on the way.
 
 Pure. Latencies are milliseconds, limits seconds. A percentile is the nearest rank, so it is always a latency that
 was measured; with fewer samples than it takes for one of them to lie beyond it, it is not given at all.
@@ -21,6 +22,7 @@ OFFERED_SHARE_MIN: Final = 0.9
 """Below this share of the fixes that the shape asks for, the run measured another load than it says."""
 NAMED_MAX: Final = 5
 """How many missing or unexpected alerts a reason names."""
+NONE_MEASURED: Final = "no alert was measured under load"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,13 +73,15 @@ class Verdict:
 class Alerts:
     """The crossings of the canary and the alerts that they became.
 
-    ``t3_t8_ms``: of those whose fix was received while the load was on. ``missing``: crossings that no 2xx of the
-    téléassistance answers. ``unexpected``: alerts without a crossing. ``doubled``: notifications under two ids.
+    ``t3_t8_ms``, ``t1_t8_ms``: of all that answer a crossing made while the load was on. ``missing``: crossings
+    that no 2xx of the téléassistance answers. ``unexpected``: alerts without a crossing. ``doubled``:
+    notifications under two ids.
     """
 
     expected: int
     delivered: int
     t3_t8_ms: Sequence[float]
+    t1_t8_ms: Sequence[float]
     missing: Sequence[str] = ()
     unexpected: Sequence[str] = ()
     doubled: Sequence[str] = ()
@@ -115,6 +119,7 @@ def judge(budget: Budget, alerts: Alerts, fixes: Fixes, senders: Senders) -> Ver
             *_fixes(fixes),
             *_alerts(alerts),
             *_in_time(budget, alerts.t3_t8_ms),
+            _from_the_fix_on(budget, alerts.t1_t8_ms),
         )
     )
 
@@ -164,7 +169,7 @@ def _alerts(alerts: Alerts) -> Iterator[Clause]:
 
 def _in_time(budget: Budget, t3_t8_ms: Sequence[float]) -> Iterator[Clause]:
     if not t3_t8_ms:
-        yield Clause(name="t3 to t8", outcome=Outcome.BROKEN, reason="no alert was measured under load")
+        yield Clause(name="t3 to t8", outcome=Outcome.BROKEN, reason=NONE_MEASURED)
         return
     for share, limit_s in budget.limits_s:
         name = f"t3 to t8 {label(share)}"
@@ -175,6 +180,14 @@ def _in_time(budget: Budget, t3_t8_ms: Sequence[float]) -> Iterator[Clause]:
         else:
             yield _limited(name, found_ms, limit_s)
     yield _limited("t3 to t8 hard limit", max(t3_t8_ms), budget.hard_s)
+
+
+def _from_the_fix_on(budget: Budget, t1_t8_ms: Sequence[float]) -> Clause:
+    """The one clause that sees a fix wait before ingest has it in hand."""
+    name = "t1 to t8 hard limit"
+    if not t1_t8_ms:
+        return Clause(name=name, outcome=Outcome.BROKEN, reason=NONE_MEASURED)
+    return _limited(name, max(t1_t8_ms), budget.hard_s)
 
 
 def _limited(name: str, found_ms: float, limit_s: float) -> Clause:

@@ -3,6 +3,9 @@
 A crossing is answered by the first raising of its pair that begins with a fix of the same stay inside: from the
 crossing's own fix to the next crossing. Delivered is what the téléassistance's receiver itself says it has taken
 and what the courier had a 2xx for: neither is believed alone.
+
+What is measured is chosen by the hour of the crossing, which the canary alone decides. By t3 it would be chosen by
+the ingest that is being judged: a crossing that waits for it until the load is over would leave the sample.
 """
 
 from __future__ import annotations
@@ -26,10 +29,13 @@ class Window:
     started_ms: int
     ended_ms: int
 
+    def has(self, at_ms: int) -> bool:
+        return self.started_ms <= at_ms <= self.ended_ms
+
 
 @dataclass(slots=True, kw_only=True)
 class Answers:
-    """``alerts`` for the verdict; t3 to t7 of the same alerts, for the report."""
+    """``alerts`` for the verdict; t3 to t7 of the same alerts, for the report, where t7 is known."""
 
     alerts: Alerts
     t3_t7_ms: Sequence[float]
@@ -75,19 +81,23 @@ def answers(
     given = [
         (wearer, begun, each.answers.get(begun)) for wearer, each in stays.items() for begun in each.begins_ms
     ]
-    delivered = [raising for _, _, raising in given if raising is not None and _is_delivered(raising, heard)]
-    measured = [raising for raising in delivered if _is_within(raising, window)]
+    delivered = [
+        (begun, raising) for _, begun, raising in given if raising is not None and _is_delivered(raising, heard)
+    ]
+    measured = [(begun, raising) for begun, raising in delivered if window.has(begun)]
     return Answers(
         alerts=Alerts(
             expected=len(given),
             delivered=len(delivered),
-            t3_t8_ms=[_since_t3(raising, raising.t8_ms) for raising in measured],
+            t3_t8_ms=[_since(raising.points.t3_ms, raising.t8_ms) for _, raising in measured],
+            t1_t8_ms=[_since(begun, raising.t8_ms) for begun, raising in measured],
             missing=[_missing(wearer, begun, raising) for wearer, begun, raising in given
                      if raising is None or not _is_delivered(raising, heard)],
             unexpected=unexpected,
             doubled=doubled,
         ),
-        t3_t7_ms=[_since_t3(raising, raising.t7_ms) for raising in measured],
+        t3_t7_ms=[_since(raising.points.t3_ms, raising.t7_ms) for _, raising in measured
+                  if raising.t7_ms is not None],
     )  # fmt: skip
 
 
@@ -95,15 +105,10 @@ def _is_delivered(raising: Raising, heard: AbstractSet[tuple[str, int]]) -> bool
     return raising.t8_ms is not None and (raising.episode, raising.version) in heard
 
 
-def _is_within(raising: Raising, window: Window) -> bool:
-    t3_ms = raising.points.t3_ms
-    return t3_ms is not None and window.started_ms <= t3_ms <= window.ended_ms
-
-
-def _since_t3(raising: Raising, at_ms: int | None) -> float:
+def _since(from_ms: int | None, at_ms: int | None) -> float:
+    assert from_ms is not None, "ingest stamps every fix"
     assert at_ms is not None, "delivered"
-    assert raising.points.t3_ms is not None, "within the window"
-    return float(at_ms - raising.points.t3_ms)
+    return float(at_ms - from_ms)
 
 
 def _missing(wearer: str, begun_ms: int, raising: Raising | None) -> str:

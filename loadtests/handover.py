@@ -35,7 +35,8 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Crowd(msgspec.Struct, frozen=True, kw_only=True):
-    """To locust: everybody of the background. ``start_ms`` is second 0 of their walks."""
+    """To locust: everybody of the background. ``start_ms`` is second 0 of their walks; ``begun`` is a file that it
+    makes once the load is on."""
 
     mqtt_host: str
     mqtt_port: int
@@ -47,6 +48,7 @@ class Crowd(msgspec.Struct, frozen=True, kw_only=True):
     interval_s: float
     seed: int
     start_ms: int
+    begun: str
     tally: str
 
 

@@ -58,6 +58,7 @@ class Planned(LoadTestShape):
 @events.test_start.add_listener  # type: ignore[untyped-decorator]  # locust's
 def started(**_: object) -> None:
     STARTED_MS.append(CLOCK.wall_ms())
+    Path(CROWD.begun).touch()
 
 
 @events.test_stopping.add_listener  # type: ignore[untyped-decorator]  # locust's

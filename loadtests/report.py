@@ -47,7 +47,11 @@ def report_of(load: Load, started_ms: int, measured: Measured) -> dict[str, Any]
         "shape": load.shape.value,
         "users": load.users,
         "interval_s": load.interval_s,
-        "planted": {"delay_s": load.plant_delay_s, "wrong_passwords": load.plant_wrong_passwords},
+        "planted": {
+            "delay_s": load.plant_delay_s,
+            "wrong_passwords": load.plant_wrong_passwords,
+            "stall_s": load.plant_stall_s,
+        },
         "fixes": {
             "offered": measured.offered,
             "confirmed": measured.confirmed,
@@ -74,7 +78,11 @@ def report_of(load: Load, started_ms: int, measured: Measured) -> dict[str, Any]
             "unexpected": list(alerts.unexpected),
             "duplicated": len(alerts.doubled),
         },
-        "latency_ms": {"t3_t7": latency(measured.found.t3_t7_ms), "t3_t8": latency(alerts.t3_t8_ms)},
+        "latency_ms": {
+            "t3_t7": latency(measured.found.t3_t7_ms),
+            "t3_t8": latency(alerts.t3_t8_ms),
+            "t1_t8": latency(alerts.t1_t8_ms),
+        },
         "operators": {
             "count": load.operators,
             "acknowledged": crowd.acknowledged if crowd else 0,
@@ -86,6 +94,7 @@ def report_of(load: Load, started_ms: int, measured: Measured) -> dict[str, Any]
         "budget": {
             "source": P1.source,
             "t3_t8_s": {label(share): limit_s for share, limit_s in P1.limits_s} | {"hard": P1.hard_s},
+            "t1_t8_s": {"hard": P1.hard_s},
         },
         "verdict": {
             "held": measured.verdict.held,

@@ -63,6 +63,7 @@ async def test_units_come_back_after_a_cut_and_nothing_is_lost(broker_home: Path
             mqtt_host="127.0.0.1", mqtt_port=port, api_url="http://127.0.0.1:9", operators=0, shape=Shape.STEADY,
             units=[Login(device=one, password=PASSWORD) for one in devices],
             seconds=SECONDS, interval_s=INTERVAL_S, seed=7, start_ms=AffineClock().now_ms(),
+            begun=str(broker_home / "begun"),
             tally=str(broker_home / "tally.json"),
         ),
     )  # fmt: skip

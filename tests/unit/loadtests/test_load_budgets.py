@@ -21,7 +21,7 @@ from loadtests.budgets import (
     samples_needed,
 )
 
-GOOD_ALERTS = Alerts(expected=1000, delivered=1000, t3_t8_ms=[20.0] * 1000)
+GOOD_ALERTS = Alerts(expected=1000, delivered=1000, t3_t8_ms=[20.0] * 1000, t1_t8_ms=[30.0] * 1000)
 GOOD_FIXES = Fixes(asked=10_000, offered=10_000, confirmed=10_000, refused=0, lost=0)
 GOOD_SENDERS = Senders(units=200, connected=200, requests=5_000, failures=0)
 
@@ -77,7 +77,15 @@ def test_a_good_run_holds_in_every_clause() -> None:
         ({"t3_t8_ms": [20.0] * 998 + [5_001.0] * 2}, ["t3 to t8 p99.9"]),
         ({"t3_t8_ms": [20.0] * 999 + [10_001.0]}, ["t3 to t8 hard limit"]),
         ({"t3_t8_ms": []}, ["t3 to t8"]),
-        ({"expected": 0, "delivered": 0, "t3_t8_ms": []}, ["alerts delivered", "t3 to t8"]),
+        # did the fix wait before ingest had it? F02
+        ({"t1_t8_ms": [20.0] * 999 + [10_000.0]}, []),
+        ({"t1_t8_ms": [20.0] * 999 + [10_001.0]}, ["t1 to t8 hard limit"]),
+        ({"t1_t8_ms": [5_000.0] * 1000}, []),
+        ({"t1_t8_ms": []}, ["t1 to t8 hard limit"]),
+        (
+            {"expected": 0, "delivered": 0, "t3_t8_ms": [], "t1_t8_ms": []},
+            ["alerts delivered", "t3 to t8", "t1 to t8 hard limit"],
+        ),
     ],
 )
 def test_what_breaks_it(changes: dict[str, Any], clauses: list[str]) -> None:

@@ -23,13 +23,14 @@ def raising(
     code: Code = Code.PROX_ALERT,
     t8_ms: int | None = 0,
     t3_after_ms: int = 5,
+    t7_known: bool = True,
 ) -> Raising:
     """t3 is 5 ms after t1, t7 is 15 ms after t3, t8 is 20 ms after t3."""
     t3_ms = None if t1_ms is None else t1_ms + t3_after_ms
     return Raising(
         episode="alr_1", version=version, code=code, subject=subject,
         points=ClockPoints(t1_ms=t1_ms, t3_ms=t3_ms),
-        t7_ms=None if t3_ms is None else t3_ms + 15,
+        t7_ms=None if t3_ms is None or not t7_known else t3_ms + 15,
         t8_ms=None if t8_ms is None or t3_ms is None else t3_ms + 20,
     )  # fmt: skip
 
@@ -53,7 +54,25 @@ def test_each_crossing_has_its_alert_and_its_times() -> None:
     assert (found.alerts.expected, found.alerts.delivered) == (2, 2)
     assert (found.alerts.missing, found.alerts.unexpected) == ([], [])
     assert found.alerts.t3_t8_ms == [20.0, 20.0]
+    assert found.alerts.t1_t8_ms == [25.0, 25.0]
     assert found.t3_t7_ms == [15.0, 15.0]
+
+
+def test_a_fix_that_waited_for_ingest_shows_from_t1_on_alone() -> None:
+    found = judged([GOOD[0], raising(4, T + 12_000, t3_after_ms=20_000)])
+    assert found.alerts.t3_t8_ms == [20.0, 20.0]
+    assert found.alerts.t1_t8_ms == [25.0, 20_020.0]
+
+
+def test_a_crossing_whose_own_fix_raised_nothing_is_measured_from_that_fix() -> None:
+    found = judged([GOOD[0], raising(4, T + 12_800)])
+    assert found.alerts.t1_t8_ms == [25.0, 825.0]
+
+
+def test_an_alert_whose_first_receipt_is_not_on_the_log_is_judged_all_the_same() -> None:
+    found = judged([GOOD[0], raising(4, T + 12_000, t7_known=False)])
+    assert found.alerts.t3_t8_ms == [20.0, 20.0]
+    assert found.t3_t7_ms == [15.0]
 
 
 @pytest.mark.parametrize(
@@ -82,11 +101,25 @@ def test_what_can_have_happened(what: str, raisings: list[Raising], missing: lis
     assert found.delivered == 2 - len(missing)
 
 
-def test_only_what_came_while_the_load_was_on_is_measured_but_all_must_arrive() -> None:
+def test_only_crossings_made_while_the_load_was_on_are_measured_but_all_must_be_answered() -> None:
     found = judged(GOOD, started_ms=T + 10_000)
     assert found.alerts.delivered == 2
     assert found.alerts.t3_t8_ms == [20.0]
+    assert found.alerts.t1_t8_ms == [25.0]
     assert judged(GOOD, ended_ms=T - 1).alerts.t3_t8_ms == []
+
+
+@pytest.mark.parametrize("ended_ms", [T + 12_000, T + 12_004])
+def test_a_crossing_within_the_load_that_ingest_takes_up_after_it_is_measured(ended_ms: int) -> None:
+    late = [GOOD[0], raising(4, T + 12_000, t3_after_ms=9_000)]
+    assert judged(late, ended_ms=ended_ms).alerts.t1_t8_ms == [25.0, 9_020.0]
+    assert len(judged(late, ended_ms=ended_ms).alerts.t3_t8_ms) == 2
+    assert judged(late, ended_ms=T + 11_999).alerts.t1_t8_ms == [25.0]
+
+
+def test_a_crossing_before_the_load_that_ingest_takes_up_within_it_is_not() -> None:
+    early = [raising(1, T + 1_000, t3_after_ms=9_000), GOOD[1]]
+    assert judged(early, started_ms=T + 5_000).alerts.t3_t8_ms == [20.0]
 
 
 def test_no_receipts_no_times() -> None:
