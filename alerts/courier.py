@@ -26,6 +26,7 @@ from alerts.retries import (
     ACCEPTED,
     GAVE_UP,
     NO_ENDPOINT,
+    NO_LONGER_TOLD,
     SETTLING,
     STAND_IN_AFTER_S,
     STOOD_IN,
@@ -75,10 +76,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """How a channel writes."""
+    """How a channel writes. ``is_told``: whether there is anything to write of this."""
 
     content_type: str
     body: Callable[[Ruling, Notification], bytes]
+    is_told: Callable[[Ruling, Notification], bool] = lambda _ruling, _notification: True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +159,10 @@ class Courier:
 
     async def _notify(self, ruling: Ruling, notification: Notification) -> None:
         """To its room; where that has no line of its own, to whoever hears of every other."""
+        if not self._form.is_told(ruling, notification):
+            nothing = Message(ruling=ruling, notification=notification, body=b"")
+            await self._receipt(nothing, 0, self._clock.now_ms(), Outcome(result=NO_LONGER_TOLD))
+            return
         told = Message(ruling=ruling, notification=notification, body=self._form.body(ruling, notification))
         own, default = self._lines.get(notification.recipient), self._lines.get(DEFAULT_ROOM)
         if own is None or default is None or own is default:
@@ -323,6 +329,7 @@ def forms(sender: Sender) -> Mapping[Channel, Form]:
         Channel.POLICE: Form(
             content_type=cap.CONTENT_TYPE,
             body=lambda ruling, notification: police.body(ruling, notification, sender),
+            is_told=police.is_told,
         ),
     }
 

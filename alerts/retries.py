@@ -21,9 +21,12 @@ STAND_IN_AFTER_S: Final = (
 ACCEPTED: Final = "accepted"
 NO_ENDPOINT: Final = "no_endpoint"
 GAVE_UP: Final = "gave_up"
+NO_LONGER_TOLD: Final = "no_longer_told"
 STOOD_IN: Final = "default_"
 """Before a result: of the default recipient, beside a room whose own line takes nothing."""
-SETTLING: Final = frozenset({ACCEPTED, NO_ENDPOINT, GAVE_UP, STOOD_IN + ACCEPTED, STOOD_IN + GAVE_UP})
+UNSENT: Final = frozenset({NO_ENDPOINT, NO_LONGER_TOLD})
+"""Nothing was handed over to anybody."""
+SETTLING: Final = frozenset({ACCEPTED, GAVE_UP, STOOD_IN + ACCEPTED, STOOD_IN + GAVE_UP, *UNSENT})
 """Results after which nothing more is tried; every other result is a failure that the ladder answers."""
 
 

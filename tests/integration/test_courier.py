@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from builders import NOW_MS, REALM, SECRET, at_the_border, entry, eventually, squares
+from msgspec import structs
 from real_broker import cancelled
 from standardwebhooks import Webhook
 
@@ -26,6 +27,7 @@ from alerts.channels.cap_reader import read_cap
 from alerts.channels.police import Sender
 from alerts.courier import Endpoint, run_courier
 from alerts.desk import handle
+from alerts.episodes import ACKNOWLEDGED, CLOSED, RELEASED
 from alerts.routing import EVERYTHING_TO_THE_DEFAULT, Routing
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus
@@ -270,6 +272,22 @@ async def test_the_end_of_the_ladder_is_written_down(log: MemoryLog, monkeypatch
         await settled(log)
     assert results(log) == ["status_500"] * 3 + ["gave_up"]
     assert len(recipient.heard) == 3
+
+
+@pytest.mark.parametrize("kind", [ACKNOWLEDGED, RELEASED, CLOSED])
+async def test_what_an_older_version_wrote_and_no_room_is_told_any_longer_is_settled(
+    log: MemoryLog, kind: str
+) -> None:
+    """0.1.0 told the police who took an alert; as CAP it would be an Alert: a patrol is sent for it."""
+    ruling = opening()
+    old = Notification(id="evt_old", channel=Channel.POLICE, type=kind)
+    left = structs.replace(ruling, notifications=(old,), episode=structs.replace(ruling.episode, told=()))
+    await log.append(subjects.episode("PROX_ALERT", "msr_1"), encode(left))
+    async with listening(200) as recipient, courier(log, None, recipient.url):
+        await settled(log, Channel.POLICE)
+        assert recipient.heard == []
+    (said,) = receipts(log, Channel.POLICE)
+    assert (said.notification, said.result, said.t8_ms) == ("evt_old", "no_longer_told", None)
 
 
 # --- death ---------------------------------------------------------------------------------------------------
@@ -538,7 +556,7 @@ async def test_a_room_that_cannot_be_written_to_is_tried_again_and_the_other_is_
         return police.body(ruling, notification, sender)
 
     monkeypatch.setattr("alerts.courier.BROKEN_AGAIN_AFTER_S", 0.02)
-    monkeypatch.setattr("alerts.courier.police", SimpleNamespace(body=body))
+    monkeypatch.setattr("alerts.courier.police", SimpleNamespace(body=body, is_told=police.is_told))
     await rule(log, routing=BORDER)
     async with listening(200) as good, listening(200) as late, courier(log, None, good.url, CORG_13=late.url):
         await settled(log, Channel.POLICE)
