@@ -25,7 +25,7 @@ from tocsin.model.episode import Channel, Realm
 from tocsin.model.room import DEFAULT_ROOM
 from tocsin.service import Ready, run_part
 from tocsin.settings import Settings
-from tocsin.territory_file import TerritoryError
+from tocsin.telemetry import RULINGS
 
 LAB_TERRITORY = Path(__file__).parent / "data" / "lab.territory"
 
@@ -33,7 +33,9 @@ log = structlog.get_logger()
 
 
 async def dispatcher(settings: Settings, ready: Ready) -> None:
-    routing = Routing(territory=_territory(settings), margin_m=settings.border_margin_m)
+    routing = Routing(
+        territory=_territory(settings), margin_m=settings.border_margin_m, lookup_failed=_lookup_failed
+    )
     async with open_bus(settings.required("nats_url"), "alerts.dispatcher") as bus:
         await run_dispatcher(
             log_=bus.log, clock=settings.clock, realm=settings.realm, ready=ready, routing=routing
@@ -41,8 +43,8 @@ async def dispatcher(settings: Settings, ready: Ready) -> None:
 
 
 def _territory(settings: Settings) -> Territory | None:
-    """Never a reason not to start: with a map that cannot be read everything goes to the default recipient. What
-    is wrong with a setting is refused by ``tocsin up``; this may be a restart in the middle of the night."""
+    """Never a reason not to start: with a map that cannot be used everything goes to the default recipient.
+    ``tocsin up`` says the same to whoever starts it; this may be a restart in the middle of the night."""
     path = settings.territory or (LAB_TERRITORY if settings.realm is Realm.LAB else None)
     if path is None:
         if settings.police_url is not None:
@@ -50,13 +52,19 @@ def _territory(settings: Settings) -> Territory | None:
         return None
     try:
         territory = Territory(territory_file.read(path))
-    except TerritoryError as error:
-        log.critical(
-            "territory_unreadable", reason=str(error), effect="the default recipient is told of every place"
-        )
+    except Exception as error:  # of any kind: an alert does not wait for a map
+        effect = "the default recipient is told of every place"
+        log.critical("territory_unreadable", reason=str(error), effect=effect, exc_info=True)
         return None
     log.info("territory", path=str(path), communes=len(territory))
+    if unknown := sorted(settings.police_rooms.keys() - set(territory.rooms)):
+        log.warning("police_rooms_unknown", rooms=unknown, effect="nothing is ever told to them: mistyped?")
     return territory
+
+
+def _lookup_failed(kind: str) -> None:
+    RULINGS.labels(reason="lookup_failed").inc()
+    log.critical("lookup_failed", error=kind, effect="the default recipient was told of the place")
 
 
 async def courier(settings: Settings, ready: Ready) -> None:

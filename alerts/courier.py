@@ -2,16 +2,19 @@
 room, so that one that hangs delays no other.
 
 The courier POSTs until a 2xx or the end of the ladder, keeps its lease alive meanwhile, and writes a receipt of
-every attempt to the log. If it dies after the POST, the next one repeats it under the same ``webhook-id``: a
-delivery may repeat, a notification never has two names (ARCHITECTURE, A6).
+every attempt to the log. A room whose own line takes nothing for STAND_IN_AFTER_S is not left alone with it: the
+default recipient hears the same message, on a ladder beside the room's. If the courier dies after the POST, the
+next one repeats it under the same ``webhook-id``: a delivery may repeat, a notification never has two names
+(ARCHITECTURE, A6).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import httpx2
 import structlog
@@ -19,7 +22,20 @@ import structlog
 from alerts.channels import cap, cloudevent, police, teleassistance
 from alerts.channels.cloudevent import signed_headers
 from alerts.channels.police import Sender
-from alerts.retries import ACCEPTED, GAVE_UP, NO_ENDPOINT, SETTLING, Attempt, GiveUp, Wait, ladder_of, next_attempt
+from alerts.retries import (
+    ACCEPTED,
+    GAVE_UP,
+    NO_ENDPOINT,
+    NO_LONGER_TOLD,
+    SETTLING,
+    STAND_IN_AFTER_S,
+    STOOD_IN,
+    Attempt,
+    GiveUp,
+    Wait,
+    ladder_of,
+    next_attempt,
+)
 from tocsin import subjects
 from tocsin.clock import MS, Clock
 from tocsin.errors import LogUnavailable, WireError
@@ -60,10 +76,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """How a channel writes."""
+    """How a channel writes. ``is_told``: whether there is anything to write of this."""
 
     content_type: str
     body: Callable[[Ruling, Notification], bytes]
+    is_told: Callable[[Ruling, Notification], bool] = lambda _ruling, _notification: True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +89,17 @@ class Outcome:
 
     result: str
     status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What is on its way: the same bytes on every line and at every attempt. ``taken``: by the recipient itself,
+    not by whoever stands in for it."""
+
+    ruling: Ruling
+    notification: Notification
+    body: bytes
+    taken: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Courier:
@@ -130,31 +158,58 @@ class Courier:
                 raise outcome
 
     async def _notify(self, ruling: Ruling, notification: Notification) -> None:
-        """Up the ladder until somebody has taken it."""
-        body = self._form.body(ruling, notification)
-        line = self._lines.get(notification.recipient) or self._lines.get(DEFAULT_ROOM)
-        ladder = ladder_of(ruling.episode.priority)
+        """To its room; where that has no line of its own, to whoever hears of every other."""
+        if not self._form.is_told(ruling, notification):
+            nothing = Message(ruling=ruling, notification=notification, body=b"")
+            await self._receipt(nothing, 0, self._clock.now_ms(), Outcome(result=NO_LONGER_TOLD))
+            return
+        told = Message(ruling=ruling, notification=notification, body=self._form.body(ruling, notification))
+        own, default = self._lines.get(notification.recipient), self._lines.get(DEFAULT_ROOM)
+        if own is None or default is None or own is default:
+            await self._climb(told, own or default)
+        else:
+            await self._with_a_stand_in(told, own, default)
+
+    async def _with_a_stand_in(self, told: Message, own: Line, default: Line) -> None:
+        """The default recipient too, once the room has taken nothing for STAND_IN_AFTER_S or its ladder has ended.
+        The room's ladder goes on all the while; when the room has taken it, nobody else is tried any more."""
+        async with asyncio.TaskGroup() as tasks:
+            room = tasks.create_task(self._climb(told, own))
+            patience = tasks.create_task(self._clock.sleep(STAND_IN_AFTER_S))
+            await asyncio.wait({room, patience}, return_when=asyncio.FIRST_COMPLETED)
+            patience.cancel()
+            if not told.taken.is_set():
+                log.error(
+                    "room_does_not_answer", notification=told.notification.id, room=told.notification.recipient
+                )
+                await self._climb(told, default, STOOD_IN)
+
+    async def _climb(self, told: Message, line: Line | None, by: str = "") -> None:
+        """Up the ladder until somebody has taken it. ``by`` stands before the result in every receipt."""
+        ladder = ladder_of(told.ruling.episode.priority)
         first_ms = self._clock.now_ms()
         made = 0
-        while True:
+        while not told.taken.is_set():
             match next_attempt(made, first_ms, self._clock.now_ms(), ladder):
                 case Wait(seconds=seconds):
                     await self._clock.sleep(seconds)
                 case GiveUp():
-                    now_ms = self._clock.now_ms()
-                    await self._receipt(ruling, notification, made, now_ms, Outcome(result=GAVE_UP))
+                    await self._receipt(told, made, self._clock.now_ms(), Outcome(result=by + GAVE_UP))
                     log.error(
                         "notification_given_up",
-                        notification=notification.id,
+                        notification=told.notification.id,
                         channel=self._channel.value,
-                        room=notification.recipient,
+                        room=told.notification.recipient,
+                        by_default=bool(by),
                     )
                     return
                 case Attempt():
                     made += 1
                     t7_ms = self._clock.now_ms()
-                    outcome = await self._post(line, notification.id, body)
-                    await self._receipt(ruling, notification, made, t7_ms, outcome)
+                    outcome = await self._post(line, told.notification.id, told.body)
+                    if outcome.result == ACCEPTED and not by:
+                        told.taken.set()  # before the receipt, which waits for the log
+                    await self._receipt(told, made, t7_ms, replace(outcome, result=by + outcome.result))
                     if outcome.result in {ACCEPTED, NO_ENDPOINT}:
                         return
 
@@ -178,11 +233,9 @@ class Courier:
             return outcome or Outcome(result=type(error).__name__.lower())
         return outcome
 
-    async def _receipt(
-        self, ruling: Ruling, notification: Notification, attempt: int, t7_ms: int, outcome: Outcome
-    ) -> None:
-        episode = ruling.episode
-        accepted = outcome.result == ACCEPTED
+    async def _receipt(self, told: Message, attempt: int, t7_ms: int, outcome: Outcome) -> None:
+        episode, notification = told.ruling.episode, told.notification
+        accepted = outcome.result in {ACCEPTED, STOOD_IN + ACCEPTED}
         receipt = Receipt(
             notification=notification.id,
             episode=episode.id,
@@ -196,13 +249,14 @@ class Courier:
             recipient=notification.recipient,
         )
         NOTIFICATIONS.labels(channel=self._channel.value, outcome=outcome.result).inc()
-        self._measure(ruling, receipt)
+        self._measure(told.ruling, receipt)
         await self._write(receipt, subjects.receipt(episode.code.value, episode.subject))
 
     async def _write(self, receipt: Receipt, subject: str) -> None:
         """The receipt of an attempt that settles the notification is written before the next thing is done; that
         of a failed attempt must not hold up the next attempt."""
-        name = derived("rct", receipt.notification, receipt.attempt, receipt.t7_ms)
+        by = (STOOD_IN,) if receipt.result.startswith(STOOD_IN) else ()  # its attempts are counted on their own
+        name = derived("rct", receipt.notification, receipt.attempt, receipt.t7_ms, *by)
         while True:
             try:
                 await self._log.append(subject, encode(receipt), dedupe_id=name)
@@ -253,10 +307,11 @@ async def run_courier(
     ready: Callable[[], None],
 ) -> None:
     """Every channel, until cancelled."""
+    trusted = httpx2.create_ssl_context(trust_env=False)  # once: reading whom to trust takes 20 ms of the loop
     async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         for channel, form in forms(sender).items():
             lines = {
-                room: Line(endpoint=endpoint, http=await stack.enter_async_context(_client()))
+                room: Line(endpoint=endpoint, http=await stack.enter_async_context(_client(trusted)))
                 for room, endpoint in recipients[channel].items()
             }
             courier = Courier(channel=channel, lines=lines, form=form, log_=log_, clock=clock)
@@ -274,12 +329,14 @@ def forms(sender: Sender) -> Mapping[Channel, Form]:
         Channel.POLICE: Form(
             content_type=cap.CONTENT_TYPE,
             body=lambda ruling, notification: police.body(ruling, notification, sender),
+            is_told=police.is_told,
         ),
     }
 
 
-def _client() -> httpx2.AsyncClient:
+def _client(trusted: ssl.SSLContext) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(
+        verify=trusted,
         timeout=httpx2.Timeout(WEBHOOK_TIMEOUT_S),
         limits=httpx2.Limits(max_connections=256, max_keepalive_connections=16),
         follow_redirects=False,

@@ -55,7 +55,6 @@ from tocsin.model.episode import (
     Verb,
 )
 from tocsin.model.finding import Alarm, Change, Finding
-from tocsin.model.room import DEFAULT_ROOM
 
 
 class Objection(StrEnum):
@@ -221,7 +220,7 @@ def _close(episode: Episode, act: Act, now_ms: int) -> Answer:
         note=act.note,
         acknowledgement_expires_ms=None,
     )
-    rooms = tuple(sorted(episodes.rooms_told(episode))) or (DEFAULT_ROOM,)  # none: opened by 0.1.0
+    rooms = tuple(sorted(episodes.rooms_told(episode)))  # none: opened by 0.1.0, no CAP message to end
     notifications = episodes.notifications_of(after, episodes.CLOSED, CATALOGUE[episode.code].told, rooms)
     return _ruling(after, act, "closed", now_ms, notifications)
 

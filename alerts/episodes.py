@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from alerts.catalogue import CATALOGUE
-from alerts.retries import NO_ENDPOINT
+from alerts.retries import UNSENT
 from tocsin.limits import (
     EPISODE_CAUSES_MAX,
     EPISODE_MESSAGES_MAX,
@@ -121,9 +121,9 @@ def raise_of(cause: Finding | Alarm, version: int, now_ms: int) -> Raise:
 
 def with_receipt(episode: Episode, receipt: Receipt) -> Episode:
     """t7 and t8 of the raising that the receipt is about: the first attempt on any channel, the first acceptance
-    by the téléassistance. The order in which receipts come does not matter; where nobody is configured nothing was
-    handed over."""
-    if receipt.result == NO_ENDPOINT:
+    by the téléassistance. The order in which receipts come does not matter; where nobody is configured, or
+    told any longer, nothing was handed over."""
+    if receipt.result in UNSENT:
         return episode
     return msgspec.structs.replace(
         episode,

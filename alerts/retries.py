@@ -14,11 +14,19 @@ from tocsin.clock import MS
 URGENT_S: Final = (0, 1, 2, 4, 8, *range(15, 300, 15), *range(300, 3601, 60))
 ADMINISTRATIVE_S: Final = (0, 5, 60, 300, 1_800, 7_200, 18_000, 36_000, 86_400, 172_800, 259_200)
 URGENT_PRIORITY_MAX: Final = 2
+STAND_IN_AFTER_S: Final = (
+    15.0  # five rungs of a room that is down; a human at the default recipient can ring it up
+)
 
 ACCEPTED: Final = "accepted"
 NO_ENDPOINT: Final = "no_endpoint"
 GAVE_UP: Final = "gave_up"
-SETTLING: Final = frozenset({ACCEPTED, NO_ENDPOINT, GAVE_UP})
+NO_LONGER_TOLD: Final = "no_longer_told"
+STOOD_IN: Final = "default_"
+"""Before a result: of the default recipient, beside a room whose own line takes nothing."""
+UNSENT: Final = frozenset({NO_ENDPOINT, NO_LONGER_TOLD})
+"""Nothing was handed over to anybody."""
+SETTLING: Final = frozenset({ACCEPTED, GAVE_UP, STOOD_IN + ACCEPTED, STOOD_IN + GAVE_UP, *UNSENT})
 """Results after which nothing more is tried; every other result is a failure that the ladder answers."""
 
 

@@ -57,6 +57,11 @@ class Territory:
         areas = self._areas
         return sorted((areas.codes[i], areas.names[i], areas.rooms[areas.room_index[i]]) for i in touched)
 
+    @property
+    def rooms(self) -> tuple[str, ...]:
+        """Every room that some place has."""
+        return self._areas.rooms
+
     def __len__(self) -> int:
         return len(self._areas.codes)
 

@@ -27,12 +27,28 @@ import numpy.typing as npt
 import shapely
 
 from tocsin.model.room import DEFAULT_ROOM, Force, room_of
-from tocsin.territory_file import Areas, TerritoryError
+from tocsin.territory_file import DEGREES_MAX, Areas, TerritoryError
 
 LISTED_MAX: Final = 10
 COLUMNS: Final = ("code_commune", "institution")
 DELIMITERS: Final = ";,\t|"
 GRID_DEG: Final = 1e-6
+FRANCE: Final = shapely.MultiPolygon(
+    [
+        shapely.box(*edges)  # west, south, east, north, generously
+        for edges in (
+            (-5.6, 41.2, 9.8, 51.3),  # metropole and Corsica
+            (-63.3, 14.2, -60.7, 18.3),  # Antilles
+            (-54.8, 2.0, -51.4, 6.0),  # Guyane
+            (55.0, -21.6, 56.0, -20.7),  # La Réunion
+            (44.8, -13.2, 45.5, -12.4),  # Mayotte
+            (-56.7, 46.6, -56.0, 47.3),  # Saint-Pierre-et-Miquelon
+            (158.0, -23.0, 172.4, -18.0),  # Nouvelle-Calédonie
+            (-155.0, -28.5, -134.0, -7.5),  # Polynésie
+            (-178.5, -14.6, -176.0, -13.0),  # Wallis-et-Futuna
+        )
+    ]
+)
 SPLIT_CITIES: Final = {"75056": ("751", 1, 20), "13055": ("132", 1, 16), "69123": ("693", 81, 89)}
 """Paris, Marseille, Lyon: one commune on most maps, a row for each arrondissement in some lists."""
 
@@ -45,7 +61,8 @@ class Some(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it. ``mended``: outlines that crossed themselves; ``shared``: communes with two rooms."""
+    """What came of it. ``mended``: outlines that crossed themselves; ``shared``: communes with two rooms;
+    ``abroad``: outlines that touch no part of France, all of them where latitude and longitude are swapped."""
 
     communes: int
     rooms: dict[str, int]
@@ -56,6 +73,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     outlines_without_row: Some
     unknown_institution: Some
     empty_outline: Some
+    abroad: Some
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +105,7 @@ def import_territory(communes: bytes, competence: bytes, sources: tuple[str, ...
         outlines_without_row=_some(orphans),
         unknown_institution=_some(unknown),
         empty_outline=_some(empty),
+        abroad=_some([one.code for one in outlines if not FRANCE.intersects(one.shape)]),
     )
 
 
@@ -185,10 +204,21 @@ def _outline(properties: Mapping[str, Any], polygons: Iterable[Rings]) -> Outlin
     if not code:
         raise TerritoryError("an outline has no property 'code'")
     try:
-        shape = shapely.MultiPolygon([(rings[0], rings[1:]) for rings in polygons])
+        known = list(polygons)
+        _check_degrees(code, known)
+        shape = shapely.MultiPolygon([(rings[0], rings[1:]) for rings in known])
     except (ValueError, IndexError, TypeError, KeyError) as error:
         raise TerritoryError(f"the outline of {code} cannot be read: {error}") from None
     return Outline(code=code, name=str(properties.get("nom") or ""), shape=shape)
+
+
+def _check_degrees(code: str, polygons: Iterable[Rings]) -> None:
+    """Lambert-93 is in metres: nobody stands there, and every place would belong to nobody."""
+    for points in (ring for rings in polygons for ring in rings):
+        if not (np.abs(points) <= DEGREES_MAX).all():  # NaN is not less than anything
+            raise TerritoryError(
+                f"the outline of {code} is not in degrees: longitude beyond 180, latitude beyond 90, or no number"
+            )
 
 
 def _of_topology(whole: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Iterator[Rings]]]:

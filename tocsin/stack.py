@@ -32,7 +32,6 @@ from tocsin.model.episode import Realm
 from tocsin.ports import Bucket
 from tocsin.settings import PREFIX, Settings
 from tocsin.supervisor import PartEvent, PartSpec, Supervisor, child_environment
-from tocsin.territory_file import TerritoryError
 from tocsin.wire import decode_device
 
 ADMIT_QUIET_S: Final = 0.05  # devices registered together are let in together
@@ -93,7 +92,7 @@ async def running(settings: Settings, *, tell: Tell, only: frozenset[str] | None
 
     ``only``: the names of the parts to start, all when None. Raises SettingError, EmbeddedServerError.
     """
-    _check_territory(settings.territory)
+    _look_at_territory(settings, tell)
     home = settings.data_dir.resolve()
     parts = [part for part in PARTS if only is None or part.name in only]
     if "api" in {part.name for part in parts}:
@@ -172,13 +171,23 @@ def _check_api_address(host: str, port: int) -> None:
         raise SettingError(f"{PREFIX}{name}: the API cannot listen on {host}:{port}: {reason}") from None
 
 
-def _check_territory(path: Path | None) -> None:
-    """Refused here, where somebody is looking. A dispatcher that finds it broken later must go on without it."""
-    if path is not None:
-        try:
-            territory_file.read(path)
-        except TerritoryError as error:
-            raise SettingError(f"{PREFIX}TERRITORY: {error}") from None
+def _look_at_territory(settings: Settings, tell: Tell) -> None:
+    """Said here, where somebody is looking, and never a reason not to start: without a map the default recipient
+    is told of every place, and a key needs none at all."""
+    path = settings.territory
+    if path is None:
+        return
+    try:
+        areas = territory_file.read(path)
+    except Exception as error:  # noqa: BLE001  # a map must not keep the keys from being heard
+        log.critical("territory_unreadable", path=str(path), error=str(error))
+        what = f"cannot be read, the default recipient of the police is told of every place: {error}"
+        tell(PartEvent(part="territory", what=what))
+        return
+    if unknown := sorted(set(settings.police_rooms) - set(areas.rooms)):
+        log.warning("police_rooms_unknown", rooms=unknown)
+        what = f"has no {', '.join(unknown)}: nothing is ever told to these {PREFIX}POLICE_ROOMS"
+        tell(PartEvent(part="territory", what=what))
 
 
 @contextlib.asynccontextmanager

@@ -25,6 +25,7 @@ MAGIC: Final = b"TOCTER\x00\x01"
 DIGEST_BYTES: Final = 32
 UNPACKED_MAX_BYTES: Final = 256 * 1024 * 1024  # France with its 35,000 communes unpacks to 19 MB
 COMPRESSION: Final = 9
+DEGREES_MAX: Final = (180.0, 90.0)  # east, north
 
 Ints = npt.NDArray[np.int32]
 
@@ -109,6 +110,8 @@ def unpack(data: bytes) -> Areas:
         raise TerritoryError(f"it cannot be read: {error}") from None
     if not _fits(areas):
         raise TerritoryError("its tables do not fit each other")
+    if not (np.abs(areas.lon_lat_e6 / 1e6) <= DEGREES_MAX).all():
+        raise TerritoryError("its outlines are not in degrees: import it again from outlines in WGS84")
     return areas
 
 

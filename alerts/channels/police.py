@@ -7,6 +7,7 @@
 | taken, put back                       | none (``desk``): an Update would hide the places of the one before  |
 | closed: false alarm, technical        | Cancel: what was said before is withdrawn                           |
 | closed: arrested, left, moved         | Update, past: what was said was true, and it is over                |
+| closed, the room was told nothing yet | none                                                                |
 
 The area is a circle around the protected person, of the 95 % radius: never a point, since a point promises what no
 fix has; an absent accuracy is the worst case. Both places stand beside it as ``geo:`` URIs (RFC 5870, with the
@@ -27,10 +28,10 @@ import msgspec
 from alerts.catalogue import CATALOGUE
 from alerts.channels.cap import Area, CapMessage, Circle, Info, Reference, write_cap
 from alerts.channels.cloudevent import link
-from alerts.episodes import cause_in
+from alerts.episodes import ACKNOWLEDGED, CLOSED, RELEASED, cause_in
 from alerts.routing import places_of
 from tocsin.clock import MS, rfc3339
-from tocsin.model.episode import Episode, Notification, Outcome, Raise, Realm, Ruling
+from tocsin.model.episode import Episode, Notification, Outcome, Raise, Realm, Ruling, Sent
 from tocsin.model.finding import Alarm, Finding
 from tocsin.model.fix import FixPoint
 from tocsin.model.room import DEFAULT_ROOM
@@ -70,6 +71,15 @@ class Sender:
         return f"tocsin.{self.site}"
 
 
+def is_told(ruling: Ruling, notification: Notification) -> bool:
+    """Whether there is a message for it. Of what release 0.1.0 left in the queue there is none for who took an
+    alert, and none for the end of one that no CAP message had begun: an Alert is what a patrol is sent for,
+    and the first that a room hears of something must not be that it is over."""
+    if notification.type in {ACKNOWLEDGED, RELEASED}:
+        return False
+    return notification.type != CLOSED or bool(_earlier(ruling.episode, notification))
+
+
 def body(ruling: Ruling, notification: Notification, sender: Sender) -> bytes:
     return write_cap(message(ruling, notification, sender))
 
@@ -100,14 +110,17 @@ def _message_type(episode: Episode, references: tuple[Reference, ...]) -> str:
 
 
 def _references(episode: Episode, notification: Notification, sender: Sender) -> tuple[Reference, ...]:
+    return tuple(
+        Reference(sender=sender.name, identifier=sent.id, sent_ms=sent.at_ms // MS * MS)
+        for sent in _earlier(episode, notification)
+    )
+
+
+def _earlier(episode: Episode, notification: Notification) -> list[Sent]:
     """What this room was told of this episode before this message."""
     earlier = [sent for one in episode.told if one.room == notification.recipient for sent in one.sent]
     names = [sent.id for sent in earlier]
-    until = names.index(notification.id) if notification.id in names else len(names)
-    return tuple(
-        Reference(sender=sender.name, identifier=sent.id, sent_ms=sent.at_ms // MS * MS)
-        for sent in earlier[:until]
-    )
+    return earlier[: names.index(notification.id)] if notification.id in names else earlier
 
 
 def _addresses(ruling: Ruling, room: str) -> tuple[str, ...]:

@@ -92,6 +92,8 @@ def _tell(report: Report, out: Path) -> None:
         if some.count:
             more = " …" if some.count > len(some.first) else ""
             typer.echo(f"{what}: {some.count} ({', '.join(some.first)}{more})", err=True)
+    if report.abroad.count == report.communes:
+        typer.echo("WARNING: none of it lies in France: are latitude and longitude swapped?", err=True)
 
 
 def _remarks(report: Report) -> dict[str, Some]:
@@ -102,6 +104,7 @@ def _remarks(report: Report) -> dict[str, Some]:
         "outlines without a row, given to the default room": report.outlines_without_row,
         "rows of an unknown institution, left out": report.unknown_institution,
         "outlines without an area, left out": report.empty_outline,
+        "outlines outside France": report.abroad,
     }
 
 

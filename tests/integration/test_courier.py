@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,7 +17,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from builders import NOW_MS, REALM, SECRET, at_the_border, entry, eventually
+from builders import NOW_MS, REALM, SECRET, at_the_border, entry, eventually, squares
+from msgspec import structs
 from real_broker import cancelled
 from standardwebhooks import Webhook
 
@@ -25,6 +27,7 @@ from alerts.channels.cap_reader import read_cap
 from alerts.channels.police import Sender
 from alerts.courier import Endpoint, run_courier
 from alerts.desk import handle
+from alerts.episodes import ACKNOWLEDGED, CLOSED, RELEASED
 from alerts.routing import EVERYTHING_TO_THE_DEFAULT, Routing
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus
@@ -271,6 +274,22 @@ async def test_the_end_of_the_ladder_is_written_down(log: MemoryLog, monkeypatch
     assert len(recipient.heard) == 3
 
 
+@pytest.mark.parametrize("kind", [ACKNOWLEDGED, RELEASED, CLOSED])
+async def test_what_an_older_version_wrote_and_no_room_is_told_any_longer_is_settled(
+    log: MemoryLog, kind: str
+) -> None:
+    """0.1.0 told the police who took an alert; as CAP it would be an Alert: a patrol is sent for it."""
+    ruling = opening()
+    old = Notification(id="evt_old", channel=Channel.POLICE, type=kind)
+    left = structs.replace(ruling, notifications=(old,), episode=structs.replace(ruling.episode, told=()))
+    await log.append(subjects.episode("PROX_ALERT", "msr_1"), encode(left))
+    async with listening(200) as recipient, courier(log, None, recipient.url):
+        await settled(log, Channel.POLICE)
+        assert recipient.heard == []
+    (said,) = receipts(log, Channel.POLICE)
+    assert (said.notification, said.result, said.t8_ms) == ("evt_old", "no_longer_told", None)
+
+
 # --- death ---------------------------------------------------------------------------------------------------
 
 
@@ -389,6 +408,7 @@ async def test_a_channel_that_hangs_delays_no_other(
 
 
 BORDER = Routing(territory=at_the_border())
+CORG_ONLY = Routing(territory=squares(("CORG-13", 5.0, 43.0, 6.0, 43.6)))
 
 
 async def test_a_room_that_hangs_delays_neither_the_other_room_nor_the_teleassistance(
@@ -396,6 +416,7 @@ async def test_a_room_that_hangs_delays_neither_the_other_room_nor_the_teleassis
 ) -> None:
     """260 alerts near a border, more than one pool of connections; one of the two rooms answers nothing at all."""
     monkeypatch.setattr("alerts.courier.WEBHOOK_TIMEOUT_S", 60.0)
+    monkeypatch.setattr("alerts.courier.STAND_IN_AFTER_S", 3_600.0)  # another test's
     for number in range(260):
         await rule(log, f"msr_{number}", BORDER)
     async with (
@@ -431,6 +452,97 @@ async def test_each_room_has_its_own_ladder(log: MemoryLog) -> None:
         assert sorted(read_cap(one.body).addresses) == ["CIC-13", "CORG-13"]
 
 
+@pytest.mark.usefixtures("impatient")
+async def test_a_room_whose_own_line_is_down_is_told_by_way_of_the_default_and_tried_all_the_same(
+    log: MemoryLog,
+) -> None:
+    """F04: a human at the default recipient can ring the room up; the two ladders know nothing of each other."""
+    ruling = await rule(log, routing=CORG_ONLY)
+    async with (
+        listening(*[500] * 6, HANG) as down, listening(503, 200) as default,
+        courier(log, None, default.url, CORG_13=down.url),
+    ):  # fmt: skip
+        await eventually(lambda: "default_accepted" in results(log, Channel.POLICE))
+        tried = len(down.heard)
+        await eventually(lambda: len(down.heard) > tried)
+        down.plan[:] = [200]
+        await settled(log, Channel.POLICE)
+    (told,) = (one for one in ruling.notifications if one.channel is Channel.POLICE)
+    assert set(default.ids) == set(down.ids) == {told.id}, "one name"
+    assert {one.body for one in default.heard} == {one.body for one in down.heard}, "one message"
+    assert read_cap(default.heard[0].body).addresses == ("CORG-13",)
+    stood_in = [one for one in receipts(log, Channel.POLICE) if one.result.startswith("default_")]
+    assert [(one.result, one.recipient) for one in stood_in] == [
+        ("default_status_503", "CORG-13"), ("default_accepted", "CORG-13"),
+    ]  # fmt: skip
+    assert stood_in[1].t8_ms is not None
+    first_ms = receipts(log, Channel.POLICE)[0].t7_ms
+    assert stood_in[0].t7_ms - first_ms >= 14_999, "the room had its chance"
+    assert results(log, Channel.POLICE)[-1] == "accepted", "the room itself, in the end"
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_the_default_is_tried_at_the_end_of_the_rooms_ladder_at_the_latest(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alerts.courier.STAND_IN_AFTER_S", 3_600.0)
+    monkeypatch.setattr("alerts.courier.ladder_of", lambda _: (0, 1))
+    await rule(log, routing=CORG_ONLY)
+    async with (
+        listening(500) as down, listening(200) as default,
+        courier(log, None, default.url, CORG_13=down.url),
+    ):  # fmt: skip
+        await settled(log, Channel.POLICE)
+    assert results(log, Channel.POLICE) == ["status_500", "status_500", "gave_up", "default_accepted"]
+    assert (len(down.heard), len(default.heard)) == (2, 1)
+
+
+async def test_the_default_is_left_alone_when_the_room_took_it_meanwhile(log: MemoryLog) -> None:
+    await rule(log, routing=CORG_ONLY)
+    async with (
+        listening(*[500] * 7, 200) as late, listening(500) as default,
+        courier(log, None, default.url, CORG_13=late.url),
+    ):  # fmt: skip
+        await settled(log, Channel.POLICE)
+    assert results(log, Channel.POLICE).count("accepted") == 1
+    assert default.heard, "it was never asked: this proves nothing"
+    assert "default_gave_up" not in results(log, Channel.POLICE)
+
+
+async def test_a_room_that_took_it_while_the_log_is_down_needs_no_stand_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("alerts.courier.RECEIPT_AGAIN_S", 0.01)
+    log = Outage()
+    await rule(log, routing=CORG_ONLY)
+    async with listening(200) as room, listening(200) as default:
+        log.down = True
+        async with courier(log, None, default.url, CORG_13=room.url):
+            await eventually(lambda: room.heard)
+            began_ms = CLOCK.now_ms()
+            await eventually(lambda: CLOCK.now_ms() - began_ms > 20_000)
+            assert default.heard == []
+            log.down = False
+            await settled(log, Channel.POLICE)
+    assert results(log, Channel.POLICE) == ["accepted"]
+
+
+async def test_two_hundred_rooms_read_whom_to_trust_once(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """20 ms of the loop each: a restart must not stand still for seconds."""
+    made: list[ssl.SSLContext] = []
+    real = ssl.SSLContext.load_verify_locations
+
+    def counted(self: ssl.SSLContext, *args: Any, **how: Any) -> None:
+        made.append(self)
+        real(self, *args, **how)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", counted)
+    rooms = {f"CIC_{number}": f"https://room-{number}.example" for number in range(100, 300)}
+    async with courier(log, "https://t.example", "https://p.example", **rooms):
+        pass
+    assert len(made) == 1
+
+
 async def test_a_room_that_cannot_be_written_to_is_tried_again_and_the_other_is_not_told_twice(
     log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -444,7 +556,7 @@ async def test_a_room_that_cannot_be_written_to_is_tried_again_and_the_other_is_
         return police.body(ruling, notification, sender)
 
     monkeypatch.setattr("alerts.courier.BROKEN_AGAIN_AFTER_S", 0.02)
-    monkeypatch.setattr("alerts.courier.police", SimpleNamespace(body=body))
+    monkeypatch.setattr("alerts.courier.police", SimpleNamespace(body=body, is_told=police.is_told))
     await rule(log, routing=BORDER)
     async with listening(200) as good, listening(200) as late, courier(log, None, good.url, CORG_13=late.url):
         await settled(log, Channel.POLICE)

@@ -26,6 +26,8 @@ from alerts.channels.cap import NAMESPACE, CapMessage, write_cap
 from alerts.channels.cap_reader import CAP_MAX_BYTES, RULES, CapError, read_cap
 from alerts.channels.police import SILENT_FR, Sender
 from alerts.desk import handle
+from alerts.episodes import ACKNOWLEDGED, CLOSED, RAISED, RELEASED
+from alerts.episodes import OPENED as OPENED_KIND
 from alerts.routing import Routing
 from tocsin.limits import R95_PER_R68
 from tocsin.model.episode import (
@@ -193,14 +195,28 @@ def test_references_stay_bounded_and_keep_the_first() -> None:
     assert [one.identifier for one in last.references[1:]] == [said(one).identifier for one in many[-3:-1]]
 
 
-def test_an_alert_that_an_older_version_opened_is_ended_at_the_default_recipient() -> None:
-    """Rulings of 0.1.0 name no room; the end of such an alert refers to nothing that is CAP."""
+def test_an_alert_that_an_older_version_opened_is_not_ended_as_an_alert() -> None:
+    """Rulings of 0.1.0 name no room. The first that a room hears of something is never that it is over."""
     episode = msgspec.structs.replace(life(came(), closing(Outcome.ARRESTED)[0])[-1].episode, told=())
     ended = handle(episode, act(Verb.CLOSE, 2, episode=episode.id, outcome=Outcome.ARRESTED), Realm.LAB, NOW_MS)
     assert isinstance(ended, Ruling)
-    message = said(ended, "default")
-    assert (message.message_type, message.infos[0].urgency) == ("Alert", "Past")
-    read_cap(write_cap(message))
+    assert {one.channel for one in ended.notifications} == {Channel.TELEASSISTANCE}
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_told"),
+    [(OPENED_KIND, True), (RAISED, True), (ACKNOWLEDGED, False), (RELEASED, False), (CLOSED, False)],
+)
+def test_what_an_older_version_left_in_the_queue(kind: str, is_told: bool) -> None:
+    """It told the police of every move, and of none in CAP."""
+    old = Notification(id="evt_old", channel=Channel.POLICE, type=kind)
+    ruling = msgspec.structs.replace(OPENED, episode=msgspec.structs.replace(OPENED.episode, told=()))
+    assert police.is_told(ruling, old) is is_told
+
+
+@pytest.mark.parametrize("ruling", WHOLE_LIFE, ids=lambda ruling: ruling.reason)
+def test_what_we_write_ourselves_is_always_told(ruling: Ruling) -> None:
+    assert all(police.is_told(ruling, one) for one in rooms(ruling).values())
 
 
 # --- what it says ----------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from builders import NOW_MS, REALM, act, entry, leaving, press
 from alerts import desk
 from alerts.catalogue import CATALOGUE
 from alerts.desk import Objection, Refused, Unchanged, handle
-from alerts.retries import ACCEPTED, NO_ENDPOINT
+from alerts.retries import ACCEPTED, UNSENT
 from tocsin.limits import ACK_EXPIRES_S, EPISODE_CAUSES_MAX, EPISODE_RAISES_MAX
 from tocsin.model.episode import (
     Act,
@@ -340,9 +340,10 @@ def test_t8_is_the_teleassistance_and_nobody_else() -> None:
 
 
 @pytest.mark.parametrize("channel", Channel)
-def test_where_nobody_is_configured_nothing_was_handed_over(channel: Channel) -> None:
+@pytest.mark.parametrize("result", UNSENT)
+def test_where_nobody_is_told_nothing_was_handed_over(channel: Channel, result: str) -> None:
     """A t7 without a recipient would be a stage on time that nobody was told in."""
-    nobody = receipt(raised(), channel, result=NO_ENDPOINT)
+    nobody = receipt(raised(), channel, result=result)
     assert handle(raised(), nobody, REALM, NOW_MS) == Unchanged(reason="receipt_known", episode=raised())
     tried = ruled(raised(), receipt(raised(), channel, t8=None, result="timeout"))
     assert tried.points.t7_ms == NOW_MS + 10, "an attempt that failed was handed over"

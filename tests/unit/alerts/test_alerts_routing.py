@@ -9,18 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import shapely
 import structlog
 from builders import NOW_MS, PROTECTED, REALM, SECRET, WEARER, at_the_border, entry, fix_point, press, squares
+from prometheus_client import REGISTRY
 
-from alerts.__main__ import _territory
+from alerts.__main__ import LAB_TERRITORY, _lookup_failed, _territory
 from alerts.desk import handle
 from alerts.episodes import remembering
 from alerts.routing import Routing
+from alerts.territory import Territory
 from tocsin.limits import BORDER_MARGIN_M, EPISODE_ROOMS_MAX
 from tocsin.model.episode import AlarmCause, Channel, Episode, FindingCause, Notification, Realm, Ruling
 from tocsin.model.finding import Code, Finding
 from tocsin.model.room import DEFAULT_ROOM, PREFECTURE_DE_POLICE, ROOM_NAME, Force, department_of, room_of
 from tocsin.settings import Settings
+from tocsin.territory_file import Areas, unpack
 
 BORDER = Routing(territory=at_the_border())
 BORDER_LAT_E6 = 43_300_000
@@ -74,6 +78,24 @@ def test_a_key_without_a_place_is_told_to_the_default(routing: Routing) -> None:
 
 def test_without_a_territory_everything_is_the_defaults() -> None:
     assert Routing().rooms_for(pair(-5_000, 5_000)) == (DEFAULT_ROOM,)
+
+
+class Failing(Territory):
+    """A map that cannot answer for a place; its error's words would hold the position."""
+
+    def rooms_at(self, lat: float, lon: float, radius_m: float) -> tuple[str, ...]:
+        if lat < BORDER_LAT_E6 / 1e6:
+            raise shapely.errors.GEOSException(f"TopologyException at {lat} {lon}")
+        return super().rooms_at(lat, lon, radius_m)
+
+
+def test_a_look_up_that_fails_is_the_defaults_and_is_said_without_a_place() -> None:
+    failed: list[str] = []
+    routing = Routing(territory=Failing(unpack(LAB_TERRITORY.read_bytes())), lookup_failed=failed.append)
+    ruling = ruled(FindingCause(finding=pair(-5_000, -4_000)), routing=routing)
+    assert (rooms_of(ruling), failed) == ([DEFAULT_ROOM], ["GEOSException"] * 2)
+    _lookup_failed("GEOSException")
+    assert REGISTRY.get_sample_value("tocsin_rulings_total", {"reason": "lookup_failed"}) == 1.0
 
 
 def ruled(event: Any, episode: Episode | None = None, routing: Routing = BORDER) -> Ruling:
@@ -161,6 +183,25 @@ def test_a_dispatcher_with_a_broken_map_starts_all_the_same_and_says_so(
     with structlog.testing.capture_logs() as said:
         assert _territory(Settings(territory=file)) is None
     assert [(one["event"], one["log_level"]) for one in said] == [("territory_unreadable", "critical")]
+
+
+def test_a_map_that_no_tree_can_be_made_of_is_no_reason_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_tree(areas: Areas) -> None:
+        raise shapely.errors.GEOSException("out of memory")
+
+    monkeypatch.setattr("alerts.territory.outlines", no_tree)
+    with structlog.testing.capture_logs() as said:
+        assert _territory(Settings()) is None
+    assert [(one["event"], one["log_level"]) for one in said] == [("territory_unreadable", "critical")]
+
+
+def test_a_room_that_the_map_does_not_have_is_named() -> None:
+    endpoint = {"url": "https://c.example", "secret": SECRET}
+    rooms = {"CIC-99": endpoint, "CIC-98": endpoint}
+    settings = Settings(police_url="https://p.example", police_secret=SECRET, police_rooms=rooms)
+    with structlog.testing.capture_logs() as said:
+        assert _territory(settings) is not None
+    assert [one["rooms"] for one in said if one["event"] == "police_rooms_unknown"] == [["CIC-98"]]
 
 
 def test_the_lab_has_its_invented_country_and_no_other_realm_has() -> None:

@@ -184,6 +184,17 @@ WRONG: dict[str, tuple[bytes, bytes, str]] = {
     "features that are none": (
         b'{"type": "FeatureCollection", "features": [1]}', OFFICIAL.encode(), "cannot be read",
     ),
+    "metres of Lambert-93": (
+        features(feature("13001", [square(5.0, 43.0)]), feature("13055", [square(892_390.0, 6_247_035.0, 900.0)])),
+        OFFICIAL.encode(), "13055 is not in degrees",
+    ),
+    "a latitude beyond the pole": (features(feature("13001", [square(43.0, 90.0)])), OFFICIAL.encode(), "13001"),
+    "not a number": (FOUR.replace(b"5.2", b"NaN"), OFFICIAL.encode(), "83069 is not in degrees"),
+    "without end": (FOUR.replace(b"5.2", b"-Infinity"), OFFICIAL.encode(), "83069 is not in degrees"),
+    "a topology in metres": (
+        json.dumps({**TOPOLOGY, "transform": {"scale": [100, 100], "translate": [892_390, 6_247_035]}}).encode(),
+        OFFICIAL.encode(), "13001 is not in degrees",
+    ),
     "no such column": (FOUR, b"commune,force\n13001,GN\n", "code_commune, institution"),
     "an empty list": (FOUR, b"", "code_commune"),
     "nothing in common": (FOUR, b"code_commune,institution\n01001,PN\n", "no code_commune"),
@@ -239,6 +250,17 @@ def test_tables_that_do_not_fit_are_refused() -> None:
             unpack(pack(type(areas)(**broken)))
 
 
+@pytest.mark.parametrize("beyond", [(180_000_001, 0), (0, 90_000_001), (-180_000_001, 0), (0, -(2**31))])
+def test_a_file_that_is_not_in_degrees_is_refused(beyond: tuple[int, int]) -> None:
+    """Whoever wrote it: with such outlines every place would be nobody's."""
+    areas = unpack(WHOLE)
+    points = areas.lon_lat_e6.copy()
+    points[0] = beyond
+    broken = {one: getattr(areas, one) for one in areas.__slots__} | {"lon_lat_e6": points}
+    with pytest.raises(TerritoryError, match="not in degrees"):
+        unpack(pack(type(areas)(**broken)))
+
+
 def test_the_invented_country_is_made_of_its_sources() -> None:
     data = LAB_TERRITORY.parent
     communes, competence = (data / "lab_communes.geojson").read_bytes(), (data / "lab_competence.csv").read_bytes()
@@ -264,6 +286,21 @@ def test_import_and_ask(tmp_path: Path) -> None:
     assert list(tmp_path.glob(".*")) == [], "nothing half written is left"
 
 
+def test_a_country_that_is_not_france_is_said_and_taken(tmp_path: Path) -> None:
+    """Latitude and longitude swapped: every place of France would be nobody's."""
+    communes, competence, out = (tmp_path / name for name in ("c.geojson", "k.csv", "o.territory"))
+    competence.write_text(OFFICIAL)
+    words = ["territory", "import", "--communes", communes, "--competence", competence, "--out", out]
+    for first, count, warned in ((square(43.0, 5.0), 1, False), (square(5.0, 43.0), 0, False), (None, 2, True)):
+        one = first or square(43.2, 5.0)
+        second = square(43.2, 5.0) if warned else square(55.4, -21.0)
+        communes.write_bytes(features(feature("13001", [one]), feature("13055", [second])))
+        done = CliRunner().invoke(app, [str(word) for word in words])
+        assert done.exit_code == 0, done.output
+        assert (f"outlines outside France: {count}" in done.output) is bool(count)
+        assert ("swapped" in done.output) is warned
+
+
 def test_validate_a_message(tmp_path: Path) -> None:
     file = tmp_path / "message.xml"
     file.write_bytes(b"<alert/>")
@@ -284,7 +321,7 @@ def test_the_real_communes_and_the_historical_sample() -> None:
     areas, report = import_territory(outlines_.read_bytes(), sample.read_bytes(), ("IGN 2018",))
     territory = Territory(unpack(pack(areas)))
     assert (report.communes, report.mended.count, report.rows_without_outline.count) == (35_357, 2, 0)
-    assert report.unknown_institution.count == 0
+    assert (report.unknown_institution.count, report.abroad.count) == (0, 0)
     assert sum(count for room, count in report.rooms.items() if room != DEFAULT_ROOM) == 1_080
     places = {
         (48.8566, 2.3522): ("CIC-75",), (48.8924, 2.2153): ("CIC-75",), (48.8163, 2.3647): ("CIC-75",),

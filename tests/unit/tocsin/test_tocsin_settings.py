@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from builders import NOW_MS, SECRET
 
+from alerts.__main__ import LAB_TERRITORY
 from tocsin.errors import SettingError
 from tocsin.model.episode import Realm
 from tocsin.settings import Settings, load
@@ -225,14 +227,39 @@ def test_the_secrets_of_rooms_reach_the_parts(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("content", [None, b"", b"TOCTER\x00\x01rubbish"])
-async def test_a_map_that_cannot_be_read_is_refused_before_anything_starts(
+async def test_a_map_that_cannot_be_read_is_said_and_the_start_goes_on(
     tmp_path: Path, content: bytes | None
 ) -> None:
-    file = tmp_path / "france.territory"
+    """A key needs no map. Here the start ends at what comes after the map: a folder that cannot be made."""
+    file, blocked = tmp_path / "france.territory", tmp_path / "blocked"
+    blocked.write_bytes(b"")
     if content is not None:
         file.write_bytes(content)
-    started: list[PartEvent] = []
-    with pytest.raises(SettingError, match="TOCSIN_TERRITORY"):
-        async with running(load(territory=file, data_dir=tmp_path), tell=started.append):
+    told, said = await started(load(territory=file, data_dir=blocked / "data"))
+    assert [one.part for one in told] == ["territory"]
+    assert "the default recipient of the police is told of every place" in told[0].what
+    assert [(one["event"], one["log_level"]) for one in said] == [("territory_unreadable", "critical")]
+
+
+async def test_a_room_that_the_map_does_not_have_is_named(tmp_path: Path) -> None:
+    """CIC-98 for CIC-99: its address would wait for ever."""
+    (tmp_path / "blocked").write_bytes(b"")
+    endpoint = {"url": "https://c.example", "secret": SECRET}
+    settings = load(
+        police_url="https://p.example", police_secret=SECRET, territory=LAB_TERRITORY,
+        police_rooms={"CIC-99": endpoint, "CIC-98": endpoint}, data_dir=tmp_path / "blocked" / "data",
+    )  # fmt: skip
+    told, said = await started(settings)
+    assert [(one.part, "CIC-98" in one.what, "CIC-99" in one.what) for one in told] == [("territory", True, False)]
+    assert [(one["event"], one["log_level"], one["rooms"]) for one in said] == [
+        ("police_rooms_unknown", "warning", ["CIC-98"])
+    ]
+
+
+async def started(settings: Settings) -> tuple[list[PartEvent], list[Any]]:
+    """What is told and logged by a start that cannot make its folder."""
+    told: list[PartEvent] = []
+    with structlog.testing.capture_logs() as said, pytest.raises(SettingError, match="TOCSIN_DATA_DIR"):
+        async with running(settings, tell=told.append, only=frozenset()):
             pass
-    assert started == []
+    return told, said
