@@ -77,15 +77,64 @@ async def test_a_migration_gives_way_to_the_traffic_and_tries_again(
         assert await waiting == ["0002_second.sql"]
 
 
-async def waits_for_a_lock(pool: Pool) -> None:
+async def waits_for_a_lock(pool: Pool, mode: str = "AccessExclusiveLock") -> None:
     async def asked() -> bool:
         async with transaction(pool) as connection:
             cursor = await connection.execute(
-                "select from pg_locks where not granted and mode = 'AccessExclusiveLock'"
+                "select from pg_locks where not granted and mode = %s and locktype = 'relation'", [mode]
             )
             return await cursor.fetchone() is not None
 
     await eventually(asked)
+
+
+FIRST_VERSION_ROW = """insert into tocsin.fixes
+  (device_number, measured_at, delay_ms, lat_e6, lon_e6, source, flags, boot) values (%s, %s, 500, 1, 2, 1, 0, 7)"""
+
+# Enough of the extension for 0002 to copy the history into another table, on a server that does not have it.
+STAND_IN = """
+set allow_system_table_mods = on;
+create schema stand_in;
+insert into pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion)
+  select 99999, 'timescaledb', 10, 'stand_in'::regnamespace, false, '9.9';
+create function stand_in.by_range(text, interval) returns text language sql as 'select $1';
+create function stand_in.create_hypertable(regclass, text, create_default_indexes boolean) returns int
+  language sql as 'select 1';
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "day", "ends_in"),
+    [
+        ("timescaledb", "2026-11-21", "fixes"),
+        ("partitions", "2026-11-21", "fixes"),
+        ("timescaledb", "2031-01-01", "fixes_astray"),
+        ("partitions", "2031-01-01", "fixes_astray"),
+    ],
+)
+async def test_a_row_that_is_committed_beside_the_copy_of_the_history_is_in_it(
+    empty_dsn: str, tmp_path: Path, kind: str, day: str, ends_in: str
+) -> None:
+    """An archivist of 0.1.0 is in the middle of a batch when 0002 begins: of a day, or of the net."""
+    (tmp_path / migrations()[0].name).write_bytes(migrations()[0].sql)
+    await migrate(empty_dsn, tmp_path)
+    async with open_pool(empty_dsn) as pool:
+        async with transaction(pool) as setup:
+            await setup.execute("select tocsin.ensure_days('2026-11-20', '2026-11-21')")
+            await setup.execute(FIRST_VERSION_ROW, [1, f"{day} 09:00Z"])
+            if kind == "timescaledb":
+                await setup.execute(STAND_IN)
+        async with transaction(pool) as archivist:
+            await archivist.execute(FIRST_VERSION_ROW, [99, f"{day} 10:00Z"])
+            migrating = asyncio.create_task(migrate(empty_dsn))
+            await waits_for_a_lock(pool, "ExclusiveLock")
+            async with transaction(pool) as reader:
+                assert await (await reader.execute("select count(*) from tocsin.fixes")).fetchone() == (1,)
+        await migrating
+        async with transaction(pool) as after:
+            assert await (await after.execute("select kind from tocsin.storage")).fetchone() == (kind,)
+            query = f"select device_number from tocsin.{ends_in} order by 1"
+            assert await (await after.execute(query.encode())).fetchall() == [(1,), (99,)]
 
 
 async def test_to_look_changes_nothing_and_names_what_is_pending_and_changed(

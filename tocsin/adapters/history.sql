@@ -21,6 +21,9 @@ select tocsin.history_rollup(%s::timestamptz, %s::timestamptz)
 -- name: compact
 select tocsin.history_compact(%s::timestamptz, %s::int)
 
+-- name: retain_beside
+select tocsin.history_retain_beside(%s::timestamptz, %s::int)
+
 -- name: retain
 select tocsin.history_retain(%s::timestamptz, %s::int)
 
