@@ -51,11 +51,12 @@ async def rows(pool: Pool, query: str) -> list[tuple]:
 
 async def seen(pool: Pool, at_ms: int, device: int = 999) -> None:
     """A position of that hour: what retention believes besides the clock."""
-    await rows(
-        pool,
-        f"""insert into tocsin.last_position (device_number, measured_at, delay_ms, lat_e6, lon_e6)
-            values ({device}, '{utc(at_ms).isoformat()}', 0, 0, 0) returning 1""",
-    )
+    async with transaction(pool) as connection:
+        await connection.execute(
+            """insert into tocsin.last_position (device_number, measured_at, delay_ms, lat_e6, lon_e6)
+               values (%s, %s, 0, 0, 0)""",
+            [device, utc(at_ms)],
+        )
 
 
 async def kept_until(pool: Pool, history: History, until_ms: int) -> None:
@@ -320,7 +321,8 @@ class TestStorage:
     async def test_the_archivist_of_the_version_before_still_archives(self, pool: Pool) -> None:
         """What 0.1.0 executes, after a rollback: its name for making days, its INSERT."""
         await rows(pool, "select tocsin.ensure_days(day, day) from unnest(array['2026-11-21'::date]) as day")
-        insert = """insert into tocsin.fixes (device_number, measured_at, delay_ms, lat_e6, lon_e6, source, flags, boot)
+        insert = """insert into tocsin.fixes
+                      (device_number, measured_at, delay_ms, lat_e6, lon_e6, source, flags, boot)
                     values (1, '2026-11-21 12:00Z', 500, 1, 2, 1, 0, 7) on conflict do nothing returning 1"""
         assert await rows(pool, insert) == [(1,)]
         assert await rows(pool, insert) == []

@@ -164,7 +164,8 @@ async def test_deleting_and_dropping_do_not_share_a_lock(pool: Pool) -> None:
         async with transaction(pool) as archivist:
             await archivist.execute("set local lock_timeout = '1s'")
             await archivist.execute(
-                """insert into tocsin.fixes (device_number, measured_at, delay_ms, lat_e6, lon_e6, source, flags, boot)
+                """insert into tocsin.fixes
+                     (device_number, measured_at, delay_ms, lat_e6, lon_e6, source, flags, boot)
                    values (1, '2026-11-21 10:00Z', 0, 0, 0, 1, 0, 7)"""
             )
     async with transaction(pool) as dropping:

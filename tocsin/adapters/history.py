@@ -81,10 +81,6 @@ class History:
         """What the fixes take on disk, with their index; not what is beside them."""
         return await self._ask("bytes")
 
-    async def is_new(self) -> bool:
-        """Nobody was ever registered here, and nobody was ever seen."""
-        return bool(await self._ask("is_new"))
-
     async def storage(self) -> Storage:
         return Storage(**dict(zip(Storage.__slots__, await self._row("storage"), strict=True)))
 
