@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -25,6 +26,7 @@ from tocsin.limits import READ_DAYS_MAX, READ_ROWS_MAX
 from tocsin.model.fix import ABSENT, FIX_DTYPE, Fixes
 
 pytest_plugins = ("database", "timescale")
+pytestmark = pytest.mark.timeout(300)  # the first to need the extension installs and starts it: at most 190 s
 
 MIDNIGHT_MS = 1_795_219_200_000  # 2026-11-21T00:00:00Z
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
@@ -465,6 +467,42 @@ async def test_columns_take_a_fraction_of_the_room(timescale_pool: Pool, timesca
                from public.hypertable_columnstore_stats('tocsin.fixes')"""
     [(ratio,)] = await rows(timescale_pool, sizes)
     assert ratio > 5
+
+
+@pytest.fixture
+def support(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module of the fixture ``timescale``, with a cache of the test's own and a script in npm's place."""
+    module: Any = request.config.pluginmanager.get_plugin("timescale")
+    monkeypatch.setattr(module, "CACHE", tmp_path)
+    monkeypatch.setattr(module, "program", lambda name: str(tmp_path / name))
+    return module
+
+
+def becomes(npm: Path, script: str) -> None:
+    npm.write_text(f"#!/bin/sh\n{script}\n")
+    npm.chmod(0o755)
+
+
+def test_an_npm_that_hangs_has_not_reached_its_registry(
+    support: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert support.NPM_WITHIN_S + support.READY_WITHIN_S < 300, "the skip comes before the end of pytestmark"
+    monkeypatch.setattr(support, "NPM_WITHIN_S", 0.2)
+    becomes(tmp_path / "npm", "exec sleep 60")
+    with pytest.raises(support.NpmUnreachable, match="not done in"):
+        support.install()
+
+
+def test_npm_trusts_what_the_machine_trusts(support: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a proxy that ends TLS; what somebody has set already is left."""
+    monkeypatch.setattr(support, "SYSTEM_CA", tmp_path)
+    monkeypatch.delenv("NODE_EXTRA_CA_CERTS", raising=False)
+    monkeypatch.delenv("NODE_USE_SYSTEM_CA", raising=False)
+    becomes(tmp_path / "npm", "mkdir node_modules; env > node_modules/env")
+    said = (support.install() / "node_modules" / "env").read_text().splitlines()
+    assert {"NODE_USE_SYSTEM_CA=1", f"NODE_EXTRA_CA_CERTS={tmp_path}"} <= set(said)
+    monkeypatch.setenv("NODE_USE_SYSTEM_CA", "0")
+    assert support.trusting()["NODE_USE_SYSTEM_CA"] == "0"
 
 
 async def test_a_bridge_that_died_is_started_again(timescale: object, capsys: pytest.CaptureFixture[str]) -> None:

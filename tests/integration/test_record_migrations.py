@@ -98,9 +98,10 @@ async def waits_for_a_lock(pool: Pool, mode: str = "AccessExclusiveLock") -> Non
 
 
 FIRST_VERSION_ROW = """insert into tocsin.fixes
-  (device_number, measured_at, delay_ms, lat_e6, lon_e6, source, flags, boot) values (%s, %s, 500, 1, 2, 1, 0, 7)"""
+  (device_number, measured_at, delay_ms, lat_e6, lon_e6, source, flags, boot)
+  values (%s, %s, 500, 1, 2, 1, 0, 7)"""
 
-# Enough of the extension for 0002 to copy the history into another table, on a server that does not have it.
+# Enough of the extension for 0002 to copy the history into another table, on a server without it.
 STAND_IN = """
 set allow_system_table_mods = on;
 create schema stand_in;

@@ -113,7 +113,7 @@ def migrations(folder: Traversable | None = None) -> list[Migration]:
 
 
 def script(pending: Sequence[Migration]) -> str:
-    """What ``migrate`` would do, for ``psql``: each file and its note in one transaction, up to the first error."""
+    """What ``migrate`` would do, for ``psql``: each file with its note in one transaction, up to an error."""
     parts = [f"begin;\n{each.sql.decode()}\n{each.note};\ncommit;\n" for each in pending]
     return "\n".join([_SCRIPT_HEAD, _TABLE, *parts, _SCRIPT_END]) if parts else ""
 
