@@ -62,6 +62,7 @@ def chores(history: History, plan: Plan, now_ms: int) -> Sequence[Chore]:
         Chore(name="configure", step=lambda: _configure(history, plan), again=False),
         Chore(name="rollup", step=lambda: history.catch_up(HOURS_A_STEP)),
         Chore(name="compact", step=lambda: history.compact(compact_until_ms, DAYS_A_STEP)),
+        Chore(name="retain_beside", step=lambda: history.retain_beside(retain_until_ms, DAYS_A_STEP)),
         Chore(name="retain", step=lambda: history.retain(retain_until_ms, DAYS_A_STEP)),
     )
 

@@ -184,7 +184,12 @@ def bench_storage(
     interval: Annotated[int, typer.Option(help="Seconds between two fixes of a unit.", min=1, max=3600)] = 60,
     seed: int = 7,
     database_url: Annotated[
-        str | None, typer.Option(help="An empty database; an embedded one of the bench's own when absent.")
+        str | None,
+        typer.Option(
+            envvar="TOCSIN_DATABASE_URL",
+            show_envvar=True,
+            help="An empty database (a password stands better in the variable); else an embedded one of its own.",
+        ),
     ] = None,
     json_out: Json = None,
     data_dir: DataDir = Path(".tocsin"),

@@ -5,7 +5,7 @@ and is read back by the product's own functions: the track of one unit among all
 hours are rolled up and the day is turned into columns where the storage can, and the tracks are read again. Times
 are those of the caller, conversion into Python included.
 
-The database is an embedded one of its own, or an empty one by address: one in use is refused.
+The database is an embedded one of its own, or an empty one by address: one with Tocsin's tables is refused.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from simulator.lab import latency_ms, report_head
 from simulator.tracks import Fleet
 from tocsin.adapters.fixes import FixArchive
 from tocsin.adapters.history import History, open_history
-from tocsin.adapters.migrate import migrate
+from tocsin.adapters.migrate import inspect, migrate
 from tocsin.adapters.postgres import open_pool
 from tocsin.clock import MS, AffineClock, from_rfc3339
 from tocsin.embedded import EmbeddedPostgres
@@ -40,7 +40,7 @@ PATIENCE_S: Final = 600.0  # a statement of the bench may take this long
 
 
 class DatabaseInUse(TocsinError):
-    """This database already knows people; the bench fills an empty one only."""
+    """This database has Tocsin's tables; the bench fills one without any:"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +70,10 @@ async def run_storage(bench: StorageBench, *, say: Callable[[str], None]) -> dic
 
 
 async def _measure(bench: StorageBench, dsn: str, say: Callable[[str], None]) -> dict[str, Any]:
+    if not (await inspect(dsn)).untouched:
+        raise DatabaseInUse
     await migrate(dsn)
     async with open_history(dsn) as history, open_pool(dsn, statement_timeout_s=PATIENCE_S) as pool:
-        if not await history.is_new():
-            raise DatabaseInUse
         archive, clock, storage = FixArchive(pool), AffineClock(), await history.storage()
         started_ms, rng = clock.wall_ms(), np.random.default_rng(bench.seed)
         say(f"{storage.kind} {storage.version}: {bench.devices} units, {bench.hours} h, each {bench.interval_s} s")

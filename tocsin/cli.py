@@ -106,14 +106,23 @@ async def _migrate(settings: Settings) -> bool:
     async with _database(settings) as dsn:
         applied = await run_migrations(dsn)
         async with open_history(dsn) as history:
-            await history.configure(
-                kept_days=settings.fixes_kept_days,
-                compact_after_days=settings.fixes_compact_after_days,
-                own_jobs=not settings.clock_moved,
-            )
+            if (
+                await history.storage()
+            ).kept_days is None:  # later changes are the archivist's: this is some shell
+                await history.configure(
+                    kept_days=settings.fixes_kept_days,
+                    compact_after_days=settings.fixes_compact_after_days,
+                    own_jobs=not settings.clock_moved,
+                )
             storage = await history.storage()
     console.print(f"applied: {', '.join(applied) or 'nothing, all is up to date'}", soft_wrap=True)
     console.print(f"fixes are kept in {storage.kind} ({storage.version}; {storage.reason})", soft_wrap=True)
+    if storage.kept_days != settings.fixes_kept_days:
+        console.print(
+            f"[yellow]kept for {storage.kept_days} days as before[/]; TOCSIN_FIXES_KEPT_DAYS is "
+            f"{settings.fixes_kept_days} here, and counts where the archivist runs",
+            soft_wrap=True,
+        )
     return True
 
 

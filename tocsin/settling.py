@@ -5,6 +5,9 @@ again. On an outage what is not settled is given back and comes again to us. Wha
 can read, is halved until the culprit is alone; that one is set aside, so that it does not keep the others from
 the record.
 
+A record that answers, but not in its time, gets half as much in a transaction, down to one message, and twice as
+much after each that it took: slow, and not stopped.
+
 Waits are seconds of the wall: an outage does not end sooner because a replay's clock runs faster.
 """
 
@@ -28,6 +31,7 @@ logger = structlog.get_logger(__name__)
 
 BACKOFF_S: Final = 0.2
 BACKOFF_MAX_S: Final = 2.0
+MOST: Final = 2**20  # messages in one transaction, when nothing is slow: more than any ``worth``
 
 assert BACKOFF_MAX_S < LEASE_S, "what is given back comes to us, not to a worker that will fail as well"
 
@@ -45,20 +49,24 @@ class Settler:
 
     async def run(self) -> None:
         """Until cancelled."""
-        backoff_s = BACKOFF_S
+        backoff_s, most = BACKOFF_S, MOST
         while True:
             hand = deque(await self.take())
             try:
                 while hand:
-                    await self._settle(hand, self.worth(hand))
+                    count = min(self.worth(hand), most)
+                    try:
+                        await self._settle(hand, count)
+                    except RecordUnavailable:
+                        most = max(1, count // 2)
+                        raise
+                    backoff_s, most = BACKOFF_S, min(2 * most, MOST)
             except (RecordUnavailable, LogUnavailable) as error:
                 logger.warning(f"{self.name} waits", reason=str(error), messages=len(hand), again_in_s=backoff_s)
                 for delivery in hand:
                     await delivery.again(backoff_s)
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
-            else:
-                backoff_s = BACKOFF_S
 
     async def _settle(self, hand: deque[Delivery], count: int) -> None:
         """Keep and settle the first ``count`` in hand."""

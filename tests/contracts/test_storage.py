@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -17,14 +18,15 @@ import pytest
 
 from ingest.housekeeper import Plan, keep_house
 from tocsin.adapters.fixes import FixArchive, TrackPoint
-from tocsin.adapters.history import History, open_history
+from tocsin.adapters.history import ChoreFailed, History, open_history
 from tocsin.adapters.migrate import migrate, migrations
 from tocsin.adapters.postgres import Pool, RecordRefused, open_pool, transaction
-from tocsin.clock import utc
+from tocsin.clock import AffineClock, utc
 from tocsin.limits import READ_DAYS_MAX, READ_ROWS_MAX
 from tocsin.model.fix import ABSENT, FIX_DTYPE, Fixes
 
 pytest_plugins = ("database", "timescale")
+pytestmark = pytest.mark.timeout(300)  # the first to need the extension installs and starts it: at most 190 s
 
 MIDNIGHT_MS = 1_795_219_200_000  # 2026-11-21T00:00:00Z
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
@@ -47,6 +49,22 @@ def batch(at_ms: int, *, devices: int = 1, count: int = 1, every_ms: int = 1000,
 async def rows(pool: Pool, query: str) -> list[tuple]:
     async with transaction(pool) as connection:
         return await (await connection.execute(query.encode())).fetchall()
+
+
+async def seen(pool: Pool, at_ms: int, device: int = 999) -> None:
+    """A position of that hour: what retention believes besides the clock."""
+    async with transaction(pool) as connection:
+        await connection.execute(
+            """insert into tocsin.last_position (device_number, measured_at, delay_ms, lat_e6, lon_e6)
+               values (%s, %s, 0, 0, 0)""",
+            [device, utc(at_ms)],
+        )
+
+
+async def kept_until(pool: Pool, history: History, until_ms: int) -> None:
+    """The settings and the hour by which everything up to ``until_ms`` may go."""
+    await history.configure(kept_days=100, compact_after_days=2, own_jobs=False)
+    await seen(pool, until_ms + 100 * DAY_MS)
 
 
 async def whole_track(archive: FixArchive, device: int = 1) -> list[TrackPoint]:
@@ -149,6 +167,8 @@ class TestStorage:
             (utc(NOON_MS - 31 * DAY_MS), utc(NOON_MS), None),
             (utc(NOON_MS + 1000 * DAY_MS), utc(NOON_MS), 0),
         ]
+        await kept_until(pool, history, MIDNIGHT_MS + DAY_MS)
+        assert await history.retain_beside(MIDNIGHT_MS + DAY_MS, 100) == 2
         assert await history.retain(MIDNIGHT_MS + DAY_MS, 100) == 1, "one day, of the plausible one"
         assert await rows(pool, read) == [], "kept and dropped by the hour of their reception"
 
@@ -231,7 +251,7 @@ class TestStorage:
         assert [point.measured_ms - MIDNIGHT_MS for point in await whole_track(archive)][:3] == [0, 500, 1000]
 
     async def test_retention_drops_exactly_the_days_that_ended(
-        self, archive: FixArchive, history: History
+        self, archive: FixArchive, history: History, pool: Pool
     ) -> None:
         for day in range(-3, 2):  # the last moment of one day, the first of the next
             edge_ms = MIDNIGHT_MS + day * DAY_MS
@@ -239,10 +259,75 @@ class TestStorage:
         await history.compact(MIDNIGHT_MS - DAY_MS, 10)
         await history.catch_up(100)
         everything = await whole_track(archive)
+        await kept_until(pool, history, NOON_MS)
         assert await history.retain(NOON_MS, 1) == 1, "one step"
         assert await history.retain(NOON_MS, 100) == 3
         assert await history.retain(NOON_MS, 100) == 0
         assert await whole_track(archive) == [point for point in everything if point.measured_ms >= MIDNIGHT_MS]
+
+    async def test_what_is_beside_the_days_goes_day_by_day(
+        self, archive: FixArchive, history: History, pool: Pool
+    ) -> None:
+        """A setting that was lowered by years makes many small transactions, not one."""
+        for day in range(-3, 1):
+            await archive.archive(batch(NOON_MS + day * DAY_MS, devices=4))
+        await history.catch_up(100)
+        await archive.archive(batch(NOON_MS + 900 * DAY_MS, t3_ms=NOON_MS - 2 * DAY_MS))
+        await kept_until(pool, history, NOON_MS)
+        assert [await history.retain_beside(NOON_MS, 1) for _ in range(4)] == [4, 5, 4, 0]
+        assert await rows(pool, "select count(*) from tocsin.fixes_hourly") == [(4,)], "today's"
+        assert await history.retain(NOON_MS, 100) == 3, "the days themselves are still to be dropped"
+
+    async def test_nothing_is_deleted_before_it_is_known_how_long_it_is_kept(
+        self, archive: FixArchive, history: History, pool: Pool
+    ) -> None:
+        await archive.archive(batch(NOON_MS))
+        await history.catch_up(1)
+        await seen(pool, NOON_MS + 1000 * DAY_MS)
+        assert await history.retain_beside(NOON_MS + 900 * DAY_MS, 10) == 0
+        assert await history.retain(NOON_MS + 900 * DAY_MS, 10) == 0
+
+    async def test_a_wrong_clock_deletes_nothing_and_says_so(
+        self, archive: FixArchive, history: History, pool: Pool
+    ) -> None:
+        """1024 weeks ahead, once: each pass fails until the clock is right or the fleet agrees with it."""
+        await archive.archive(np.concatenate([batch(NOON_MS - 200 * DAY_MS), batch(NOON_MS)]))
+        await history.catch_up(10)
+        left = "select (select count(*) from tocsin.fixes), (select count(*) from tocsin.fixes_hourly)"
+        assert not await keep_house(pool, PLAN, NOON_MS + 7168 * DAY_MS)
+        for verb in (history.retain, history.retain_beside):
+            with pytest.raises(ChoreFailed, match="the newest position is of 2026-11-21"):
+                await verb(NOON_MS + 7068 * DAY_MS, 1)
+        assert await rows(pool, left) == [(2, 2)]
+        assert await keep_house(pool, PLAN, NOON_MS)
+        assert await rows(pool, left) == [(1, 1)], "the clock is right again"
+
+    async def test_a_day_goes_when_clock_and_fleet_agree(
+        self, archive: FixArchive, history: History, pool: Pool
+    ) -> None:
+        """The fleet is some seconds behind at midnight, which is no failure; a device may be 5 min ahead of us."""
+        await archive.archive(batch(MIDNIGHT_MS - DAY_MS))
+        await history.configure(kept_days=100, compact_after_days=2, own_jobs=False)
+        over_ms = MIDNIGHT_MS + 100 * DAY_MS
+        await seen(pool, over_ms - 1000)
+        assert await history.retain(MIDNIGHT_MS + 60_000, 1) == 0, "the newest position is of before midnight"
+        await seen(pool, over_ms + 200_000, device=998)
+        assert await history.retain(MIDNIGHT_MS - 1, 1) == 0, "the clock is"
+        assert await history.retain(MIDNIGHT_MS, 1) == 1
+
+    async def test_without_any_position_nothing_is_deleted(self, history: History) -> None:
+        await history.ensure(MIDNIGHT_MS, MIDNIGHT_MS)
+        await history.configure(kept_days=100, compact_after_days=2, own_jobs=False)
+        assert await history.retain(NOON_MS + 900 * DAY_MS, 10) == 0
+
+    async def test_the_archivist_of_the_version_before_still_archives(self, pool: Pool) -> None:
+        """What 0.1.0 executes, after a rollback: its name for making days, its INSERT."""
+        await rows(pool, "select tocsin.ensure_days(day, day) from unnest(array['2026-11-21'::date]) as day")
+        insert = """insert into tocsin.fixes
+                      (device_number, measured_at, delay_ms, lat_e6, lon_e6, source, flags, boot)
+                    values (1, '2026-11-21 12:00Z', 500, 1, 2, 1, 0, 7) on conflict do nothing returning 1"""
+        assert await rows(pool, insert) == [(1,)]
+        assert await rows(pool, insert) == []
 
     async def test_a_rollup_counts_hours_and_changes_nothing_twice(
         self, archive: FixArchive, history: History, pool: Pool
@@ -278,6 +363,7 @@ class TestStorage:
         before = await whole_track(archive)
         assert await keep_house(pool, PLAN, NOON_MS + 3 * DAY_MS)
         assert await whole_track(archive) == before
+        await seen(pool, NOON_MS + 101 * DAY_MS)
         assert await keep_house(pool, PLAN, NOON_MS + 101 * DAY_MS)
         left = "select (select count(*) from tocsin.fixes), (select count(*) from tocsin.fixes_hourly)"
         assert await rows(pool, left) == [(0, 0)]
@@ -308,18 +394,25 @@ class TestStorage:
                      (device_number, measured_at, delay_ms, lat_e6, lon_e6, source, flags, boot)
                    select d, '2026-11-20 23:59:00Z'::timestamptz + s * interval '1 s', 500, 1, 2, 1, 0, 7
                    from generate_series(1, 3) d, generate_series(0, 99) s
-                   union all select 1, '2031-01-01Z', -1000, 3, 4, 1, 0, 7"""
+                   union all select 1, '2031-01-01Z', -1000, 3, 4, 1, 0, 7
+                   union all select 2, '1970-01-01Z', 2147483647, 3, 4, 1, 0, 7
+                   union all select 3, '2060-01-01Z', -2147483647, 3, 4, 1, 0, 7"""
             )
+        began_ms = AffineClock().wall_ms() - 1000
         assert await migrate(empty) == [each.name for each in migrations()[1:]]
         async with open_pool(empty) as pool, open_history(empty) as history:
             archive = FixArchive(pool)
             assert (await history.storage()).kind == kind
             assert [len(await whole_track(archive, device)) for device in (1, 2, 3)] == [100] * 3
-            astray = "select device_number, measured_at, received_at, lat_e6 from tocsin.fixes_astray"
-            assert await rows(pool, astray) == [(1, utc(1_924_992_000_000), utc(1_924_991_999_000), 3)]
+            astray = "select device_number, measured_at, received_at, lat_e6 from tocsin.fixes_astray order by 1"
+            assert (await rows(pool, astray))[:1] == [(1, utc(1_924_992_000_000), utc(1_924_991_999_000), 3)]
+            cut = [received_at for _, _, received_at, _ in (await rows(pool, astray))[1:]]
+            assert all(utc(began_ms) <= hour <= utc(AffineClock().wall_ms() + 1000) for hour in cut), "not known"
+            assert len(cut) == 2
             assert await rows(pool, "select count(*) from tocsin.fixes") == [(300,)]
             assert (await archive.archive(batch(MIDNIGHT_MS, count=3))).duplicates == 3, "the key came along"
             assert (await archive.archive(batch(MIDNIGHT_MS + HOUR_MS))).rows_inserted == 1
+            await kept_until(pool, history, MIDNIGHT_MS)
             assert await history.retain(MIDNIGHT_MS, 10) == 1
             assert len(await whole_track(archive)) == 41
 
@@ -374,6 +467,42 @@ async def test_columns_take_a_fraction_of_the_room(timescale_pool: Pool, timesca
                from public.hypertable_columnstore_stats('tocsin.fixes')"""
     [(ratio,)] = await rows(timescale_pool, sizes)
     assert ratio > 5
+
+
+@pytest.fixture
+def support(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module of the fixture ``timescale``, with a cache of the test's own and a script in npm's place."""
+    module: Any = request.config.pluginmanager.get_plugin("timescale")
+    monkeypatch.setattr(module, "CACHE", tmp_path)
+    monkeypatch.setattr(module, "program", lambda name: str(tmp_path / name))
+    return module
+
+
+def becomes(npm: Path, script: str) -> None:
+    npm.write_text(f"#!/bin/sh\n{script}\n")
+    npm.chmod(0o755)
+
+
+def test_an_npm_that_hangs_has_not_reached_its_registry(
+    support: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert support.NPM_WITHIN_S + support.READY_WITHIN_S < 300, "the skip comes before the end of pytestmark"
+    monkeypatch.setattr(support, "NPM_WITHIN_S", 0.2)
+    becomes(tmp_path / "npm", "exec sleep 60")
+    with pytest.raises(support.NpmUnreachable, match="not done in"):
+        support.install()
+
+
+def test_npm_trusts_what_the_machine_trusts(support: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a proxy that ends TLS; what somebody has set already is left."""
+    monkeypatch.setattr(support, "SYSTEM_CA", tmp_path)
+    monkeypatch.delenv("NODE_EXTRA_CA_CERTS", raising=False)
+    monkeypatch.delenv("NODE_USE_SYSTEM_CA", raising=False)
+    becomes(tmp_path / "npm", "mkdir node_modules; env > node_modules/env")
+    said = (support.install() / "node_modules" / "env").read_text().splitlines()
+    assert {"NODE_USE_SYSTEM_CA=1", f"NODE_EXTRA_CA_CERTS={tmp_path}"} <= set(said)
+    monkeypatch.setenv("NODE_USE_SYSTEM_CA", "0")
+    assert support.trusting()["NODE_USE_SYSTEM_CA"] == "0"
 
 
 async def test_a_bridge_that_died_is_started_again(timescale: object, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,9 @@ import asyncio
 from dataclasses import dataclass, field
 
 import pytest
+import structlog
 from builders import eventually
+from structlog.testing import CapturingLogger
 
 from ingest.housekeeper import DAY_MS, EVERY_S, Plan, keep_house, run_housekeeper
 from tocsin import telemetry
@@ -33,6 +35,16 @@ async def partitions(pool: Pool) -> list[str]:
                where inhparent = 'tocsin.fixes'::regclass and relname <> 'fixes_default' order by 1"""
     async with transaction(pool) as connection:
         return [name for (name,) in await (await connection.execute(query)).fetchall()]
+
+
+async def ensured(pool: Pool) -> None:
+    """The days of NOW are there, and so is a position of it."""
+    async with transaction(pool) as connection:
+        await connection.execute("select tocsin.history_ensure('2026-11-21', '2026-11-23')")
+        await connection.execute(
+            """insert into tocsin.last_position (device_number, measured_at, delay_ms, lat_e6, lon_e6)
+               values (1, '2026-11-21Z', 0, 0, 0)"""
+        )
 
 
 @dataclass
@@ -96,6 +108,7 @@ async def test_a_chore_that_fails_is_counted_and_the_others_are_done(pool: Pool,
     """A reader holds the old day: retention gives way by itself and is tried again, nobody queues behind it."""
     old_ms = NOW_MS - 200 * DAY_MS
     assert await keep_house(pool, PLAN, old_ms)
+    await ensured(pool)
     failed, rolled_up = counted("retain", "failed"), counted("rollup", "done")
     async with transaction(pool) as reader:
         await reader.execute("select count(*) from tocsin.fixes")
@@ -109,10 +122,59 @@ async def test_a_chore_that_fails_is_counted_and_the_others_are_done(pool: Pool,
     assert await partitions(pool) == ["fixes_20261121", "fixes_20261122", "fixes_20261123"]
 
 
-async def test_without_the_record_a_pass_fails_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_without_the_record_a_pass_fails_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    output = CapturingLogger()  # of our own: another test may have configured and cached the common one
+    monkeypatch.setattr("ingest.housekeeper.logger", structlog.wrap_logger(output, processors=[]))
     async with open_pool("host=/nonexistent dbname=none") as nowhere:
         assert not await keep_house(nowhere, PLAN, NOW_MS)
-    assert "housekeeping failed" in capsys.readouterr().out
+    [said] = output.calls
+    assert (said.method_name, said.kwargs["event"], said.kwargs["chore"]) == (
+        "error",
+        "housekeeping failed",
+        "turn",
+    )
+
+
+LOCKS = """select relation::regclass::text, mode from pg_locks
+           where pid = pg_backend_pid() and relation::regclass::text like 'tocsin.%'"""
+
+
+async def test_deleting_and_dropping_do_not_share_a_lock(pool: Pool) -> None:
+    """While rows are deleted nobody is locked out; while nobody gets in only a table is dropped."""
+    await keep_house(pool, PLAN, NOW_MS - 200 * DAY_MS)
+    await ensured(pool)
+    async with transaction(pool) as setup:
+        await setup.execute(
+            """insert into tocsin.fixes_hourly select d, '2026-05-05 10:00Z', 1, '2026-05-05 10:00Z',
+                 '2026-05-05 10:00Z', null, null, 1, 0, null from generate_series(1, 100) d"""
+        )
+        await setup.execute(
+            """insert into tocsin.fixes (device_number, measured_at, delay_ms, lat_e6, lon_e6, source, flags, boot)
+               values (1, '2026-05-01Z', 0, 0, 0, 1, 0, 7)"""  # no such day: in the net
+        )
+    until = "'2026-08-13Z', 1"
+    async with transaction(pool) as deleting:
+        cursor = await deleting.execute(f"select tocsin.history_retain_beside({until})".encode())
+        assert await cursor.fetchone() == (1,), "the oldest day: what lay in the net"
+        cursor = await deleting.execute(f"select tocsin.history_retain_beside({until})".encode())
+        assert await cursor.fetchone() == (100,)
+        held = set(await (await deleting.execute(LOCKS)).fetchall())
+        assert ("tocsin.fixes_hourly", "RowExclusiveLock") in held
+        assert {mode for _, mode in held} <= {"AccessShareLock", "RowExclusiveLock"}
+        async with transaction(pool) as archivist:
+            await archivist.execute("set local lock_timeout = '1s'")
+            await archivist.execute(
+                """insert into tocsin.fixes
+                     (device_number, measured_at, delay_ms, lat_e6, lon_e6, source, flags, boot)
+                   values (1, '2026-11-21 10:00Z', 0, 0, 0, 1, 0, 7)"""
+            )
+    async with transaction(pool) as dropping:
+        cursor = await dropping.execute(f"select tocsin.history_retain({until})".encode())
+        assert await cursor.fetchone() == (1,)
+        held = set(await (await dropping.execute(LOCKS)).fetchall())
+        assert ("tocsin.fixes", "AccessExclusiveLock") in held
+        written = {name for name, mode in held if mode == "RowExclusiveLock"}
+        assert written == set(), "nothing is deleted row by row under that lock"
 
 
 async def test_what_the_record_refuses_is_a_failed_chore(pool: Pool) -> None:

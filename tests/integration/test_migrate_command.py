@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -10,6 +11,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+
+from tocsin.adapters.migrate import migrate as run_migrations
+from tocsin.adapters.migrate import migrations
+from tocsin.embedded.places import find_bindir
 
 pytest_plugins = ("database",)
 
@@ -48,11 +53,45 @@ def test_look_change_look(migrate: Migrate, empty_dsn: str) -> None:
     assert migrate("--sql", url=empty_dsn).stdout.strip() == ""
 
 
+def test_how_long_fixes_are_kept_is_not_changed_by_a_shell(migrate: Migrate, empty_dsn: str) -> None:
+    """The shell of an administrator need not have the archivist's settings: a default there would change them."""
+    assert migrate(url=empty_dsn).returncode == 0
+    with psycopg.connect(empty_dsn, autocommit=True) as connection:
+        connection.execute("select tocsin.history_configure(5000, 7, true)")
+    again = migrate(url=empty_dsn)
+    assert again.returncode == 0
+    assert ask(empty_dsn, "select kept_days, compact_after_days from tocsin.storage") == [(5000, 7)]
+    assert "5000 days" in again.stderr
+    assert "2934" in again.stderr
+
+
+def test_the_bench_fills_an_empty_database_only(empty_dsn: str, tmp_path: Path) -> None:
+    """It looks before it migrates. The address by the variable: a password is not for the command line."""
+    environment = {**os.environ, "TOCSIN_DATABASE_URL": empty_dsn}
+    words = ["bench", "storage", "--devices", "2", "--hours", "1", "--data-dir", str(tmp_path)]
+    command = [str(Path(sys.executable).with_name("tocsin")), *words]
+
+    def bench() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
+
+    assert bench().returncode == 0
+    assert ask(empty_dsn, "select count(*) from tocsin.fixes") == [(120,)]
+    with psycopg.connect(empty_dsn, autocommit=True) as connection:
+        connection.execute("drop schema tocsin cascade")
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / migrations()[0].name).write_bytes(migrations()[0].sql)
+    asyncio.run(run_migrations(empty_dsn, tmp_path / "first"))
+    refused = bench()
+    assert refused.returncode == 2
+    assert "one without any" in refused.stderr
+    assert ask(empty_dsn, "select name from tocsin.migration") == [("0001_record.sql",)]
+
+
 def test_the_sql_can_be_run_by_somebody_else(migrate: Migrate, empty_dsn: str) -> None:
     printed = migrate("--sql", url=empty_dsn)
     assert printed.returncode == 0
-    with psycopg.connect(empty_dsn, autocommit=True) as connection:
-        connection.execute(printed.stdout.encode())
+    psql = [str(find_bindir() / "psql"), "-qX", empty_dsn]
+    subprocess.run(psql, input=printed.stdout, text=True, timeout=60, check=True)
     assert migrate("--check", url=empty_dsn).returncode == 0
 
 

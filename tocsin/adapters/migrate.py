@@ -45,6 +45,18 @@ create table if not exists tocsin.migration (
 );
 """
 _NOTE: Final = "insert into tocsin.migration (number, name, sha256) values ({}, {}, {})"
+_SCRIPT_HEAD: Final = f"""\
+-- For psql, which ends with 3 at the first error: the file that it was in is rolled back, those before it stand.
+-- A lock that is not had in {LOCK_TIMEOUT_S} s is such an error; print the script anew and run it again.
+\\set ON_ERROR_STOP on
+-- The tables belong to whoever runs this, and must belong to the role of TOCSIN_DATABASE_URL. If that is not you:
+-- set role tocsin;
+set client_min_messages = 'warning';
+set lock_timeout = '{MIGRATOR_WAIT_S}s';
+select pg_advisory_lock({MIGRATION_LOCK});
+set lock_timeout = '{LOCK_TIMEOUT_S}s';
+"""
+_SCRIPT_END: Final = f"select pg_advisory_unlock({MIGRATION_LOCK});"
 
 
 class MigrationRefused(TocsinError):
@@ -80,6 +92,7 @@ class State:
 
     pending: tuple[Migration, ...]
     changed: tuple[Migration, ...]  # applied, and not as the file is now
+    untouched: bool = True  # no migrator was ever here
 
     @property
     def up_to_date(self) -> bool:
@@ -100,9 +113,9 @@ def migrations(folder: Traversable | None = None) -> list[Migration]:
 
 
 def script(pending: Sequence[Migration]) -> str:
-    """What ``migrate`` would do, for ``psql``: each file and its note in one transaction."""
+    """What ``migrate`` would do, for ``psql``: each file with its note in one transaction, up to an error."""
     parts = [f"begin;\n{each.sql.decode()}\n{each.note};\ncommit;\n" for each in pending]
-    return "\n".join([_TABLE, *parts]) if parts else ""
+    return "\n".join([_SCRIPT_HEAD, _TABLE, *parts, _SCRIPT_END]) if parts else ""
 
 
 async def inspect(dsn: str, folder: Traversable | None = None) -> State:
@@ -140,12 +153,13 @@ async def _connected(dsn: str) -> AsyncIterator[Connection]:
 async def _state(connection: Connection, wanted: Sequence[Migration]) -> State:
     cursor = await connection.execute("select to_regclass('tocsin.migration') is not null")
     applied: dict[int, str] = {}
-    if await cursor.fetchone() == (True,):
+    if touched := await cursor.fetchone() == (True,):
         cursor = await connection.execute("select number, sha256 from tocsin.migration")
         applied = dict(await cursor.fetchall())
     return State(
         pending=tuple(each for each in wanted if each.number not in applied),
         changed=tuple(each for each in wanted if applied.get(each.number, each.sha256) != each.sha256),
+        untouched=not touched,
     )
 
 

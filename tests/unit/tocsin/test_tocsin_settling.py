@@ -98,6 +98,31 @@ async def test_an_outage_in_the_middle_of_the_halving_keeps_what_was_committed_o
     assert record.aside == [ALL[19]]
 
 
+async def test_a_slow_record_gets_less_at_a_time_until_it_can_keep_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of a statement, not the record, is what runs out: the same again would never end."""
+    monkeypatch.setattr("tocsin.settling.BACKOFF_S", 0.001)
+
+    class Slow(Record):
+        able = 3
+
+        async def keep(self, deliveries: Sequence[Delivery]) -> None:
+            self.outages = int(len(deliveries) > self.able)
+            await super().keep(deliveries)
+
+    record = Slow()
+    await settle_all(record, ALL)
+    assert record.sizes[:5] == [20, 10, 5, 2, 4], "half as much after each failure, twice as much after a success"
+    assert sorted(record.kept) == sorted(ALL)
+
+
+async def test_after_an_outage_transactions_grow_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tocsin.settling.BACKOFF_S", 0.001)
+    record = Record(outages=6)
+    await settle_all(record, ALL)
+    assert record.sizes == [20, 10, 5, 2, 1, 1, 1, 2, 4, 8, 5]
+    assert sorted(record.kept) == sorted(ALL)
+
+
 async def test_a_transaction_is_as_large_as_its_worth() -> None:
     record = Record()
     await settle_all(record, ALL, worth=lambda hand: min(6, len(hand)))

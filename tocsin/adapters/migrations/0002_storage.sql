@@ -2,7 +2,10 @@
 -- PostgreSQL where it is not. Decided here, once, and written into tocsin.storage. Whoever reads, writes or tidies up
 -- calls the same names on both and never asks which it is.
 -- Hours are those of Tocsin's own clock, handed in; nothing here reads now(). (TimescaleDB's own jobs do; they are only
--- set up where history_configure is told that the clock is real time.)
+-- set up where history_configure is told that the clock is real time. And what lay in the net, below, once.)
+
+-- With its partitions. Whoever archives waits from here on: a row that is committed beside the copies would be in none.
+lock table tocsin.fixes in exclusive mode;
 
 create table tocsin.storage (
   one boolean primary key default true check (one),
@@ -36,7 +39,8 @@ create table tocsin.fixes_astray (
   seq bigint,
   unique (device_number, measured_at)
 );
-create index fixes_astray_received_at on tocsin.fixes_astray (device_number, received_at);
+create index fixes_astray_device on tocsin.fixes_astray (device_number, received_at);
+create index fixes_astray_received_at on tocsin.fixes_astray (received_at);  -- the oldest, for retention
 
 -- One row per device and hour of measurement, without any place: what reports of yield and burden count.
 create table tocsin.fixes_hourly (
@@ -52,7 +56,8 @@ create table tocsin.fixes_hourly (
   battery_min_pct smallint,
   primary key (device_number, hour)
 );
-create index fixes_hourly_hour on tocsin.fixes_hourly using brin (hour) with (autosummarize = on);
+-- Retention asks for the oldest hour, which BRIN cannot say. All devices share an hour: a few bytes a row.
+create index fixes_hourly_hour on tocsin.fixes_hourly (hour);
 
 -- Hours whose roll-up is behind: a row per hour and archived batch, written in the batch's own transaction. No key, so
 -- that no writer ever waits for another one or for the roll-up.
@@ -90,12 +95,16 @@ begin
   end if;
 end $$;
 
--- What lay in the net under the partitions was never plausible: history made the day of what was.
+-- What lay in the net under the partitions was never plausible: history made the day of what was. A delay that was
+-- cut at 32 bits says nothing of the hour of reception; it counts as received now, so that it is kept its whole time
+-- and not for ever.
+with moved as (delete from tocsin.fixes_default returning *)
 insert into tocsin.fixes_astray
-  select device_number, measured_at, measured_at + delay_ms * interval '1 millisecond', lat_e6, lon_e6, accuracy_dm,
-    speed_cms, course_ddeg, battery_pct, source, flags, boot, seq
-  from tocsin.fixes_default;
-delete from tocsin.fixes_default;
+  select device_number, measured_at,
+    case when abs(delay_ms) = 2147483647 then clock_timestamp()
+      else measured_at + delay_ms * interval '1 millisecond' end,
+    lat_e6, lon_e6, accuracy_dm, speed_cms, course_ddeg, battery_pct, source, flags, boot, seq
+  from moved;
 
 -- BRIN: a roll-up reads one hour of a day. A thousandth of the size of a btree.
 do $$
@@ -131,8 +140,6 @@ end $$;
 
 -- ---------------------------------------------------------------------------------------------- the verbs
 
-drop function tocsin.ensure_days(date, date);
-
 -- One partition per UTC day from `first` to `last`, both included; returns how many were made. Chunks make themselves.
 -- ATTACH, not PARTITION OF: it lets writers to the other days go on. What the net caught of a day moves into it.
 create function tocsin.history_ensure(first date, last date) returns int language plpgsql
@@ -161,36 +168,98 @@ begin
   return made;
 end $$;
 
--- Deletes the UTC days that ended at or before `until`, at most `days_max` of them, oldest first; returns how many.
--- A lock that is not had at once is left for the next time: whoever archives must not queue behind us.
+-- What ensure_days was called until 0.1.0: a release that is rolled back to still archives. May go with the first
+-- release to which nobody rolls back over this migration any more.
+create or replace function tocsin.ensure_days(first date, last date) returns int language sql
+set search_path = pg_catalog, pg_temp as $$ select tocsin.history_ensure(first, last) $$;
+
+-- Up to where a step of retention may delete when `oldest` is the first moment that is held: whole UTC days that ended
+-- at or before `until`, at most `days_max` of them. Null: nothing is to be deleted.
+-- A host's clock alone may not empty the history: no day goes that the newest plausible position does not call over as
+-- well, and a clock that is more than a day ahead of that position is refused. A position is plausible when it is at most
+-- 5 min ahead of the hour of its reception: a wrong clock alone makes every fix implausible and cannot move the newest.
+create function tocsin.history_edge(oldest timestamptz, until timestamptz, days_max int) returns timestamptz
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  kept interval := (select kept_days from tocsin.storage) * interval '24 hours';
+  newest timestamptz := (select max(measured_at) from tocsin.last_position);
+  first_end timestamptz := date_trunc('day', oldest, 'UTC') + interval '24 hours';
+begin
+  if kept is null or newest is null or oldest is null or first_end > until then
+    return null;
+  elsif until - interval '24 hours' > newest - kept then
+    raise exception 'nothing is deleted: days until % are said to be over, the newest position is of %: is the clock right?',
+      until, newest;
+  elsif first_end > newest - kept then
+    return null;
+  end if;
+  return least(date_trunc('day', least(until, newest - kept), 'UTC'),
+    first_end + (days_max - 1) * interval '24 hours');
+end $$;
+
+-- Deletes what is beside the fixes of the oldest `days_max` UTC days that ended at or before `until`; returns how many
+-- rows. Locks no more than those rows: whoever archives goes on, however many there are.
+create function tocsin.history_retain_beside(until timestamptz, days_max int) returns bigint language plpgsql
+set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+declare
+  net boolean := (select kind from tocsin.storage) = 'partitions';
+  oldest timestamptz := least((select min(hour) from tocsin.fixes_hourly),
+    (select min(received_at) from tocsin.fixes_astray));
+  edge timestamptz;
+  gone bigint;
+  total bigint := 0;
+begin
+  if net then
+    execute 'select least($1, min(measured_at)) from tocsin.fixes_default' into oldest using oldest;
+  end if;
+  edge := tocsin.history_edge(oldest, until, days_max);
+  if edge is null then
+    return 0;
+  end if;
+  delete from tocsin.fixes_hourly where hour < edge;
+  get diagnostics total = row_count;
+  delete from tocsin.fixes_astray where received_at < edge;
+  get diagnostics gone = row_count;
+  total := total + gone;
+  if net then
+    execute 'delete from tocsin.fixes_default where measured_at < $1' using edge;
+    get diagnostics gone = row_count;
+    total := total + gone;
+  end if;
+  return total;
+end $$;
+
+-- Drops the UTC days that ended at or before `until`, at most `days_max` of them, oldest first; returns how many.
+-- Nothing else is done under its lock, which keeps everybody from the history. A lock that is not had at once is left
+-- for the next time: whoever archives must not queue behind us.
 create function tocsin.history_retain(until timestamptz, days_max int) returns int language plpgsql
 set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
 declare
-  midnight timestamptz := date_trunc('day', until, 'UTC');
+  known tocsin.storage := (select storage from tocsin.storage);
   oldest timestamptz;
+  edge timestamptz;
   part text;
   dropped int := 0;
 begin
-  if (select kind from tocsin.storage) = 'timescaledb' then
-    select min(range_start) into oldest from timescaledb_information.chunks
-      where hypertable_schema = 'tocsin' and hypertable_name = 'fixes';
-    execute format($q$ select count(*) from %I.drop_chunks('tocsin.fixes', older_than => $1) $q$,
-      (select extension_schema from tocsin.storage))
-      into dropped using least(midnight, oldest + days_max * interval '1 day');
-  else
-    for part in
-      select relname from pg_inherits join pg_class on oid = inhrelid
-      where inhparent = 'tocsin.fixes'::regclass and relname ~ '^fixes_\d{8}$'
-        and (to_date(right(relname, 8), 'YYYYMMDD') + 1)::timestamp at time zone 'UTC' <= midnight
-      order by relname limit days_max
-    loop
-      execute format('drop table tocsin.%I', part);
-      dropped := dropped + 1;
-    end loop;
-    delete from tocsin.fixes_default where measured_at < midnight;
+  if known.kind = 'timescaledb' then
+    execute $q$ select min(range_start) from timescaledb_information.chunks
+                where hypertable_schema = 'tocsin' and hypertable_name = 'fixes' $q$ into oldest;
+    edge := tocsin.history_edge(oldest, until, days_max);
+    if edge is not null then
+      execute format($q$ select count(*) from %I.drop_chunks('tocsin.fixes', older_than => $1) $q$,
+        known.extension_schema) into dropped using edge;
+    end if;
+    return dropped;
   end if;
-  delete from tocsin.fixes_astray where received_at < midnight;
-  delete from tocsin.fixes_hourly where hour < midnight;
+  for part, oldest in
+    select relname, to_date(right(relname, 8), 'YYYYMMDD')::timestamp at time zone 'UTC'
+    from pg_inherits join pg_class on oid = inhrelid
+    where inhparent = 'tocsin.fixes'::regclass and relname ~ '^fixes_\d{8}$' order by relname limit days_max
+  loop
+    exit when tocsin.history_edge(oldest, until, 1) is null;
+    execute format('drop table tocsin.%I', part);
+    dropped := dropped + 1;
+  end loop;
   return dropped;
 end $$;
 
