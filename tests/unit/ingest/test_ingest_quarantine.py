@@ -37,7 +37,7 @@ def test_the_shape(payload: bytes, shape: str) -> None:
     assert shape_of(payload) == shape
 
 
-@pytest.mark.timeout(2)
+@pytest.mark.timeout(2, func_only=True)
 @pytest.mark.parametrize("one", [b'"', b"\\", b'\\"', b'"a" ', b'"\\"', b" "])
 def test_no_payload_takes_long(one: bytes) -> None:
     """The head only is shaped; a hundred heads of the worst sort would be seen here."""
