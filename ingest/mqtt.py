@@ -24,8 +24,10 @@ import structlog
 from paho.mqtt.reasoncodes import ReasonCode
 
 from ingest.admission import Message
+from tocsin import subjects
 from tocsin.clock import Clock
 from tocsin.limits import PAYLOAD_MAX_BYTES
+from tocsin.telemetry import PHONES_NOT_HEARD
 from tocsin.tls import TlsFiles
 
 RECONNECT_S = 0.5
@@ -78,7 +80,7 @@ class MqttSession(AbstractAsyncContextManager["MqttSession"]):
         await client.__aenter__()
         try:
             for topic in self._topics:
-                _granted(topic, await client.subscribe(topic, qos=ADMISSIBLE_QOS))
+                self._hear(topic, await client.subscribe(topic, qos=ADMISSIBLE_QOS))
         except BaseException:
             await client.__aexit__(None, None, None)
             raise
@@ -90,6 +92,16 @@ class MqttSession(AbstractAsyncContextManager["MqttSession"]):
     ) -> None:
         if self._client is not None:
             await self._client.__aexit__(kind, error, trace)
+
+    def _hear(self, topic: str, codes: Sequence[int] | Sequence[ReasonCode]) -> None:
+        """Raises MqttError; not for phones: an access list older than they are must not cost the bracelets."""
+        try:
+            _granted(topic, codes)
+        except aiomqtt.MqttError:
+            if not topic.startswith(f"{subjects.PHONE_ROOT}/"):
+                raise
+            PHONES_NOT_HEARD.labels(session=self._role).inc()
+            log.critical("phones_not_heard", session=self._role, topic=topic, mend="the broker's access list")
 
     async def messages(self) -> AsyncIterator[Taken]:
         """Messages in the order of the broker, stamped with our clock at receipt (t3). Raises MqttError."""
