@@ -47,7 +47,7 @@ COMMAND_VARIABLES = frozenset({"TOCSIN_API", "TOCSIN_TOKEN"})
 """Where the API is and who asks, for the commands that ask it: no settings of a deployment, none misspelt."""
 SIGNING_KEY_FORM = "a Standard Webhooks secret is whsec_ and 24 to 64 bytes in base64"
 MQTT_URL_FORM = "an address is mqtt://user:password@host:1883 or mqtts://host:8883"
-SESSIONS_AT_RISK = "without a secret a device could guess the client ids of ingest and take its sessions"
+NOBODY_KNOWS_US = "without either anybody can say to be ingest"
 
 FromHere = Annotated[Path, AfterValidator(Path.absolute)]
 """A path as its user means it: the parts run in another folder."""
@@ -162,7 +162,7 @@ class Settings(BaseSettings):
         if not _is_mqtt_url(self.mqtt_url):
             return [f"{PREFIX}MQTT_URL: {MQTT_URL_FORM}"]
         if not urlsplit(self.mqtt_url).password and self.mqtt_key_file is None:
-            return [f"{PREFIX}MQTT_URL: give a password, or {PREFIX}MQTT_KEY_FILE; {SESSIONS_AT_RISK}"]
+            return [f"{PREFIX}MQTT_URL: give a password, or {PREFIX}MQTT_KEY_FILE; {NOBODY_KNOWS_US}"]
         return []
 
     def _webhook_problems(self) -> list[str]:

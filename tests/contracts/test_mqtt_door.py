@@ -18,7 +18,7 @@ import pytest
 from doors import DEVICE_PASSWORD, Door, MosquittoDoor, NatsDoor, maybe_cut, skip_without_mosquitto
 from real_broker import REDELIVERED_AFTER_S
 
-from ingest.mqtt import MqttSession, client_id, session_secret
+from ingest.mqtt import MqttSession, client_id, password_in
 from tocsin.clock import AffineClock
 
 DEVICES = ("u-1", "u-11")
@@ -31,7 +31,7 @@ FORGED = (
     "$SYS/x", "owntracks/u-11/phone",
 )  # fmt: skip
 EARS = ("tocsin/1/u-1/err", "#", "tocsin/1/#", "tocsin/1/+/err", "tocsin/1/u-11/err", "+/1/u-11/loc")
-GUESSES = ("ingest", "fixes", "tocsin-fixes", client_id("fixes", ""), client_id("fixes", DEVICE_PASSWORD))
+GUESSES = ("ingest", "fixes", "tocsin-fixes", client_id("fixes", "fixes"), client_id("fixes", DEVICE_PASSWORD))
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -209,6 +209,6 @@ async def _try_all(door: Door, clean: bool) -> None:
             await rogue.subscribe("tocsin/1/#", qos=1)
 
 
-def test_the_guesses_are_not_the_name(tmp_path: Path) -> None:
+async def test_the_guesses_are_not_the_name(door: Door) -> None:
     """Were one of them right, the test above would not say so on a broker that forbids the attempt."""
-    assert client_id("fixes", session_secret("service-secret-of-the-tests", NatsDoor.tls)) not in GUESSES
+    assert client_id("fixes", password_in(door.url)) not in GUESSES

@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiomqtt
 import msgspec
@@ -44,7 +43,7 @@ from alerts.desk import handle
 from ingest.dialects.reports import Reason
 from ingest.known import Known
 from ingest.listener import ANSWERING_READER, publish, run_alarms, run_fixes
-from ingest.mqtt import MqttSession, client_id, session_secret
+from ingest.mqtt import MqttSession, client_id, password_in
 from ingest.quarantine import shape_of
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus
@@ -207,7 +206,7 @@ async def running(part: Any, ready: asyncio.Event) -> AsyncIterator[asyncio.Task
 
 
 def session_name(door: Door, role: str) -> str:
-    return client_id(role, session_secret(urlsplit(door.url).password or "", door.tls))
+    return client_id(role, password_in(door.url))
 
 
 @pytest.fixture

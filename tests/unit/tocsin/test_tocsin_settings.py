@@ -62,8 +62,8 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "mqtt without host": ({"TOCSIN_MQTT_URL": "mqtt://ingest:hunter2@"}, ("TOCSIN_MQTT_URL",)),
     "mqtt at no port": ({"TOCSIN_MQTT_URL": "mqtt://ingest:hunter2@broker:door"}, ("TOCSIN_MQTT_URL",)),
     "mqtt over the web": ({"TOCSIN_MQTT_URL": "wss://ingest:hunter2@broker:443"}, ("TOCSIN_MQTT_URL",)),
-    "mqtt sessions to be guessed": (
-        {"TOCSIN_MQTT_URL": "mqtt://ingest@broker"}, ("TOCSIN_MQTT_URL", "TOCSIN_MQTT_KEY_FILE", "guess"),
+    "mqtt without proof of who we are": (
+        {"TOCSIN_MQTT_URL": "mqtt://ingest@broker"}, ("TOCSIN_MQTT_URL", "TOCSIN_MQTT_KEY_FILE", "anybody"),
     ),
     "certificates in clear": (
         {"TOCSIN_MQTT_URL": "mqtt://ingest:hunter2@broker", "TOCSIN_MQTT_CA_FILE": __file__},
