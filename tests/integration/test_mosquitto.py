@@ -19,6 +19,7 @@ import pytest
 from builders import eventually
 from doors import SHIPPED, MosquittoDoor, Papers, answer, client, skip_without_mosquitto
 
+from ingest.listener import FIX_TOPICS
 from ingest.mqtt import MqttSession, client_id, password_in, session_secret
 from tocsin.clock import AffineClock
 
@@ -53,7 +54,7 @@ def strangers(tmp_path: Path) -> Papers:
 
 
 def session(door: MosquittoDoor, **tls: Path) -> MqttSession:
-    return MqttSession(door.url, "fixes", ("tocsin/1/#",), AffineClock(), replace(door.tls, **tls))
+    return MqttSession(door.url, "fixes", FIX_TOPICS, AffineClock(), replace(door.tls, **tls))
 
 
 async def next_payload(listener: MqttSession) -> bytes:
@@ -202,7 +203,8 @@ async def test_a_phone_without_certificate_has_a_listener_that_can_be_opened(bro
                     await unit.publish(topic, b"forged", qos=1)
             async with phone(opened, "its-secret") as unit:
                 await unit.publish("tocsin/1/phone-1/loc", b"own", qos=1)
-            assert await next_payload(listener) == b"own"
+                await unit.publish("owntracks/phone-1/mine", b"the app's", qos=1)
+            assert [await next_payload(listener) for _ in range(2)] == [b"own", b"the app's"]
         for secret in ("wrong", None):
             with pytest.raises(aiomqtt.MqttError, match="Not authorized"):
                 await phone(opened, secret).__aenter__()
