@@ -64,6 +64,11 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
     source: str | None = None
 
 
+KEYS = frozenset(
+    {"_type", "tid", "topic", "_id", "SSID", "BSSID", "inregions", "m", "bs", "conn", "alt", "vac"}
+).union(Location.__struct_fields__)  # fmt: skip
+"""The words of a location, those too of which nothing is kept: none of them is the sender's own."""
+
 _envelope = msgspec.json.Decoder(Envelope)
 _location = msgspec.json.Decoder(Location)
 

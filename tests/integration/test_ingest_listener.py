@@ -50,7 +50,7 @@ from tocsin.adapters.jetstream import Bus
 from tocsin.clock import AffineClock
 from tocsin.embedded import BrokerAddresses
 from tocsin.errors import LogUnavailable
-from tocsin.limits import BATCH_MAX_FIXES, REFUSED_HEAD_BYTES, REFUSED_KEPT_MAX
+from tocsin.limits import BATCH_MAX_FIXES, REFUSED_KEPT_MAX
 from tocsin.model.episode import AlarmCause, Ruling, State
 from tocsin.model.finding import Alarm, Code
 from tocsin.model.fix import FIX_DTYPE
@@ -431,7 +431,7 @@ async def test_poison_ends_no_lane_and_leaves_no_figure(site: Site, poison: byte
     assert counted("alarm", "admitted_unreadable") == rang + 1
     assert {note["topic"] for note in notes} == {topic(WEARER), topic(PROTECTED, "sos")}
     for note in notes:
-        assert note["head"] == shape_of(poison[:REFUSED_HEAD_BYTES])
+        assert note["head"] == shape_of(poison)
         assert not any(letter.isdigit() for letter in note["head"])
         assert not any(figure in note["head"] + note["detail"] for figure in FIGURES)
     for answer in answers:
