@@ -89,6 +89,12 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "no address": ({"TOCSIN_MQTT_HOST": "localhost"}, ("TOCSIN_MQTT_HOST",)),
     "production, no auth": ({**PRODUCTION, "TOCSIN_API_AUTH": "off"}, ("TOCSIN_API_AUTH",)),
     "exercise, no auth": ({"TOCSIN_REALM": "exercise", "TOCSIN_API_AUTH": "off"}, ("TOCSIN_API_AUTH",)),
+    "production, a broker in clear": (
+        {**PRODUCTION, "TOCSIN_MQTT_URL": "mqtt://ingest:hunter2@192.0.2.7"}, ("TOCSIN_MQTT_URL", "clear text"),
+    ),
+    "production, a broker in clear by name": (
+        {**PRODUCTION, "TOCSIN_MQTT_URL": "mqtt://ingest:hunter2@localhost.example"}, ("TOCSIN_MQTT_URL", "mqtts"),
+    ),
     "production, http": (
         {**PRODUCTION, "TOCSIN_TELEASSISTANCE_URL": "http://t.example"}, ("TOCSIN_TELEASSISTANCE_URL", "https"),
     ),
@@ -143,6 +149,10 @@ RIGHT: dict[str, dict[str, str]] = {
                            "TOCSIN_POLICE_SECRET": SECRET},
     "an outside broker": {"TOCSIN_MQTT_URL": "mqtt://ingest:hunter2@broker"},
     "an outside broker with TLS": {"TOCSIN_MQTT_URL": "mqtts://ingest:hunter2@[::1]:8883"},
+    "production, a broker here": {**PRODUCTION, "TOCSIN_MQTT_URL": "mqtt://ingest:hunter2@127.0.0.1:1883"},
+    "production, a broker here by IPv6": {**PRODUCTION, "TOCSIN_MQTT_URL": "mqtt://ingest:hunter2@[::1]"},
+    "production, a broker here by name": {**PRODUCTION, "TOCSIN_MQTT_URL": "mqtt://ingest:hunter2@localhost"},
+    "production, a broker with TLS": {**PRODUCTION, "TOCSIN_MQTT_URL": "mqtts://ingest:hunter2@broker.example"},
     "a secret without padding": {
         "TOCSIN_POLICE_URL": "https://p.example", "TOCSIN_POLICE_SECRET": SECRET.rstrip("="),
     },
@@ -211,7 +221,11 @@ def test_the_secrets_of_rooms_reach_the_parts(monkeypatch: pytest.MonkeyPatch) -
     """What ``tocsin up`` hands to its children is read by them as the same settings, secrets and all."""
     settings = loaded(monkeypatch, RIGHT["production with rooms"])
     addresses = Addresses(
-        mqtt_url="mqtt://ingest:s3cret@m", nats_url="nats://n", database_url="d", fleet_mqtt_url=None, api_url="a"
+        mqtt_url="mqtt://ingest:s3cret@[::1]",
+        nats_url="nats://n",
+        database_url="d",
+        fleet_mqtt_url=None,
+        api_url="a",
     )
     handed = _variables(settings, addresses)
     for name, value in handed.items():
