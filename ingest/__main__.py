@@ -8,6 +8,7 @@ from ingest.archivist import run_archivist
 from ingest.housekeeper import STATEMENT_TIMEOUT_S, Plan, run_housekeeper
 from ingest.known import Known
 from ingest.listener import run_alarms, run_fixes
+from ingest.mqtt import session_secret
 from tocsin.adapters.fixes import FixArchive
 from tocsin.adapters.jetstream import open_bus
 from tocsin.adapters.postgres import open_pool
@@ -20,9 +21,11 @@ def _known(settings: Settings) -> Known:
 
 
 async def fixes(settings: Settings, ready: Ready) -> None:
+    url = settings.required("mqtt_url")
+    secret = session_secret(url, settings.data_dir)
     async with open_bus(settings.required("nats_url"), "ingest.fixes") as bus:
         await run_fixes(
-            url=settings.required("mqtt_url"),
+            url=url,
             log=bus.log,
             devices=bus.devices,
             known=_known(settings),
@@ -30,14 +33,17 @@ async def fixes(settings: Settings, ready: Ready) -> None:
             linger_ms=settings.batch_linger_ms,
             ready=ready,
             tls=settings.mqtt_tls,
+            secret=secret,
         )
 
 
 def alarms(reader: int) -> Part:
     async def part(settings: Settings, ready: Ready) -> None:
+        url = settings.required("mqtt_url")
+        secret = session_secret(url, settings.data_dir)
         async with open_bus(settings.required("nats_url"), f"ingest.alarms-{reader}") as bus:
             await run_alarms(
-                url=settings.required("mqtt_url"),
+                url=url,
                 reader=reader,
                 log=bus.log,
                 devices=bus.devices,
@@ -45,6 +51,7 @@ def alarms(reader: int) -> Part:
                 clock=settings.clock,
                 ready=ready,
                 tls=settings.mqtt_tls,
+                secret=secret,
             )
 
     return part

@@ -106,6 +106,7 @@ async def run_fixes(
     linger_ms: int,
     ready: Callable[[], None],
     tls: TlsFiles = NO_FILES,
+    secret: str = "",
 ) -> None:
     """The fix lane, until cancelled."""
     lane = FixLane(log, known, clock, linger_ms)
@@ -116,7 +117,7 @@ async def run_fixes(
         tasks.create_task(lane.flush_for_ever())
         tasks.create_task(follow_open_sos(log, known))
         tasks.create_task(watch_quarantine(log))
-        async for session in sessions(url, "fixes", FIX_TOPICS, clock, tls):
+        async for session in sessions(url, "fixes", FIX_TOPICS, clock, tls, secret):
             ready()
             try:
                 await lane.collect(session)
@@ -134,13 +135,14 @@ async def run_alarms(
     clock: Clock,
     ready: Callable[[], None],
     tls: TlsFiles = NO_FILES,
+    secret: str = "",
 ) -> None:
     """One of the two alarm readers, until cancelled. ``reader`` is its number: it has a session of its own."""
     async with asyncio.TaskGroup() as tasks:
         directory = Directory(devices, known, f"alarms-{reader}")
         tasks.create_task(directory.follow())
         await directory.complete.wait()
-        async for session in sessions(url, f"alarms-{reader}", ALARM_TOPICS, clock, tls):
+        async for session in sessions(url, f"alarms-{reader}", ALARM_TOPICS, clock, tls, secret):
             ready()
             try:
                 async for taken in session.messages():

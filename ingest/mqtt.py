@@ -4,17 +4,23 @@ A persistent session (the broker keeps what arrives while we are away) and **man
 goes out only when ``acknowledge`` is called, after the log has the message (ARCHITECTURE, A1). aiomqtt 2.5.1
 has no public door to that; its paho client has, and this is the only file that goes through it.
 
-The client id is derived from the login's secret (its password, else its private key): a broker keeps sessions by
-client id, and a device that could guess ours could take the session over (ADR 3, ADR 17).
+The client id is derived from a secret (the login's password, else one kept in the data folder): a broker keeps
+sessions by client id, and a device that could guess ours could take the session over (ADR 3, ADR 17). Not from the
+private key: a key is renewed, and the presses that wait under the old name would be met by nobody.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
+import os
+import secrets
+import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import unquote, urlsplit
@@ -24,14 +30,19 @@ import structlog
 from paho.mqtt.reasoncodes import ReasonCode
 
 from ingest.admission import Message
+from tocsin import subjects
 from tocsin.clock import Clock
+from tocsin.errors import SettingError
 from tocsin.limits import PAYLOAD_MAX_BYTES
+from tocsin.telemetry import PHONES_NOT_HEARD
 from tocsin.tls import TlsFiles
 
 RECONNECT_S = 0.5
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 NO_FILES = TlsFiles()
 ADMISSIBLE_QOS = 1
+NAMED_BY_FILE = "session.secret"
+SECRET_MIN_CHARS = 32
 REFUSED = 0x80  # SUBACK of MQTT 3.1.1: 0, 1, 2 or this
 
 log = structlog.get_logger()
@@ -51,25 +62,35 @@ class MqttSession(AbstractAsyncContextManager["MqttSession"]):
     """One persistent session: subscribe, take, acknowledge, answer.
 
     ``role`` names the session; two processes with different roles each get every message. ``tls``: who signs for
-    the broker of an ``mqtts`` address, and our certificate for it.
+    the broker of an ``mqtts`` address, and our certificate for it. ``secret`` names the session where the address
+    has no password; one of them there must be.
     """
 
-    def __init__(self, url: str, role: str, topics: Sequence[str], clock: Clock, tls: TlsFiles = NO_FILES) -> None:
+    def __init__(
+        self,
+        url: str,
+        role: str,
+        topics: Sequence[str],
+        clock: Clock,
+        tls: TlsFiles = NO_FILES,
+        secret: str = "",
+    ) -> None:
         self._address = urlsplit(url)
         self._role = role
         self._topics = topics
         self._clock = clock
         self._tls = tls
+        self._password = password_in(url)
+        self._name = client_id(role, self._password or secret)
         self._client: aiomqtt.Client | None = None
 
     async def __aenter__(self) -> Self:
-        password = unquote(self._address.password or "")
         client = aiomqtt.Client(
             hostname=self._address.hostname or "127.0.0.1",
             port=self._address.port or PORTS[self._address.scheme],
             username=unquote(self._address.username or "") or None,
-            password=password or None,
-            identifier=client_id(self._role, session_secret(password, self._tls)),
+            password=self._password or None,
+            identifier=self._name,
             protocol=aiomqtt.ProtocolVersion.V311,
             clean_session=False,
             tls_context=self._tls.context() if self._address.scheme == "mqtts" else None,
@@ -78,7 +99,7 @@ class MqttSession(AbstractAsyncContextManager["MqttSession"]):
         await client.__aenter__()
         try:
             for topic in self._topics:
-                _granted(topic, await client.subscribe(topic, qos=ADMISSIBLE_QOS))
+                self._hear(topic, await client.subscribe(topic, qos=ADMISSIBLE_QOS))
         except BaseException:
             await client.__aexit__(None, None, None)
             raise
@@ -90,6 +111,16 @@ class MqttSession(AbstractAsyncContextManager["MqttSession"]):
     ) -> None:
         if self._client is not None:
             await self._client.__aexit__(kind, error, trace)
+
+    def _hear(self, topic: str, codes: Sequence[int] | Sequence[ReasonCode]) -> None:
+        """Raises MqttError; not for phones: an access list older than they are must not cost the bracelets."""
+        try:
+            _granted(topic, codes)
+        except aiomqtt.MqttError:
+            if not topic.startswith(f"{subjects.PHONE_ROOT}/"):
+                raise
+            PHONES_NOT_HEARD.labels(session=self._role).inc()
+            log.critical("phones_not_heard", session=self._role, topic=topic, mend="the broker's access list")
 
     async def messages(self) -> AsyncIterator[Taken]:
         """Messages in the order of the broker, stamped with our clock at receipt (t3). Raises MqttError."""
@@ -122,25 +153,56 @@ def _granted(topic: str, codes: Sequence[int] | Sequence[ReasonCode]) -> None:
         raise aiomqtt.MqttError(f"the broker refuses {topic}")
 
 
-def session_secret(password: str, tls: TlsFiles) -> str:
-    """What only we and the broker know: the password, else our private key. Settings demand one of them."""
-    return password or (tls.key.read_text() if tls.key is not None else "")
+def password_in(url: str) -> str:
+    return unquote(urlsplit(url).password or "")
+
+
+def session_secret(url: str, data_dir: Path) -> str:
+    """The password of the address, else a secret made once in ``data_dir``. Raises SettingError."""
+    password = password_in(url)
+    if password:
+        return password
+    file = data_dir / NAMED_BY_FILE
+    try:
+        if not file.exists():
+            _make_secret(file)
+        secret = file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(
+            f"TOCSIN_DATA_DIR: {file} names the sessions of ingest: {type(error).__name__}"
+        ) from None
+    if len(secret) < SECRET_MIN_CHARS:
+        raise SettingError(f"TOCSIN_DATA_DIR: {file} is too short to be the secret that Tocsin wrote there")
+    return secret
+
+
+def _make_secret(file: Path) -> None:
+    """Whole or not at all, and never over another: three parts start at once and must read the same."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=f"{file.name}.") as draft:  # 0600
+        draft.write(secrets.token_urlsafe(SECRET_MIN_CHARS))
+        draft.flush()
+        os.fsync(draft.fileno())
+        with contextlib.suppress(FileExistsError):  # another part was first: its secret is ours
+            Path(file).hardlink_to(draft.name)
 
 
 def client_id(role: str, secret: str) -> str:
-    """Stable for a login, and not to be guessed from outside it."""
+    """The same at each start, and not to be guessed. Raises ValueError: without a secret it could be."""
+    if not secret:
+        raise ValueError("a session of ingest needs a secret")
     return f"tocsin-{role}-{hmac.digest(secret.encode(), role.encode(), 'sha256').hex()[:16]}"
 
 
 async def sessions(
-    url: str, role: str, topics: Sequence[str], clock: Clock, tls: TlsFiles = NO_FILES
+    url: str, role: str, topics: Sequence[str], clock: Clock, tls: TlsFiles = NO_FILES, secret: str = ""
 ) -> AsyncIterator[MqttSession]:
     """One open session after another, for as long as the caller lives: a broker that was restarted is met again.
 
     The caller uses each until it raises MqttError and then asks for the next.
     """
     while True:
-        session = MqttSession(url, role, topics, clock, tls)
+        session = MqttSession(url, role, topics, clock, tls, secret)
         try:
             await session.__aenter__()
         except aiomqtt.MqttError as error:

@@ -2,21 +2,24 @@
 
 Kept: the shape of its first bytes, where it is wrong and why, in the stream REFUSED: at most REFUSED_KEPT_MAX
 notes of at most three days, the oldest give way. Told: the same reason, path and sentence, on
-``tocsin/1/{device}/err``, whichever dialect the device speaks. No value of the payload is in either: no digit, and
-no string that is not a key.
+``tocsin/1/{device}/err``, whichever dialect the device speaks. No value of the payload is in either: of JSON the
+keys that a dialect knows are kept, of anything else the punctuation.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
+import json
+import unicodedata
+from itertools import groupby
 
 import aiomqtt
 import msgspec
 import structlog
 
 from ingest.admission import Message
+from ingest.dialects import owntracks, tocsin_v1
 from ingest.dialects.reports import Refusal
 from ingest.known import Known
 from ingest.mqtt import MqttSession
@@ -27,8 +30,9 @@ from tocsin.model.ids import derived
 from tocsin.ports import Log
 from tocsin.telemetry import QUARANTINE_KEPT, QUARANTINE_LEFT
 
-DIGITS = re.compile(r"\d")
-STRING = re.compile(r'"(?:[^"\\]|\\.)*+(?:"(?P<key>\s*:)?|\\?\Z)', re.DOTALL)
+KEYS = tocsin_v1.KEYS | owntracks.KEYS
+NUMBER = object()
+NUMBER_SHAPE = "#"
 LOOK_EVERY_S = 30.0
 
 log = structlog.get_logger()
@@ -56,7 +60,7 @@ def note_of(message: Message, refusal: Refusal) -> Note:
         detail=refusal.detail,
         topic=_topic_kept(message.topic),
         bytes=len(message.payload),
-        head=shape_of(message.payload[:REFUSED_HEAD_BYTES]),
+        head=shape_of(message.payload),
         t3_ms=message.t3_ms,
     )
 
@@ -67,21 +71,81 @@ def _topic_kept(topic: str) -> str:
     device = subjects.device_in(topic)
     root, _, leaf = topic.partition(f"/{device}/")
     if device is None or not leaf:
-        return DIGITS.sub("#", topic)
+        return _without_figures(topic)
     if root == subjects.PHONE_ROOT:
         own_word, slash, beside = leaf.partition("/")
         leaf = ("…" if own_word else "") + slash + beside
-    return f"{root}/{device}/{DIGITS.sub('#', leaf)}"
+    return f"{root}/{device}/{_without_figures(leaf)}"
+
+
+def _without_figures(topic: str) -> str:
+    return printable("".join("#" if _sort(letter) == "#" else letter for letter in topic))
 
 
 def shape_of(payload: bytes) -> str:
-    """A payload as an engineer may keep it: no digit, and no string that is not a key.
+    """A payload as an engineer may keep it. A key that no dialect knows is as much the sender's as a value is.
 
-    >>> shape_of(b'{"lat":48.85,"desc":"at her mother"}')
-    '{"lat":##.##,"desc":"…"}'
+    >>> shape_of(b'{"lat":48.85,"desc":"at her mother","at home":null}')
+    '{"lat":#,"…":"…","…":null}'
+    >>> shape_of(b'lat=48.85; at her mother')
+    '…=##.##; … … …'
     """
-    without_digits = DIGITS.sub("#", payload.decode(errors="replace"))
-    return STRING.sub(lambda one: one[0] if one["key"] else '"…"', without_digits)
+    try:
+        shape = _shape(_parse(payload.decode()))
+    except (ValueError, RecursionError):  # no UTF-8, no JSON, or JSON without a bottom
+        shape = shape_of_text(payload[:REFUSED_HEAD_BYTES].decode(errors="replace"))
+    return shape[:REFUSED_HEAD_BYTES]
+
+
+class _Members(list[tuple[str, object]]):
+    """A JSON object as it was written: a key may come twice."""
+
+
+def _parse(text: str) -> object:
+    """Numbers are not read: one of ten thousand figures is an attack on whoever reads it. Raises ValueError."""
+    return json.loads(
+        text, object_pairs_hook=_Members, parse_int=_number, parse_float=_number, parse_constant=_number
+    )
+
+
+def _number(_: str) -> object:
+    return NUMBER
+
+
+def _shape(value: object) -> str:
+    match value:
+        case _Members():
+            return "{" + ",".join(f'"{key if key in KEYS else "…"}":{_shape(one)}' for key, one in value) + "}"
+        case list():
+            return "[" + ",".join(map(_shape, value)) + "]"
+        case str():
+            return '"…"'
+        case None | bool():
+            return json.dumps(value)
+        case _:
+            return NUMBER_SHAPE
+
+
+def shape_of_text(text: str) -> str:
+    """A run of letters is ``…``, a figure of any script ``#``, what is no sign of ASCII ``·``."""
+    return "".join(
+        "…" if sort == "…" else "".join(run) if sort == "" else sort * len(list(run))
+        for sort, run in groupby(text, _sort)
+    )
+
+
+def _sort(letter: str) -> str:
+    category = unicodedata.category(letter)[0]
+    if category in "LM":
+        return "…"
+    if category == "N":
+        return "#"
+    return "" if letter.isascii() and letter.isprintable() else "·"
+
+
+def printable(text: str) -> str:
+    """What a terminal shows and does not obey."""
+    return "".join(letter if letter.isprintable() else "·" for letter in text)
 
 
 async def keep_and_answer(

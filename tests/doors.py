@@ -33,6 +33,7 @@ from tocsin.tls import TlsFiles
 
 SHIPPED = Path(__file__).parents[1] / "deploy" / "mosquitto"
 DEVICE_PASSWORD = "d" * 32
+SESSIONS_SECRET = "names-the-sessions-and-opens-nothing"
 CONNECT_S = 5.0
 
 
@@ -154,7 +155,8 @@ class MosquittoDoor(Door):
         self.papers.make("service", "ingest")
         self.papers.make("device", *devices)
         self.devices_port, self.services_port, self.phones_port = free_ports(3)
-        self.url = f"mqtts://127.0.0.1:{self.services_port}"
+        self.bare_url = f"mqtts://127.0.0.1:{self.services_port}"
+        self.url = self.bare_url.replace("//", f"//ingest:{SESSIONS_SECRET}@")
         self.tls = self.papers.of("services", "ingest")
         self._child: Child | None = None
 
@@ -252,7 +254,7 @@ class MosquittoDoor(Door):
         return client(url, client_id or name, clean=clean, tls=self.papers.of("devices", name))
 
     def ingest(self, client_id: str, *, clean: bool) -> aiomqtt.Client:
-        return client(self.url, client_id, clean=clean, tls=self.tls)
+        return client(self.bare_url, client_id, clean=clean, tls=self.tls)
 
 
 def client(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import re
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -47,7 +47,7 @@ COMMAND_VARIABLES = frozenset({"TOCSIN_API", "TOCSIN_TOKEN"})
 """Where the API is and who asks, for the commands that ask it: no settings of a deployment, none misspelt."""
 SIGNING_KEY_FORM = "a Standard Webhooks secret is whsec_ and 24 to 64 bytes in base64"
 MQTT_URL_FORM = "an address is mqtt://user:password@host:1883 or mqtts://host:8883"
-SESSIONS_AT_RISK = "without a secret a device could guess the client ids of ingest and take its sessions"
+NOBODY_KNOWS_US = "without either anybody can say to be ingest"
 
 FromHere = Annotated[Path, AfterValidator(Path.absolute)]
 """A path as its user means it: the parts run in another folder."""
@@ -161,8 +161,10 @@ class Settings(BaseSettings):
             return []
         if not _is_mqtt_url(self.mqtt_url):
             return [f"{PREFIX}MQTT_URL: {MQTT_URL_FORM}"]
+        if self.realm is Realm.PRODUCTION and _is_clear_text_abroad(self.mqtt_url):
+            return [f"{PREFIX}MQTT_URL: mqtts in production; mqtt is clear text, and for loopback only"]
         if not urlsplit(self.mqtt_url).password and self.mqtt_key_file is None:
-            return [f"{PREFIX}MQTT_URL: give a password, or {PREFIX}MQTT_KEY_FILE; {SESSIONS_AT_RISK}"]
+            return [f"{PREFIX}MQTT_URL: give a password, or {PREFIX}MQTT_KEY_FILE; {NOBODY_KNOWS_US}"]
         return []
 
     def _webhook_problems(self) -> list[str]:
@@ -242,6 +244,17 @@ def _is_mqtt_url(url: str) -> bool:
         return address.scheme in {"mqtt", "mqtts"} and bool(address.hostname) and address.port != 0
     except ValueError:  # a port that is no port
         return False
+
+
+def _is_clear_text_abroad(url: str) -> bool:
+    """A name may lead anywhere tomorrow: of names only localhost is here."""
+    address = urlsplit(url)
+    host = address.hostname or ""
+    try:
+        here = host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        here = False
+    return address.scheme == "mqtt" and not here
 
 
 def _is_webhook_secret(text: str) -> bool:

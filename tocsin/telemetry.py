@@ -25,6 +25,11 @@ INGEST_MESSAGES = Counter(
     "tocsin_ingest_messages_total", "Messages taken from the broker, by lane and what became of them.",
     ["lane", "outcome"],
 )  # fmt: skip
+PHONES_NOT_HEARD = Counter(
+    "tocsin_phones_not_heard_total",
+    "Connections on which the broker refused ingest the phones' topic.",
+    ["session"],
+)
 ARCHIVED = Counter("tocsin_archived_fixes_total", "Fixes handed to the archive, by outcome.", ["outcome"])
 HOUSEKEEPING = Counter(
     "tocsin_housekeeping_total", "Chores done on the history of fixes, by outcome.", ["chore", "outcome"]
@@ -65,8 +70,9 @@ ALERTS_OPEN = Gauge(
 CONSOLES_LIVE = Gauge("tocsin_console_live", "Open live feeds.", multiprocess_mode="livesum")
 
 METRICS: Final = (
-    INGEST_MESSAGES, ARCHIVED, HOUSEKEEPING, FINDINGS, GEOFENCE_FIXES, RULINGS, CONFLICTS, NOTIFICATIONS, RECORDED,
-    STAGE_SECONDS, KNOWN_DEVICES, QUARANTINE_KEPT, QUARANTINE_LEFT, PAIRS, ALERTS_OPEN, CONSOLES_LIVE,
+    INGEST_MESSAGES, PHONES_NOT_HEARD, ARCHIVED, HOUSEKEEPING, FINDINGS, GEOFENCE_FIXES, RULINGS, CONFLICTS,
+    NOTIFICATIONS, RECORDED, STAGE_SECONDS, KNOWN_DEVICES, QUARANTINE_KEPT, QUARANTINE_LEFT, PAIRS, ALERTS_OPEN,
+    CONSOLES_LIVE,
 )  # fmt: skip
 
 WITHHELD: Final = "withheld"

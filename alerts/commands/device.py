@@ -31,6 +31,13 @@ ONLY_HERE: Final = (
     "network: no TLS) and say --broker mqtt://ADDRESS:PORT"
 )
 
+ELSEWHERE: Final = (
+    "This Tocsin listens to a broker of yours (TOCSIN_MQTT_URL), at a listener that is not the devices'. Who "
+    "connects is decided there; deploy/mosquitto/README.md says how: by a certificate, which makes this password "
+    "idle, or by this very password in the broker's own file. For what to type into the device say "
+    "--broker mqtts://HOST:PORT, the address of the devices' listener."
+)
+
 app = typer.Typer(name="device", no_args_is_help=True, help="Units and phones: their logins.")
 
 
@@ -103,8 +110,8 @@ def revoke(device: Id, as_json: AsJson = False, api: Api = None, token: Token = 
     say(json.dumps(revoked) if as_json else f"{device} was revoked at {revoked['revoked_at']}")
 
 
-def _listener(broker: str | None) -> Listener:
-    """Raises SettingError, BadParameter: before anything is made."""
+def _listener(broker: str | None) -> Listener | None:
+    """None: on a broker that is not ours, and only its keeper knows. Raises SettingError, BadParameter."""
     if broker is not None:
         try:
             return listener_of(broker)
@@ -112,7 +119,7 @@ def _listener(broker: str | None) -> Listener:
             raise typer.BadParameter(str(error), param_hint="--broker") from None
     settings = load()
     if settings.mqtt_url is not None:
-        return listener_of(settings.mqtt_url)
+        return None
     ports = ports_remembered(settings.data_dir / "broker" / PORTS_FILE)
     port = settings.mqtt_port or ports.get("mqtt")
     if port is None:
@@ -121,9 +128,9 @@ def _listener(broker: str | None) -> Listener:
     return Listener(host=host, port=port, tls=False)
 
 
-def _hand_out(made: dict[str, Any], listener: Listener, *, quiet: bool, as_json: bool) -> None:
+def _hand_out(made: dict[str, Any], listener: Listener | None, *, quiet: bool, as_json: bool) -> None:
     device, password = made["id"], made["password"]
-    if not asyncio.run(_let_in(device, password, listener)):
+    if listener is not None and not asyncio.run(_let_in(device, password, listener)):
         where = f"{listener.host}:{listener.port}"
         errors.print(
             f"the broker at {where} has not let {device} in within {LET_IN_WITHIN_S:.0f} s: is this where devices "
@@ -135,12 +142,17 @@ def _hand_out(made: dict[str, Any], listener: Listener, *, quiet: bool, as_json:
         say(json.dumps(_as_json(made, listener), indent=1))
     else:
         say(f"{device} ({made['kind']}). Its password is shown this once.\n")
+        if listener is None:
+            say(f"  password    {password}\n\n{ELSEWHERE}")
+            return
         say(instructions(device, password, listener))
         if listener.host.startswith("127."):
             errors.print(f"\n{ONLY_HERE}", style="dim", markup=False)
 
 
-def _as_json(made: dict[str, Any], listener: Listener) -> dict[str, Any]:
+def _as_json(made: dict[str, Any], listener: Listener | None) -> dict[str, Any]:
+    if listener is None:
+        return {**made, "mqtt": None, "topics": topics(made["id"]), "owntracks": None}
     configuration = owntracks(made["id"], made["password"], listener)
     return {
         **made,

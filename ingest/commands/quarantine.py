@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 
 from ingest.dialects.reports import Reason
-from ingest.quarantine import Note, decode_note
+from ingest.quarantine import Note, decode_note, printable
 from tocsin import subjects
 from tocsin.adapters.jetstream import open_log
 from tocsin.clock import rfc3339
@@ -81,10 +81,14 @@ async def _newest(url: str, reason: Reason | None, limit: int) -> tuple[list[Not
 
 
 def _shown(note: Note) -> dict[str, object]:
+    """Notes of an older version are as they were written: nothing of them may reach the terminal as an order."""
     fields = msgspec.structs.asdict(note)
-    return {"at": rfc3339(fields.pop("t3_ms")), **fields}
+    at = rfc3339(fields.pop("t3_ms"))
+    return {"at": at} | {
+        name: printable(value) if isinstance(value, str) else value for name, value in fields.items()
+    }
 
 
 def _row(note: Note) -> tuple[str, ...]:
-    at, size = rfc3339(note.t3_ms), str(note.bytes)
-    return (at, note.reason, note.path, note.topic, note.detail, size, note.head.replace("\n", " "))
+    shown = _shown(note)
+    return tuple(str(shown[name]) for name in HEAD)

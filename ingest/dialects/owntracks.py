@@ -25,7 +25,7 @@ differ in any are two fixes. ``created_at`` is not among them: it belongs to the
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated
+import json
 
 import msgspec
 
@@ -39,6 +39,9 @@ PING = "p"
 SPEED_MAX_KMH = 2_000
 COURSE_MAX_DEG = 360
 BATTERY_MAX_PCT = 100
+ACCURACY_MAX_M = 1e6  # beyond it nothing is known either, and "unknown" would say less
+INT_FIGURES = 20
+NOWHERE = {"lat": 0.0, "lon": 0.0, "tst": 0}  # what a location must have
 
 HEARD = frozenset(
     {"lwt", "transition", "waypoint", "waypoints", "card", "status", "steps", "dump", "configuration", "beacon",
@@ -56,13 +59,18 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
     lon: float
     tst: EpochSeconds
     t: str | None = None
-    acc: Annotated[float, msgspec.Meta(le=1e6)] | None = None
+    acc: float | None = None
     vel: float | None = None
     cog: float | None = None
     batt: float | None = None
     created_at: EpochSeconds | None = None
     source: str | None = None
 
+
+KEYS = frozenset(
+    {"_type", "tid", "topic", "_id", "SSID", "BSSID", "inregions", "m", "bs", "conn", "alt", "vac"}
+).union(Location.__struct_fields__)  # fmt: skip
+"""The words of a location, those too of which nothing is kept: none of them is the sender's own."""
 
 _envelope = msgspec.json.Decoder(Envelope)
 _location = msgspec.json.Decoder(Location)
@@ -91,6 +99,8 @@ def read_phone(payload: bytes) -> PositionReport | NotAFix | Refusal:
 def _read_location(payload: bytes) -> PositionReport | NotAFix | Refusal:
     message = read(_location, payload)
     if isinstance(message, Refusal):
+        message = _salvaged(payload) or message
+    if isinstance(message, Refusal):
         return message
     if message.t == PING:
         return NotAFix()
@@ -105,6 +115,31 @@ def _read_location(payload: bytes) -> PositionReport | NotAFix | Refusal:
     return _report(message)
 
 
+def _salvaged(payload: bytes) -> Location | None:
+    """A position of which a field cannot be right: the others are kept. None: without place or time it is none."""
+    try:
+        raw = json.loads(payload, parse_int=_figure)
+    except (ValueError, RecursionError):
+        return None
+    kept: dict[str, object] = {}
+    for name in Location.__struct_fields__:
+        try:
+            kept[name] = getattr(msgspec.convert({**NOWHERE, name: _whole(raw[name])}, Location), name)
+        except (KeyError, msgspec.ValidationError):
+            continue
+    return Location(**kept) if kept.keys() >= NOWHERE.keys() else None  # type: ignore[arg-type]  # each converted
+
+
+def _whole(value: object) -> object:
+    """A second written as 1700000000.0 is that second."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _figure(text: str) -> int | float:
+    """A number of ten thousand figures is no time and no place, and no reason to read it as one."""
+    return int(text) if len(text) <= INT_FIGURES else float(text)
+
+
 def _report(message: Location) -> PositionReport:
     speed_kmh = _within(message.vel, SPEED_MAX_KMH)
     battery_pct = _within(message.batt, BATTERY_MAX_PCT)
@@ -114,7 +149,7 @@ def _report(message: Location) -> PositionReport:
         fix_ms=message.tst * MS,
         boot=_fingerprint(message),
         sent_ms=None if message.created_at is None else message.created_at * MS,
-        accuracy_m=message.acc or None,
+        accuracy_m=None if not message.acc else min(message.acc, ACCURACY_MAX_M),
         speed_m_s=None if speed_kmh is None else speed_kmh / KMH_PER_M_S,
         course_deg=_within(message.cog, COURSE_MAX_DEG),
         battery_pct=None if battery_pct is None else int(battery_pct),

@@ -75,6 +75,9 @@ class Sos(msgspec.Struct, frozen=True, kw_only=True, tag_field="_type", tag="sos
     topic: str | None = None
 
 
+KEYS = frozenset({"_type", "tid"}).union(*(one.__struct_fields__ for one in (Location, Locations, Sos)))
+"""Every word of this dialect: none of them is the sender's own."""
+
 _location = msgspec.json.Decoder(Location)
 _locations = msgspec.json.Decoder(Locations)
 _sos = msgspec.json.Decoder(Sos)

@@ -49,7 +49,7 @@ async def door() -> AsyncIterator[MosquittoDoor]:
 
 async def test_a_crossing_reported_by_two_holders_of_certificates_raises_the_alert(door: MosquittoDoor) -> None:
     files = {f"mqtt_{name}_file": getattr(door.tls, name) for name in ("ca", "cert", "key")}
-    async with running_lab(mqtt_url=door.url, **files) as (lab, told):
+    async with running_lab(mqtt_url=door.bare_url, **files) as (lab, told):
         pair = PairWanted(key="one", wearer=HIS, protected=HERS, alert_distance_m=1000)
         await lab.register({HIS: DeviceKind.WEARER, HERS: DeviceKind.PROTECTED}, [pair])
         await _forge(door, f"tocsin/1/{HERS}/sos", _sos(lab, 1))

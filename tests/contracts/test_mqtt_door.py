@@ -18,20 +18,25 @@ import pytest
 from doors import DEVICE_PASSWORD, Door, MosquittoDoor, NatsDoor, maybe_cut, skip_without_mosquitto
 from real_broker import REDELIVERED_AFTER_S
 
-from ingest.mqtt import MqttSession, client_id, session_secret
+from ingest.listener import FIX_TOPICS
+from ingest.mqtt import MqttSession, client_id, password_in
 from tocsin.clock import AffineClock
 
 DEVICES = ("u-1", "u-11")
-TOPICS = ("tocsin/1/#",)
+TOPICS = FIX_TOPICS
 DEADLINE_S = 20.0
 MANY = 1500  # more than Mosquitto queues by default, 1000, before it drops what it has acknowledged
 IN_HAND = 200  # more than it hands out by default, 20
 FORGED = (
     "tocsin/1/u-11/sos", "tocsin/1/u-1/cmd", "tocsin/1/u-1/cfg/want", "tocsin/1/u-1/err", "tocsin/1/u-1", "x",
-    "$SYS/x", "owntracks/u-11/phone",
+    "$SYS/x", "owntracks/u-11/phone", "owntracks/u-11/phone/cmd", "owntracks/u-11/phone/event",
+    "owntracks/u-1/phone/cmd", "owntracks/u-1", "owntracks",
 )  # fmt: skip
-EARS = ("tocsin/1/u-1/err", "#", "tocsin/1/#", "tocsin/1/+/err", "tocsin/1/u-11/err", "+/1/u-11/loc")
-GUESSES = ("ingest", "fixes", "tocsin-fixes", client_id("fixes", ""), client_id("fixes", DEVICE_PASSWORD))
+EARS = (
+    "tocsin/1/u-1/err", "#", "tocsin/1/#", "tocsin/1/+/err", "tocsin/1/u-11/err", "+/1/u-11/loc", "owntracks/#",
+    "owntracks/+/+", "owntracks/u-11/phone", "owntracks/u-11/phone/cmd", "+/u-11/#",
+)  # fmt: skip
+GUESSES = ("ingest", "fixes", "tocsin-fixes", client_id("fixes", "fixes"), client_id("fixes", DEVICE_PASSWORD))
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -94,6 +99,12 @@ async def test_a_device_is_heard_and_answered(door: Door) -> None:
         assert await heard(unit) == b"why"
 
 
+async def test_a_phone_is_heard_under_its_own_name(door: Door) -> None:
+    async with session(door) as listener, door.device("u-1") as phone:
+        await phone.publish("owntracks/u-1/phone", b"here", qos=1)
+        assert await taken(listener, 1) == [b"here"]
+
+
 async def test_a_device_speaks_under_its_own_name_only(door: Door) -> None:
     """F31. A refusal is silent in MQTT 3.1.1, or cuts the connection: what matters is that nobody hears it."""
     async with session(door) as listener, door.device("u-11") as other:
@@ -111,17 +122,12 @@ async def test_a_device_speaks_under_its_own_name_only(door: Door) -> None:
 async def test_a_device_hears_what_is_addressed_to_it_and_nothing_else(door: Door) -> None:
     """F31, F33: where the other is, and what it is told, is not for this one, whatever it subscribes to."""
     async with session(door) as service, door.device("u-1") as curious, door.device("u-11") as other:
-        for topic in (
-            "tocsin/1/u-1/err",
-            "#",
-            "tocsin/1/#",
-            "tocsin/1/+/err",
-            "tocsin/1/u-11/err",
-            "+/1/u-11/loc",
-        ):
+        for topic in EARS:
             await curious.subscribe(topic, qos=1)
         await other.publish("tocsin/1/u-11/loc", b"where she is", qos=1)
-        assert await taken(service, 1) == [b"where she is"]
+        await other.publish("owntracks/u-11/phone", b"where her phone is", qos=1)
+        assert await taken(service, 2) == [b"where she is", b"where her phone is"]
+        await service.answer("owntracks/u-11/phone/cmd", b"for the other's phone")  # Mosquitto's list lets it
         await service.answer("tocsin/1/u-11/err", b"for the other")
         await service.answer("tocsin/1/u-1/err", b"for it")
         assert await heard(curious) == b"for it"
@@ -152,7 +158,8 @@ async def test_a_reader_that_is_killed_loses_nothing_of_what_it_had_in_hand(door
     program = f"""
         import asyncio
         from pathlib import Path
-        from ingest.mqtt import MqttSession
+        from ingest.listener import FIX_TOPICS
+from ingest.mqtt import MqttSession
         from tocsin.clock import AffineClock
         from tocsin.tls import TlsFiles
         async def main():
@@ -209,6 +216,6 @@ async def _try_all(door: Door, clean: bool) -> None:
             await rogue.subscribe("tocsin/1/#", qos=1)
 
 
-def test_the_guesses_are_not_the_name(tmp_path: Path) -> None:
+async def test_the_guesses_are_not_the_name(door: Door) -> None:
     """Were one of them right, the test above would not say so on a broker that forbids the attempt."""
-    assert client_id("fixes", session_secret("service-secret-of-the-tests", NatsDoor.tls)) not in GUESSES
+    assert client_id("fixes", password_in(door.url)) not in GUESSES

@@ -70,8 +70,8 @@ class Site:
     broker: str
     orders: Orders
 
-    async def typed(self, *words: str, token: str = SUPERVISOR) -> Said:
-        said = await tocsin(*words, TOCSIN_API=self.api, TOCSIN_TOKEN=token)
+    async def typed(self, *words: str, token: str = SUPERVISOR, **settings: str) -> Said:
+        said = await tocsin(*words, TOCSIN_API=self.api, TOCSIN_TOKEN=token, **settings)
         assert "Traceback" not in said.err
         return said
 
@@ -169,6 +169,22 @@ async def test_a_broker_that_is_elsewhere_is_said_and_the_password_is_not_lost(s
     )
     assert (nowhere.status, len(nowhere.out.strip())) == (0, 27)
     assert "127.0.0.1:1 has not let bracelet-1 in" in nowhere.err
+
+
+async def test_ingests_listener_is_never_given_to_a_device(site: Site) -> None:
+    """On a broker of the deployment's own the devices have another: its address is not in our settings."""
+    outside = {"TOCSIN_MQTT_URL": "mqtts://ingest:hunter2@broker.example:8884"}
+    added = await site.typed("device", "add", "bracelet-1", "--kind", "wearer", **outside)
+    assert (added.status, added.err) == (0, ""), "and nobody knocked at it"
+    assert "deploy/mosquitto/README.md" in added.out
+    assert "--broker" in added.out
+    told = await site.typed("device", "rotate", "bracelet-1", "--json", **outside)
+    for wrong in ("broker.example", "8884", "hunter2", "owntracks:///"):
+        assert wrong not in added.out + told.out
+    as_json = json.loads(told.out)
+    assert (len(as_json["password"]), as_json["mqtt"], as_json["owntracks"]) == (27, None, None)
+    said = await site.typed("device", "rotate", "bracelet-1", "--broker", site.broker, **outside)
+    assert "owntracks:///" in said.out
 
 
 async def test_nobody_there(tmp_path: Path) -> None:

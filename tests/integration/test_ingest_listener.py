@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiomqtt
 import msgspec
@@ -44,14 +43,14 @@ from alerts.desk import handle
 from ingest.dialects.reports import Reason
 from ingest.known import Known
 from ingest.listener import ANSWERING_READER, publish, run_alarms, run_fixes
-from ingest.mqtt import MqttSession, client_id, session_secret
+from ingest.mqtt import MqttSession, client_id, password_in
 from ingest.quarantine import shape_of
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus
 from tocsin.clock import AffineClock
 from tocsin.embedded import BrokerAddresses
 from tocsin.errors import LogUnavailable
-from tocsin.limits import BATCH_MAX_FIXES, REFUSED_HEAD_BYTES, REFUSED_KEPT_MAX
+from tocsin.limits import BATCH_MAX_FIXES, REFUSED_KEPT_MAX
 from tocsin.model.episode import AlarmCause, Ruling, State
 from tocsin.model.finding import Alarm, Code
 from tocsin.model.fix import FIX_DTYPE
@@ -207,7 +206,7 @@ async def running(part: Any, ready: asyncio.Event) -> AsyncIterator[asyncio.Task
 
 
 def session_name(door: Door, role: str) -> str:
-    return client_id(role, session_secret(urlsplit(door.url).password or "", door.tls))
+    return client_id(role, password_in(door.url))
 
 
 @pytest.fixture
@@ -432,7 +431,7 @@ async def test_poison_ends_no_lane_and_leaves_no_figure(site: Site, poison: byte
     assert counted("alarm", "admitted_unreadable") == rang + 1
     assert {note["topic"] for note in notes} == {topic(WEARER), topic(PROTECTED, "sos")}
     for note in notes:
-        assert note["head"] == shape_of(poison[:REFUSED_HEAD_BYTES])
+        assert note["head"] == shape_of(poison)
         assert not any(letter.isdigit() for letter in note["head"])
         assert not any(figure in note["head"] + note["detail"] for figure in FIGURES)
     for answer in answers:

@@ -19,7 +19,8 @@ import pytest
 from builders import eventually
 from doors import SHIPPED, MosquittoDoor, Papers, answer, client, skip_without_mosquitto
 
-from ingest.mqtt import MqttSession, client_id, session_secret
+from ingest.listener import FIX_TOPICS
+from ingest.mqtt import MqttSession, client_id, password_in, session_secret
 from tocsin.clock import AffineClock
 
 CONNECT = b"\x10\x11\x00\x04MQTT\x04\x02\x00\x3c\x00\x05raw-1"  # 3.1.1, clean, no user name
@@ -53,7 +54,7 @@ def strangers(tmp_path: Path) -> Papers:
 
 
 def session(door: MosquittoDoor, **tls: Path) -> MqttSession:
-    return MqttSession(door.url, "fixes", ("tocsin/1/#",), AffineClock(), replace(door.tls, **tls))
+    return MqttSession(door.url, "fixes", FIX_TOPICS, AffineClock(), replace(door.tls, **tls))
 
 
 async def next_payload(listener: MqttSession) -> bytes:
@@ -154,7 +155,7 @@ async def test_even_the_known_name_of_a_session_is_of_no_use_to_a_device(door: M
     async with door.device("u-11", clean=False) as other:
         await other.subscribe("tocsin/1/u-11/cmd", qos=1)
         await other.publish("tocsin/1/u-11/loc", b"kept", qos=1)
-        name = client_id("fixes", session_secret("", door.tls))
+        name = client_id("fixes", password_in(door.url))
         for stolen in (name, "u-11"):
             async with door.device("u-1", client_id=stolen, clean=clean) as rogue:
                 await rogue.subscribe("tocsin/1/#", qos=1)
@@ -165,17 +166,24 @@ async def test_even_the_known_name_of_a_session_is_of_no_use_to_a_device(door: M
             assert await next_payload(listener) == b"and the next", "on the same connection"
 
 
-async def test_a_password_in_the_address_names_the_sessions_and_opens_nothing(door: MosquittoDoor) -> None:
-    """The broker does not look at it; with it a renewed key meets the session of the old one."""
-    named = door.url.replace("mqtts://", "mqtts://ingest:the-name@")
-    async with MqttSession(named, "fixes", ("tocsin/1/#",), AffineClock(), door.tls):
+@pytest.mark.parametrize("named_by", ["a password", "the data folder"])
+async def test_a_renewed_key_meets_the_session_of_the_old_one(
+    door: MosquittoDoor, tmp_path: Path, named_by: str
+) -> None:
+    """What was acknowledged under the old key is not lost. The broker does not look at the password."""
+    url = door.url if named_by == "a password" else door.bare_url
+
+    def ingest() -> MqttSession:
+        return MqttSession(url, "fixes", ("tocsin/1/#",), AffineClock(), door.tls, session_secret(url, tmp_path))
+
+    async with ingest():
         pass
     async with door.device("u-1") as unit:
-        await unit.publish("tocsin/1/u-1/loc", b"kept", qos=1)
+        await unit.publish("tocsin/1/u-1/sos", b"kept", qos=1)
     for authority_file in door.papers.folder.glob("services/ingest.*"):
         authority_file.rename(authority_file.with_stem("ingest-2026"))
     door.papers.make("service", "ingest")
-    async with MqttSession(named, "fixes", ("tocsin/1/#",), AffineClock(), door.tls) as listener:
+    async with ingest() as listener:
         assert await next_payload(listener) == b"kept"
     assert await answer(door.services_port, CONNECT, door.papers.trusting.context()) == b""
 
@@ -195,7 +203,8 @@ async def test_a_phone_without_certificate_has_a_listener_that_can_be_opened(bro
                     await unit.publish(topic, b"forged", qos=1)
             async with phone(opened, "its-secret") as unit:
                 await unit.publish("tocsin/1/phone-1/loc", b"own", qos=1)
-            assert await next_payload(listener) == b"own"
+                await unit.publish("owntracks/phone-1/mine", b"the app's", qos=1)
+            assert [await next_payload(listener) for _ in range(2)] == [b"own", b"the app's"]
         for secret in ("wrong", None):
             with pytest.raises(aiomqtt.MqttError, match="Not authorized"):
                 await phone(opened, secret).__aenter__()

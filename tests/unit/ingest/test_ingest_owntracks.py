@@ -116,7 +116,7 @@ def row(admission: Admission) -> np.void:
 
 
 @pytest.mark.parametrize(
-    ("acc", "accuracy_dm"), [(None, ABSENT), (0, ABSENT), (12, 120), (0.4, 4), (1600, 16_000)]
+    ("acc", "accuracy_dm"), [(None, ABSENT), (0, ABSENT), (12, 120), (0.4, 4), (1600, 16_000), (2e6, 10_000_000)]
 )
 def test_an_accuracy_that_is_not_known_is_never_zero(acc: float | None, accuracy_dm: int) -> None:
     """Invariant 9; ABSENT is decided as the configured worst case."""
@@ -129,6 +129,31 @@ def test_what_cannot_be_right_is_left_out_and_costs_no_fix(field: str, value: fl
     kept = row(judge(phone(**{field: value})))
     assert kept[{"vel": "speed_cms", "cog": "course_ddeg", "batt": "battery_pct"}[field]] == ABSENT
     assert kept["lat_e6"] == round(LAT * 1e6)
+
+
+OPTIONAL = ("t", "acc", "vel", "cog", "batt", "created_at", "source")
+
+
+@pytest.mark.parametrize("field", OPTIONAL)
+@pytest.mark.parametrize("value", [True, [], {}, "", -0.5, 7, "seven", 1e300, 10**400], ids=repr)
+def test_no_optional_field_costs_the_fix_whatever_it_says(field: str, value: object) -> None:
+    """Nor does it take another with it. A negative accuracy is the phone's own word that it has no place."""
+    if (field, value) == ("acc", -0.5):
+        return
+    other = "batt" if field != "batt" else "cog"
+    kept = row(judge(phone(**{other: 42, field: value})))
+    assert kept["lat_e6"] == round(LAT * 1e6)
+    assert kept[{"cog": "course_ddeg", "batt": "battery_pct"}[other]] == {"cog": 420, "batt": 42}[other]
+
+
+def test_all_of_them_at_once_leave_the_place_and_the_hour() -> None:
+    kept = row(judge(phone(**{field: [] for field in OPTIONAL})))
+    assert (kept["lat_e6"], kept["fix_ms"]) == (round(LAT * 1e6), NOW_S * 1000)
+    assert kept["accuracy_dm"] == ABSENT
+
+
+def test_a_whole_second_may_be_written_with_a_point() -> None:
+    assert row(judge(phone(tst=float(NOW_S))))["fix_ms"] == NOW_S * 1000
 
 
 REFUSALS: dict[str, tuple[bytes, str, Reason, str]] = {
@@ -146,7 +171,12 @@ REFUSALS: dict[str, tuple[bytes, str, Reason, str]] = {
     "beyond the pole": (phone(lat=91), f"owntracks/{WEARER}/phone", Reason.COORDINATES, "$"),
     "zero and zero": (phone(lat=0, lon=0), f"owntracks/{WEARER}/phone", Reason.COORDINATES, "$"),
     "iOS: not valid": (phone(acc=-1), f"owntracks/{WEARER}/phone", Reason.COORDINATES, "$.acc"),
-    "half the world": (phone(acc=2e6), f"owntracks/{WEARER}/phone", Reason.SCHEMA, "$.acc"),
+    "an hour and a half": (phone(tst=NOW_S + 0.5, acc="x"), f"owntracks/{WEARER}/phone", Reason.SCHEMA, "$.tst"),
+    "no longitude, nor else": (phone(lon=None, acc="x"), f"owntracks/{WEARER}/phone", Reason.SCHEMA, "$.acc"),
+    "not on any earth": (
+        b'{"_type":"location","lat":1e999,"lon":2,"tst":%d}' % NOW_S, f"owntracks/{WEARER}/phone",
+        Reason.COORDINATES, "$",
+    ),
     "ahead": (phone(tst=NOW_S + 301), f"owntracks/{WEARER}/phone", Reason.CLOCK_AHEAD, "$.tst"),
     "long ago": (phone(tst=1), f"owntracks/{WEARER}/phone", Reason.CLOCK_BEHIND, "$.tst"),
     "too large": (b" " * (PAYLOAD_MAX_BYTES + 1), f"owntracks/{WEARER}/phone", Reason.TOO_LARGE, "$"),

@@ -64,8 +64,8 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "mqtt without host": ({"TOCSIN_MQTT_URL": "mqtt://ingest:hunter2@"}, ("TOCSIN_MQTT_URL",)),
     "mqtt at no port": ({"TOCSIN_MQTT_URL": "mqtt://ingest:hunter2@broker:door"}, ("TOCSIN_MQTT_URL",)),
     "mqtt over the web": ({"TOCSIN_MQTT_URL": "wss://ingest:hunter2@broker:443"}, ("TOCSIN_MQTT_URL",)),
-    "mqtt sessions to be guessed": (
-        {"TOCSIN_MQTT_URL": "mqtt://ingest@broker"}, ("TOCSIN_MQTT_URL", "TOCSIN_MQTT_KEY_FILE", "guess"),
+    "mqtt without proof of who we are": (
+        {"TOCSIN_MQTT_URL": "mqtt://ingest@broker"}, ("TOCSIN_MQTT_URL", "TOCSIN_MQTT_KEY_FILE", "anybody"),
     ),
     "certificates in clear": (
         {"TOCSIN_MQTT_URL": "mqtt://ingest:hunter2@broker", "TOCSIN_MQTT_CA_FILE": __file__},
@@ -91,6 +91,12 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "no address": ({"TOCSIN_MQTT_HOST": "localhost"}, ("TOCSIN_MQTT_HOST",)),
     "production, no auth": ({**PRODUCTION, "TOCSIN_API_AUTH": "off"}, ("TOCSIN_API_AUTH",)),
     "exercise, no auth": ({"TOCSIN_REALM": "exercise", "TOCSIN_API_AUTH": "off"}, ("TOCSIN_API_AUTH",)),
+    "production, a broker in clear": (
+        {**PRODUCTION, "TOCSIN_MQTT_URL": "mqtt://ingest:hunter2@192.0.2.7"}, ("TOCSIN_MQTT_URL", "clear text"),
+    ),
+    "production, a broker in clear by name": (
+        {**PRODUCTION, "TOCSIN_MQTT_URL": "mqtt://ingest:hunter2@localhost.example"}, ("TOCSIN_MQTT_URL", "mqtts"),
+    ),
     "production, http": (
         {**PRODUCTION, "TOCSIN_TELEASSISTANCE_URL": "http://t.example"}, ("TOCSIN_TELEASSISTANCE_URL", "https"),
     ),
@@ -145,6 +151,10 @@ RIGHT: dict[str, dict[str, str]] = {
                            "TOCSIN_POLICE_SECRET": SECRET},
     "an outside broker": {"TOCSIN_MQTT_URL": "mqtt://ingest:hunter2@broker"},
     "an outside broker with TLS": {"TOCSIN_MQTT_URL": "mqtts://ingest:hunter2@[::1]:8883"},
+    "production, a broker here": {**PRODUCTION, "TOCSIN_MQTT_URL": "mqtt://ingest:hunter2@127.0.0.1:1883"},
+    "production, a broker here by IPv6": {**PRODUCTION, "TOCSIN_MQTT_URL": "mqtt://ingest:hunter2@[::1]"},
+    "production, a broker here by name": {**PRODUCTION, "TOCSIN_MQTT_URL": "mqtt://ingest:hunter2@localhost"},
+    "production, a broker with TLS": {**PRODUCTION, "TOCSIN_MQTT_URL": "mqtts://ingest:hunter2@broker.example"},
     "a secret without padding": {
         "TOCSIN_POLICE_URL": "https://p.example", "TOCSIN_POLICE_SECRET": SECRET.rstrip("="),
     },
@@ -213,7 +223,11 @@ def test_the_secrets_of_rooms_reach_the_parts(monkeypatch: pytest.MonkeyPatch) -
     """What ``tocsin up`` hands to its children is read by them as the same settings, secrets and all."""
     settings = loaded(monkeypatch, RIGHT["production with rooms"])
     addresses = Addresses(
-        mqtt_url="mqtt://ingest:s3cret@m", nats_url="nats://n", database_url="d", fleet_mqtt_url=None, api_url="a"
+        mqtt_url="mqtt://ingest:s3cret@[::1]",
+        nats_url="nats://n",
+        database_url="d",
+        fleet_mqtt_url=None,
+        api_url="a",
     )
     handed = _variables(settings, addresses)
     for name, value in handed.items():

@@ -9,7 +9,6 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 
-from ingest.mqtt import client_id, session_secret
 from tocsin.cli import where_devices_connect
 from tocsin.errors import SettingError
 from tocsin.settings import Settings, load
@@ -106,17 +105,6 @@ def refused(files: TlsFiles, *words: str) -> str:
     for word in words:
         assert word in said
     return said
-
-
-def test_the_sessions_are_named_by_what_only_we_have(files: TlsFiles) -> None:
-    assert files.key is not None
-    own = client_id("fixes", session_secret("", files))
-    assert own == client_id("fixes", session_secret("", files))
-    assert own != client_id("alarms-1", session_secret("", files))
-    assert own != client_id("fixes", "")
-    assert client_id("fixes", session_secret("given", files)) == client_id("fixes", "given")
-    trustme.CA().issue_cert(common_name="ingest").private_key_pem.write_to_path(files.key)
-    assert own != client_id("fixes", session_secret("", files))
 
 
 def test_tocsin_up_says_where_devices_connect(files: TlsFiles) -> None:
