@@ -5,9 +5,9 @@ behind its exit. It is **false** when the people were not below the distance at 
 before it to FALSE_AHEAD_S behind it: *far* if they were not below 1.1 times the distance either, else *edge*.
 Where nothing is known (a hole in the truth, or a session that began inside and has not left yet) an alert is
 **not judged**; those are counted too, so that a detector gains nothing by speaking there. Alerts beyond the first
-within one entry are **repeats**. An entry is **covered** when it was alerted, or when anything but safety was shown
-before its exit: an alert that still stood, uncertain, or degraded. Minutes degraded count as long as there is truth.
-Rates are per pair-day of truth. Times are seconds on the clock of reception.
+within one entry are **repeats**. An entry is **covered** when it was alerted, or when anything but safety was
+shown before its exit: an alert that still stood, uncertain, or degraded. Degraded minutes count while there is
+truth. Rates are per pair-day of it. Times are seconds on the clock of reception.
 """
 
 from __future__ import annotations

@@ -104,12 +104,14 @@ class Pair:
     def on_fix(self, role: int, received_s: float, fix: Seen, interval_s: float) -> list[Change]:
         """``interval_s``: what the device was told last."""
         mine, partner = self.devices[role], self.devices[1 - role]
-        mine.interval_s = interval_s
+        is_told_anew, mine.interval_s = mine.interval_s != interval_s, interval_s
         if received_s >= self.due_s:
             self._clock(received_s)
         at_s = min(fix.at_s, received_s)
-        if received_s - at_s <= LATE_S and at_s > mine.last.at_s:  # else it is history, which raises nothing
+        is_news = received_s - at_s <= LATE_S and at_s > mine.last.at_s
+        if is_news:  # else it is history, which raises nothing
             self._hear(role, mine, partner, fix._replace(at_s=at_s), received_s)
+        if is_news or is_told_anew:  # another interval, another hour of being overdue
             self._protect(received_s)
         self._schedule(received_s)
         return self._changes()
