@@ -53,9 +53,22 @@ def told(story: list[Report], start_m: float, *, every_second: bool) -> list[Cha
     return said
 
 
-@settings(max_examples=300, deadline=None)
-@given(reports, apart_m)
-def test_the_clock_need_be_heard_only_when_it_is_due(story: list[Report], start_m: float) -> None:
+def on_foot(story: list[Report], age_s: float) -> list[Report]:
+    """The same, nobody faster than 4 m/s, every message equally late."""
+    return [
+        (gap_s, role, east_m / 900 * 2.8 * gap_s, north_m / 900 * 2.8 * gap_s, age_s, accuracy_m, interval_s)
+        for gap_s, role, east_m, north_m, _, accuracy_m, interval_s in story
+    ]
+
+
+@settings(max_examples=200, deadline=None)
+@given(reports, apart_m, st.sampled_from([0.0, 0.7, 31.0]))
+def test_on_foot_the_clock_need_be_heard_only_when_it_is_due(
+    story: list[Report], start_m: float, age_s: float
+) -> None:
+    """In cars it is not so: the carried-on distance may grow faster than the bound of a silent party falls, and
+    UNCERTAIN ends by the clock at a second that is not scheduled (ADR 19, weak points)."""
+    story = on_foot(story, age_s)
     assert told(story, start_m, every_second=True) == told(story, start_m, every_second=False)
 
 

@@ -238,13 +238,16 @@ class Pair:
         return blind_not_before_s(*self.devices, now_s, self.alert.radius_m)
 
     def _carried_in_not_before_s(self, now_s: float) -> float:
-        """Both straight at each other, at speeds that can only fade."""
+        """Both straight at each other, at speeds that can only fade; at once where they are expected inside already."""
         a, b = self.devices
-        speed_m_s = a.speed_m_s + b.speed_m_s
-        if speed_m_s == 0.0 or not _are_reporting(a, b, now_s):
+        if not _are_reporting(a, b, now_s):
             return inf
+        speed_m_s = a.speed_m_s + b.speed_m_s
         ring = self.alert if self.pre_alert.is_inside else self.pre_alert
-        at_s = now_s + max(0.0, expected_m(a, b, now_s) - ring.radius_m) / speed_m_s
+        left_m = max(0.0, expected_m(a, b, now_s) - ring.radius_m)
+        if left_m > 0.0 and speed_m_s == 0.0:
+            return inf
+        at_s = now_s + (left_m / speed_m_s if left_m > 0.0 else 0.0)
         return at_s if _are_reporting(a, b, at_s) else inf
 
     # --- cadence
