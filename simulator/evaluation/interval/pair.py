@@ -238,7 +238,7 @@ class Pair:
         return blind_not_before_s(*self.devices, now_s, self.alert.radius_m)
 
     def _carried_in_not_before_s(self, now_s: float) -> float:
-        """Both straight at each other, at speeds that can only fade; at once where they are expected inside already."""
+        """Both straight at each other, at speeds that can only fade; at once if expected inside already."""
         a, b = self.devices
         if not _are_reporting(a, b, now_s):
             return inf
