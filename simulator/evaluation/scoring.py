@@ -5,8 +5,9 @@ behind its exit. It is **false** when the people were not below the distance at 
 before it to FALSE_AHEAD_S behind it: *far* if they were not below 1.1 times the distance either, else *edge*.
 Where nothing is known (a hole in the truth, or a session that began inside and has not left yet) an alert is
 **not judged**; those are counted too, so that a detector gains nothing by speaking there. Alerts beyond the first
-within one entry are **repeats**. An entry is **covered** when it was alerted, or shown as uncertain or degraded
-before its exit. Rates are per pair-day of truth. Times are seconds on the clock of reception.
+within one entry are **repeats**. An entry is **covered** when it was alerted, or when anything but safety was
+shown before its exit: an alert that still stood, uncertain, or degraded. Degraded minutes count while there is
+truth. Rates are per pair-day of it. Times are seconds on the clock of reception.
 """
 
 from __future__ import annotations
@@ -33,11 +34,14 @@ NOTHING: Final = np.empty(0)
 class Spoken:
     """What a detector said about one session.
 
-    ``alerts_s``: when it raised. ``doubt_s``: (n, 2), from when to when it showed UNCERTAIN or DEGRADED.
+    ``alerts_s``: when it raised. The others are (n, 2), from when to when: ``standing_s`` an alert stood;
+    ``doubt_s`` it showed UNCERTAIN or, later, DEGRADED; ``degraded_s`` of these DEGRADED alone.
     """
 
     alerts_s: Floats
+    standing_s: Floats
     doubt_s: Floats
+    degraded_s: Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +92,7 @@ def score(spoken: Mapping[int, Spoken], truth: Truth, distance_m: int) -> Score:
         false_edge_per_day=round(edge / days, 3),
         not_judged_per_day=round(unjudged / days, 2),
         repeats_per_day=round(found.repeats / days, 2),
-        degraded_min_per_day=round(_doubt_s(spoken) / 60 / days, 1),
+        degraded_min_per_day=round(_degraded_s(spoken, truth) / 60 / days, 1),
         alerts_per_day=round(sum(one.alerts_s.size for one in spoken.values()) / days, 2),
     )
 
@@ -104,8 +108,8 @@ def _entries_found(spoken: Mapping[int, Spoken], truth: Truth, distance_m: int) 
             found.clear_hits += entry.clear
             found.repeats += alerts.size - 1
             found.delays_s.append(float(alerts[0]) - entry.at_s)
-        doubted = said is not None and _overlaps(said.doubt_s, entry)
-        found.clear_covered += entry.clear and bool(alerts.size or doubted)
+        shown = said is not None and (_overlaps(said.standing_s, entry) or _overlaps(said.doubt_s, entry))
+        found.clear_covered += entry.clear and bool(alerts.size or shown)
     return found
 
 
@@ -114,8 +118,8 @@ def _during(alerts_s: Floats, entry: Entry) -> Floats:
     return alerts_s[(alerts_s >= entry.at_s - HIT_EARLY_S) & (alerts_s <= last_s)]
 
 
-def _overlaps(doubt_s: Floats, entry: Entry) -> bool:
-    return bool(((doubt_s[:, 0] < entry.exit_s) & (doubt_s[:, 1] > entry.at_s)).any())
+def _overlaps(spans_s: Floats, entry: Entry) -> bool:
+    return bool(((spans_s[:, 0] < entry.exit_s) & (spans_s[:, 1] > entry.at_s)).any())
 
 
 def _false_ones(spoken: Mapping[int, Spoken], truth: Truth, distance_m: int) -> tuple[int, int, int]:
@@ -141,8 +145,12 @@ def _between(seconds: Floats, values: Floats, first_s: float, last_s: float) -> 
     return values[start:stop]
 
 
-def _doubt_s(spoken: Mapping[int, Spoken]) -> float:
-    return sum(float((one.doubt_s[:, 1] - one.doubt_s[:, 0]).sum()) for one in spoken.values())
+def _degraded_s(spoken: Mapping[int, Spoken], truth: Truth) -> float:
+    total_s = 0.0
+    for session, said in spoken.items():
+        shown_s = np.minimum(said.degraded_s, truth.seconds[session][-1])
+        total_s += float((shown_s[:, 1] - shown_s[:, 0]).sum())
+    return total_s
 
 
 def _ratio(part: int, whole: int) -> float | None:

@@ -52,10 +52,12 @@ class Truth:
 class Stream:
     """The messages of one session in order of reception, as columns of equal length.
 
-    ``role`` WEARER or PROTECTED; ``accuracy_dm`` -1: not told.
+    ``period_s``: how often the devices were told to report; ``role``: WEARER or PROTECTED; ``accuracy_dm`` -1: not
+    told.
     """
 
     session: int
+    period_s: int
     role: Ints
     fix_ms: Ints
     received_ms: Ints
@@ -101,13 +103,15 @@ def read_streams(folder: Path, variant: str, period_s: int) -> list[Stream]:
     columns = _columns(folder, "device", names, filters)
     if not columns["session"].size:
         raise RecordingError(f"{folder}: nothing of variant {variant!r} with period {period_s} s")
-    return [_stream(session, rows, columns) for session, rows in _by_session(columns["session"]).items()]
+    where = _by_session(columns["session"])
+    return [_stream(session, period_s, rows, columns) for session, rows in where.items()]
 
 
-def _stream(session: int, rows: Ints, columns: Mapping[str, Any]) -> Stream:
+def _stream(session: int, period_s: int, rows: Ints, columns: Mapping[str, Any]) -> Stream:
     rows = rows[np.argsort(columns["t_recv"][rows], kind="stable")]
     return Stream(
         session=session,
+        period_s=period_s,
         role=np.where(columns["role"][rows] == "A", WEARER, PROTECTED),
         fix_ms=columns["t_fix"][rows].astype(np.int64),
         received_ms=columns["t_recv"][rows].astype(np.int64),

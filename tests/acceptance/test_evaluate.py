@@ -52,6 +52,19 @@ def test_the_naive_rule_scores_as_the_set_says_and_the_alerts_are_written(tmp_pa
     assert sum(row["period"] == "10" for row in written) == pytest.approx(pair_days * 317.3 / 24, rel=0.01)
 
 
+def test_the_proposed_rules_find_as_much_as_the_naive_one_and_cry_wolf_far_less(tmp_path: Path) -> None:
+    """In-sample: the numbers of the rules were settled on this set, so a fall here is a change of the rules."""
+    streams = ("--variant", "noisy", "--period", "10", "--period", "60", "--distance", "1000")
+    rows = evaluated(tmp_path, *streams, "--detector", "interval", "--detector", "naive")["rows"]
+    by_name = {(row["detector"], row["period_s"]): row for row in rows}
+    for period_s, recall_min in ((10, 0.985), (60, 0.94)):
+        proposed, naive = by_name["interval", period_s], by_name["naive", period_s]
+        assert proposed["recall_clear"] >= recall_min
+        assert proposed["covered_clear"] == 1.0 > naive["covered_clear"]
+        assert proposed["false_far_per_day"] <= 0.35
+        assert proposed["false_far_per_day"] < naive["false_far_per_day"]
+
+
 def test_a_folder_that_is_no_trace_set_is_said_to_be_none(tmp_path: Path) -> None:
     said = subprocess.run([TOCSIN, "evaluate", tmp_path], check=False, capture_output=True, text=True)
     assert said.returncode == 2

@@ -30,8 +30,26 @@ def truth(**changed: object) -> Truth:
     return Truth(**{**parts, **changed})  # type: ignore[arg-type]
 
 
-def judged(*alerts_s: float, doubt_s: list[tuple[float, float]] | None = None, **changed: object) -> Score:
-    said = Spoken(alerts_s=np.array(alerts_s, float), doubt_s=np.array(doubt_s or [], float).reshape(-1, 2))
+Spans = list[tuple[float, float]]
+
+
+def spans(given: Spans | None) -> np.ndarray:
+    return np.array(given or [], float).reshape(-1, 2)
+
+
+def judged(
+    *alerts_s: float,
+    standing_s: Spans | None = None,
+    doubt_s: Spans | None = None,
+    degraded_s: Spans | None = None,
+    **changed: object,
+) -> Score:
+    said = Spoken(
+        alerts_s=np.array(alerts_s, float),
+        standing_s=spans(standing_s),
+        doubt_s=spans(doubt_s),
+        degraded_s=spans(degraded_s),
+    )
     return score({1: said}, truth(**changed), D)
 
 
@@ -79,11 +97,19 @@ def test_who_began_inside_is_not_judged_before_he_has_left() -> None:
     assert judged(2500, began_inside={D: {1: 2300.0}}).false_far_per_day == 1 / 0.5
 
 
-def test_a_clear_entry_is_covered_by_an_alert_or_by_doubt_before_its_exit() -> None:
+def test_a_clear_entry_is_covered_by_an_alert_a_standing_one_or_by_doubt_before_its_exit() -> None:
     assert judged(1007).covered_clear == 1.0
     assert judged(doubt_s=[(1100.0, 1200.0)]).covered_clear == 1.0
     assert judged(doubt_s=[(0.0, 1000.0), (1300.0, 1400.0)]).covered_clear == 0.0
-    assert judged(doubt_s=[(0.0, 600.0)]).degraded_min_per_day == 10 / 0.5
+    assert judged(standing_s=[(800.0, 1001.0)]).covered_clear == 1.0
+    assert judged(800, standing_s=[(800.0, 1000.0)]).covered_clear == 0.0
+
+
+def test_minutes_degraded_are_those_shown_as_such_while_there_is_truth() -> None:
+    assert judged(doubt_s=[(0.0, 600.0)]).degraded_min_per_day == 0
+    assert judged(doubt_s=[(0.0, 660.0)], degraded_s=[(60.0, 660.0)]).degraded_min_per_day == 10 / 0.5
+    after_the_end_s = [(SECONDS[-1] - 60, SECONDS[-1] + 600), (SECONDS[-1] + 700, SECONDS[-1] + 800)]
+    assert judged(degraded_s=after_the_end_s).degraded_min_per_day == 1 / 0.5
 
 
 def test_a_grazing_entry_counts_but_not_as_clear() -> None:
