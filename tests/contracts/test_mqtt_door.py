@@ -158,8 +158,7 @@ async def test_a_reader_that_is_killed_loses_nothing_of_what_it_had_in_hand(door
     program = f"""
         import asyncio
         from pathlib import Path
-        from ingest.listener import FIX_TOPICS
-from ingest.mqtt import MqttSession
+        from ingest.mqtt import MqttSession
         from tocsin.clock import AffineClock
         from tocsin.tls import TlsFiles
         async def main():
