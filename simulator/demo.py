@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,8 @@ OPERATOR = "A. Martin"
 HANDLING_S = 60.0
 SETTLE_WITHIN_S = 20.0
 STORY_IN_S = 10.0  # between the first connections and second 0
-"""All of these are on the clock of the scenario, but SETTLE_WITHIN_S, which is on the machine's."""
+BUSY_MACHINE_S = 2.0  # what a unit may be held up by other work here: the budget of a P1, 99 times in 100
+"""All of these are on the clock of the scenario, but SETTLE_WITHIN_S and BUSY_MACHINE_S, on the machine's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,7 @@ async def run_demo(demo: Demo, console: Console) -> dict[str, Any]:
         started_ms = lab.clock.wall_ms()
         console.print(f"Console et API : [bold cyan]{lab.stack.addresses.api_url}/[/]")
         fleet = _fleet(lab, scenario, passwords)
-        expected = oracle(scenario, Reporting(near_s=INTERVAL_S, prealert_s=INTERVAL_S))
+        expected = oracle(scenario, _reporting(demo.speed))
         _announce(console, scenario, expected)
         async with Operator(
             lab.stack.addresses.api_url,
@@ -171,6 +172,12 @@ def _fleet(lab: Laboratory, scenario: Scenario, passwords: Mapping[str, str]) ->
         sky=URBAN,
         interval_s=INTERVAL_S,
     )
+
+
+def _reporting(speed: float) -> Reporting:
+    """The clock of the story runs ``speed`` times as fast: so does what a busy machine costs on it."""
+    usual = Reporting(near_s=INTERVAL_S, prealert_s=INTERVAL_S)
+    return replace(usual, allowance_s=usual.allowance_s + BUSY_MACHINE_S * speed)
 
 
 def _announce(console: Console, scenario: Scenario, expected: list[ExpectedAlert]) -> None:
