@@ -6,9 +6,11 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
+import structlog
 from doors import Door, MosquittoDoor, NatsDoor, logins, skip_without_mosquitto
 from hypothesis import settings as hypothesis_settings
 from nats.js.errors import NotFoundError
@@ -22,6 +24,21 @@ hypothesis_settings.register_profile("tocsin", deadline=None)  # a busy machine 
 hypothesis_settings.load_profile("tocsin")
 
 STORES = (*(stream.name for stream in subjects.STREAMS), *(f"KV_{name}" for name in subjects.BUCKETS))
+
+
+@pytest.fixture(autouse=True)
+def _log_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A command called in this process sets up the log for a process: on a standard error that is gone after the
+    test, and remembered by every logger that spoke. Here it is neither remembered nor left behind."""
+    configure = structlog.configure
+
+    def forgetful(**how: Any) -> None:
+        configure(**{**how, "cache_logger_on_first_use": False})
+
+    monkeypatch.setattr(structlog, "configure", forgetful)
+    yield
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
 
 
 @pytest.fixture
