@@ -350,8 +350,6 @@ def _variables(settings: Settings, addresses: Addresses) -> Mapping[str, str]:
             room: {"url": str(endpoint.url), "secret": endpoint.secret.get_secret_value()}
             for room, endpoint in settings.police_rooms.items()
         }
-    if settings.territory is not None:
-        given["territory"] = str(settings.territory.resolve())
     for name in ("teleassistance_secret", "police_secret"):
         secret = getattr(settings, name)
         if secret is not None:
