@@ -50,6 +50,36 @@ CATALOGUE: Final[Mapping[Code, CatalogueEntry]] = MappingProxyType(
                 duty_fr="Appeler le porteur sous 30 s et lui ordonner de s'éloigner, sans direction ni distance.",
             ),
             CatalogueEntry(
+                code=Code.IMMINENT, priority=2, told=(Channel.TELEASSISTANCE,),
+                urgency="Immediate", severity="Severe", certainty="Likely",
+                label_fr="Entrée imminente en zone d'alerte",
+                duty_fr="Préparer l'appel à la personne protégée et l'alerte du CIC ou du CORG.",
+            ),
+            CatalogueEntry(
+                code=Code.DEGRADED, priority=2, told=(Channel.TELEASSISTANCE,),
+                urgency="Expected", severity="Severe", certainty="Possible",
+                label_fr="Protection dégradée",
+                duty_fr="Prévenir la personne protégée ; appeler le porteur.",
+            ),
+            CatalogueEntry(
+                code=Code.W_GNSS_LOSS, priority=3, told=(Channel.TELEASSISTANCE,),
+                urgency="Expected", severity="Moderate", certainty="Unknown",
+                label_fr="Porteur sans position",
+                duty_fr="Demander une position ; appeler le porteur. Jamais consigné comme une violation.",
+            ),
+            CatalogueEntry(
+                code=Code.W_COMMS_LOSS, priority=3, told=(Channel.TELEASSISTANCE,),
+                urgency="Expected", severity="Moderate", certainty="Unknown",
+                label_fr="Porteur injoignable",
+                duty_fr="Demander une position ; appeler le porteur. Jamais consigné comme une violation.",
+            ),
+            CatalogueEntry(
+                code=Code.V_COMMS_LOSS, priority=3, told=(Channel.TELEASSISTANCE,),
+                urgency="Expected", severity="Moderate", certainty="Unknown",
+                label_fr="Unité de la personne protégée injoignable",
+                duty_fr="Appeler son propre téléphone, puis le contact de confiance.",
+            ),
+            CatalogueEntry(
                 code=Code.BAR_SOS, priority=1, told=_BOTH,
                 urgency="Immediate", severity="Extreme", certainty="Observed",
                 label_fr="SOS de la personne protégée (BAR)",
@@ -65,4 +95,7 @@ CATALOGUE: Final[Mapping[Code, CatalogueEntry]] = MappingProxyType(
     }
 )  # fmt: skip
 
-assert set(CATALOGUE) == set(Code), "every code has its row"
+UNTOLD: Final = frozenset({Code.UNCERTAIN, Code.EVIDENTIAL_BREACH})
+"""Findings that open no alert of their own: a state that is shown, a proof that is kept."""
+
+assert set(CATALOGUE) | UNTOLD == set(Code), "every code has its row"

@@ -106,7 +106,7 @@ def raise_of(cause: Finding | Alarm, version: int, now_ms: int) -> Raise:
     points = msgspec.structs.replace(cause.points, t6_ms=now_ms)
     if isinstance(cause, Alarm):
         return Raise(version=version, cause=cause.id, at_ms=cause.at_ms, points=points, silent=cause.silent)
-    accuracies = (cause.wearer.accuracy_dm, cause.protected.accuracy_dm)
+    accuracies = [one.accuracy_dm if one else None for one in (cause.wearer, cause.protected)]
     known = [accuracy for accuracy in accuracies if accuracy is not None]
     return Raise(
         version=version,

@@ -59,7 +59,7 @@ def places_of(cause: Finding | Alarm) -> tuple[FixPoint, ...]:
     """The protected person's first; none for a key pressed without a position."""
     match cause:
         case Finding():
-            return (cause.protected, cause.wearer)
+            return tuple(place for place in (cause.protected, cause.wearer) if place is not None)
         case Alarm():
             return () if cause.position is None else (cause.position,)
 

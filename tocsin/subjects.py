@@ -7,11 +7,14 @@
 | LATE      | log.late.{partition}            | ingest                 | ingest.archivist                       |
 | REFUSED   | log.refused.{reason}            | ingest                 | people, for inspection                 |
 | FINDINGS  | log.finding.{partition}.{code}  | geofence               | alerts.dispatcher                      |
+| COMMANDS  | log.command.{device}            | geofence               | alerts.downlink                        |
+| JOURNAL   | log.journal.{partition}         | geofence               | geofence, after a restart              |
 | EPISODES  | log.episode.{code}.{subject}    | dispatcher, API (CAS)  | courier, recorder, API projection      |
 | RECEIPTS  | log.receipt.{code}.{subject}    | alerts.courier         | dispatcher, recorder                   |
 
 Buckets (newest value per key): ``devices`` and ``orders``, written by alerts.order_projector from PostgreSQL,
-watched by ingest and geofence. Objects: ``snapshots``, one per partition, by geofence.
+watched by ingest and geofence; ``standings``, how well each pair is protected, written by geofence, watched by the
+API. Objects: ``snapshots``, one per partition, by geofence.
 
 Devices speak on ``tocsin/1/{device}/…`` (MQTT), which the gateway maps to ``tocsin.1.{device}.…``; phones with the
 OwnTracks app on ``owntracks/{device}/…``. Neither can meet the names of the log.
@@ -62,17 +65,24 @@ REFUSED = Stream(
 FINDINGS = Stream(
     name="FINDINGS", subjects="log.finding.>", keep_s=7 * DAY_S, max_bytes=256 * MIB, refuse_when_full=True
 )
+COMMANDS = Stream(
+    name="COMMANDS", subjects="log.command.>", keep_s=7 * DAY_S, max_bytes=256 * MIB, refuse_when_full=True
+)
+JOURNAL = Stream(
+    name="JOURNAL", subjects="log.journal.>", keep_s=FIXES.keep_s, max_bytes=256 * MIB, refuse_when_full=True
+)  # one small message a tick and partition: 86,400 a day
 EPISODES = Stream(
     name="EPISODES", subjects="log.episode.>", keep_s=0, max_bytes=2048 * MIB, refuse_when_full=True
 )  # kept until the custodian has seen it recorded and closed
 RECEIPTS = Stream(
     name="RECEIPTS", subjects="log.receipt.>", keep_s=7 * DAY_S, max_bytes=256 * MIB, refuse_when_full=True
 )
-STREAMS = (ALARMS, FIXES, LATE, REFUSED, FINDINGS, EPISODES, RECEIPTS)
+STREAMS = (ALARMS, FIXES, LATE, REFUSED, FINDINGS, COMMANDS, JOURNAL, EPISODES, RECEIPTS)
 
 DEVICES_BUCKET = "devices"
 ORDERS_BUCKET = "orders"
-BUCKETS = (DEVICES_BUCKET, ORDERS_BUCKET)
+STANDINGS_BUCKET = "standings"
+BUCKETS = (DEVICES_BUCKET, ORDERS_BUCKET, STANDINGS_BUCKET)
 SNAPSHOTS = "snapshots"
 
 
@@ -95,6 +105,14 @@ def refused(reason: str) -> str:
 def findings(partition: int | str, code: str) -> str:
     """With the code in the subject, so that an alert never waits behind pre-alerts (invariant 2)."""
     return f"log.finding.{partition}.{code}"
+
+
+def command(device: str) -> str:
+    return f"log.command.{device}"
+
+
+def journal(partition: int) -> str:
+    return f"log.journal.{partition}"
 
 
 def episode(code: str, subject: str) -> str:

@@ -13,11 +13,13 @@ import msgspec
 import numpy as np
 
 from tocsin.errors import WireError
+from tocsin.model.command import Command
 from tocsin.model.device import Device
 from tocsin.model.episode import Receipt, Ruling
 from tocsin.model.finding import Alarm, Finding
 from tocsin.model.fix import FIX_DTYPE, Fixes
 from tocsin.model.order import Order
+from tocsin.model.standing import Standing
 
 FIXES_HEADER = b"TOCFIX\x00\x01"
 NOUN_VERSION = b"\x01"
@@ -63,8 +65,10 @@ class NounDecoder(Generic[T]):
 
 
 decode_alarm = NounDecoder(Alarm)
+decode_command = NounDecoder(Command)
 decode_device = NounDecoder(Device)
 decode_finding = NounDecoder(Finding)
 decode_order = NounDecoder(Order)
 decode_receipt = NounDecoder(Receipt)
 decode_ruling = NounDecoder(Ruling)
+decode_standing = NounDecoder(Standing)

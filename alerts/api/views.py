@@ -109,7 +109,7 @@ def _of_ruling(ruling: Ruling) -> schemas.TimelineEntry:
                 "finding": found.id,
                 "change": found.change.value,
                 "reason": found.reason,
-                "distance_m": found.distance_dm / DM_PER_M,
+                "distance_m": None if found.distance_dm is None else found.distance_dm / DM_PER_M,
                 "threshold_m": found.threshold_m,
             }
         case AlarmCause(alarm=pressed):

@@ -420,6 +420,7 @@ class Bus:
     log: JetStreamLog
     devices: JetStreamBucket
     orders: JetStreamBucket
+    standings: JetStreamBucket
     snapshots: JetStreamObjects
 
 
@@ -450,12 +451,15 @@ async def open_bus(url: str, name: str) -> AsyncIterator[Bus]:
     try:
         await prepare(client)
         js = client.jetstream()
-        devices, orders = [JetStreamBucket(client, await js.key_value(bucket), bucket) for bucket in BUCKETS]
+        devices, orders, standings = [
+            JetStreamBucket(client, await js.key_value(bucket), bucket) for bucket in BUCKETS
+        ]
         yield Bus(
             client=client,
             log=JetStreamLog(client),
             devices=devices,
             orders=orders,
+            standings=standings,
             snapshots=JetStreamObjects(js, SNAPSHOTS),
         )
     finally:

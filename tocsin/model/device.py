@@ -20,7 +20,8 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
 
     ``number`` is its 64-bit number in columns; ``measures`` are the ids of the measures in force that name it,
     sorted: a fix is decided once per measure. ``revoked_ms``: since when it may not speak; the stages hear of no
-    such device.
+    such device. ``reports_every_s``: the interval of a unit that takes no orders about it (a phone with an app of
+    its own); None: the geofence commands it.
     """
 
     id: str
@@ -29,3 +30,4 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     measures: tuple[str, ...] = ()
     password_bcrypt: str = ""
     revoked_ms: int | None = None
+    reports_every_s: int | None = None

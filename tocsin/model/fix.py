@@ -36,6 +36,7 @@ class FixFlag(IntFlag):
     NONE = 0
     CLOCK_SKEW = 1  # device time and ingress time differ by more than a fix of this lane should
     BULK = 2  # came in a buffered batch
+    PRESENCE = 4  # no position at all: the device was heard, and only its hour counts
 
 
 FIX_DTYPE = np.dtype(

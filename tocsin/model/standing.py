@@ -1,0 +1,38 @@
+"""How well is a pair protected at this moment? (DOMAIN, invariant 13)"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from tocsin.model.zone import Zone
+
+
+class Protection(StrEnum):
+    """Exactly one of three, for every pair at every moment."""
+
+    PROTECTED = "protected"
+    DEGRADED = "degraded"
+    UNPROTECTED = "unprotected"
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one measure stands; the newest lies in the bucket ``standings`` under the measure's id.
+
+    ``since_ms``: when ``protection`` became what it is, ``reason`` why. ``uncertain_since_ms``: since when neither
+    "inside" nor "outside" can be said. ``blind_*_ms``: the hours of blind risk if nobody speaks from now on, at
+    the worst and at the plausible speed; they rank the silent, and an hour that has passed is risk now.
+    """
+
+    measure: str
+    protection: Protection
+    since_ms: int
+    reason: str
+    zone: Zone
+    at_ms: int
+    uncertain_since_ms: int | None = None
+    wearer_heard_ms: int | None = None
+    protected_heard_ms: int | None = None
+    blind_worst_ms: int | None = None
+    blind_plausible_ms: int | None = None
