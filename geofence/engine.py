@@ -50,10 +50,12 @@ from geofence.pair_table import (
 from geofence.separation import RINGS, Move, Standing, nearest, on_distance, on_time, radius_dm, threshold_m
 from tocsin.geodesy import FloatArray, IntArray, distance_dm, ecef, ecef_one
 from tocsin.limits import STRAGGLER_MAX_S
+from tocsin.model.command import Command
 from tocsin.model.finding import Change, Code, Finding
 from tocsin.model.fix import ABSENT, ClockPoints, Fixes, FixPoint
 from tocsin.model.ids import derived
 from tocsin.model.order import Order
+from tocsin.model.standing import Standing as Stands
 from tocsin.model.zone import Zone
 
 STRAGGLER_MAX_MS = 1000 * STRAGGLER_MAX_S
@@ -77,6 +79,8 @@ class Step:
     """What one input gave. ``broken``: the measures that became unprotected because their rules failed."""
 
     findings: tuple[Finding, ...] = ()
+    commands: tuple[Command, ...] = ()
+    standings: tuple[Stands, ...] = ()
     counts: Counts = Counts()
     broken: tuple[str, ...] = ()
 
@@ -100,6 +104,11 @@ def step(table: PairTable, batch: Fixes, now_ms: int) -> Step:
         batch = _not_from_the_future(np.ascontiguousarray(batch))
         (run.one_by_one if batch.size < SCALAR_BELOW else run.by_columns)(batch)
     return run.result()
+
+
+def is_due(table: PairTable, now_ms: int) -> bool:
+    """Whether a tick at ``now_ms`` has anything to look at; one that has not changes nothing."""
+    return bool((table.due_ms <= now_ms).any())
 
 
 def _not_from_the_future(batch: Fixes) -> Fixes:

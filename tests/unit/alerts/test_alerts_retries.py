@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from builders import NOW_MS
 
-from alerts.catalogue import CATALOGUE
+from alerts.catalogue import CATALOGUE, UNTOLD
 from alerts.retries import (
     ADMINISTRATIVE_S,
     URGENT_S,
@@ -61,7 +61,7 @@ def test_the_first_attempt_waits_for_nothing_whatever_the_clock_says() -> None:
     assert next_attempt(0, NOW_MS, NOW_MS - 9_999, URGENT_S) == Attempt()
 
 
-@pytest.mark.parametrize("code", Code)
+@pytest.mark.parametrize("code", sorted(set(Code) - UNTOLD))
 def test_every_code_has_its_row_and_every_p1_reaches_both(code: Code) -> None:
     row = CATALOGUE[code]
     assert row.code is code
