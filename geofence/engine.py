@@ -1,77 +1,83 @@
 """What did these fixes, or the passing hour, change between the parties of this partition? ◆ decides, pure.
 
-``step`` is the only door. It touches neither clock nor log nor network: ``now_ms`` is handed in, and each fix
-brings its own hour (``t3_ms``). So a batch, the same batch in pieces and its fixes one by one give the same
-findings, under the same ids; so does doing the work again after a crash (ARCHITECTURE, A5). What is mutable is
-the ``PairTable``, owned by one worker and changed in place.
+``step`` is the only door. It touches neither clock nor log nor network: ``now_ms`` is handed in with a tick, and each
+fix brings its own hour (``t3_ms``). So a batch, the same batch in pieces and its fixes one by one give the same
+findings, under the same ids; so does doing the work again after a crash (ARCHITECTURE, A5). What is mutable is the
+``PairTable``, owned by one worker and changed in place.
 
 Each fix, in the order of the batch:
 
 1. its device is not of this partition: counted ``stranger``;
-2. it is not newer than the last applied one of its device: counted ``duplicate`` or ``out_of_order``, and it moves
-   nothing backwards; but a straggler (at most STRAGGLER_MAX_S behind: a broker gives a dead reader's messages out
-   again after 10 s) that shows the wearer in a nearer ring than he is known to be, and not before he last left it,
-   raises that ring: a crossing that one fix alone has seen is not lost with the reader that held it;
-3. for each pair of the device: what the hour alone decides up to ``t3_ms`` (the measure begins or ends, an exit
-   deadline passes), then the new position, then, if the distance left its guard band, the rules of
-   ``geofence.separation``.
+2. for each pair of the device, what the hour alone decides on every whole second up to the fix;
+3. the device is heard, and the fix believed or not (``geofence.devices``): counted, and flagged where its quality is
+   at fault; nothing is dropped silently;
+4. for each pair, if it has left its guard band: rings, approach, losses, certainty, cadence;
+5. what the pairs now ask of a device that takes orders, if it is anything new, becomes a command.
 
-Two paths do this on the same memory: by columns, and one by one below SCALAR_BELOW fixes, where numpy costs more
-than it saves. They agree bit for bit (tests/properties/test_geofence_engine.py). An empty batch is a tick:
-step 3 by the hour alone, for all pairs.
+Two paths do this on the same memory: by columns, in turns in which no cluster of pairs occurs twice, and one by one
+below SCALAR_BELOW fixes, where numpy costs more than it saves. They agree bit for bit
+(tests/properties/test_geofence_engine.py). An empty batch is a tick: step 2 for all pairs that are due.
 
-An exception inside the rules of one pair marks it unprotected and is returned in ``Step.broken``; the others are
-judged (ARCHITECTURE, A10). Its next fix asks the rules again.
+An exception inside the rules of one pair makes it unprotected, with a finding, and is returned in ``Step.broken``;
+the others are judged (ARCHITECTURE, A10). Its next fix asks the rules again.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from math import floor, inf
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from geofence.pair_table import (
-    FIX_BLOCK,
-    FIX_MS_WORD,
-    FIX_WORDS,
-    HI,
-    LO,
-    ROW,
-    Opened,
-    PairTable,
-    Phase,
-    Roster,
-)
-from geofence.separation import RINGS, Move, Standing, nearest, on_distance, on_time, radius_dm, threshold_m
-from tocsin.geodesy import FloatArray, IntArray, distance_dm, ecef, ecef_one
+from geofence import findings, silence, standing
+from geofence.approach import judge_approach
+from geofence.assumptions import LATE_MS, LOSS_INTERVALS, POOR_DM
+from geofence.cadence import tell
+from geofence.devices import AT, FIX_BLOCK, HEARD, INTERVAL, Mask, Verdict, accuracies_m, accuracy_of_m
+from geofence.findings import Trigger, clock_trigger, fix_trigger, measure_trigger
+from geofence.motion import Mover, Seen, is_reachable
+from geofence.pair_state import PROTECTED, WEARER, Look, PairState, Reason
+from geofence.pair_table import NEVER_MS, PROTECTIONS, PairTable, Phase, Roster
+from geofence.separation import Separation, kept_apart, separation
+from tocsin.geodesy import FloatArray, IntArray, ecef, ecef_one
 from tocsin.limits import STRAGGLER_MAX_S
 from tocsin.model.command import Command
 from tocsin.model.finding import Change, Code, Finding
-from tocsin.model.fix import ABSENT, ClockPoints, Fixes, FixPoint
-from tocsin.model.ids import derived
-from tocsin.model.order import Order
-from tocsin.model.standing import Standing as Stands
-from tocsin.model.zone import Zone
+from tocsin.model.fix import Fixes, FixFlag
+from tocsin.model.standing import Standing
 
-STRAGGLER_MAX_MS = 1000 * STRAGGLER_MAX_S
-SCALAR_BELOW = 40  # fixes; measured
+Identity = tuple[str | int, ...]
+Rules = Callable[[Look, Separation | None], None]
 
-CODE_OF_RING = {Zone.ALERT: Code.PROX_ALERT, Zone.PREALERT: Code.PROX_PREALERT}
+STRAGGLER_MAX_MS: Final = 1000 * STRAGGLER_MAX_S
+SCALAR_BELOW: Final = 16  # fixes; measured
+SECOND_MS: Final = 1000
+MOVING_CMS: Final = 100  # a unit that says it moves so fast and repeats its place to the microdegree: frozen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What became of the fixes of one step; their sum is the size of the batch."""
+    """What became of the fixes of one step; without the flags, the sum is the size of the batch.
+
+    ``applied``: believed; ``late``: history; ``poor``, ``implausible``: heard, held against the rings and not
+    believed; ``presence``: messages without a position. Flags: ``ahead`` of its own reception (taken as of it);
+    ``frozen``: the place repeated by a unit that says it moves.
+    """
 
     applied: int = 0
     duplicate: int = 0
     out_of_order: int = 0
+    late: int = 0
+    poor: int = 0
+    implausible: int = 0
+    presence: int = 0
     stranger: int = 0
+    ahead: int = 0
+    frozen: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,48 +86,32 @@ class Step:
 
     findings: tuple[Finding, ...] = ()
     commands: tuple[Command, ...] = ()
-    standings: tuple[Stands, ...] = ()
+    standings: tuple[Standing, ...] = ()
     counts: Counts = Counts()
     broken: tuple[str, ...] = ()
 
 
-class Trigger(NamedTuple):
-    """What made a pair change: part of the finding's identity, its hour, the clock points it has passed."""
-
-    identity: tuple[str | int, ...]
-    at_ms: int
-    points: ClockPoints
-
-
 def step(table: PairTable, batch: Fixes, now_ms: int) -> Step:
     """Judge a batch; an empty one is a tick at ``now_ms``. Findings in order of their fixes, then of measures."""
-    run = _Run(table, now_ms)
+    run = _Run(table)
     if not batch.size:
-        table.now_ms = max(table.now_ms, now_ms)
+        table.clock_ms = max(table.clock_ms, now_ms)
         run.tick()
+        return run.result()
+    batch = run.not_from_the_future(np.ascontiguousarray(batch))
+    places = run.devices.places(batch["device"])
+    known = np.flatnonzero(places >= 0)
+    run.counts["stranger"] += batch.size - known.size
+    if known.size < SCALAR_BELOW:
+        run.one_by_one(batch, places, known.tolist())
     else:
-        table.now_ms = max(table.now_ms, int(batch["t3_ms"].max()))
-        batch = _not_from_the_future(np.ascontiguousarray(batch))
-        (run.one_by_one if batch.size < SCALAR_BELOW else run.by_columns)(batch)
+        run.by_columns(batch, places, known)
     return run.result()
 
 
 def is_due(table: PairTable, now_ms: int) -> bool:
     """Whether a tick at ``now_ms`` has anything to look at; one that has not changes nothing."""
     return bool((table.due_ms <= now_ms).any())
-
-
-def _not_from_the_future(batch: Fixes) -> Fixes:
-    """A fix ahead of its own reception is taken as of its reception.
-
-    Otherwise one fix from a clock that runs ahead would make every honest one behind it old news, for as long as
-    the clock was ahead: minutes in which the device is not seen.
-    """
-    if (batch["fix_ms"] <= batch["t3_ms"]).all():
-        return batch
-    taken = batch.copy()
-    taken["fix_ms"] = np.minimum(batch["fix_ms"], batch["t3_ms"])
-    return taken
 
 
 def revise(table: PairTable, roster: Roster, now_ms: int) -> tuple[PairTable, Step]:
@@ -131,345 +121,449 @@ def revise(table: PairTable, roster: Roster, now_ms: int) -> tuple[PairTable, St
     """
     if (roster.orders, roster.sides) == (table.roster.orders, table.roster.sides):
         return table, Step()
-    table.now_ms = max(table.now_ms, now_ms)
+    table.clock_ms = max(table.clock_ms, now_ms)
     table, changed = table.rebuilt(roster)
-    run = _Run(table, now_ms)
+    run = _Run(table)
     run.tick()
     for row in changed:
         run.judge_measure(row)
+    for place in np.flatnonzero(table.asked_of_devices() != table.devices.rows[:, INTERVAL]).tolist():
+        run.give_order(0, place, table.clock_ms, ("measures", table.clock_ms))
     return table, run.result()
 
 
-class _Run:
-    """One call of ``step``: collects findings with their place in the order, and what broke."""
+def standings(table: PairTable) -> tuple[Standing, ...]:
+    """How well every pair of the table is protected, as of the last tick."""
+    return tuple(findings.standing(table, row, table.clock_ms) for row in range(len(table)))
 
-    def __init__(self, table: PairTable, now_ms: int) -> None:
+
+class Heard(NamedTuple):
+    """A fix that needs a thought: the device before it, the fix, the accuracy it told."""
+
+    before: Mover
+    fix: Seen
+    told_dm: int
+
+
+class _Run:
+    """One call of ``step``: collects what is found with its place in the order, and what broke."""
+
+    def __init__(self, table: PairTable) -> None:
         self.table = table
-        self.now_ms = now_ms
-        self.applied = self.duplicate = self.out_of_order = self.stranger = 0
+        self.devices = table.devices
+        self.counts = dict.fromkeys(Counts.__slots__, 0)
         self.found: list[tuple[int, int, Finding]] = []
+        self.commands: list[tuple[int, Command]] = []
+        self.stood: dict[int, Standing] = {}
         self.broken: list[str] = []
+        self.asking: list[int] = []
+        """Rows that ask something else of their devices than before."""
 
     def result(self) -> Step:
         self.found.sort(key=lambda one: one[:2])
+        self.commands.sort(key=lambda one: one[0])
         return Step(
             findings=tuple(finding for _, _, finding in self.found),
-            counts=Counts(
-                applied=self.applied,
-                duplicate=self.duplicate,
-                out_of_order=self.out_of_order,
-                stranger=self.stranger,
-            ),
+            commands=tuple(command for _, command in self.commands),
+            standings=tuple(self.stood[row] for row in sorted(self.stood)),
+            counts=Counts(**self.counts),
             broken=tuple(self.broken),
         )
+
+    def not_from_the_future(self, batch: Fixes) -> Fixes:
+        """A fix ahead of its own reception is taken as of its reception.
+
+        Otherwise one fix from a clock that runs ahead would make every honest one behind it old news, for as long
+        as the clock was ahead: minutes in which the device is not seen.
+        """
+        ahead = batch["fix_ms"] > batch["t3_ms"]
+        if not ahead.any():
+            return batch
+        self.counts["ahead"] += int(ahead.sum())
+        taken = batch.copy()
+        taken["fix_ms"] = np.minimum(batch["fix_ms"], batch["t3_ms"])
+        return taken
 
     # --- the hour ----------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        for row in np.flatnonzero(self.table.due_ms <= self.table.now_ms).tolist():
-            self.advance(0, row, self.table.now_ms)
+        for row in np.flatnonzero(self.table.due_ms <= self.table.clock_ms).tolist():
+            self.advance(0, row, self.table.clock_ms)
+
+    def advance(self, index: int, row: int, now_ms: int) -> None:
+        """What the hour alone decides for one pair, second by second, up to ``now_ms``."""
+        table = self.table
+        with self._contained(index, (row,), now_ms):
+            while (due_ms := table.due_ms[row]) <= now_ms:
+                hour_ms = int(due_ms) or SECOND_MS * (now_ms // SECOND_MS)  # 0: since a new roster
+                self._pass_hour(index, row, hour_ms)
+                self._give_orders(index, hour_ms, ("clock", hour_ms))
+
+    def _pass_hour(self, index: int, row: int, hour_ms: int) -> None:
+        table, order = self.table, self.table.roster.orders[row]
+        if hour_ms >= order.valid_until_ms:
+            table.phase[row], table.due_ms[row] = Phase.ENDED, NEVER_MS
+            self._settle(row, PairState())
+            self._stand(row, order.valid_until_ms)
+        elif table.phase[row] == Phase.WAITING:
+            table.phase[row] = Phase.IN_FORCE
+            self._judge_measure(index, row, hour_ms)
+        else:
+            self._look(index, row, hour_ms, _judge_hour, lambda: clock_trigger(hour_ms))
 
     def judge_measure(self, row: int) -> None:
         """Judge a pair because its measure changed, with the fixes at hand."""
+        now_ms = self.table.clock_ms
         if self.table.phase[row] == Phase.IN_FORCE:
-            self.judge(0, row, self.table.now_ms, lambda: self._measure_trigger(row))
+            with self._contained(0, (row,), now_ms):
+                self._judge_measure(0, row, now_ms)
+
+    def _judge_measure(self, index: int, row: int, now_ms: int) -> None:
+        newest = int(np.argmax(self.devices.rows[self.table.places[row], AT]))
+
+        def rules(look: Look, seen: Separation | None) -> None:
+            _judge_believed(look, seen, newest)
+
+        self._look(index, row, now_ms, rules, lambda: measure_trigger(self.table, row))
 
     # --- fixes, one by one -------------------------------------------------------------------------------
 
-    def one_by_one(self, batch: Fixes) -> None:
-        table = self.table
+    def one_by_one(self, batch: Fixes, places: IntArray, which: Iterable[int]) -> None:
         blocks = batch.view(FIX_BLOCK)
-        columns = (batch[name].tolist() for name in ("device", "fix_ms", "t3_ms", "lat_e6", "lon_e6"))
-        for index, (number, fix_ms, t3_ms, lat_e6, lon_e6) in enumerate(zip(*columns, strict=True)):
-            sides = table.sides_of.get(number)
-            if sides is None:
-                self.stranger += 1
-                continue
-            heard_ms = table.words_view[sides[0] * FIX_WORDS + FIX_MS_WORD]
-            if self._is_news(fix_ms, heard_ms):
-                point = ecef_one(lat_e6, lon_e6)
-                for side in sides:
-                    self._touch(index, side, point, t3_ms, blocks[index])
-            elif heard_ms - STRAGGLER_MAX_MS <= fix_ms < heard_ms:
-                point = ecef_one(lat_e6, lon_e6)
-                for side in sides:
-                    self._reconsider(index, side, point, t3_ms, blocks[index])
+        for index in which:
+            self._take(index, int(places[index]), batch[index], blocks[index])
 
-    def _is_news(self, fix_ms: int, heard_ms: int) -> bool:
-        """Whether a fix is newer than the last applied one of its device; counts it."""
-        news = fix_ms > heard_ms
-        self.applied += news
-        self.duplicate += fix_ms == heard_ms
-        self.out_of_order += fix_ms < heard_ms
-        return news
+    def _take(self, index: int, place: int, raw: np.void, block: np.void) -> None:
+        """One message of one device, for all its pairs."""
+        table, sides = self.table, self.table.sides_of[place]
+        now_ms = max(int(raw["t3_ms"]), table.clock_ms)
+        for side in sides:
+            if table.due_ms[side >> 1] <= now_ms:
+                self.advance(index, side >> 1, now_ms)
+        rows = [side >> 1 for side in sides]
+        with self._contained(index, rows, now_ms):
+            before = self.devices.mover(place)
+            if raw["flags"] & FixFlag.PRESENCE:
+                self._be_present(index, place, before, now_ms)
+                return
+            told_dm = int(raw["accuracy_dm"])
+            point = ecef_one(int(raw["lat_e6"]), int(raw["lon_e6"]))
+            fix = Seen(float(raw["fix_ms"]), point, accuracy_of_m(told_dm))
+            verdict = self.devices.hear(place, before, fix, now_ms, block, told_dm=told_dm)
+            self._count(verdict)
+            if verdict is Verdict.ACCEPTED:
+                self.counts["frozen"] += point == before.place and int(raw["speed_cms"]) >= MOVING_CMS
+            for side in sides:
+                self._judge_fix(index, side, verdict, Heard(before, fix, told_dm), now_ms, raw)
+            identity = fix_trigger(table.device_of[place], raw).identity
+            if verdict is Verdict.ACCEPTED and _returns(before, now_ms):
+                self._order(index, place, int(before.interval_s), now_ms, identity)
+            self._give_orders(index, now_ms, identity)
 
-    def _touch(self, index: int, side: int, point: tuple[float, float, float], t3_ms: int, block: np.void) -> None:
-        """Apply one fix to one pair."""
-        table, row = self.table, side >> 1
-        if table.due_view[row] <= t3_ms:
-            self.advance(index, row, t3_ms)
-        flat, start = table.flat_view, row * ROW
-        slot = start + 3 * (side & 1)
-        flat[slot], flat[slot + 1], flat[slot + 2] = point
-        table.last_blocks[side] = block
-        dx, dy, dz = (flat[start + axis] - flat[start + 3 + axis] for axis in range(3))
-        square = dx * dx + dy * dy + dz * dz
-        if square < flat[start + LO] or square > flat[start + HI]:
-            self.judge_fix(index, side, t3_ms)
+    def _count(self, verdict: Verdict) -> None:
+        self.counts["applied" if verdict is Verdict.ACCEPTED else verdict.name.lower()] += 1
 
-    def _reconsider(
-        self, index: int, side: int, point: tuple[float, float, float], t3_ms: int, block: np.void
+    def _be_present(self, index: int, place: int, before: Mover, now_ms: int) -> None:
+        """A message without a position: while the last fix is young it says nothing about any pair."""
+        self.counts["presence"] += 1
+        self.devices.rows[place, HEARD] = max(before.heard_ms, now_ms)
+        if now_ms < before.at_ms + SECOND_MS * LOSS_INTERVALS * before.interval_s:
+            return
+        for side in self.table.sides_of[place]:
+            if self.table.phase[side >> 1] == Phase.IN_FORCE:
+                self._look(index, side >> 1, now_ms, _judge_losses, lambda: clock_trigger(now_ms))
+
+    def _judge_fix(
+        self, index: int, side: int, verdict: Verdict, heard: Heard | None, now_ms: int, raw: np.void
     ) -> None:
-        """A straggler: raise what it alone shows, with its own place and hour; then be where the newer fix is."""
-        table, row = self.table, side >> 1
-        if table.due_view[row] <= t3_ms:
-            self.advance(index, row, t3_ms)
-        place = slice(3 * (side & 1), 3 * (side & 1) + 3)
-        newer_point, newer_block = table.rows[row, place].copy(), table.last_blocks[side].copy()
-        table.rows[row, place], table.last_blocks[side] = point, block
-        try:
-            with self._contained(row):
-                if self._shows_more(row, int(table.last["fix_ms"][side])):
-                    self.judge_fix(index, side, t3_ms)
-        finally:
-            table.rows[row, place], table.last_blocks[side] = newer_point, newer_block
+        """``heard`` None: ACCEPTED without a thought."""
+        table, row, role = self.table, side >> 1, side & 1
+        if table.phase[row] != Phase.IN_FORCE:
+            return
+        valid_from_ms = table.roster.orders[row].valid_from_ms
 
-    def _shows_more(self, row: int, fix_ms: int) -> bool:
-        """Whether the parties, as they stand, are in a nearer ring than is known, and this is news of it."""
-        table, points, order = self.table, self.table.points(row), self.table.roster.orders[row]
-        if table.phase[row] != Phase.IN_FORCE or points is None or fix_ms < order.valid_from_ms:
-            return False
-        ring = nearest(order.alert_distance_m, distance_dm(*points))
-        return bool(ring > table.zone[row] and fix_ms > table.left_ms[row, RINGS.index(ring)])
+        def rules(look: Look, seen: Separation | None) -> None:
+            if verdict is Verdict.ACCEPTED:
+                _judge_believed(look, seen, role)
+            else:
+                assert heard is not None
+                _judge_unbelieved(look, seen, role, verdict, heard, valid_from_ms)
+
+        with self._contained(index, (row,), now_ms):
+            device = table.roster.sides[side]
+            self._look(index, row, now_ms, rules, lambda: fix_trigger(device, raw))
 
     # --- fixes by columns --------------------------------------------------------------------------------
 
-    def by_columns(self, batch: Fixes) -> None:
-        table = self.table
-        places = table.places_of(batch["device"])
-        if self._has_stragglers(places, batch["fix_ms"]):
-            self.one_by_one(batch)
-            return
-        fresh = self._screened(places, batch["fix_ms"])
-        if not fresh.size:
-            return
-        blocks = batch.view(FIX_BLOCK)
-        points = np.empty((batch.size, 3))
-        points[fresh, 0], points[fresh, 1], points[fresh, 2] = ecef(
-            batch["lat_e6"].take(fresh), batch["lon_e6"].take(fresh)
-        )
-        expanded, sides = table.expand(places.take(fresh))
-        index = fresh.take(expanded)
-        t3_ms: IntArray = np.ascontiguousarray(batch["t3_ms"])
-        left = np.arange(sides.size)
-        while left.size:  # in turns that have no pair twice: a pair sees its fixes in order
-            first = _first_of_each(sides.take(left) >> 1, len(table))
+    def by_columns(self, batch: Fixes, places: IntArray, known: IntArray) -> None:
+        """In turns that have no cluster twice; what is left for a last, small one goes one by one."""
+        columns = _Columns(batch, places, known, self.table.clock_ms)
+        left, clusters = known, self.table.cluster_of.take(places.take(known))
+        while left.size:
+            first = _first_of_each(clusters, len(self.table))
             if np.count_nonzero(first) < SCALAR_BELOW:
                 break
-            turn, left = left[first], left[~first]
-            self._turn(index.take(turn), sides.take(turn), points, t3_ms, blocks)
-        for at in left.tolist():
-            one = int(index[at])
-            x, y, z = points[one].tolist()
-            self._touch(one, int(sides[at]), (x, y, z), int(t3_ms[one]), blocks[one])
+            self._turn(columns, left[first])
+            left, clusters = left[~first], clusters[~first]
+        self.one_by_one(batch, places, left.tolist())
 
-    def _has_stragglers(self, places: IntArray, fix_ms: IntArray) -> bool:
-        """Whether any fix is older than one of its device that was heard before, here or in this batch.
+    def _turn(self, columns: _Columns, which: IntArray) -> None:
+        """Messages of different clusters: the hour first, then the odd ones one by one, then the many."""
+        table, devices = self.table, self.devices
+        places, now_ms = columns.places.take(which), columns.now_ms.take(which)
+        of, sides = table.expand(places)
+        rows = sides >> 1
+        for at in np.flatnonzero(table.due_ms.take(rows) <= now_ms.take(of)).tolist():
+            self.advance(int(which[of[at]]), int(rows[at]), int(now_ms[of[at]]))
+        movers = devices.rows.take(places, 0)
+        usual, present = self._usual(columns, which, places, now_ms, movers)
+        if present.any():
+            self.counts["presence"] += int(np.count_nonzero(present))
+            devices.rows[places[present], HEARD] = np.maximum(movers[present, HEARD], now_ms[present])
+        if not usual.all():
+            self.one_by_one(columns.batch, columns.places, which[~(usual | present)].tolist())
+            which, places, now_ms, movers = which[usual], places[usual], now_ms[usual], movers[usual]
+            of, sides = table.expand(places)
+        self._accept(columns, which, places, now_ms, movers)
+        self._judge_many(columns, which, sides, of, now_ms)
 
-        Rare, and the order of everything then matters: such a batch goes one by one.
-        """
-        known = np.flatnonzero(places >= 0)
-        mine, times = places.take(known), fix_ms.take(known)
-        if (times < self.table.heard_ms(mine)).any():
-            return True
-        order = np.argsort(mine, kind="stable")
-        mine, times = mine.take(order), times.take(order)
-        return bool(((mine[1:] == mine[:-1]) & (times[1:] < times[:-1])).any())
+    def _usual(
+        self, columns: _Columns, which: IntArray, places: IntArray, now_ms: FloatArray, movers: FloatArray
+    ) -> tuple[Mask, Mask]:
+        """Which messages are fixes to be believed without a second thought, and which say only "I am here"."""
+        at_ms = columns.fix_ms.take(which)
+        young = now_ms < movers[:, HEARD] + (SECOND_MS * LOSS_INTERVALS) * movers[:, INTERVAL]
+        usual = self.devices.plain(
+            movers, self.devices.doubted.take(places), columns.points.take(which, 1), at_ms,
+            columns.accuracy_m.take(which),
+        )  # fmt: skip
+        usual &= columns.good.take(which) & (now_ms - at_ms <= LATE_MS) & young
+        if not columns.some_present:
+            return usual, np.zeros(which.size, np.bool_)
+        present = columns.present.take(which)
+        young = now_ms < movers[:, AT] + (SECOND_MS * LOSS_INTERVALS) * movers[:, INTERVAL]
+        return usual & ~present, present & young
 
-    def _screened(self, places: IntArray, fix_ms: IntArray) -> IntArray:
-        """Indices of the fixes that are news; counts all."""
-        known = np.flatnonzero(places >= 0)
-        self.stranger += places.size - known.size
-        mine, heard = places.take(known), self.table.heard_ms(places.take(known))
-        times = fix_ms.take(known)
-        if _first_of_each(mine, self.table.numbers.size).all():
-            news = times > heard
-            duplicate = int((times == heard).sum())
-            self.applied += int(news.sum())
-            self.duplicate += duplicate
-            self.out_of_order += int(known.size - news.sum() - duplicate)
-            return known[news]
-        return known[self._news_in_order(mine.tolist(), times.tolist(), heard.tolist())]
-
-    def _news_in_order(self, places: list[int], fix_ms: list[int], heard_ms: list[int]) -> list[int]:
-        """The same where a device speaks more than once in the batch."""
-        newest = dict(zip(places, heard_ms, strict=True))
-        news = []
-        for at, (place, ms) in enumerate(zip(places, fix_ms, strict=True)):
-            if self._is_news(ms, newest[place]):
-                newest[place] = ms
-                news.append(at)
-        return news
-
-    def _turn(self, index: IntArray, sides: IntArray, points: FloatArray, t3_ms: IntArray, blocks: Fixes) -> None:
-        """Apply fixes to pairs, no pair twice."""
-        table, rows = self.table, sides >> 1
-        now_ms = t3_ms.take(index)
-        for at in np.flatnonzero(table.due_ms.take(rows) <= now_ms).tolist():
-            self.advance(int(index[at]), int(rows[at]), int(now_ms[at]))
-        slots = rows * ROW + 3 * (sides & 1)
-        for axis in range(3):
-            table.flat[slots + axis] = points[:, axis].take(index)
-        table.last_blocks[sides] = blocks.take(index)
-        pairs = table.rows.take(rows, 0)
-        apart = pairs[:, 0:3] - pairs[:, 3:6]
-        apart *= apart
-        square = apart[:, 0] + apart[:, 1] + apart[:, 2]
-        for at in np.flatnonzero((square < pairs[:, LO]) | (square > pairs[:, HI])).tolist():
-            self.judge_fix(int(index[at]), int(sides[at]), int(now_ms[at]))
-
-    # --- one pair ----------------------------------------------------------------------------------------
-
-    def advance(self, index: int, row: int, now_ms: int) -> None:
-        """What the hour alone decides for one pair, up to ``now_ms``, in the order of the deadlines."""
-        with self._contained(row):
-            while self.table.due_ms[row] <= now_ms:
-                self._pass_deadline(index, row, now_ms)
-
-    def _pass_deadline(self, index: int, row: int, now_ms: int) -> None:
-        table, order = self.table, self.table.roster.orders[row]
-        standing = table.standing(row)
-        deadline = standing.deadline_ms
-        if order.valid_until_ms <= now_ms and (deadline is None or order.valid_until_ms <= deadline):
-            table.entries[row] = {}
-            table.settle(row, Standing(), Phase.ENDED)
-        elif table.phase[row] == Phase.WAITING:
-            table.settle(row, Standing(), Phase.IN_FORCE)
-            self._judge(index, row, now_ms, lambda: self._measure_trigger(row))
-        else:
-            assert deadline is not None
-            trigger = Trigger(("deadline", deadline), deadline, ClockPoints(t5_ms=self.now_ms))
-            self._conclude(index, row, *on_time(standing, now_ms), lambda: trigger)
-
-    def judge_fix(self, index: int, side: int, now_ms: int) -> None:
-        self.judge(index, side >> 1, now_ms, lambda: self._fix_trigger(side))
-
-    def judge(self, index: int, row: int, now_ms: int, trigger: Callable[[], Trigger]) -> None:
-        with self._contained(row):
-            self._judge(index, row, now_ms, trigger)
-            self.table.unprotected.discard(row)
-
-    def _judge(self, index: int, row: int, now_ms: int, trigger: Callable[[], Trigger]) -> None:
-        table = self.table
-        points = table.points(row)
-        if points is None:
-            return
-        wearer, protected = table.last["accuracy_dm"][2 * row : 2 * row + 2].tolist()
-        standing, move = on_distance(
-            table.standing(row),
-            alert_distance_m=table.roster.orders[row].alert_distance_m,
-            distance_dm=distance_dm(*points),
-            radius=radius_dm(wearer, protected),
-            now_ms=now_ms,
-        )
-        self._conclude(index, row, standing, move, trigger)
-
-    def _conclude(
-        self, index: int, row: int, standing: Standing, move: Move | None, trigger: Callable[[], Trigger]
+    def _accept(
+        self, columns: _Columns, which: IntArray, places: IntArray, now_ms: FloatArray, movers: FloatArray
     ) -> None:
-        """Findings first, then the state: if the first fails, the second has not moved."""
-        table = self.table
-        opened = dict(table.entries[row])
-        told = trigger() if move else None
-        findings = self._findings(row, move, opened, told) if move and told else []
-        table.settle(row, standing, Phase.IN_FORCE)
-        table.entries[row] = opened
-        if move is not None and move.after < move.before:
-            left = [place for place, ring in enumerate(RINGS) if move.after < ring <= move.before]
-            assert told is not None
-            table.left_ms[row, left] = told.at_ms
-        self.found.extend((index, row, finding) for finding in findings)
+        self.counts["applied"] += int(which.size)
+        points = columns.points.take(which, 1)
+        if (moving := columns.batch["speed_cms"].take(which) >= MOVING_CMS).any():
+            stands = (movers[moving, :3] == points[:, moving].T).all(axis=1)
+            self.counts["frozen"] += int(np.count_nonzero(stands))
+        self.devices.accept(
+            places, movers, points, columns.fix_ms.take(which), columns.accuracy_m.take(which), now_ms,
+            columns.blocks.take(which),
+        )  # fmt: skip
+
+    def _judge_many(
+        self, columns: _Columns, which: IntArray, sides: IntArray, of: IntArray, now_ms: FloatArray
+    ) -> None:
+        """The pairs of fixes that were believed: those that have not left their guard band are only due later."""
+        table, rows = self.table, sides >> 1
+        pairs = table.places.take(rows, 0)
+        wearers, protected = (self.devices.rows.take(pairs[:, role], 0) for role in (WEARER, PROTECTED))
+        kept = kept_apart(
+            wearers, protected, now_ms.take(of), table.lo.take(rows), table.hi.take(rows), table.alert_m.take(rows)
+        )
+        quiet = kept.quiet & (table.phase.take(rows) == Phase.IN_FORCE)
+        still = rows[quiet]
+        table.due_ms[still] = np.minimum(kept.due_ms[quiet], table.until_ms.take(still))
+        last = -1
+        for at in np.flatnonzero(~quiet).tolist():
+            index = int(which[of[at]])
+            if last not in {-1, index}:
+                self._give_orders_for(columns, last)
+            last = index
+            self._judge_fix(
+                index, int(sides[at]), Verdict.ACCEPTED, None, int(now_ms[of[at]]), columns.batch[index]
+            )
+        if last >= 0:
+            self._give_orders_for(columns, last)
+
+    def _give_orders_for(self, columns: _Columns, index: int) -> None:
+        if self.asking:
+            place = int(columns.places[index])
+            identity = fix_trigger(self.table.device_of[place], columns.batch[index]).identity
+            self._give_orders(index, int(columns.now_ms[index]), identity)
+
+    # --- one look ----------------------------------------------------------------------------------------
+
+    def _look(self, index: int, row: int, now_ms: int, rules: Rules, trigger: Callable[[], Trigger]) -> None:
+        """Ask the rules about one pair. Findings first, then the state: if the first fails, the second has not
+        moved."""
+        table, devices = self.table, self.devices
+        wearer, protected = table.places[row].tolist()
+        state = table.state(row)
+        zone = state.zone
+        look = Look(
+            alert_m=float(table.alert_m[row]),
+            wearer=devices.mover(wearer),
+            protected=devices.mover(protected),
+            now_ms=now_ms,
+            state=state,
+            is_told=bool(devices.last["accuracy_dm"][table.places[row]].min() > 0),
+            wearer_spoke_ms=int(devices.last["t3_ms"][wearer]),
+        )
+        seen = separation(look.wearer, look.protected, now_ms) if look.is_known else None
+        rules(look, seen)
+        if row in table.broken and not state.degraded and Code.DEGRADED in state.opened:
+            look.say(Code.DEGRADED, Change.EXIT, Reason.RESOLVED)
+        if look.said:
+            cause = trigger()
+            made = [findings.finding(table, row, said, look, seen, zone, cause) for said in look.said]
+            self.found.extend((index, row, one) for one in made)
+            if any((one.code, one.change) == (Code.UNCERTAIN, Change.ENTRY) for one in made):
+                self._ask_for_a_fix(index, row, look, cause.identity)
+        self._schedule(row, look, seen)
+        table.broken.discard(row)
+        self._settle(row, state)
+        if look.said or findings.protection(table, row)[0] is not PROTECTIONS[table.protection[row]]:
+            self._stand(row, now_ms)
+
+    def _schedule(self, row: int, look: Look, seen: Separation | None) -> None:
+        until_ms = float(self.table.until_ms[row])
+        hour = silence.due_ms(look)
+        if seen is not None:
+            hour = min(hour, standing.due_ms(look, seen))
+        if hour < until_ms:
+            whole_s = max(-floor(-hour / SECOND_MS), look.now_ms // SECOND_MS + 1)
+            hour = float(SECOND_MS * whole_s)
+        self.table.due_ms[row] = min(hour, until_ms)
+
+    def _settle(self, row: int, state: PairState) -> None:
+        asked = self.table.asked_s[row].tolist()
+        self.table.settle(row, state)
+        if self.table.asked_s[row].tolist() != asked:
+            self.asking.append(row)
+
+    def _stand(self, row: int, now_ms: int) -> None:
+        self.stood[row] = findings.standing(self.table, row, now_ms)
 
     @contextmanager
-    def _contained(self, row: int) -> Iterator[None]:
-        """Whatever goes wrong inside makes one pair unprotected and stops there (ARCHITECTURE, A10)."""
-        table = self.table
+    def _contained(self, index: int, rows: Sequence[int], now_ms: int) -> Iterator[None]:
+        """Whatever goes wrong inside makes these pairs unprotected and stops there (ARCHITECTURE, A10)."""
         try:
             yield
         except Exception as error:  # noqa: BLE001  the others must be judged, whatever it was
-            if row not in table.unprotected:
-                self.broken.append(f"{table.roster.orders[row].id}: {error!r}")
-            table.unprotected.add(row)
-            table.rows[row, LO], table.rows[row, HI] = math.inf, -1.0  # ask again at every fix
+            for row in rows:
+                self._break(index, row, now_ms, error)
 
-    # --- findings ----------------------------------------------------------------------------------------
+    def _break(self, index: int, row: int, now_ms: int, error: Exception) -> None:
+        table = self.table
+        if row not in table.broken:
+            self.broken.append(f"{table.roster.orders[row].id}: {type(error).__name__}")
+            table.broken.add(row)
+            said = findings.broken_finding(table, row, now_ms)
+            findings.remember_broken(table, row, said)
+            self.found.append((index, row, said))
+            self._stand(row, now_ms)
+        table.lo[row], table.hi[row] = inf, -inf  # ask again at every fix
+        table.due_ms[row] = table.until_ms[row] if table.until_ms[row] > now_ms else NEVER_MS
 
-    def _findings(self, row: int, move: Move, opened: dict[Zone, Opened], trigger: Trigger) -> list[Finding]:
-        """The findings of a move; ``opened`` is brought up to date."""
-        order = self.table.roster.orders[row]
-        if move.after > move.before:
-            name = _finding_id(order, move.after, Change.ENTRY, trigger)
-            opened[move.after] = Opened(id=name, at_ms=trigger.at_ms)
-            return [self._finding(row, move, move.after, Change.ENTRY, opened[move.after], trigger)]
-        left = [ring for ring in RINGS if move.after < ring <= move.before and ring in opened]
-        return [self._finding(row, move, ring, Change.EXIT, opened.pop(ring), trigger) for ring in left]
+    # --- commands ----------------------------------------------------------------------------------------
 
-    def _finding(
-        self, row: int, move: Move, ring: Zone, change: Change, entry: Opened, trigger: Trigger
-    ) -> Finding:
-        table, order = self.table, self.table.roster.orders[row]
-        points = table.points(row)
-        assert points is not None
-        return Finding(
-            id=_finding_id(order, ring, change, trigger),
-            measure=order.id,
-            order_version=order.version,
-            code=CODE_OF_RING[ring],
-            change=change,
-            before=move.before,
-            after=move.after,
-            distance_dm=distance_dm(*points),
-            threshold_m=threshold_m(ring, order.alert_distance_m),
-            wearer=self._fix_point(2 * row),
-            protected=self._fix_point(2 * row + 1),
-            entry=entry.id,
-            entry_ms=entry.at_ms,
-            at_ms=trigger.at_ms,
-            reason=move.reason.value,
-            points=trigger.points,
-        )
+    def _give_orders(self, index: int, now_ms: int, identity: Identity) -> None:
+        """Tell the devices of the rows that ask something new, if it is news to them."""
+        if not self.asking:
+            return
+        rows, self.asking = self.asking, []
+        for place in sorted({place for row in rows for place in self.table.places[row].tolist()}):
+            self.give_order(index, place, now_ms, identity)
 
-    def _fix_point(self, side: int) -> FixPoint:
-        fix = self.table.last[side]
-        accuracy = int(fix["accuracy_dm"])
-        return FixPoint(
-            device=self.table.roster.sides[side].id,
-            lat_e6=int(fix["lat_e6"]),
-            lon_e6=int(fix["lon_e6"]),
-            accuracy_dm=None if accuracy < 0 else accuracy,
-            fix_ms=int(fix["fix_ms"]),
-        )
+    def give_order(self, index: int, place: int, now_ms: int, identity: Identity) -> None:
+        table = self.table
+        wanted_s = min(int(table.asked_s[side >> 1, side & 1]) for side in table.sides_of[place])
+        if table.takes_orders[place] and self.devices.tell(place, wanted_s):
+            self._order(index, place, wanted_s, now_ms, identity)
+            overdue_ms = SECOND_MS * -floor(-self.devices.mover(place).overdue_ms / SECOND_MS)
+            for side in table.sides_of[place]:
+                table.due_ms[side >> 1] = min(table.due_ms[side >> 1], overdue_ms)
 
-    def _fix_trigger(self, side: int) -> Trigger:
-        """A fix of ``side`` did it."""
-        fix = self.table.last[side]
-        fix_ms, sent_ms = int(fix["fix_ms"]), int(fix["sent_ms"])
-        points = ClockPoints(
-            t1_ms=fix_ms,
-            t2_ms=None if sent_ms == ABSENT else sent_ms,
-            t3_ms=int(fix["t3_ms"]),
-            t4_ms=int(fix["t4_ms"]),
-            t5_ms=self.now_ms,
-        )
-        device = self.table.roster.sides[side].id
-        return Trigger((device, fix_ms, int(fix["boot"]), int(fix["seq"])), fix_ms, points)
+    def _order(self, index: int, place: int, interval_s: int, now_ms: int, identity: Identity) -> None:
+        if self.table.takes_orders[place]:
+            command = findings.cadence_command(self.table.device_of[place], interval_s, now_ms, identity)
+            self.commands.append((index, command))
 
-    def _measure_trigger(self, row: int) -> Trigger:
-        """The measure did it, by beginning or by a new distance: what is known became relevant."""
-        order = self.table.roster.orders[row]
-        newest = int(self.table.last["fix_ms"][2 * row : 2 * row + 2].max())
-        at_ms = max(order.valid_from_ms, newest)
-        return Trigger(("measure", order.version, order.valid_from_ms), at_ms, ClockPoints(t5_ms=self.now_ms))
+    def _ask_for_a_fix(self, index: int, row: int, look: Look, identity: Identity) -> None:
+        """Of whoever makes the distance uncertain: the party that is not believed, or else the older fix."""
+        older = WEARER if look.wearer.at_ms <= look.protected.at_ms else PROTECTED
+        role = look.state.suspect if look.state.suspect >= 0 else older
+        place = int(self.table.places[row, role])
+        if self.table.takes_orders[place]:
+            command = findings.location_command(self.table.device_of[place], look.now_ms, identity)
+            self.commands.append((index, command))
+
+
+class _Columns:
+    """A batch as the turns read it: hours and accuracies of all, places on the ellipsoid of those that are known."""
+
+    def __init__(self, batch: Fixes, places: IntArray, known: IntArray, clock_ms: int) -> None:
+        self.batch, self.places = batch, places
+        self.blocks = batch.view(FIX_BLOCK)
+        self.fix_ms = batch["fix_ms"].astype(np.float64)
+        self.now_ms = np.maximum(batch["t3_ms"], clock_ms).astype(np.float64)
+        told_dm = batch["accuracy_dm"]
+        self.accuracy_m = accuracies_m(told_dm)
+        self.good = told_dm <= POOR_DM
+        self.present = (batch["flags"] & FixFlag.PRESENCE) != 0
+        self.some_present = bool(self.present.any())
+        self.points: FloatArray = np.array(ecef(batch["lat_e6"], batch["lon_e6"]))
+
+
+# --- rules in their order --------------------------------------------------------------------------------------
+
+
+def _judge_believed(look: Look, seen: Separation | None, role: int) -> None:
+    if seen is not None:
+        standing.judge_rings(look, role, seen)
+        judge_approach(look, seen)
+    silence.judge_silence(look)
+    if seen is not None:
+        standing.judge_certainty(look, seen, by_fix=True)
+        tell(look, seen)
+
+
+def _judge_unbelieved(
+    look: Look, seen: Separation | None, role: int, verdict: Verdict, heard: Heard, valid_from_ms: int
+) -> None:
+    """A poor or implausible fix may be the truth; one that was overtaken may have seen what no other has; an old one is
+    history."""
+    is_news = verdict in {Verdict.POOR, Verdict.IMPLAUSIBLE}
+    if is_news and look.movers[1 - role].is_known and not look.state.alert.inside:
+        standing.suspect(look, role, heard.fix, heard.told_dm)
+    if verdict is Verdict.OUT_OF_ORDER and seen is not None and _is_straggler(heard, valid_from_ms):
+        standing.reconsider(look, role, heard.fix)
+    silence.judge_silence(look)
+    if is_news and seen is not None:
+        standing.judge_certainty(look, seen, by_fix=False)
+
+
+def _is_straggler(heard: Heard, valid_from_ms: int) -> bool:
+    """Whether a fix that was overtaken is young, good and possible, and the measure was in force."""
+    before, fix = heard.before, heard.fix
+    newer = Seen(before.at_ms, before.place, before.accuracy_m)
+    is_young = fix.at_ms >= before.at_ms - STRAGGLER_MAX_MS
+    is_good = heard.told_dm <= POOR_DM and is_reachable(fix.place, fix.at_ms, fix.accuracy_m, newer)
+    return is_young and is_good and fix.at_ms >= valid_from_ms
+
+
+def _judge_hour(look: Look, seen: Separation | None) -> None:
+    if seen is not None:
+        standing.judge_hour(look, seen)
+    silence.judge_silence(look)
+    if seen is not None:
+        standing.judge_certainty(look, seen, by_fix=False)
+
+
+def _judge_losses(look: Look, _: Separation | None) -> None:
+    silence.judge_silence(look)
+
+
+def _returns(before: Mover, now_ms: int) -> bool:
+    """Whether a device is heard for the first time, or after so long that it may have missed what it was told."""
+    return now_ms >= before.heard_ms + SECOND_MS * LOSS_INTERVALS * before.interval_s
 
 
 def _first_of_each(values: IntArray, below: int) -> npt.NDArray[np.bool_]:
@@ -479,7 +573,3 @@ def _first_of_each(values: IntArray, below: int) -> npt.NDArray[np.bool_]:
     mark[values[::-1]] = here[::-1]  # of several writes to one place the last stays
     first: npt.NDArray[np.bool_] = mark.take(values) == here
     return first
-
-
-def _finding_id(order: Order, ring: Zone, change: Change, trigger: Trigger) -> str:
-    return derived("fnd", order.id, CODE_OF_RING[ring].value, change.value, *trigger.identity)

@@ -1,155 +1,243 @@
-"""In which ring is the wearer, and what does a new distance or the passing hour change?
+"""How far apart are two people at one instant, at the best, at the least and at the most?
 
-Two rings lie around the protected person: alert (the distance of the order) and pre-alert (twice that). Each one
-holds the wearer from the moment he comes in until there is evidence that he has left; his zone is the innermost
-ring that holds him. Rules: DOMAIN section 3, ALERT, PRE-ALERT and EXIT.
+A distance is only as good as its older fix, so both parties are brought to the same instant before they are
+compared; what accuracy, age and motion leave open makes it an interval (DOMAIN section 3: d_lb, d_hat, d_ub).
 
-| from \\ evidence | d <= d_A | d_A < d <= 2 d_A          | outside the exit bound of the ring          |
-|-----------------|----------|---------------------------|---------------------------------------------|
-| FAR             | ALERT    | PREALERT                  | FAR                                         |
-| PREALERT        | ALERT    | PREALERT                  | EXIT_FIXES times running or EXIT_AFTER_S: FAR |
-| ALERT           | ALERT    | by its own exit: PREALERT | by both exits at once: FAR                  |
+``separation`` is for one pair and decides; ``kept_apart`` is for many and says for which of them nothing can have
+changed: its bounds are wider than what the rules compute, never narrower (tests/properties).
 
-The exit bound of ring D is D + max(EXIT_MARGIN_M, r), r the sum of both 95 % radii: worse accuracy can only keep
-a ring longer. One evaluation inside the bound contradicts, and the count begins again.
-
-Pure: plain integers in, a new ``Standing`` and the moves out. Units: decimetres, milliseconds.
+Metres, hours in milliseconds. What is compared is rounded to 0.1 m (DOMAIN, invariant 11).
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import NamedTuple
+from math import inf, sqrt
+from typing import Final, NamedTuple
 
-from tocsin.limits import (
-    ACCURACY_UNKNOWN_DM,
-    EXIT_AFTER_S,
-    EXIT_FIXES,
-    EXIT_MARGIN_M,
-    PREALERT_FACTOR,
-    R95_PER_R68,
+import numpy as np
+
+from geofence.assumptions import (
+    CAP,
+    FORGET_MS,
+    FRESH_MS,
+    LOSS_INTERVALS,
+    OVERDUE_INTERVALS,
+    OVERDUE_MS,
+    R95,
+    SILENT_M_S,
+    SLACK_SIGMAS,
+    STILL_AT_60_S_M,
+    TURN_S,
+    Z_FIX,
 )
-from tocsin.model.zone import Zone
+from geofence.devices import ACCURACY, AT, BEFORE, HEARD, INTERVAL, SPEED, Mask, X
+from geofence.motion import Mover
+from tocsin.geodesy import FloatArray, chord_m
 
-EXIT_MARGIN_DM = 10 * EXIT_MARGIN_M
-EXIT_AFTER_MS = 1000 * EXIT_AFTER_S
-RINGS = (Zone.ALERT, Zone.PREALERT)
-
-
-class Reason(StrEnum):
-    """Why a pair changed its zone; the word that goes to the log, the screen and the evidence."""
-
-    INSIDE_ALERT = "inside_alert_distance"
-    INSIDE_PREALERT = "inside_prealert_distance"
-    OUTSIDE_TWO_FIXES = "outside_two_fixes"
-    OUTSIDE_60_S = "outside_60_s"
+STILL_M2_S3: Final = STILL_AT_60_S_M**2 / 60.0**3
+TURNED_PER_S: Final = 2.0 / (3.0 * TURN_S)  # the first term of TURNED_S2 is larger than the whole
+SETTING_OFF_M_S: Final = 5.0  # how fast 2 sigma of having set off grow, of anybody who is not overdue
+SECOND_MS: Final = 1_000.0
+LOSS_MS_PER_S: Final = SECOND_MS * LOSS_INTERVALS
 
 
-assert (EXIT_FIXES, EXIT_AFTER_S) == (2, 60), "the reasons name these numbers"
+class Separation(NamedTuple):
+    """``raw_m``: between the last fixes, whenever those were; ``best_m``: now, both carried on; ``doubt_m``: 1 sigma
+    of what nobody has observed, none at a first observation; ``radii_m``: the 95 % radii together; ``is_live``: the
+    fixes are near enough in time to be compared at all, else best is raw."""
 
-
-class Leaving(NamedTuple):
-    """How far the evidence goes that the wearer has left one ring: times seen outside, hour of the first."""
-
-    times: int = 0
-    since_ms: int = 0
+    raw_m: float
+    best_m: float
+    doubt_m: float
+    radii_m: float
+    is_live: bool
 
     @property
-    def deadline_ms(self) -> int:
-        return self.since_ms + EXIT_AFTER_MS
+    def nearest_m(self) -> float:
+        """The nearer of the two readings."""
+        return min(self.raw_m, self.best_m)
 
 
-NOT_LEAVING = Leaving()
-
-
-class Standing(NamedTuple):
-    """Where a pair stands: its zone, and for each ring whether the wearer seems to be leaving it."""
-
-    zone: Zone = Zone.FAR
-    alert: Leaving = NOT_LEAVING
-    prealert: Leaving = NOT_LEAVING
-
-    @property
-    def deadline_ms(self) -> int | None:
-        """When the next ring lets him go unless something contradicts."""
-        return min((leaving.deadline_ms for leaving in (self.alert, self.prealert) if leaving.times), default=None)
-
-
-class Move(NamedTuple):
-    """From one zone to another."""
-
-    before: Zone
-    after: Zone
-    reason: Reason
-
-
-def threshold_m(ring: Zone, alert_distance_m: int) -> int:
-    """The radius of a ring, metres."""
-    return alert_distance_m if ring is Zone.ALERT else PREALERT_FACTOR * alert_distance_m
-
-
-def radius_dm(accuracy_a_dm: int, accuracy_b_dm: int) -> int:
-    """Sum of both 95 % radii from the reported 68 % radii; a negative one was not reported."""
-    reported = (ACCURACY_UNKNOWN_DM if one < 0 else one for one in (accuracy_a_dm, accuracy_b_dm))
-    return round(R95_PER_R68 * sum(reported))
-
-
-def exit_bound_dm(ring: Zone, alert_distance_m: int, radius: int) -> int:
-    """From this distance on, an evaluation is evidence that he has left the ring."""
-    return 10 * threshold_m(ring, alert_distance_m) + max(EXIT_MARGIN_DM, radius)
-
-
-def on_distance(
-    standing: Standing, *, alert_distance_m: int, distance_dm: int, radius: int, now_ms: int
-) -> tuple[Standing, Move | None]:
-    """A new distance, known at ``now_ms``; deadlines up to then have already been judged by ``on_time``."""
-    assert alert_distance_m > 0
-    assert standing.deadline_ms is None or standing.zone is not Zone.FAR
-    leaving = {
-        ring: _observed(held, distance_dm >= exit_bound_dm(ring, alert_distance_m, radius), now_ms)
-        for ring, held in zip(RINGS, (standing.alert, standing.prealert), strict=True)
-    }
-    holding = (ring for ring in RINGS if standing.zone >= ring and leaving[ring].times < EXIT_FIXES)
-    zone = max(nearest(alert_distance_m, distance_dm), next(holding, Zone.FAR))
-    return _settled(standing, zone, leaving[Zone.ALERT], leaving[Zone.PREALERT], Reason.OUTSIDE_TWO_FIXES)
-
-
-def on_time(standing: Standing, now_ms: int) -> tuple[Standing, Move | None]:
-    """The hour alone: the earliest deadline that has passed. Ask again while it moves: another may have passed."""
-    deadline = standing.deadline_ms
-    if deadline is None or deadline > now_ms:
-        return standing, None
-    holding = (
-        ring
-        for ring, leaving in zip(RINGS, (standing.alert, standing.prealert), strict=True)
-        if standing.zone >= ring and not (leaving.times and leaving.deadline_ms == deadline)
+def separation(a: Mover, b: Mover, now_ms: float) -> Separation:
+    raw_m = quantised(chord_m(a.place, b.place))
+    is_live = are_comparable(a, b)
+    is_first = a.accepted < 2.0 or b.accepted < 2.0
+    return Separation(
+        raw_m,
+        quantised(chord_m(a.place_at(now_ms), b.place_at(now_ms))) if is_live else raw_m,
+        0.0 if is_first else doubt_m(a, b, now_ms),
+        radii_m(a.accuracy_m, b.accuracy_m),
+        is_live,
     )
-    zone = next(holding, Zone.FAR)
-    return _settled(standing, zone, standing.alert, standing.prealert, Reason.OUTSIDE_60_S)
 
 
-def _observed(leaving: Leaving, outside: bool, now_ms: int) -> Leaving:
-    if not outside:
-        return NOT_LEAVING
-    return Leaving(leaving.times + 1, leaving.since_ms if leaving.times else now_ms)
+def quantised(metres: float) -> float:
+    """Rounded to a decimetre, as metres."""
+    return round(10.0 * metres) / 10.0
 
 
-def nearest(alert_distance_m: int, distance_dm: int) -> Zone:
-    """The zone that a distance alone shows, whatever was before."""
-    inside = (ring for ring in RINGS if distance_dm <= 10 * threshold_m(ring, alert_distance_m))
-    return next(inside, Zone.FAR)
+def are_comparable(a: Mover, b: Mover) -> bool:
+    return abs(a.at_ms - b.at_ms) <= FORGET_MS
 
 
-def _settled(
-    standing: Standing, zone: Zone, alert: Leaving, prealert: Leaving, exit_reason: Reason
-) -> tuple[Standing, Move | None]:
-    """The standing in ``zone``; a ring that does not hold him has nothing to leave."""
-    settled = Standing(
-        zone,
-        alert if zone >= Zone.ALERT else NOT_LEAVING,
-        prealert if zone >= Zone.PREALERT else NOT_LEAVING,
-    )
-    if zone == standing.zone:
-        return settled, None
-    entry_reason = Reason.INSIDE_ALERT if zone is Zone.ALERT else Reason.INSIDE_PREALERT
-    return settled, Move(standing.zone, zone, entry_reason if zone > standing.zone else exit_reason)
+def doubt_m(a: Mover, b: Mover, now_ms: float) -> float:
+    return quantised(sqrt(a.unobserved_m2(now_ms) + b.unobserved_m2(now_ms)))
+
+
+def radii_m(accuracy_a_m: float, accuracy_b_m: float) -> float:
+    return quantised(R95 * (accuracy_a_m + accuracy_b_m))
+
+
+def closing_m_s(a: Mover, b: Mover, now_ms: float, best_m: float) -> float:
+    """How fast the distance shrinks, by what is left of both velocities; 0 where they are at one place."""
+    if best_m <= 0.0:
+        return 0.0
+    (ax, ay, az), (bx, by, bz) = a.place_at(now_ms), b.place_at(now_ms)
+    (ux, uy, uz), (wx, wy, wz) = a.velocity_at(now_ms), b.velocity_at(now_ms)
+    return -((ax - bx) * (ux - wx) + (ay - by) * (uy - wy) + (az - bz) * (uz - wz)) / best_m
+
+
+def shown_m(mine: Mover, partner: Mover, now_ms: float, seen: Separation, radius_m: float) -> float:
+    """The distance that a new fix of ``mine`` shows for a ring of ``radius_m``: inside if it is at most that.
+
+    The least of three readings: what was observed on both sides; with both fixes fresh, the greater of raw and
+    best, nothing held against it; the best, with the doubt held against it, but never more than CAP of the
+    ring. A fix that is itself old says where he was, not where he is: then only the first.
+    """
+    if not seen.is_live:
+        return inf
+    nearest_m = observed_m(mine, partner)
+    if now_ms > mine.overdue_ms:
+        return nearest_m
+    if now_ms - mine.at_ms <= FRESH_MS and now_ms - partner.at_ms <= FRESH_MS:
+        nearest_m = min(nearest_m, max(seen.raw_m, seen.best_m))
+    return min(nearest_m, seen.best_m + min(Z_FIX * seen.doubt_m, CAP * radius_m))
+
+
+def observed_m(a: Mover, b: Mover) -> float:
+    """The nearest that they were at an instant which both have been observed around; inf if there is none."""
+    nearest_m = inf
+    for one, partner in ((a, b), (b, a)):
+        if one.is_observed_around(partner.at_ms):
+            nearest_m = min(nearest_m, quantised(chord_m(one.place_at(partner.at_ms), partner.place)))
+    return nearest_m
+
+
+class Slack(NamedTuple):
+    """How much nearer, or farther, they may be than they are seen: ``metres``. ``overdue_ms``: since when somebody
+    has been overdue, inf if nobody is."""
+
+    metres: float
+    overdue_ms: float
+
+
+def slack(a: Mover, b: Mover, now_ms: float) -> Slack:
+    """Whoever reports may have moved by some sigmas; whoever is overdue, at his own or the plausible speed."""
+    metres = variance_m2 = 0.0
+    overdue_ms = inf
+    for mover in (a, b):
+        if now_ms > mover.overdue_ms:
+            overdue_ms = min(overdue_ms, mover.overdue_ms)
+            metres += mover.silent_m_s * (now_ms - mover.at_ms) / SECOND_MS
+        else:
+            variance_m2 += mover.unobserved_m2(now_ms)
+    return Slack(metres + SLACK_SIGMAS * sqrt(variance_m2), overdue_ms)
+
+
+def lower_m(seen: Separation, slack_m: float) -> float:
+    """d_lb: the least distance that is still plausible. Never below 0, never more for a worse accuracy."""
+    return max(0.0, quantised(seen.nearest_m - seen.radii_m - slack_m))
+
+
+def upper_m(seen: Separation, slack_m: float) -> float:
+    """d_ub: the greatest."""
+    return quantised(max(seen.raw_m, seen.best_m) + seen.radii_m + slack_m)
+
+
+# --- when to look again ----------------------------------------------------------------------------------------
+
+
+def blind_not_before_ms(a: Mover, b: Mover, now_ms: float, seen: Separation, radius_m: float) -> float:
+    """A bound from below of the hour at which somebody is overdue and d_lb at most ``radius_m``, if nobody speaks:
+    everybody is as silent, and moves as fast, as the rules allow from now on."""
+    first_ms = min(a.overdue_ms, b.overdue_ms)
+    silent_m = sum(one.silent_m_s * max(0.0, now_ms - one.at_ms) for one in (a, b)) / SECOND_MS
+    doubt = SLACK_SIGMAS * doubt_m(a, b, now_ms)
+    left_m = seen.nearest_m - seen.radii_m - radius_m - silent_m - doubt - 1.0
+    fastest_m_s = sum(one.silent_m_s + one.speed_m_s + SETTING_OFF_M_S for one in (a, b))
+    return max(first_ms, now_ms + SECOND_MS * max(0.0, left_m) / fastest_m_s)
+
+
+def carried_in_not_before_ms(a: Mover, b: Mover, now_ms: float, seen: Separation, radius_m: float) -> float:
+    """The same of the hour at which both, still reporting, are carried into ``radius_m``; inf if never."""
+    speed_m_s = a.speed_m_s + b.speed_m_s
+    left_m = max(0.0, seen.best_m - radius_m - 1.0)
+    if left_m > 0.0 and speed_m_s == 0.0:
+        return inf
+    at_ms = now_ms + (SECOND_MS * left_m / speed_m_s if left_m > 0.0 else 0.0)
+    return at_ms if at_ms < min(a.overdue_ms, b.overdue_ms) else inf
+
+
+# --- many ------------------------------------------------------------------------------------------------------
+
+
+class KeptApart(NamedTuple):
+    """For n pairs: whether nothing can have changed, and the hour before which nothing will."""
+
+    quiet: Mask
+    due_ms: FloatArray
+
+
+def kept_apart(
+    a: FloatArray, b: FloatArray, now_ms: FloatArray, lo_m: FloatArray, hi_m: FloatArray, d_m: FloatArray
+) -> KeptApart:
+    """``a``, ``b``: rows of both parties (n, 16), wearer and protected person; the guard band ``lo_m``..``hi_m`` of
+    the distance less its doubts, ``lo_m`` at least 2 ``d_m``; the alert distances ``d_m``. ``due_ms`` holds for the
+    quiet ones: whole seconds."""
+    raw_m = _lengths(a, b, X)
+    speed_a, speed_b = a[:, SPEED], b[:, SPEED]
+    age_a, age_b = _ages_s(a, now_ms), _ages_s(b, now_ms)
+    drift_m = speed_a * age_a + speed_b * age_b
+    chord_m = np.maximum(_lengths(a, a, BEFORE), _lengths(b, b, BEFORE))
+    variance_m2 = _variance_m2(age_a, speed_a) + _variance_m2(age_b, speed_b)
+    low_m = raw_m - np.maximum(drift_m, chord_m) - SLACK_SIGMAS * np.sqrt(variance_m2)
+    low_m -= R95 * (a[:, ACCURACY] + b[:, ACCURACY]) + 1.0
+    silent_a, silent_b = np.maximum(speed_a, SILENT_M_S), np.maximum(speed_b, SILENT_M_S)
+    slack_a, slack_b = silent_a * age_a, silent_b * age_b
+    overdue_a, overdue_b = overdue_ms(a), overdue_ms(b)
+    left_m = low_m - d_m - (slack_a + slack_b)
+    low_if_silent_m = low_m - slack_a * (now_ms > overdue_a) - slack_b * (now_ms > overdue_b)
+    quiet = (low_m > lo_m) & (raw_m + drift_m < hi_m) & (low_if_silent_m > d_m)
+    fastest_m_s = speed_a + speed_b + 1e-3  # nobody stands so still that it takes for ever
+    due_ms = now_ms + (low_m - 2.0 * d_m) * (SECOND_MS / fastest_m_s)
+    fastest_m_s += silent_a + silent_b + 2.0 * SETTING_OFF_M_S
+    blind_ms = now_ms + np.maximum(left_m, 0.0) * (SECOND_MS / fastest_m_s)
+    np.minimum(due_ms, np.maximum(blind_ms, np.minimum(overdue_a, overdue_b)), out=due_ms)
+    np.minimum(due_ms, a[:, AT] + LOSS_MS_PER_S * a[:, INTERVAL], out=due_ms)
+    np.minimum(due_ms, b[:, HEARD] + LOSS_MS_PER_S * b[:, INTERVAL], out=due_ms)
+    return KeptApart(quiet, next_second_ms(due_ms, now_ms))
+
+
+def next_second_ms(due_ms: FloatArray, now_ms: FloatArray) -> FloatArray:
+    """The first whole second at or behind ``due_ms``, and behind ``now_ms``."""
+    due_s = np.maximum(np.ceil(due_ms / SECOND_MS), np.floor(now_ms / SECOND_MS) + 1.0)
+    return SECOND_MS * due_s
+
+
+def _lengths(a: FloatArray, b: FloatArray, at: int) -> FloatArray:
+    """From the last place in ``a`` to the place at column ``at`` in ``b``."""
+    x, y, z = a[:, X] - b[:, at], a[:, X + 1] - b[:, at + 1], a[:, X + 2] - b[:, at + 2]
+    return np.sqrt(x * x + y * y + z * z)
+
+
+def _ages_s(rows: FloatArray, now_ms: FloatArray) -> FloatArray:
+    """Rather too old: the rules count in whole tenths."""
+    return (now_ms - rows[:, AT]) / SECOND_MS + 0.1
+
+
+def _variance_m2(age_s: FloatArray, speed_m_s: FloatArray) -> FloatArray:
+    return age_s * age_s * age_s * (STILL_M2_S3 + TURNED_PER_S * speed_m_s * speed_m_s)
+
+
+def overdue_ms(rows: FloatArray) -> FloatArray:
+    return rows[:, AT] + (SECOND_MS * OVERDUE_INTERVALS) * rows[:, INTERVAL] + OVERDUE_MS

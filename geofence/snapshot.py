@@ -16,15 +16,17 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from geofence.pair_table import Opened, PairTable, Roster
+from geofence.devices import WIDTH
+from geofence.motion import Seen
+from geofence.pair_state import PairState
+from geofence.pair_table import PairTable, Roster
 from tocsin.errors import TocsinError
 from tocsin.model.device import Device
 from tocsin.model.finding import Finding
 from tocsin.model.fix import FIX_DTYPE
 from tocsin.model.order import Order
-from tocsin.model.zone import Zone
 
-MAGIC = b"TOCGEO\x00\x02"
+MAGIC = b"TOCGEO\x00\x03"
 DIGEST_BYTES = 32
 
 
@@ -43,16 +45,17 @@ class Snapshot:
 
 class _Kept(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
-    now_ms: int
+    clock_ms: int
     orders: tuple[Order, ...]
     sides: tuple[Device, ...]
-    unprotected: tuple[int, ...]
-    entries: tuple[dict[int, Opened], ...]
+    rows: bytes
     last: bytes
-    zone: bytes
+    other: dict[int, Seen]
     phase: bytes
-    leaving: bytes
-    left_ms: bytes
+    protection: bytes
+    protection_ms: bytes
+    broken: tuple[int, ...]
+    states: dict[int, PairState]
     outbox: tuple[Finding, ...]
 
 
@@ -65,18 +68,17 @@ def dump(snapshot: Snapshot) -> bytes:
     body = _encoder.encode(
         _Kept(
             sequence=snapshot.sequence,
-            now_ms=table.now_ms,
+            clock_ms=table.clock_ms,
             orders=table.roster.orders,
             sides=table.roster.sides,
-            unprotected=tuple(sorted(table.unprotected)),
-            entries=tuple(
-                {int(ring): opened for ring, opened in sorted(entries.items())} for entries in table.entries
-            ),
-            last=table.last.tobytes(),
-            zone=table.zone.tobytes(),
+            rows=table.devices.rows.tobytes(),
+            last=table.devices.last.tobytes(),
+            other=dict(sorted(table.devices.other.items())),
             phase=table.phase.tobytes(),
-            leaving=table.leaving.tobytes(),
-            left_ms=table.left_ms.tobytes(),
+            protection=table.protection.tobytes(),
+            protection_ms=table.protection_ms.tobytes(),
+            broken=tuple(sorted(table.broken)),
+            states=dict(sorted(table.states.items())),
             outbox=snapshot.outbox,
         )
     )
@@ -88,17 +90,16 @@ def load(payload: bytes) -> Snapshot:
     kept = _checked(payload)
     table = PairTable(Roster(orders=kept.orders, sides=kept.sides))
     try:
-        table.last[:] = np.frombuffer(kept.last, FIX_DTYPE)
-        table.zone[:] = np.frombuffer(kept.zone, np.uint8)
+        table.devices.rows[:] = np.frombuffer(kept.rows, np.float64).reshape(-1, WIDTH)
+        table.devices.last[:] = np.frombuffer(kept.last, FIX_DTYPE)
         table.phase[:] = np.frombuffer(kept.phase, np.uint8)
-        table.leaving[:] = np.frombuffer(kept.leaving, np.int64).reshape(-1, 2, 2)
-        table.left_ms[:] = np.frombuffer(kept.left_ms, np.int64).reshape(-1, 2)
-        table.entries = [{Zone(ring): opened for ring, opened in of_row.items()} for of_row in kept.entries]
+        table.protection[:] = np.frombuffer(kept.protection, np.uint8)
+        table.protection_ms[:] = np.frombuffer(kept.protection_ms, np.int64)
     except ValueError as error:
         raise SnapshotUnreadable(str(error)) from error
-    table.now_ms = kept.now_ms
-    table.unprotected = set(kept.unprotected)
-    table.place_all()
+    table.devices.remember_others(kept.other)
+    table.clock_ms, table.broken, table.states = kept.clock_ms, set(kept.broken), dict(kept.states)
+    table.refresh_all()
     return Snapshot(table=table, sequence=kept.sequence, outbox=kept.outbox)
 
 

@@ -166,7 +166,7 @@ class Worker:
         if newly_unfit := set(roster.unfit) - self._unfit:
             log.critical("measures_unprotected", reason="cannot_be_judged", measures=sorted(newly_unfit))
         self._unfit = set(roster.unfit)
-        now_ms = self._clock.now_ms() if self._present else self.table.now_ms
+        now_ms = self._clock.now_ms() if self._present else self.table.clock_ms
         self.table, judged = engine.revise(self.table, roster, now_ms)
         PAIRS.labels(str(self._partition)).set(len(self.table))
         self._changed = True

@@ -1,0 +1,42 @@
+"""Will he be there soon (IMMINENT), and is the breach beyond doubt (EVIDENTIAL BREACH)? DOMAIN section 3. Pure."""
+
+from __future__ import annotations
+
+from math import inf
+
+from geofence.assumptions import CLOSING_MIN_M_S, EVIDENCE_FIXES, FRESH_MS, IMMINENT_END_MS, IMMINENT_MS
+from geofence.pair_state import Look, Reason
+from geofence.separation import SECOND_MS, Separation, closing_m_s
+from tocsin.model.finding import Change, Code
+
+
+def judge_approach(look: Look, seen: Separation) -> None:
+    """After a believed fix and its rings."""
+    state = look.state
+    left_ms = _left_ms(look, seen) if state.prealert.inside and not state.alert.inside else inf
+    wanted = left_ms <= (IMMINENT_END_MS if state.imminent else IMMINENT_MS)
+    if wanted and not state.imminent:
+        look.say(Code.IMMINENT, Change.ENTRY, Reason.CLOSING, alert_ms=look.now_ms + round(left_ms))
+    elif state.imminent and not wanted:
+        look.say(Code.IMMINENT, Change.EXIT, Reason.NOT_CLOSING)
+    state.imminent = wanted
+    _prove(look, seen)
+
+
+def _left_ms(look: Look, seen: Separation) -> float:
+    """Time to the alert distance at the present closing speed."""
+    if not seen.is_live:
+        return inf
+    closing = closing_m_s(look.wearer, look.protected, look.now_ms, seen.best_m)
+    return SECOND_MS * (seen.best_m - look.alert_m) / closing if closing > CLOSING_MIN_M_S else inf
+
+
+def _prove(look: Look, seen: Separation) -> None:
+    """d_ub inside, both fixes fresh and their accuracy told, EVIDENCE_FIXES times running: stricter than the alert."""
+    state = look.state
+    oldest_ms = look.now_ms - min(look.wearer.at_ms, look.protected.at_ms)
+    certain = seen.best_m + seen.radii_m + seen.doubt_m <= look.alert_m
+    proves = seen.is_live and certain and look.is_told and oldest_ms <= FRESH_MS and state.alert.inside
+    state.evidence = min(state.evidence + 1, EVIDENCE_FIXES + 1) if proves else 0
+    if state.evidence == EVIDENCE_FIXES:
+        look.say(Code.EVIDENTIAL_BREACH, Change.ENTRY, Reason.CERTAIN_TWICE)

@@ -1,0 +1,228 @@
+"""What is remembered of each device, and is a new fix of it believed?
+
+The memory that every fix touches is two cache lines a device, float64 (``geofence.motion.Mover`` names them):
+
+    x y z   at_ms accuracy_m heard_ms interval_s accepted     the last believed fix, ECEF metres
+    bx by bz before_ms   vx vy vz speed                       the one before, and the velocity from it
+
+Beside it ``last``, FIX_DTYPE: the believed fix as it came, for findings; and, for the few that jumped, the other
+place where they may be. A fix that nobody could have reached in time is a second hypothesis and no more; the next
+fix that fits it better than the present place is believed at once, and so is the first one back.
+
+``hear`` is the rule for one fix; ``accept`` writes, bit for bit, what ``hear`` would for the many that need no second
+thought: ``plain`` says which these are. No device may occur twice in one call of ``accept``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from geofence.assumptions import FAR_S, FORGET_MS, IMPOSSIBLE_M_S, LATE_MS, POOR_DM, R95, UNTOLD_ACCURACY_M
+from geofence.motion import UNHEARD_MS, Mover, Seen, Vector, is_reachable, velocities, velocity
+from tocsin.geodesy import FloatArray, IntArray
+from tocsin.model.fix import FIX_DTYPE, Fixes
+
+WIDTH: Final = 16
+X, AT, ACCURACY, HEARD, INTERVAL, ACCEPTED, BEFORE, BEFORE_MS, V, SPEED = 0, 3, 4, 5, 6, 7, 8, 11, 12, 15
+FIX_BLOCK: Final = np.dtype(("V", FIX_DTYPE.itemsize))  # copied without a look at its fields
+DENSE_FACTOR, DENSE_FREE = 64, 4096  # device numbers are given in sequence: a table of 8 bytes each, 512 a device
+NEWLY: Final = [0.0, 0.0, 0.0, UNHEARD_MS, 0.0, UNHEARD_MS, float(FAR_S), 0.0, 0.0, 0.0, 0.0, UNHEARD_MS] + [
+    0.0
+] * 4
+SURE_M: Final = 0.01  # by so much the vectorised test of a jump is stricter: what is close goes to the exact one
+
+Mask = npt.NDArray[np.bool_]
+
+
+class Verdict(IntEnum):
+    """What became of one fix."""
+
+    ACCEPTED = 0
+    DUPLICATE = 1
+    OUT_OF_ORDER = 2
+    LATE = 3
+    POOR = 4
+    IMPLAUSIBLE = 5
+    PRESENCE = 6
+
+
+class DeviceTable:
+    """The devices of one partition; ``place`` is the index of one among them, in the order of ``numbers``."""
+
+    def __init__(self, numbers: IntArray) -> None:
+        self.numbers = numbers
+        self.rows = _cache_lines(numbers.size)
+        self.last = np.zeros(numbers.size, FIX_DTYPE)
+        self.blocks = self.last.view(FIX_BLOCK)
+        self.other: dict[int, Seen] = {}
+        self.doubted = np.zeros(numbers.size, np.bool_)
+        """Whether there is another hypothesis."""
+        self.place_of = {number: place for place, number in enumerate(numbers.tolist())}
+        self._dense = _place_by_number(numbers)
+
+    def __len__(self) -> int:
+        return int(self.numbers.size)
+
+    def places(self, numbers: IntArray) -> IntArray:
+        """Device numbers -> places, -1 for a stranger."""
+        if self._dense is not None:
+            inside = (numbers >= 0) & (numbers < self._dense.size)
+            return np.where(inside, self._dense.take(numbers, mode="clip"), -1)
+        places = np.searchsorted(self.numbers, numbers)
+        places[places == self.numbers.size] = 0
+        places[self.numbers.take(places) != numbers] = -1
+        return places
+
+    def mover(self, place: int) -> Mover:
+        return Mover._make(self.rows[place].tolist())
+
+    def tell(self, place: int, interval_s: int) -> bool:
+        """Whether the device is told something new."""
+        if self.rows[place, INTERVAL] == interval_s:
+            return False
+        self.rows[place, INTERVAL] = interval_s
+        return True
+
+    def carry(self, source: DeviceTable) -> None:
+        """Remember what ``source`` knows of the devices that are here too."""
+        there = source.places(self.numbers)
+        here = np.flatnonzero(there >= 0)
+        self.rows[here], self.last[here] = source.rows[there[here]], source.last[there[here]]
+        for place, old in zip(here.tolist(), there[here].tolist(), strict=True):
+            if old in source.other:
+                self._doubt(place, source.other[old])
+
+    def remember_others(self, others: Mapping[int, Seen]) -> None:
+        for place, other in others.items():
+            self._doubt(place, other)
+
+    # --- one fix
+
+    def hear(
+        self, place: int, mover: Mover, seen: Seen, now_ms: float, block: np.void, *, told_dm: int
+    ) -> Verdict:
+        """Judge one fix of a device that stands as ``mover``, and remember it. ``told_dm``: its accuracy."""
+        self.rows[place, HEARD] = max(mover.heard_ms, now_ms)
+        if seen.at_ms <= mover.at_ms:
+            return Verdict.DUPLICATE if seen.at_ms == mover.at_ms else Verdict.OUT_OF_ORDER
+        if now_ms - seen.at_ms > LATE_MS:
+            return Verdict.LATE
+        if told_dm > POOR_DM:
+            return Verdict.POOR
+        if not self._is_believed(place, mover, seen):
+            return Verdict.IMPLAUSIBLE
+        self.blocks[place] = block
+        return Verdict.ACCEPTED
+
+    def _is_believed(self, place: int, mover: Mover, seen: Seen) -> bool:
+        if not mover.is_known:
+            self._remember(place, mover, seen, continues=False)
+            return True
+        here_m2, there_m2 = _square(seen.place, mover.place), self._from_other_m2(place, seen)
+        if is_reachable(mover.place, mover.at_ms, mover.accuracy_m, seen) and here_m2 <= there_m2:
+            self._remember(place, mover, seen, continues=True)
+        elif there_m2 < np.inf:
+            self._doubt(place, Seen(mover.at_ms, mover.place, mover.accuracy_m))
+            self._remember(place, mover, seen, continues=False)  # of the way there nothing is known
+        else:
+            self._doubt(place, seen)
+            return False
+        return True
+
+    def _from_other_m2(self, place: int, seen: Seen) -> float:
+        """How far from the other hypothesis, if it can be reached from there and is not forgotten; else inf."""
+        other = self.other.get(place)
+        if other is not None and seen.at_ms - other.at_ms > FORGET_MS:
+            del self.other[place]
+            self.doubted[place] = False
+            other = None
+        if other is None or seen.at_ms <= other.at_ms:
+            return np.inf
+        if not is_reachable(other.place, other.at_ms, other.accuracy_m, seen):
+            return np.inf
+        return _square(seen.place, other.place)
+
+    def _doubt(self, place: int, other: Seen) -> None:
+        self.other[place] = other
+        self.doubted[place] = True
+
+    def _remember(self, place: int, mover: Mover, seen: Seen, *, continues: bool) -> None:
+        before, before_ms = (mover.place, mover.at_ms) if continues else (seen.place, seen.at_ms)
+        speed: tuple[Vector, float] = (0.0, 0.0, 0.0), 0.0
+        if continues:
+            speed = velocity(
+                (seen.place[0] - before[0], seen.place[1] - before[1], seen.place[2] - before[2]),
+                seen.at_ms - before_ms, seen.accuracy_m, mover.accuracy_m,
+            )  # fmt: skip
+        row = self.rows[place]
+        row[X:HEARD] = (*seen.place, seen.at_ms, seen.accuracy_m)
+        row[ACCEPTED:] = (min(mover.accepted + 1.0, 2.0), *before, before_ms, *speed[0], speed[1])
+
+    # --- many
+
+    def plain(
+        self, movers: FloatArray, doubted: Mask, points: FloatArray, at_ms: FloatArray, accuracy_m: FloatArray
+    ) -> Mask:
+        """Which fixes continue a known movement beyond any question. ``movers`` (n, 16), ``points`` (3, n)."""
+        dt_ms = at_ms - movers[:, AT]
+        reach_m = dt_ms * (IMPOSSIBLE_M_S / 1_000.0) + R95 * (accuracy_m + movers[:, ACCURACY]) - SURE_M
+        ways = points - movers[:, X:AT].T
+        ways *= ways
+        near: Mask = ways[0] + ways[1] + ways[2] <= reach_m * reach_m
+        return near & (dt_ms > 0.0) & (movers[:, ACCEPTED] >= 2.0) & ~doubted
+
+    def accept(
+        self, places: IntArray, movers: FloatArray, points: FloatArray, at_ms: FloatArray, accuracy_m: FloatArray,
+        now_ms: FloatArray, blocks: Fixes,
+    ) -> FloatArray:  # fmt: skip
+        """Remember fixes that are ``plain``; the rows as they are now, (n, 16)."""
+        rows = np.empty_like(movers)
+        rows[:, X:AT] = points.T
+        rows[:, AT], rows[:, ACCURACY] = at_ms, accuracy_m
+        rows[:, HEARD] = np.maximum(movers[:, HEARD], now_ms)
+        rows[:, INTERVAL], rows[:, ACCEPTED] = movers[:, INTERVAL], 2.0
+        rows[:, BEFORE:V] = movers[:, X:ACCURACY]
+        ways = points - movers[:, X:AT].T
+        velocity_m_s, rows[:, SPEED] = velocities(ways, at_ms - movers[:, AT], accuracy_m, movers[:, ACCURACY])
+        rows[:, V:SPEED] = velocity_m_s.T
+        self.rows[places] = rows
+        self.blocks[places] = blocks
+        return rows
+
+
+def accuracy_of_m(told_dm: int) -> float:
+    """The radius that counts: none told, or a radius of nothing, is no precision but silence."""
+    return told_dm / 10.0 if told_dm > 0 else UNTOLD_ACCURACY_M
+
+
+def accuracies_m(told_dm: IntArray) -> FloatArray:
+    return np.where(told_dm > 0, told_dm / 10.0, UNTOLD_ACCURACY_M)
+
+
+def _square(a: Vector, b: Vector) -> float:
+    dx, dy, dz = a[0] - b[0], a[1] - b[1], a[2] - b[2]
+    return dx * dx + dy * dy + dz * dz
+
+
+def _place_by_number(numbers: IntArray) -> IntArray | None:
+    """A place for every number up to the largest (-1: none), if they lie close enough together to be worth it."""
+    top = int(numbers.max(initial=0))
+    if int(numbers.min(initial=0)) < 0 or top >= DENSE_FACTOR * numbers.size + DENSE_FREE:
+        return None
+    places = np.full(top + 1, -1, np.int64)
+    places[numbers] = np.arange(numbers.size)
+    return places
+
+
+def _cache_lines(n: int) -> FloatArray:
+    """n rows of two lines of the cache each, of devices that nobody has heard."""
+    memory = np.empty((n + 1) * WIDTH)
+    offset = (-memory.ctypes.data % 128) // 8
+    rows = memory[offset : offset + n * WIDTH].reshape(n, WIDTH)
+    rows[:] = NEWLY
+    return rows

@@ -1,0 +1,261 @@
+"""How does what the rules said of a pair become a finding, a standing, a command? Nouns for the bus, with their numbers.
+
+The identity of a finding is derived from the measure, what is said, and what caused it: the fix, the second of the
+clock, the version of the measure. So the same input gives the same id. Which hour it was decided (t5) is a
+measurement of the worker's, and no part of it.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, TypedDict
+
+import numpy as np
+
+from geofence import silence
+from geofence.assumptions import COMMAND_EXPIRES_MS
+from geofence.devices import ACCEPTED
+from geofence.motion import Mover
+from geofence.pair_state import CODE_OF_RING, PROTECTED, WEARER, Look, Opened, PairState, Reason, Said
+from geofence.pair_table import PROTECTIONS, QUIET, PairTable, Phase
+from geofence.separation import Separation, lower_m, radii_m, separation, slack, upper_m
+from tocsin.limits import ACCURACY_UNKNOWN_DM, PREALERT_FACTOR
+from tocsin.model.command import Action, Command
+from tocsin.model.device import Device
+from tocsin.model.finding import Change, Code, Finding
+from tocsin.model.fix import ABSENT, ClockPoints, FixPoint
+from tocsin.model.ids import derived
+from tocsin.model.standing import Protection, Standing
+from tocsin.model.zone import Zone
+
+RING_OF_CODE: Final = {code: ring for ring, code in CODE_OF_RING.items()}
+BLIND_CODES: Final = frozenset(
+    {Code.UNCERTAIN, Code.DEGRADED, Code.W_COMMS_LOSS, Code.W_GNSS_LOSS, Code.V_COMMS_LOSS}
+)
+
+
+class Trigger(NamedTuple):
+    """What made a pair change: part of the finding's identity, its hour, the clock points it has passed."""
+
+    identity: tuple[str | int, ...]
+    at_ms: int
+    points: ClockPoints
+
+
+def fix_trigger(device: Device, fix: np.void) -> Trigger:
+    fix_ms, sent_ms = int(fix["fix_ms"]), int(fix["sent_ms"])
+    points = ClockPoints(
+        t1_ms=fix_ms,
+        t2_ms=None if sent_ms == ABSENT else sent_ms,
+        t3_ms=int(fix["t3_ms"]),
+        t4_ms=int(fix["t4_ms"]),
+    )
+    return Trigger((device.id, fix_ms, int(fix["boot"]), int(fix["seq"])), fix_ms, points)
+
+
+def clock_trigger(at_ms: int) -> Trigger:
+    return Trigger(("clock", at_ms), at_ms, ClockPoints())
+
+
+def measure_trigger(table: PairTable, row: int) -> Trigger:
+    """The measure did it, by beginning or by a new distance: what is known became relevant."""
+    order = table.roster.orders[row]
+    newest = int(table.devices.last["fix_ms"][table.places[row]].max())
+    return Trigger(
+        ("measure", order.version, order.valid_from_ms), max(order.valid_from_ms, newest), ClockPoints()
+    )
+
+
+# --- findings --------------------------------------------------------------------------------------------------
+
+
+class Numbers(TypedDict, total=False):
+    """What a finding knows of the distance and of silence."""
+
+    distance_dm: int | None
+    lower_dm: int
+    upper_dm: int
+    blind_worst_ms: int
+    blind_plausible_ms: int
+
+
+def finding(
+    table: PairTable, row: int, said: Said, look: Look, seen: Separation | None, before: Zone, cause: Trigger
+) -> Finding:
+    """One thing said, with its numbers. What is open for an exit to name is brought up to date in the look's state."""
+    order, state = table.roster.orders[row], look.state
+    at_ms = cause.at_ms if said.at_ms is None else said.at_ms
+    name = derived("fnd", order.id, said.code.value, said.change.value, *cause.identity)
+    entry = _entry(state, said, Opened(id=name, at_ms=at_ms))
+    wearer, protected = table.places[row].tolist()
+    return Finding(
+        id=name,
+        measure=order.id,
+        order_version=order.version,
+        code=said.code,
+        change=said.change,
+        before=before,
+        after=state.zone,
+        threshold_m=order.alert_distance_m * (PREALERT_FACTOR if said.code is Code.PROX_PREALERT else 1),
+        wearer=fix_point(table, wearer),
+        protected=fix_point(table, protected),
+        entry=entry.id,
+        entry_ms=entry.at_ms,
+        at_ms=at_ms,
+        reason=said.reason.value,
+        points=cause.points,
+        low_confidence=said.low_confidence,
+        alert_ms=said.alert_ms,
+        silent_since_ms=said.silent_since_ms,
+        **_numbers(table, row, said.code, look, seen),
+    )
+
+
+def _entry(state: PairState, said: Said, here: Opened) -> Opened:
+    if said.change is Change.ENTRY:
+        if said.code is not Code.EVIDENTIAL_BREACH:
+            state.opened[said.code] = here
+        return here
+    if said.code in RING_OF_CODE:
+        state.left_ms[RING_OF_CODE[said.code]] = here.at_ms
+    return state.opened.pop(said.code, here)
+
+
+def _numbers(table: PairTable, row: int, code: Code, look: Look, seen: Separation | None) -> Numbers:
+    """An accuracy that was not told is the worst case here: this is a claim."""
+    if seen is None:
+        return {"distance_dm": None}
+    told_dm = table.devices.last["accuracy_dm"][table.places[row]].tolist()
+    claimed_m = [(one if one > 0 else ACCURACY_UNKNOWN_DM) / 10.0 for one in told_dm]
+    claimed = seen._replace(radii_m=radii_m(*claimed_m))
+    slack_m = slack(look.wearer, look.protected, look.now_ms).metres
+    numbers = Numbers(
+        distance_dm=round(10 * seen.best_m),
+        lower_dm=round(10 * lower_m(claimed, slack_m)),
+        upper_dm=round(10 * upper_m(claimed, slack_m)),
+    )
+    if code in BLIND_CODES:
+        hours = silence.blind(look.wearer, look.protected, look.now_ms, seen, look.alert_m)
+        numbers["blind_worst_ms"], numbers["blind_plausible_ms"] = hours
+    return numbers
+
+
+def broken_finding(table: PairTable, row: int, now_ms: int) -> Finding:
+    """The rules of this pair failed: said with nothing that they would have had to compute."""
+    order = table.roster.orders[row]
+    wearer, protected = table.places[row].tolist()
+    zone = table.states.get(row, QUIET).zone
+    name = derived("fnd", order.id, Code.DEGRADED.value, Reason.RULES_FAILED.value, now_ms)
+    return Finding(
+        id=name,
+        measure=order.id,
+        order_version=order.version,
+        code=Code.DEGRADED,
+        change=Change.ENTRY,
+        before=zone,
+        after=zone,
+        distance_dm=None,
+        threshold_m=order.alert_distance_m,
+        wearer=fix_point(table, wearer),
+        protected=fix_point(table, protected),
+        entry=name,
+        entry_ms=now_ms,
+        at_ms=now_ms,
+        reason=Reason.RULES_FAILED.value,
+        points=ClockPoints(),
+    )
+
+
+def remember_broken(table: PairTable, row: int, said: Finding) -> None:
+    """What the end of it will name, when the rules answer again."""
+    state = table.state(row)
+    state.opened[Code.DEGRADED] = Opened(id=said.id, at_ms=said.at_ms)
+    table.states[row] = state
+
+
+def fix_point(table: PairTable, place: int) -> FixPoint | None:
+    """The last believed fix of a device; None if there was none."""
+    fix = table.devices.last[place]
+    if int(fix["t3_ms"]) == 0:
+        return None
+    accuracy = int(fix["accuracy_dm"])
+    return FixPoint(
+        device=table.device_of[place].id,
+        lat_e6=int(fix["lat_e6"]),
+        lon_e6=int(fix["lon_e6"]),
+        accuracy_dm=None if accuracy < 0 else accuracy,
+        fix_ms=int(fix["fix_ms"]),
+    )
+
+
+# --- standings -------------------------------------------------------------------------------------------------
+
+
+def protection(table: PairTable, row: int) -> tuple[Protection, str]:
+    """How well a pair is protected, and why so."""
+    state = table.states.get(row, QUIET)
+    if row in table.broken:
+        return Protection.UNPROTECTED, Reason.RULES_FAILED
+    if table.phase[row] != Phase.IN_FORCE:
+        return Protection.UNPROTECTED, Reason.NOT_IN_FORCE
+    if table.devices.rows[table.places[row], ACCEPTED].min() < 1.0:
+        return Protection.UNPROTECTED, Reason.NEVER_HEARD
+    if state.degraded:
+        return Protection.DEGRADED, state.uncertain_reason
+    return Protection.PROTECTED, state.uncertain_reason or Reason.REPORTING
+
+
+def standing(table: PairTable, row: int, now_ms: int) -> Standing:
+    """Where a pair stands; remembers since when, if that is new."""
+    what, why = protection(table, row)
+    if PROTECTIONS[table.protection[row]] is not what:
+        table.protection[row], table.protection_ms[row] = PROTECTIONS.index(what), now_ms
+    state = table.states.get(row, QUIET)
+    wearer, protected = (table.devices.mover(place) for place in table.places[row].tolist())
+    is_known = wearer.is_known and protected.is_known and row not in table.broken
+    hours = _blind(wearer, protected, now_ms, float(table.alert_m[row])) if is_known else None
+    return Standing(
+        measure=table.roster.orders[row].id,
+        protection=what,
+        since_ms=int(table.protection_ms[row]),
+        reason=str(why),
+        zone=state.zone,
+        at_ms=now_ms,
+        uncertain_since_ms=state.uncertain_ms,
+        wearer_heard_ms=int(wearer.heard_ms) if wearer.is_known else None,
+        protected_heard_ms=int(protected.heard_ms) if protected.is_known else None,
+        blind_worst_ms=hours.worst_ms if hours else None,
+        blind_plausible_ms=hours.plausible_ms if hours else None,
+    )
+
+
+def _blind(wearer: Mover, protected: Mover, now_ms: int, alert_m: float) -> silence.Blind:
+    return silence.blind(wearer, protected, now_ms, separation(wearer, protected, now_ms), alert_m)
+
+
+# --- commands --------------------------------------------------------------------------------------------------
+
+
+def cadence_command(device: Device, interval_s: int, now_ms: int, identity: tuple[str | int, ...]) -> Command:
+    return Command(
+        id=derived("cmd", device.id, Action.SET_CADENCE.value, interval_s, *identity),
+        device=device.id,
+        action=Action.SET_CADENCE,
+        at_ms=now_ms,
+        expires_ms=now_ms + COMMAND_EXPIRES_MS,
+        interval_s=interval_s,
+    )
+
+
+def location_command(device: Device, now_ms: int, identity: tuple[str | int, ...]) -> Command:
+    return Command(
+        id=derived("cmd", device.id, Action.REPORT_LOCATION.value, *identity),
+        device=device.id,
+        action=Action.REPORT_LOCATION,
+        at_ms=now_ms,
+        expires_ms=now_ms + LOCATE_EXPIRES_MS,
+    )
+
+
+LOCATE_EXPIRES_MS: Final = 20_000  # a place that was asked for half a minute ago answers another question
+
+assert (WEARER, PROTECTED) == (0, 1)

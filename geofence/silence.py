@@ -1,0 +1,114 @@
+"""Who is silent, since when, and when does that become a risk? DOMAIN section 3 (time to blind risk), F05, F13, F15.
+
+A loss is a loss and never a breach. The hour of blind risk is when whoever is silent could be at the alert distance:
+at the worst speed it ranks the silent, at the plausible one it is what UNCERTAIN and DEGRADED come from. It is an hour
+and not a countdown, so that it stands still while nothing is heard, and an earlier look never finds more time.
+
+Metres, milliseconds. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from geofence.assumptions import LOSS_INTERVALS, R95, SILENT_M_S, WORST_M_S
+from geofence.devices import ACCURACY, AT, SPEED, Mask, X
+from geofence.motion import Mover
+from geofence.pair_state import Look, Reason
+from geofence.separation import SECOND_MS, Separation, overdue_ms
+from tocsin.geodesy import FloatArray
+from tocsin.model.finding import Change, Code
+
+
+def judge_silence(look: Look) -> None:
+    """W_COMMS_LOSS, W_GNSS_LOSS, V_COMMS_LOSS: nothing for LOSS_INTERVALS intervals; a unit that was never heard has
+    lost nothing."""
+    state, wearer, protected = look.state, look.wearer, look.protected
+    lost = _is_lost(wearer, look.now_ms)
+    _change(look, Code.W_COMMS_LOSS, lost, state.wearer_lost, Reason.NO_MESSAGE, wearer.heard_ms)
+    unfixed = wearer.is_known and look.now_ms >= wearer.at_ms + _patience_ms(wearer)
+    unfixed = unfixed and (state.wearer_unfixed or (wearer.heard_ms > look.wearer_spoke_ms and not lost))
+    _change(look, Code.W_GNSS_LOSS, unfixed, state.wearer_unfixed, Reason.NO_FIX, wearer.at_ms)
+    her_lost = _is_lost(protected, look.now_ms)
+    _change(look, Code.V_COMMS_LOSS, her_lost, state.protected_lost, Reason.NO_MESSAGE, protected.heard_ms)
+    state.wearer_lost, state.wearer_unfixed, state.protected_lost = lost, unfixed, her_lost
+
+
+def _is_lost(mover: Mover, now_ms: int) -> bool:
+    return mover.is_known and now_ms >= mover.heard_ms + _patience_ms(mover)
+
+
+def _patience_ms(mover: Mover) -> float:
+    return SECOND_MS * LOSS_INTERVALS * mover.interval_s
+
+
+def _change(look: Look, code: Code, now: bool, before: bool, reason: Reason, since_ms: float) -> None:
+    if now and not before:
+        look.say(code, Change.ENTRY, reason, silent_since_ms=int(since_ms))
+    elif before and not now:
+        look.say(code, Change.EXIT, Reason.HEARD_AGAIN)
+
+
+def due_ms(look: Look) -> float:
+    """The next hour at which somebody has been silent for too long."""
+    state, wearer, protected = look.state, look.wearer, look.protected
+    hours = [
+        wearer.heard_ms + _patience_ms(wearer) if wearer.is_known and not state.wearer_lost else np.inf,
+        protected.heard_ms + _patience_ms(protected)
+        if protected.is_known and not state.protected_lost
+        else np.inf,
+    ]
+    unfixed_ms = wearer.at_ms + _patience_ms(wearer)
+    if wearer.is_known and not state.wearer_unfixed and unfixed_ms > look.now_ms:
+        hours.append(unfixed_ms)
+    return float(min(hours))
+
+
+# --- time to blind risk ----------------------------------------------------------------------------------------
+
+
+class Blind(NamedTuple):
+    """The hours at which silence becomes risk, at the worst and at the plausible speed."""
+
+    worst_ms: int
+    plausible_ms: int
+
+
+def blind(a: Mover, b: Mover, now_ms: int, seen: Separation, alert_m: float) -> Blind:
+    """As if nobody spoke from now on. Those who are overdue move; while nobody is, both do."""
+    silent = [one for one in (a, b) if now_ms > one.overdue_ms] or [a, b]
+    left_m = seen.raw_m - seen.radii_m - alert_m
+    hours = []
+    for speeds in ([max(WORST_M_S, one.speed_m_s) for one in silent], [one.silent_m_s for one in silent]):
+        moved_m = sum(speed * one.at_ms / SECOND_MS for speed, one in zip(speeds, silent, strict=True))
+        hours.append(int(SECOND_MS * (left_m + moved_m) / sum(speeds)))
+    return Blind(*hours)
+
+
+class BlindHours(NamedTuple):
+    """``Blind`` for n pairs, and which of them have somebody overdue."""
+
+    worst_ms: FloatArray
+    plausible_ms: FloatArray
+    silent: Mask
+
+
+def blind_hours(a: FloatArray, b: FloatArray, now_ms: float, alert_m: FloatArray) -> BlindHours:
+    """For rows of both parties (n, 16) and their alert distances. Pairs of which one was never heard: -inf, first in
+    every ranking."""
+    over_a, over_b = now_ms > overdue_ms(a), now_ms > overdue_ms(b)
+    nobody = ~(over_a | over_b)
+    x, y, z = (a[:, X + axis] - b[:, X + axis] for axis in range(3))
+    left_m = np.sqrt(x * x + y * y + z * z) - R95 * (a[:, ACCURACY] + b[:, ACCURACY]) - alert_m
+    moves_a, moves_b = (over_a | nobody), (over_b | nobody)
+    hours = []
+    for least_m_s in (WORST_M_S, SILENT_M_S):
+        speed_a = np.maximum(a[:, SPEED], least_m_s) * moves_a
+        speed_b = np.maximum(b[:, SPEED], least_m_s) * moves_b
+        moved_m = (speed_a * a[:, AT] + speed_b * b[:, AT]) / SECOND_MS
+        hours.append(SECOND_MS * (left_m + moved_m) / (speed_a + speed_b))
+    unheard = (a[:, AT] < 0) | (b[:, AT] < 0)
+    worst_ms, plausible_ms = (np.where(unheard, -np.inf, one) for one in hours)
+    return BlindHours(worst_ms, plausible_ms, ~nobody)
