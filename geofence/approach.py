@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 
 from geofence.assumptions import CLOSING_MIN_M_S, EVIDENCE_FIXES, FRESH_MS, IMMINENT_END_MS, IMMINENT_MS
+from geofence.devices import told_m
 from geofence.pair_state import Look, Reason
 from geofence.separation import SECOND_MS, Separation, closing_m_s
 from tocsin.model.finding import Change, Code
@@ -32,11 +33,12 @@ def _left_ms(look: Look, seen: Separation) -> float:
 
 
 def _prove(look: Look, seen: Separation) -> None:
-    """d_ub inside, both fixes fresh and their accuracy told, EVIDENCE_FIXES times running: stricter than the alert."""
+    """d_ub inside, both fixes fresh and their accuracy told, EVIDENCE_FIXES times running: stricter than ALERT."""
     state = look.state
     oldest_ms = look.now_ms - min(look.wearer.at_ms, look.protected.at_ms)
+    is_told = all(told_m(mover.accuracy_m) is not None for mover in look.movers)
     certain = seen.best_m + seen.radii_m + seen.doubt_m <= look.alert_m
-    proves = seen.is_live and certain and look.is_told and oldest_ms <= FRESH_MS and state.alert.inside
+    proves = seen.is_live and certain and is_told and oldest_ms <= FRESH_MS and state.alert.inside
     state.evidence = min(state.evidence + 1, EVIDENCE_FIXES + 1) if proves else 0
     if state.evidence == EVIDENCE_FIXES:
         look.say(Code.EVIDENTIAL_BREACH, Change.ENTRY, Reason.CERTAIN_TWICE)

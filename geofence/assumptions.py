@@ -17,7 +17,7 @@ ROAD_M_S: Final = 40.0  # 144 km/h: a place reached faster is believed, a faster
 POOR_DM: Final = (
     ACCURACY_UNKNOWN_DM  # 150 m lies between a place by Wi-Fi (median 74 m) and by mobile cell (600 m)
 )
-UNTOLD_ACCURACY_M: Final = 12.0  # a phone's GNSS in a town: 7 to 13 m
+UNTOLD_ACCURACY_M: Final = 12.05  # a phone's GNSS in a town, 7 to 13 m; between two decimetres: nobody tells it
 R95: Final = R95_PER_R68
 LATE_MS: Final = 90_000  # an older fix is history and raises nothing
 FORGET_MS: Final = 180_000  # 2.5 km at SILENT_M_S: no distance any more; a jump not confirmed by then is forgotten

@@ -1,9 +1,10 @@
 """How often are the two devices to report? DOMAIN section 2.
 
-By the distance less its doubts, in bands; shorter at once, longer one band at a time and only after a while. The bound
-holds nothing against a party for being silent: asking a silent unit more often does not make it speak. What the
-wearer's unit is told depends on the band and the age of the state alone, so that nobody can read from his own bracelet
-where she is (invariant 5); only the protected person's unit may be told otherwise. Seconds, metres. Pure.
+By the distance less its doubts, in bands; shorter at once, longer one band at a time and only after a while. The
+bound holds nothing against a party for being silent: asking a silent unit more often does not make it speak.
+What the wearer's unit is told depends on the band and the age of the state alone, so that nobody can read from
+his own bracelet where she is (invariant 5); only the protected person's unit may be told otherwise. Seconds,
+metres. Pure.
 """
 
 from __future__ import annotations

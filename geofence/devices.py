@@ -2,21 +2,23 @@
 
 The memory that every fix touches is two cache lines a device, float64 (``geofence.motion.Mover`` names them):
 
-    x y z   at_ms accuracy_m heard_ms interval_s accepted     the last believed fix, ECEF metres
-    bx by bz before_ms   vx vy vz speed                       the one before, and the velocity from it
+    x y z   at_ms accuracy_m heard_ms interval_s received_ms     the last believed fix, ECEF metres
+    bx by bz before_ms   vx vy vz speed                          the one before, and the velocity from it
 
-Beside it ``last``, FIX_DTYPE: the believed fix as it came, for findings; and, for the few that jumped, the other
-place where they may be. A fix that nobody could have reached in time is a second hypothesis and no more; the next
-fix that fits it better than the present place is believed at once, and so is the first one back.
+Beside it, for the few that jumped, the other place where they may be. A fix that nobody could have reached in
+time is a second hypothesis and no more; the next fix that fits it better than the present place is believed at
+once, and so is the first one back.
 
-``hear`` is the rule for one fix; ``accept`` writes, bit for bit, what ``hear`` would for the many that need no second
-thought: ``plain`` says which these are. No device may occur twice in one call of ``accept``.
+``hear`` is the rule for one fix; ``accept`` writes, bit for bit, what ``hear`` would for the many that need no
+second thought: ``plain`` says which these are. No device may occur twice in one call of ``accept``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum
+from math import inf
+from struct import Struct
 from typing import Final
 
 import numpy as np
@@ -25,15 +27,15 @@ import numpy.typing as npt
 from geofence.assumptions import FAR_S, FORGET_MS, IMPOSSIBLE_M_S, LATE_MS, POOR_DM, R95, UNTOLD_ACCURACY_M
 from geofence.motion import UNHEARD_MS, Mover, Seen, Vector, is_reachable, velocities, velocity
 from tocsin.geodesy import FloatArray, IntArray
-from tocsin.model.fix import FIX_DTYPE, Fixes
 
 WIDTH: Final = 16
-X, AT, ACCURACY, HEARD, INTERVAL, ACCEPTED, BEFORE, BEFORE_MS, V, SPEED = 0, 3, 4, 5, 6, 7, 8, 11, 12, 15
-FIX_BLOCK: Final = np.dtype(("V", FIX_DTYPE.itemsize))  # copied without a look at its fields
+X, AT, ACCURACY, HEARD, INTERVAL, RECEIVED, BEFORE, BEFORE_MS, V, SPEED = 0, 3, 4, 5, 6, 7, 8, 11, 12, 15
 DENSE_FACTOR, DENSE_FREE = 64, 4096  # device numbers are given in sequence: a table of 8 bytes each, 512 a device
-NEWLY: Final = [0.0, 0.0, 0.0, UNHEARD_MS, 0.0, UNHEARD_MS, float(FAR_S), 0.0, 0.0, 0.0, 0.0, UNHEARD_MS] + [
-    0.0
-] * 4
+AT_REST: Final = (0.0, 0.0, 0.0, 0.0)
+NEWLY: Final = (0.0, 0.0, 0.0, UNHEARD_MS, 0.0, UNHEARD_MS, float(FAR_S), 0.0, 0.0, 0.0, 0.0, UNHEARD_MS) + 4 * (
+    0.0,
+)
+_ROW: Final = Struct(f"{WIDTH}d")
 SURE_M: Final = 0.01  # by so much the vectorised test of a jump is stricter: what is close goes to the exact one
 
 Mask = npt.NDArray[np.bool_]
@@ -57,8 +59,7 @@ class DeviceTable:
     def __init__(self, numbers: IntArray) -> None:
         self.numbers = numbers
         self.rows = _cache_lines(numbers.size)
-        self.last = np.zeros(numbers.size, FIX_DTYPE)
-        self.blocks = self.last.view(FIX_BLOCK)
+        self._bytes = self.rows.reshape(-1).data.cast("B")
         self.other: dict[int, Seen] = {}
         self.doubted = np.zeros(numbers.size, np.bool_)
         """Whether there is another hypothesis."""
@@ -71,28 +72,31 @@ class DeviceTable:
     def places(self, numbers: IntArray) -> IntArray:
         """Device numbers -> places, -1 for a stranger."""
         if self._dense is not None:
-            inside = (numbers >= 0) & (numbers < self._dense.size)
-            return np.where(inside, self._dense.take(numbers, mode="clip"), -1)
+            return self._dense.take(numbers, mode="clip")
         places = np.searchsorted(self.numbers, numbers)
         places[places == self.numbers.size] = 0
         places[self.numbers.take(places) != numbers] = -1
         return places
 
     def mover(self, place: int) -> Mover:
-        return Mover._make(self.rows[place].tolist())
+        return Mover._make(_ROW.unpack_from(self._bytes, place * _ROW.size))
+
+    def write(self, place: int, mover: Mover) -> None:
+        _ROW.pack_into(self._bytes, place * _ROW.size, *mover)
 
     def tell(self, place: int, interval_s: int) -> bool:
         """Whether the device is told something new."""
-        if self.rows[place, INTERVAL] == interval_s:
+        mover = self.mover(place)
+        if mover.interval_s == interval_s:
             return False
-        self.rows[place, INTERVAL] = interval_s
+        self.write(place, mover._replace(interval_s=float(interval_s)))
         return True
 
     def carry(self, source: DeviceTable) -> None:
         """Remember what ``source`` knows of the devices that are here too."""
         there = source.places(self.numbers)
         here = np.flatnonzero(there >= 0)
-        self.rows[here], self.last[here] = source.rows[there[here]], source.last[there[here]]
+        self.rows[here] = source.rows[there[here]]
         for place, old in zip(here.tolist(), there[here].tolist(), strict=True):
             if old in source.other:
                 self._doubt(place, source.other[old])
@@ -103,65 +107,61 @@ class DeviceTable:
 
     # --- one fix
 
-    def hear(
-        self, place: int, mover: Mover, seen: Seen, now_ms: float, block: np.void, *, told_dm: int
-    ) -> Verdict:
+    def hear(self, place: int, mover: Mover, seen: Seen, now_ms: float, *, told_dm: int) -> Verdict:
         """Judge one fix of a device that stands as ``mover``, and remember it. ``told_dm``: its accuracy."""
-        self.rows[place, HEARD] = max(mover.heard_ms, now_ms)
+        heard_ms = max(mover.heard_ms, now_ms)
         if seen.at_ms <= mover.at_ms:
-            return Verdict.DUPLICATE if seen.at_ms == mover.at_ms else Verdict.OUT_OF_ORDER
-        if now_ms - seen.at_ms > LATE_MS:
-            return Verdict.LATE
-        if told_dm > POOR_DM:
-            return Verdict.POOR
-        if not self._is_believed(place, mover, seen):
-            return Verdict.IMPLAUSIBLE
-        self.blocks[place] = block
-        return Verdict.ACCEPTED
-
-    def _is_believed(self, place: int, mover: Mover, seen: Seen) -> bool:
-        if not mover.is_known:
-            self._remember(place, mover, seen, continues=False)
-            return True
-        here_m2, there_m2 = _square(seen.place, mover.place), self._from_other_m2(place, seen)
-        if is_reachable(mover.place, mover.at_ms, mover.accuracy_m, seen) and here_m2 <= there_m2:
-            self._remember(place, mover, seen, continues=True)
-        elif there_m2 < np.inf:
-            self._doubt(place, Seen(mover.at_ms, mover.place, mover.accuracy_m))
-            self._remember(place, mover, seen, continues=False)  # of the way there nothing is known
+            verdict = Verdict.DUPLICATE if seen.at_ms == mover.at_ms else Verdict.OUT_OF_ORDER
+        elif now_ms - seen.at_ms > LATE_MS:
+            verdict = Verdict.LATE
+        elif told_dm > POOR_DM:
+            verdict = Verdict.POOR
+        elif (believed := self._believed(place, mover, seen)) is None:
+            verdict = Verdict.IMPLAUSIBLE
         else:
-            self._doubt(place, seen)
-            return False
-        return True
+            self.write(
+                place,
+                Mover(*seen.place, seen.at_ms, seen.accuracy_m, heard_ms, mover.interval_s, now_ms, *believed),
+            )
+            return Verdict.ACCEPTED
+        self.write(place, mover._replace(heard_ms=heard_ms))
+        return verdict
+
+    def _believed(self, place: int, mover: Mover, seen: Seen) -> tuple[float, ...] | None:
+        """What stands in the second half of the row behind a fix that is believed; None if it is not."""
+        if not mover.is_known:
+            return (*seen.place, UNHEARD_MS, *AT_REST)
+        here_m2 = _square(seen.place, mover.place)
+        there_m2 = self._from_other_m2(place, seen) if place in self.other else inf
+        if here_m2 <= there_m2 and is_reachable(mover.place, mover.at_ms, mover.accuracy_m, seen):
+            return self._continued(mover, seen)
+        if there_m2 < inf:  # of the way there nothing is known
+            self._doubt(place, Seen(mover.at_ms, mover.place, mover.accuracy_m))
+            return (*seen.place, seen.at_ms, *AT_REST)
+        self._doubt(place, seen)
+        return None
+
+    @staticmethod
+    def _continued(mover: Mover, seen: Seen) -> tuple[float, ...]:
+        x, y, z = seen.place
+        way = (x - mover.x, y - mover.y, z - mover.z)
+        (vx, vy, vz), speed = velocity(way, seen.at_ms - mover.at_ms, seen.accuracy_m, mover.accuracy_m)
+        return mover.x, mover.y, mover.z, mover.at_ms, vx, vy, vz, speed
 
     def _from_other_m2(self, place: int, seen: Seen) -> float:
         """How far from the other hypothesis, if it can be reached from there and is not forgotten; else inf."""
-        other = self.other.get(place)
-        if other is not None and seen.at_ms - other.at_ms > FORGET_MS:
+        other = self.other[place]
+        if seen.at_ms - other.at_ms > FORGET_MS:
             del self.other[place]
             self.doubted[place] = False
-            other = None
-        if other is None or seen.at_ms <= other.at_ms:
-            return np.inf
-        if not is_reachable(other.place, other.at_ms, other.accuracy_m, seen):
-            return np.inf
+            return inf
+        if seen.at_ms <= other.at_ms or not is_reachable(other.place, other.at_ms, other.accuracy_m, seen):
+            return inf
         return _square(seen.place, other.place)
 
     def _doubt(self, place: int, other: Seen) -> None:
         self.other[place] = other
         self.doubted[place] = True
-
-    def _remember(self, place: int, mover: Mover, seen: Seen, *, continues: bool) -> None:
-        before, before_ms = (mover.place, mover.at_ms) if continues else (seen.place, seen.at_ms)
-        speed: tuple[Vector, float] = (0.0, 0.0, 0.0), 0.0
-        if continues:
-            speed = velocity(
-                (seen.place[0] - before[0], seen.place[1] - before[1], seen.place[2] - before[2]),
-                seen.at_ms - before_ms, seen.accuracy_m, mover.accuracy_m,
-            )  # fmt: skip
-        row = self.rows[place]
-        row[X:HEARD] = (*seen.place, seen.at_ms, seen.accuracy_m)
-        row[ACCEPTED:] = (min(mover.accepted + 1.0, 2.0), *before, before_ms, *speed[0], speed[1])
 
     # --- many
 
@@ -174,30 +174,36 @@ class DeviceTable:
         ways = points - movers[:, X:AT].T
         ways *= ways
         near: Mask = ways[0] + ways[1] + ways[2] <= reach_m * reach_m
-        return near & (dt_ms > 0.0) & (movers[:, ACCEPTED] >= 2.0) & ~doubted
+        return near & (dt_ms > 0.0) & (movers[:, BEFORE_MS] > UNHEARD_MS) & ~doubted
 
     def accept(
         self, places: IntArray, movers: FloatArray, points: FloatArray, at_ms: FloatArray, accuracy_m: FloatArray,
-        now_ms: FloatArray, blocks: Fixes,
+        now_ms: FloatArray,
     ) -> FloatArray:  # fmt: skip
-        """Remember fixes that are ``plain``; the rows as they are now, (n, 16)."""
-        rows = np.empty_like(movers)
-        rows[:, X:AT] = points.T
-        rows[:, AT], rows[:, ACCURACY] = at_ms, accuracy_m
-        rows[:, HEARD] = np.maximum(movers[:, HEARD], now_ms)
-        rows[:, INTERVAL], rows[:, ACCEPTED] = movers[:, INTERVAL], 2.0
-        rows[:, BEFORE:V] = movers[:, X:ACCURACY]
-        ways = points - movers[:, X:AT].T
-        velocity_m_s, rows[:, SPEED] = velocities(ways, at_ms - movers[:, AT], accuracy_m, movers[:, ACCURACY])
-        rows[:, V:SPEED] = velocity_m_s.T
-        self.rows[places] = rows
-        self.blocks[places] = blocks
-        return rows
+        """Remember fixes that are ``plain``; the rows as they are now, by columns (16, n)."""
+        columns = np.empty((WIDTH, places.size))
+        columns[X:AT] = points
+        columns[AT], columns[ACCURACY] = at_ms, accuracy_m
+        np.maximum(movers[:, HEARD], now_ms, out=columns[HEARD])
+        columns[INTERVAL], columns[RECEIVED] = movers[:, INTERVAL], now_ms
+        columns[BEFORE:V] = movers[:, X:ACCURACY].T
+        ways = points - columns[BEFORE:BEFORE_MS]
+        velocity_m_s, columns[SPEED] = velocities(
+            ways, at_ms - columns[BEFORE_MS], accuracy_m, movers[:, ACCURACY]
+        )
+        columns[V:SPEED] = velocity_m_s
+        self.rows[places] = columns.T
+        return columns
 
 
 def accuracy_of_m(told_dm: int) -> float:
     """The radius that counts: none told, or a radius of nothing, is no precision but silence."""
     return told_dm / 10.0 if told_dm > 0 else UNTOLD_ACCURACY_M
+
+
+def told_m(accuracy_m: float) -> float | None:
+    """What the unit said of its last fix; None for nothing."""
+    return None if accuracy_m == UNTOLD_ACCURACY_M else accuracy_m
 
 
 def accuracies_m(told_dm: IntArray) -> FloatArray:
@@ -210,11 +216,12 @@ def _square(a: Vector, b: Vector) -> float:
 
 
 def _place_by_number(numbers: IntArray) -> IntArray | None:
-    """A place for every number up to the largest (-1: none), if they lie close enough together to be worth it."""
+    """A place for every number up to the largest, if they lie close enough together to be worth it; a stranger's
+    -1 at both ends, where whatever lies outside is clipped to."""
     top = int(numbers.max(initial=0))
-    if int(numbers.min(initial=0)) < 0 or top >= DENSE_FACTOR * numbers.size + DENSE_FREE:
+    if int(numbers.min(initial=1)) < 1 or top >= DENSE_FACTOR * numbers.size + DENSE_FREE:
         return None
-    places = np.full(top + 1, -1, np.int64)
+    places = np.full(top + 2, -1, np.int64)
     places[numbers] = np.arange(numbers.size)
     return places
 

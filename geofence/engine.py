@@ -1,21 +1,21 @@
 """What did these fixes, or the passing hour, change between the parties of this partition? ◆ decides, pure.
 
-``step`` is the only door. It touches neither clock nor log nor network: ``now_ms`` is handed in with a tick, and each
-fix brings its own hour (``t3_ms``). So a batch, the same batch in pieces and its fixes one by one give the same
-findings, under the same ids; so does doing the work again after a crash (ARCHITECTURE, A5). What is mutable is the
-``PairTable``, owned by one worker and changed in place.
+``step`` is the only door. It touches neither clock nor log nor network: ``now_ms`` is handed in with a tick, and
+each fix brings its own hour (``t3_ms``). So a batch, the same batch in pieces and its fixes one by one give the
+same findings, under the same ids; so does doing the work again after a crash (ARCHITECTURE, A5). What is mutable
+is the ``PairTable``, owned by one worker and changed in place.
 
 Each fix, in the order of the batch:
 
 1. its device is not of this partition: counted ``stranger``;
 2. for each pair of the device, what the hour alone decides on every whole second up to the fix;
-3. the device is heard, and the fix believed or not (``geofence.devices``): counted, and flagged where its quality is
-   at fault; nothing is dropped silently;
-4. for each pair, if it has left its guard band: rings, approach, losses, certainty, cadence;
-5. what the pairs now ask of a device that takes orders, if it is anything new, becomes a command.
+3. the device is heard, and the fix believed or not (``geofence.devices``): counted, and flagged where its
+   quality is at fault; nothing is dropped silently; 4. for each pair, if it has left its guard band: rings,
+   approach, losses, certainty, cadence; 5. what the pairs now ask of a device that takes orders, if it is
+   anything new, becomes a command.
 
-Two paths do this on the same memory: by columns, in turns in which no cluster of pairs occurs twice, and one by one
-below SCALAR_BELOW fixes, where numpy costs more than it saves. They agree bit for bit
+Two paths do this on the same memory: by columns, in turns in which no cluster of pairs occurs twice, and one by
+one below SCALAR_BELOW fixes, where numpy costs more than it saves. They agree bit for bit
 (tests/properties/test_geofence_engine.py). An empty batch is a tick: step 2 for all pairs that are due.
 
 An exception inside the rules of one pair makes it unprotected, with a finding, and is returned in ``Step.broken``;
@@ -24,25 +24,24 @@ the others are judged (ARCHITECTURE, A10). Its next fix asks the rules again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import floor, inf
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from geofence import findings, silence, standing
 from geofence.approach import judge_approach
 from geofence.assumptions import LATE_MS, LOSS_INTERVALS, POOR_DM
 from geofence.cadence import tell
-from geofence.devices import AT, FIX_BLOCK, HEARD, INTERVAL, Mask, Verdict, accuracies_m, accuracy_of_m
-from geofence.findings import Trigger, clock_trigger, fix_trigger, measure_trigger
+from geofence.devices import AT, HEARD, INTERVAL, Mask, Verdict, accuracies_m, accuracy_of_m
+from geofence.findings import Taken, Trigger, clock_trigger, fix_trigger, measure_trigger, taken_of
 from geofence.motion import Mover, Seen, is_reachable
 from geofence.pair_state import PROTECTED, WEARER, Look, PairState, Reason
 from geofence.pair_table import NEVER_MS, PROTECTIONS, PairTable, Phase, Roster
-from geofence.separation import Separation, kept_apart, separation
+from geofence.separation import Separation, apart_until_ms, kept_apart, separation
 from tocsin.geodesy import FloatArray, IntArray, ecef, ecef_one
 from tocsin.limits import STRAGGLER_MAX_S
 from tocsin.model.command import Command
@@ -54,7 +53,7 @@ Identity = tuple[str | int, ...]
 Rules = Callable[[Look, Separation | None], None]
 
 STRAGGLER_MAX_MS: Final = 1000 * STRAGGLER_MAX_S
-SCALAR_BELOW: Final = 16  # fixes; measured
+SCALAR_BELOW: Final = 8  # fixes; measured
 SECOND_MS: Final = 1000
 MOVING_CMS: Final = 100  # a unit that says it moves so fast and repeats its place to the microdegree: frozen
 
@@ -97,15 +96,10 @@ def step(table: PairTable, batch: Fixes, now_ms: int) -> Step:
     if not batch.size:
         table.clock_ms = max(table.clock_ms, now_ms)
         run.tick()
-        return run.result()
-    batch = run.not_from_the_future(np.ascontiguousarray(batch))
-    places = run.devices.places(batch["device"])
-    known = np.flatnonzero(places >= 0)
-    run.counts["stranger"] += batch.size - known.size
-    if known.size < SCALAR_BELOW:
-        run.one_by_one(batch, places, known.tolist())
+    elif batch.size < SCALAR_BELOW:
+        run.one_by_one(batch)
     else:
-        run.by_columns(batch, places, known)
+        run.by_columns(np.ascontiguousarray(batch))
     return run.result()
 
 
@@ -135,6 +129,9 @@ def revise(table: PairTable, roster: Roster, now_ms: int) -> tuple[PairTable, St
 def standings(table: PairTable) -> tuple[Standing, ...]:
     """How well every pair of the table is protected, as of the last tick."""
     return tuple(findings.standing(table, row, table.clock_ms) for row in range(len(table)))
+
+
+OUTCOMES: Final = tuple("applied" if one is Verdict.ACCEPTED else one.name.lower() for one in Verdict)
 
 
 class Heard(NamedTuple):
@@ -170,20 +167,6 @@ class _Run:
             broken=tuple(self.broken),
         )
 
-    def not_from_the_future(self, batch: Fixes) -> Fixes:
-        """A fix ahead of its own reception is taken as of its reception.
-
-        Otherwise one fix from a clock that runs ahead would make every honest one behind it old news, for as long
-        as the clock was ahead: minutes in which the device is not seen.
-        """
-        ahead = batch["fix_ms"] > batch["t3_ms"]
-        if not ahead.any():
-            return batch
-        self.counts["ahead"] += int(ahead.sum())
-        taken = batch.copy()
-        taken["fix_ms"] = np.minimum(batch["fix_ms"], batch["t3_ms"])
-        return taken
-
     # --- the hour ----------------------------------------------------------------------------------------
 
     def tick(self) -> None:
@@ -193,8 +176,8 @@ class _Run:
     def advance(self, index: int, row: int, now_ms: int) -> None:
         """What the hour alone decides for one pair, second by second, up to ``now_ms``."""
         table = self.table
-        with self._contained(index, (row,), now_ms):
-            while (due_ms := table.due_ms[row]) <= now_ms:
+        with self._contained(index, (2 * row,), now_ms):
+            while (due_ms := table.due_of[row]) <= now_ms:
                 hour_ms = int(due_ms) or SECOND_MS * (now_ms // SECOND_MS)  # 0: since a new roster
                 self._pass_hour(index, row, hour_ms)
                 self._give_orders(index, hour_ms, ("clock", hour_ms))
@@ -215,11 +198,12 @@ class _Run:
         """Judge a pair because its measure changed, with the fixes at hand."""
         now_ms = self.table.clock_ms
         if self.table.phase[row] == Phase.IN_FORCE:
-            with self._contained(0, (row,), now_ms):
+            with self._contained(0, (2 * row,), now_ms):
                 self._judge_measure(0, row, now_ms)
 
     def _judge_measure(self, index: int, row: int, now_ms: int) -> None:
-        newest = int(np.argmax(self.devices.rows[self.table.places[row], AT]))
+        wearer, protected = (self.devices.mover(place) for place in self.table.pairs[row])
+        newest = WEARER if wearer.at_ms >= protected.at_ms else PROTECTED
 
         def rules(look: Look, seen: Separation | None) -> None:
             _judge_believed(look, seen, newest)
@@ -228,40 +212,60 @@ class _Run:
 
     # --- fixes, one by one -------------------------------------------------------------------------------
 
-    def one_by_one(self, batch: Fixes, places: IntArray, which: Iterable[int]) -> None:
-        blocks = batch.view(FIX_BLOCK)
-        for index in which:
-            self._take(index, int(places[index]), batch[index], blocks[index])
+    def one_by_one(self, batch: Fixes) -> None:
+        place_of = self.devices.place_of
+        for index, record in enumerate(batch.tolist()):
+            place = place_of.get(record[0])
+            if place is None:
+                self.counts["stranger"] += 1
+            else:
+                self._take(index, place, taken_of(record))
 
-    def _take(self, index: int, place: int, raw: np.void, block: np.void) -> None:
+    def _take(self, index: int, place: int, taken: Taken) -> None:
         """One message of one device, for all its pairs."""
         table, sides = self.table, self.table.sides_of[place]
-        now_ms = max(int(raw["t3_ms"]), table.clock_ms)
+        now_ms = max(taken.t3_ms, table.clock_ms)
         for side in sides:
-            if table.due_ms[side >> 1] <= now_ms:
+            if table.due_of[side >> 1] <= now_ms:
                 self.advance(index, side >> 1, now_ms)
-        rows = [side >> 1 for side in sides]
-        with self._contained(index, rows, now_ms):
+        with self._contained(index, sides, now_ms):
             before = self.devices.mover(place)
-            if raw["flags"] & FixFlag.PRESENCE:
+            if taken.flags & FixFlag.PRESENCE:
                 self._be_present(index, place, before, now_ms)
                 return
-            told_dm = int(raw["accuracy_dm"])
-            point = ecef_one(int(raw["lat_e6"]), int(raw["lon_e6"]))
-            fix = Seen(float(raw["fix_ms"]), point, accuracy_of_m(told_dm))
-            verdict = self.devices.hear(place, before, fix, now_ms, block, told_dm=told_dm)
-            self._count(verdict)
-            if verdict is Verdict.ACCEPTED:
-                self.counts["frozen"] += point == before.place and int(raw["speed_cms"]) >= MOVING_CMS
+            self.counts["ahead"] += taken.fix_ms > taken.t3_ms
+            point = ecef_one(taken.lat_e6, taken.lon_e6)
+            fix = Seen(float(min(taken.fix_ms, taken.t3_ms)), point, accuracy_of_m(taken.accuracy_dm))
+            verdict = self.devices.hear(place, before, fix, float(now_ms), told_dm=taken.accuracy_dm)
+            self.counts[OUTCOMES[verdict]] += 1
+            if point == before.place and taken.speed_cms >= MOVING_CMS and verdict is Verdict.ACCEPTED:
+                self.counts["frozen"] += 1
+            heard = Heard(before, fix, taken.accuracy_dm)
             for side in sides:
-                self._judge_fix(index, side, verdict, Heard(before, fix, told_dm), now_ms, raw)
-            identity = fix_trigger(table.device_of[place], raw).identity
+                if verdict is not Verdict.ACCEPTED or not self._is_apart(side, now_ms):
+                    self._judge_fix(index, side, verdict, heard, now_ms, taken)
             if verdict is Verdict.ACCEPTED and _returns(before, now_ms):
-                self._order(index, place, int(before.interval_s), now_ms, identity)
-            self._give_orders(index, now_ms, identity)
+                self._order(index, place, int(before.interval_s), now_ms, self._identity(place, taken))
+            if self.asking:
+                self._give_orders(index, now_ms, self._identity(place, taken))
 
-    def _count(self, verdict: Verdict) -> None:
-        self.counts["applied" if verdict is Verdict.ACCEPTED else verdict.name.lower()] += 1
+    def _is_apart(self, side: int, now_ms: int) -> bool:
+        """Whether the pair has not left its guard band; then it is only due later."""
+        table, row = self.table, side >> 1
+        if table.phase_of[row] != Phase.IN_FORCE:
+            return False
+        wearer, protected = table.pairs[row]
+        until_ms = apart_until_ms(
+            self.devices.mover(wearer), self.devices.mover(protected), float(now_ms),
+            table.lo_of[row], table.hi_of[row], table.alert_of[row],
+        )  # fmt: skip
+        if not until_ms:
+            return False
+        table.due_of[row] = min(until_ms, table.until_of[row])
+        return True
+
+    def _identity(self, place: int, taken: Taken) -> Identity:
+        return fix_trigger(self.table.device_of[place], taken).identity
 
     def _be_present(self, index: int, place: int, before: Mover, now_ms: int) -> None:
         """A message without a position: while the last fix is young it says nothing about any pair."""
@@ -270,15 +274,15 @@ class _Run:
         if now_ms < before.at_ms + SECOND_MS * LOSS_INTERVALS * before.interval_s:
             return
         for side in self.table.sides_of[place]:
-            if self.table.phase[side >> 1] == Phase.IN_FORCE:
+            if self.table.phase_of[side >> 1] == Phase.IN_FORCE:
                 self._look(index, side >> 1, now_ms, _judge_losses, lambda: clock_trigger(now_ms))
 
     def _judge_fix(
-        self, index: int, side: int, verdict: Verdict, heard: Heard | None, now_ms: int, raw: np.void
+        self, index: int, side: int, verdict: Verdict, heard: Heard | None, now_ms: int, taken: Taken
     ) -> None:
         """``heard`` None: ACCEPTED without a thought."""
         table, row, role = self.table, side >> 1, side & 1
-        if table.phase[row] != Phase.IN_FORCE:
+        if table.phase_of[row] != Phase.IN_FORCE:
             return
         valid_from_ms = table.roster.orders[row].valid_from_ms
 
@@ -289,23 +293,31 @@ class _Run:
                 assert heard is not None
                 _judge_unbelieved(look, seen, role, verdict, heard, valid_from_ms)
 
-        with self._contained(index, (row,), now_ms):
+        with self._contained(index, (2 * row,), now_ms):
             device = table.roster.sides[side]
-            self._look(index, row, now_ms, rules, lambda: fix_trigger(device, raw))
+            self._look(index, row, now_ms, rules, lambda: fix_trigger(device, taken))
 
     # --- fixes by columns --------------------------------------------------------------------------------
 
-    def by_columns(self, batch: Fixes, places: IntArray, known: IntArray) -> None:
+    def by_columns(self, batch: Fixes) -> None:
         """In turns that have no cluster twice; what is left for a last, small one goes one by one."""
-        columns = _Columns(batch, places, known, self.table.clock_ms)
-        left, clusters = known, self.table.cluster_of.take(places.take(known))
+        columns = _Columns(batch, self.devices.places(batch["device"]), self.table.clock_ms)
+        self.counts["ahead"] += columns.ahead
+        left = np.flatnonzero(columns.places >= 0)
+        self.counts["stranger"] += batch.size - left.size
+        clusters = self.table.cluster_of.take(columns.places.take(left))
         while left.size:
-            first = _first_of_each(clusters, len(self.table))
+            first = _first_of_each(clusters, self.table.mark)
             if np.count_nonzero(first) < SCALAR_BELOW:
                 break
             self._turn(columns, left[first])
             left, clusters = left[~first], clusters[~first]
-        self.one_by_one(batch, places, left.tolist())
+        self.some(columns, left)
+
+    def some(self, columns: _Columns, which: IntArray) -> None:
+        """A few of a batch, one by one."""
+        for index in which.tolist():
+            self._take(index, int(columns.places[index]), columns.taken(index))
 
     def _turn(self, columns: _Columns, which: IntArray) -> None:
         """Messages of different clusters: the hour first, then the odd ones one by one, then the many."""
@@ -317,15 +329,15 @@ class _Run:
             self.advance(int(which[of[at]]), int(rows[at]), int(now_ms[of[at]]))
         movers = devices.rows.take(places, 0)
         usual, present = self._usual(columns, which, places, now_ms, movers)
-        if present.any():
-            self.counts["presence"] += int(np.count_nonzero(present))
-            devices.rows[places[present], HEARD] = np.maximum(movers[present, HEARD], now_ms[present])
         if not usual.all():
-            self.one_by_one(columns.batch, columns.places, which[~(usual | present)].tolist())
+            if present.any():
+                self.counts["presence"] += int(np.count_nonzero(present))
+                devices.rows[places[present], HEARD] = np.maximum(movers[present, HEARD], now_ms[present])
+            self.some(columns, which[~(usual | present)])
             which, places, now_ms, movers = which[usual], places[usual], now_ms[usual], movers[usual]
             of, sides = table.expand(places)
-        self._accept(columns, which, places, now_ms, movers)
-        self._judge_many(columns, which, sides, of, now_ms)
+        own = self._accept(columns, which, places, now_ms, movers)
+        self._judge_many(columns, which, own, sides, of, now_ms)
 
     def _usual(
         self, columns: _Columns, which: IntArray, places: IntArray, now_ms: FloatArray, movers: FloatArray
@@ -346,26 +358,33 @@ class _Run:
 
     def _accept(
         self, columns: _Columns, which: IntArray, places: IntArray, now_ms: FloatArray, movers: FloatArray
-    ) -> None:
+    ) -> FloatArray:
+        """The rows of the devices as they are now, by columns (16, n)."""
         self.counts["applied"] += int(which.size)
         points = columns.points.take(which, 1)
         if (moving := columns.batch["speed_cms"].take(which) >= MOVING_CMS).any():
             stands = (movers[moving, :3] == points[:, moving].T).all(axis=1)
             self.counts["frozen"] += int(np.count_nonzero(stands))
-        self.devices.accept(
-            places, movers, points, columns.fix_ms.take(which), columns.accuracy_m.take(which), now_ms,
-            columns.blocks.take(which),
-        )  # fmt: skip
+        return self.devices.accept(
+            places, movers, points, columns.fix_ms.take(which), columns.accuracy_m.take(which), now_ms
+        )
 
     def _judge_many(
-        self, columns: _Columns, which: IntArray, sides: IntArray, of: IntArray, now_ms: FloatArray
+        self,
+        columns: _Columns,
+        which: IntArray,
+        own: FloatArray,
+        sides: IntArray,
+        of: IntArray,
+        now_ms: FloatArray,
     ) -> None:
         """The pairs of fixes that were believed: those that have not left their guard band are only due later."""
         table, rows = self.table, sides >> 1
-        pairs = table.places.take(rows, 0)
-        wearers, protected = (self.devices.rows.take(pairs[:, role], 0) for role in (WEARER, PROTECTED))
+        partners = self.devices.rows.take(table.places.reshape(-1).take(sides ^ 1), 0)
+        if sides.size > which.size:
+            own, now_ms = own.take(of, 1), now_ms.take(of)
         kept = kept_apart(
-            wearers, protected, now_ms.take(of), table.lo.take(rows), table.hi.take(rows), table.alert_m.take(rows)
+            own, partners.T, now_ms, table.lo.take(rows), table.hi.take(rows), table.alert_m.take(rows)
         )
         quiet = kept.quiet & (table.phase.take(rows) == Phase.IN_FORCE)
         still = rows[quiet]
@@ -376,16 +395,14 @@ class _Run:
             if last not in {-1, index}:
                 self._give_orders_for(columns, last)
             last = index
-            self._judge_fix(
-                index, int(sides[at]), Verdict.ACCEPTED, None, int(now_ms[of[at]]), columns.batch[index]
-            )
+            self._judge_fix(index, int(sides[at]), Verdict.ACCEPTED, None, int(now_ms[at]), columns.taken(index))
         if last >= 0:
             self._give_orders_for(columns, last)
 
     def _give_orders_for(self, columns: _Columns, index: int) -> None:
         if self.asking:
             place = int(columns.places[index])
-            identity = fix_trigger(self.table.device_of[place], columns.batch[index]).identity
+            identity = self._identity(place, columns.taken(index))
             self._give_orders(index, int(columns.now_ms[index]), identity)
 
     # --- one look ----------------------------------------------------------------------------------------
@@ -394,17 +411,15 @@ class _Run:
         """Ask the rules about one pair. Findings first, then the state: if the first fails, the second has not
         moved."""
         table, devices = self.table, self.devices
-        wearer, protected = table.places[row].tolist()
+        wearer, protected = table.pairs[row]
         state = table.state(row)
         zone = state.zone
         look = Look(
-            alert_m=float(table.alert_m[row]),
+            alert_m=table.alert_of[row],
             wearer=devices.mover(wearer),
             protected=devices.mover(protected),
             now_ms=now_ms,
             state=state,
-            is_told=bool(devices.last["accuracy_dm"][table.places[row]].min() > 0),
-            wearer_spoke_ms=int(devices.last["t3_ms"][wearer]),
         )
         seen = separation(look.wearer, look.protected, now_ms) if look.is_known else None
         rules(look, seen)
@@ -419,36 +434,36 @@ class _Run:
         self._schedule(row, look, seen)
         table.broken.discard(row)
         self._settle(row, state)
-        if look.said or findings.protection(table, row)[0] is not PROTECTIONS[table.protection[row]]:
+        if look.said or findings.protection(table, row)[0] is not PROTECTIONS[table.protection_of[row]]:
             self._stand(row, now_ms)
 
     def _schedule(self, row: int, look: Look, seen: Separation | None) -> None:
-        until_ms = float(self.table.until_ms[row])
+        until_ms = self.table.until_of[row]
         hour = silence.due_ms(look)
         if seen is not None:
             hour = min(hour, standing.due_ms(look, seen))
         if hour < until_ms:
             whole_s = max(-floor(-hour / SECOND_MS), look.now_ms // SECOND_MS + 1)
             hour = float(SECOND_MS * whole_s)
-        self.table.due_ms[row] = min(hour, until_ms)
+        self.table.due_of[row] = min(hour, until_ms)
 
     def _settle(self, row: int, state: PairState) -> None:
-        asked = self.table.asked_s[row].tolist()
+        asked = self.table.asked[row]
         self.table.settle(row, state)
-        if self.table.asked_s[row].tolist() != asked:
+        if self.table.asked[row] != asked:
             self.asking.append(row)
 
     def _stand(self, row: int, now_ms: int) -> None:
         self.stood[row] = findings.standing(self.table, row, now_ms)
 
     @contextmanager
-    def _contained(self, index: int, rows: Sequence[int], now_ms: int) -> Iterator[None]:
+    def _contained(self, index: int, sides: Sequence[int], now_ms: int) -> Iterator[None]:
         """Whatever goes wrong inside makes these pairs unprotected and stops there (ARCHITECTURE, A10)."""
         try:
             yield
         except Exception as error:  # noqa: BLE001  the others must be judged, whatever it was
-            for row in rows:
-                self._break(index, row, now_ms, error)
+            for side in sides:
+                self._break(index, side >> 1, now_ms, error)
 
     def _break(self, index: int, row: int, now_ms: int, error: Exception) -> None:
         table = self.table
@@ -469,12 +484,12 @@ class _Run:
         if not self.asking:
             return
         rows, self.asking = self.asking, []
-        for place in sorted({place for row in rows for place in self.table.places[row].tolist()}):
+        for place in sorted({place for row in rows for place in self.table.pairs[row]}):
             self.give_order(index, place, now_ms, identity)
 
     def give_order(self, index: int, place: int, now_ms: int, identity: Identity) -> None:
         table = self.table
-        wanted_s = min(int(table.asked_s[side >> 1, side & 1]) for side in table.sides_of[place])
+        wanted_s = min(table.asked[side >> 1][side & 1] for side in table.sides_of[place])
         if table.takes_orders[place] and self.devices.tell(place, wanted_s):
             self._order(index, place, wanted_s, now_ms, identity)
             overdue_ms = SECOND_MS * -floor(-self.devices.mover(place).overdue_ms / SECOND_MS)
@@ -490,26 +505,31 @@ class _Run:
         """Of whoever makes the distance uncertain: the party that is not believed, or else the older fix."""
         older = WEARER if look.wearer.at_ms <= look.protected.at_ms else PROTECTED
         role = look.state.suspect if look.state.suspect >= 0 else older
-        place = int(self.table.places[row, role])
+        place = self.table.pairs[row][role]
         if self.table.takes_orders[place]:
             command = findings.location_command(self.table.device_of[place], look.now_ms, identity)
             self.commands.append((index, command))
 
 
 class _Columns:
-    """A batch as the turns read it: hours and accuracies of all, places on the ellipsoid of those that are known."""
+    """A batch as the turns read it: hours and accuracies of all, places on the ellipsoid of those that are
+    known."""
 
-    def __init__(self, batch: Fixes, places: IntArray, known: IntArray, clock_ms: int) -> None:
+    def __init__(self, batch: Fixes, places: IntArray, clock_ms: int) -> None:
         self.batch, self.places = batch, places
-        self.blocks = batch.view(FIX_BLOCK)
-        self.fix_ms = batch["fix_ms"].astype(np.float64)
-        self.now_ms = np.maximum(batch["t3_ms"], clock_ms).astype(np.float64)
-        told_dm = batch["accuracy_dm"]
+        fix_ms, t3_ms, told_dm = batch["fix_ms"], batch["t3_ms"], batch["accuracy_dm"]
+        self.fix_ms = np.minimum(fix_ms, t3_ms).astype(np.float64)
+        self.now_ms = np.maximum(t3_ms, clock_ms).astype(np.float64)
         self.accuracy_m = accuracies_m(told_dm)
         self.good = told_dm <= POOR_DM
         self.present = (batch["flags"] & FixFlag.PRESENCE) != 0
         self.some_present = bool(self.present.any())
+        known = places >= 0
+        self.ahead = int(np.count_nonzero((fix_ms > t3_ms) & known & ~self.present))
         self.points: FloatArray = np.array(ecef(batch["lat_e6"], batch["lon_e6"]))
+
+    def taken(self, index: int) -> Taken:
+        return taken_of(self.batch[index].item())
 
 
 # --- rules in their order --------------------------------------------------------------------------------------
@@ -528,8 +548,8 @@ def _judge_believed(look: Look, seen: Separation | None, role: int) -> None:
 def _judge_unbelieved(
     look: Look, seen: Separation | None, role: int, verdict: Verdict, heard: Heard, valid_from_ms: int
 ) -> None:
-    """A poor or implausible fix may be the truth; one that was overtaken may have seen what no other has; an old one is
-    history."""
+    """A poor or implausible fix may be the truth; one that was overtaken may have seen what no other has; an old
+    one is history."""
     is_news = verdict in {Verdict.POOR, Verdict.IMPLAUSIBLE}
     if is_news and look.movers[1 - role].is_known and not look.state.alert.inside:
         standing.suspect(look, role, heard.fix, heard.told_dm)
@@ -566,10 +586,9 @@ def _returns(before: Mover, now_ms: int) -> bool:
     return now_ms >= before.heard_ms + SECOND_MS * LOSS_INTERVALS * before.interval_s
 
 
-def _first_of_each(values: IntArray, below: int) -> npt.NDArray[np.bool_]:
-    """Which of these numbers in [0, below) occur for the first time."""
-    mark = np.empty(below, np.int64)
+def _first_of_each(values: IntArray, mark: IntArray) -> Mask:
+    """Which of these numbers occur for the first time; ``mark`` has a place for each, with anything in it."""
     here = np.arange(values.size)
     mark[values[::-1]] = here[::-1]  # of several writes to one place the last stays
-    first: npt.NDArray[np.bool_] = mark.take(values) == here
+    first: Mask = mark.take(values) == here
     return first

@@ -1,4 +1,5 @@
-"""How does what the rules said of a pair become a finding, a standing, a command? Nouns for the bus, with their numbers.
+"""How does what the rules said of a pair become a finding, a standing, a command? Nouns for the bus, with their
+numbers.
 
 The identity of a finding is derived from the measure, what is said, and what caused it: the fix, the second of the
 clock, the version of the measure. So the same input gives the same id. Which hour it was decided (t5) is a
@@ -7,22 +8,22 @@ measurement of the worker's, and no part of it.
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Final, NamedTuple, TypedDict
-
-import numpy as np
 
 from geofence import silence
 from geofence.assumptions import COMMAND_EXPIRES_MS
-from geofence.devices import ACCEPTED
+from geofence.devices import told_m
 from geofence.motion import Mover
 from geofence.pair_state import CODE_OF_RING, PROTECTED, WEARER, Look, Opened, PairState, Reason, Said
 from geofence.pair_table import PROTECTIONS, QUIET, PairTable, Phase
 from geofence.separation import Separation, lower_m, radii_m, separation, slack, upper_m
+from tocsin.geodesy import surface_e6
 from tocsin.limits import ACCURACY_UNKNOWN_DM, PREALERT_FACTOR
 from tocsin.model.command import Action, Command
 from tocsin.model.device import Device
 from tocsin.model.finding import Change, Code, Finding
-from tocsin.model.fix import ABSENT, ClockPoints, FixPoint
+from tocsin.model.fix import ABSENT, FIX_DTYPE, ClockPoints, FixPoint
 from tocsin.model.ids import derived
 from tocsin.model.standing import Protection, Standing
 from tocsin.model.zone import Zone
@@ -41,15 +42,35 @@ class Trigger(NamedTuple):
     points: ClockPoints
 
 
-def fix_trigger(device: Device, fix: np.void) -> Trigger:
-    fix_ms, sent_ms = int(fix["fix_ms"]), int(fix["sent_ms"])
-    points = ClockPoints(
-        t1_ms=fix_ms,
-        t2_ms=None if sent_ms == ABSENT else sent_ms,
-        t3_ms=int(fix["t3_ms"]),
-        t4_ms=int(fix["t4_ms"]),
-    )
-    return Trigger((device.id, fix_ms, int(fix["boot"]), int(fix["seq"])), fix_ms, points)
+class Taken(NamedTuple):
+    """What is read of a message of the fix lane, by the names of FIX_DTYPE."""
+
+    boot: int
+    seq: int
+    fix_ms: int
+    sent_ms: int
+    t3_ms: int
+    t4_ms: int
+    lat_e6: int
+    lon_e6: int
+    accuracy_dm: int
+    speed_cms: int
+    flags: int
+
+
+_FIELDS: Final = itemgetter(*(FIX_DTYPE.names.index(name) for name in Taken._fields))  # type: ignore[union-attr]
+
+
+def taken_of(record: tuple[int, ...]) -> Taken:
+    """From one record of FIX_DTYPE as a tuple."""
+    return Taken._make(_FIELDS(record))
+
+
+def fix_trigger(device: Device, fix: Taken) -> Trigger:
+    sent_ms = None if fix.sent_ms == ABSENT else fix.sent_ms
+    fix_ms = min(fix.fix_ms, fix.t3_ms)
+    points = ClockPoints(t1_ms=fix_ms, t2_ms=sent_ms, t3_ms=fix.t3_ms, t4_ms=fix.t4_ms)
+    return Trigger((device.id, fix_ms, fix.boot, fix.seq), fix_ms, points)
 
 
 def clock_trigger(at_ms: int) -> Trigger:
@@ -59,7 +80,7 @@ def clock_trigger(at_ms: int) -> Trigger:
 def measure_trigger(table: PairTable, row: int) -> Trigger:
     """The measure did it, by beginning or by a new distance: what is known became relevant."""
     order = table.roster.orders[row]
-    newest = int(table.devices.last["fix_ms"][table.places[row]].max())
+    newest = int(max(table.devices.mover(place).at_ms for place in table.pairs[row]))
     return Trigger(
         ("measure", order.version, order.valid_from_ms), max(order.valid_from_ms, newest), ClockPoints()
     )
@@ -81,12 +102,13 @@ class Numbers(TypedDict, total=False):
 def finding(
     table: PairTable, row: int, said: Said, look: Look, seen: Separation | None, before: Zone, cause: Trigger
 ) -> Finding:
-    """One thing said, with its numbers. What is open for an exit to name is brought up to date in the look's state."""
+    """One thing said, with its numbers. What is open for an exit to name is brought up to date in the look's
+    state."""
     order, state = table.roster.orders[row], look.state
     at_ms = cause.at_ms if said.at_ms is None else said.at_ms
     name = derived("fnd", order.id, said.code.value, said.change.value, *cause.identity)
     entry = _entry(state, said, Opened(id=name, at_ms=at_ms))
-    wearer, protected = table.places[row].tolist()
+    wearer, protected = table.pairs[row]
     return Finding(
         id=name,
         measure=order.id,
@@ -106,7 +128,7 @@ def finding(
         low_confidence=said.low_confidence,
         alert_ms=said.alert_ms,
         silent_since_ms=said.silent_since_ms,
-        **_numbers(table, row, said.code, look, seen),
+        **_numbers(said.code, look, seen),
     )
 
 
@@ -120,12 +142,11 @@ def _entry(state: PairState, said: Said, here: Opened) -> Opened:
     return state.opened.pop(said.code, here)
 
 
-def _numbers(table: PairTable, row: int, code: Code, look: Look, seen: Separation | None) -> Numbers:
+def _numbers(code: Code, look: Look, seen: Separation | None) -> Numbers:
     """An accuracy that was not told is the worst case here: this is a claim."""
     if seen is None:
         return {"distance_dm": None}
-    told_dm = table.devices.last["accuracy_dm"][table.places[row]].tolist()
-    claimed_m = [(one if one > 0 else ACCURACY_UNKNOWN_DM) / 10.0 for one in told_dm]
+    claimed_m = [told_m(mover.accuracy_m) or ACCURACY_UNKNOWN_DM / 10.0 for mover in look.movers]
     claimed = seen._replace(radii_m=radii_m(*claimed_m))
     slack_m = slack(look.wearer, look.protected, look.now_ms).metres
     numbers = Numbers(
@@ -142,7 +163,7 @@ def _numbers(table: PairTable, row: int, code: Code, look: Look, seen: Separatio
 def broken_finding(table: PairTable, row: int, now_ms: int) -> Finding:
     """The rules of this pair failed: said with nothing that they would have had to compute."""
     order = table.roster.orders[row]
-    wearer, protected = table.places[row].tolist()
+    wearer, protected = table.pairs[row]
     zone = table.states.get(row, QUIET).zone
     name = derived("fnd", order.id, Code.DEGRADED.value, Reason.RULES_FAILED.value, now_ms)
     return Finding(
@@ -174,16 +195,17 @@ def remember_broken(table: PairTable, row: int, said: Finding) -> None:
 
 def fix_point(table: PairTable, place: int) -> FixPoint | None:
     """The last believed fix of a device; None if there was none."""
-    fix = table.devices.last[place]
-    if int(fix["t3_ms"]) == 0:
+    mover = table.devices.mover(place)
+    if not mover.is_known:
         return None
-    accuracy = int(fix["accuracy_dm"])
+    lat_e6, lon_e6 = surface_e6(mover.place)
+    accuracy_m = told_m(mover.accuracy_m)
     return FixPoint(
         device=table.device_of[place].id,
-        lat_e6=int(fix["lat_e6"]),
-        lon_e6=int(fix["lon_e6"]),
-        accuracy_dm=None if accuracy < 0 else accuracy,
-        fix_ms=int(fix["fix_ms"]),
+        lat_e6=lat_e6,
+        lon_e6=lon_e6,
+        accuracy_dm=None if accuracy_m is None else round(10 * accuracy_m),
+        fix_ms=int(mover.at_ms),
     )
 
 
@@ -195,9 +217,9 @@ def protection(table: PairTable, row: int) -> tuple[Protection, str]:
     state = table.states.get(row, QUIET)
     if row in table.broken:
         return Protection.UNPROTECTED, Reason.RULES_FAILED
-    if table.phase[row] != Phase.IN_FORCE:
+    if table.phase_of[row] != Phase.IN_FORCE:
         return Protection.UNPROTECTED, Reason.NOT_IN_FORCE
-    if table.devices.rows[table.places[row], ACCEPTED].min() < 1.0:
+    if not all(table.devices.mover(place).is_known for place in table.pairs[row]):
         return Protection.UNPROTECTED, Reason.NEVER_HEARD
     if state.degraded:
         return Protection.DEGRADED, state.uncertain_reason
@@ -210,9 +232,9 @@ def standing(table: PairTable, row: int, now_ms: int) -> Standing:
     if PROTECTIONS[table.protection[row]] is not what:
         table.protection[row], table.protection_ms[row] = PROTECTIONS.index(what), now_ms
     state = table.states.get(row, QUIET)
-    wearer, protected = (table.devices.mover(place) for place in table.places[row].tolist())
+    wearer, protected = (table.devices.mover(place) for place in table.pairs[row])
     is_known = wearer.is_known and protected.is_known and row not in table.broken
-    hours = _blind(wearer, protected, now_ms, float(table.alert_m[row])) if is_known else None
+    hours = _blind(wearer, protected, now_ms, table.alert_of[row]) if is_known else None
     return Standing(
         measure=table.roster.orders[row].id,
         protection=what,

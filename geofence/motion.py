@@ -1,8 +1,8 @@
 """Where is somebody now, how sure is that, and may the new fix be true?
 
 Between two fixes a person is on the straight line; behind the last one he is carried on by the velocity that the
-last two showed, which fades with the correlation time TURN_S (Ornstein-Uhlenbeck). What he may have done meanwhile,
-unobserved, is a variance: of having set off from a stand, and of having changed his velocity.
+last two showed, which fades with the correlation time TURN_S (Ornstein-Uhlenbeck). What he may have done
+meanwhile, unobserved, is a variance: of having set off from a stand, and of having changed his velocity.
 
 Whatever depends on an age is a table over ages in tenths of a second (``age_ds``): the quantisation of DOMAIN
 invariant 11, one look-up instead of an exponential, and the same bits in numpy and in plain Python.
@@ -68,9 +68,10 @@ def age_ds(now_ms: float, at_ms: float) -> int:
 
 
 class Mover(NamedTuple):
-    """One device as its row in ``geofence.devices`` says. ``accuracy_m`` of the last fix; ``heard_ms``: any
-    message; ``interval_s``: what it was told; ``accepted``: fixes believed, 2 for more. Behind a jump that was
-    believed ``before`` is the last fix itself, and there is no velocity."""
+    """One device as its row in ``geofence.devices`` says. ``accuracy_m`` of the last fix; ``heard_ms``: the last
+    message of any kind, ``received_ms``: that of the last fix; ``interval_s``: what it was told. Behind a first
+    fix, and behind a jump that was believed, ``before`` is the last fix itself, and there is no velocity;
+    ``before_ms`` of a first fix is UNHEARD_MS."""
 
     x: float
     y: float
@@ -79,7 +80,7 @@ class Mover(NamedTuple):
     accuracy_m: float
     heard_ms: float
     interval_s: float
-    accepted: float
+    received_ms: float
     before_x: float
     before_y: float
     before_z: float
@@ -95,7 +96,12 @@ class Mover(NamedTuple):
 
     @property
     def is_known(self) -> bool:
-        return self.accepted > 0.0
+        return self.at_ms > UNHEARD_MS
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it has been seen at one instant only."""
+        return self.before_ms == UNHEARD_MS
 
     @property
     def overdue_ms(self) -> float:

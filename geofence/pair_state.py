@@ -4,8 +4,8 @@ Most pairs are far apart and reporting: such a pair has the state ``PairState()`
 milliseconds, distances metres.
 
 Two rings lie around the protected person: alert (the distance of the order) and pre-alert (twice that). Each holds
-the wearer from the moment he comes in until there is evidence that he has left; his zone is the innermost ring that
-holds him.
+the wearer from the moment he comes in until there is evidence that he has left; his zone is the innermost ring
+that holds him.
 """
 
 from __future__ import annotations
@@ -92,10 +92,10 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """``suspect``: whose fix was not believed and inside, -1 nobody's; at ``suspect_alert_ms`` it becomes an alert,
-    never if None. ``one_reading``: raw or expected inside, and the rule for entering not met by it. ``evidence``:
-    evaluations running that say "inside" whatever is doubted. ``interval_s``: what this pair asks of its devices,
-    ``relax_ms``: since when a longer one would do."""
+    """``suspect``: whose fix was not believed and inside, -1 nobody's; at ``suspect_alert_ms`` it becomes an
+    alert, never if None. ``one_reading``: raw or expected inside, and the rule for entering not met by it.
+    ``evidence``: evaluations running that say "inside" whatever is doubted. ``interval_s``: what this pair asks
+    of its devices, ``relax_ms``: since when a longer one would do."""
 
     alert: Ring = OUTSIDE
     prealert: Ring = OUTSIDE
@@ -146,18 +146,14 @@ class Said(NamedTuple):
 
 @dataclass(slots=True)
 class Look:
-    """One look at one pair: what the rules see, the state that they change, and what they say. ``at_ms`` None in what
-    is said means: the hour of whatever caused the look."""
+    """One look at one pair: what the rules see, the state that they change, and what they say. ``at_ms`` None in
+    what is said means: the hour of whatever caused the look."""
 
     alert_m: float
     wearer: Mover
     protected: Mover
     now_ms: int
     state: PairState
-    is_told: bool = True
-    """Whether both parties told the accuracy of their last fix."""
-    wearer_spoke_ms: int = 0
-    """When the wearer's last fix was received: a message since then says that only his position is missing."""
     said: list[Said] = field(default_factory=list)
 
     @property

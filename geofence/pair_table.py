@@ -1,19 +1,19 @@
 """Which pairs does this partition decide about, and what is remembered of each?
 
-Row i is the measure ``orders[i]`` (sorted by id), between the devices at ``places[i]``: wearer, protected person. Where
-these are is in ``geofence.devices``. Beside the rows:
+Row i is the measure ``orders[i]`` (sorted by id), between the devices at ``places[i]``: wearer, protected
+person. Where these are is in ``geofence.devices``. Beside the rows:
 
     lo, hi         guard band, metres: while the distance less its doubts lies between them, no rule can change
                    anything, so no rule is asked; inf, -inf: always ask
     due_ms         before this hour time alone can change nothing either
     states         row -> PairState, only where it is not the state of a pair that is far apart and reporting
-    asked_s        (n, 2): the interval that the pair asks of each of its devices
+    asked          the interval that the pair asks of each of its devices
     phase, protection, protection_ms
 
 Band and hour are cut generously: at their edge the rules are asked once too often, never once too seldom.
 
-Pairs that share a device, directly or through others, are a *cluster*: within one the order of fixes matters, between
-two it does not.
+Pairs that share a device, directly or through others, are a *cluster*: within one the order of fixes matters,
+between two it does not.
 
 The table belongs to one worker, which changes it in place (``geofence.engine``). Hours are milliseconds.
 """
@@ -24,13 +24,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from math import inf
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 import numpy as np
 
 from geofence.assumptions import FAR_DISTANCES, FAR_S, NEAR_DISTANCES, NEAR_S, RELAX_FACTOR
-from geofence.cadence import asked
+from geofence.cadence import Asked, asked
 from geofence.devices import INTERVAL, DeviceTable
 from geofence.pair_state import PROTECTED, WEARER, PairState
 from tocsin.geodesy import IntArray
@@ -107,9 +107,16 @@ class PairTable:
         self.phase = np.zeros(n, np.uint8)
         self.protection = np.full(n, UNPROTECTED, np.uint8)
         self.protection_ms = np.array([order.valid_from_ms for order in roster.orders], np.int64)
-        self.asked_s = np.full((n, 2), FAR_S, np.int64)
+        self.asked = [Asked(FAR_S, FAR_S)] * n
         self.states: dict[int, PairState] = {}
         self.broken: set[int] = set()
+        self.pairs: list[tuple[int, int]] = [(a, b) for a, b in self.places.tolist()]
+        self.lo_of, self.hi_of, self.due_of, self.until_of = (
+            cast("memoryview[float]", one.data) for one in (self.lo, self.hi, self.due_ms, self.until_ms)
+        )
+        self.alert_of, self.phase_of = self.alert_m.tolist(), self.phase.data
+        self.protection_of = self.protection.data
+        self.mark = np.zeros(max(n, 1), np.int64)
         self._index()
 
     def __len__(self) -> int:
@@ -121,6 +128,7 @@ class PairTable:
         self.sides_sorted = np.argsort(of_side, kind="stable")
         self.side_counts = np.bincount(of_side, minlength=len(self.devices)).astype(np.int64)
         self.side_starts = np.cumsum(self.side_counts) - self.side_counts
+        self.in_several, self.first_side = self.side_counts > 1, self.sides_sorted.take(self.side_starts)
         sides, starts = self.sides_sorted.tolist(), self.side_starts.tolist()
         counts = self.side_counts.tolist()
         self.sides_of = [tuple(sides[at : at + count]) for at, count in zip(starts, counts, strict=True)]
@@ -129,13 +137,13 @@ class PairTable:
         for place, device in enumerate(self.device_of):
             if device.reports_every_s is not None:
                 self.devices.rows[place, INTERVAL] = device.reports_every_s
-        self.cluster_of = _clusters(self.places, self.sides_of, len(self))
+        self.cluster_of = _clusters(self.sides_of, len(self))
 
     def expand(self, places: IntArray) -> tuple[IntArray, IntArray]:
         """Places -> (index into ``places``, side), one for each pair of each, in order."""
+        if not self.in_several.take(places).any():
+            return np.arange(places.size), self.first_side.take(places)
         counts = self.side_counts.take(places)
-        if (counts == 1).all():
-            return np.arange(places.size), self.sides_sorted.take(self.side_starts.take(places))
         index = np.repeat(np.arange(places.size), counts)
         starts = np.repeat(self.side_starts.take(places) - (np.cumsum(counts) - counts), counts)
         return index, self.sides_sorted.take(starts + np.arange(index.size))
@@ -144,7 +152,9 @@ class PairTable:
         """The interval that each device is to be told: the shortest that any of its pairs asks."""
         if not len(self):
             return np.empty(0, np.int64)
-        wanted: IntArray = np.minimum.reduceat(self.asked_s.reshape(-1).take(self.sides_sorted), self.side_starts)
+        wanted: IntArray = np.minimum.reduceat(
+            np.array(self.asked, np.int64).reshape(-1).take(self.sides_sorted), self.side_starts
+        )
         return wanted
 
     # --- state -------------------------------------------------------------------------------------------
@@ -169,11 +179,11 @@ class PairTable:
     def refresh(self, row: int) -> None:
         """The band of a row, and what it asks of its devices, from its state."""
         state = self.states.get(row, QUIET)
-        self.lo[row], self.hi[row] = inf, -inf
-        if self.phase[row] == Phase.IN_FORCE and row not in self.broken and state.is_settled:
-            self.lo[row], self.hi[row] = _band_m(state.interval_s, float(self.alert_m[row]))
-        at_rest = self.devices.rows[self.places[row, PROTECTED], -1] == 0.0
-        self.asked_s[row] = asked(state, bool(at_rest))
+        band_m = inf, -inf
+        if self.phase_of[row] == Phase.IN_FORCE and row not in self.broken and state.is_settled:
+            band_m = _band_m(state.interval_s, self.alert_of[row])
+        self.lo_of[row], self.hi_of[row] = band_m
+        self.asked[row] = asked(state, self.devices.mover(self.pairs[row][PROTECTED]).speed_m_s == 0.0)
 
     # --- another roster ----------------------------------------------------------------------------------
 
@@ -206,7 +216,7 @@ class PairTable:
             self.refresh(row)
         waits = self.phase == Phase.WAITING
         from_ms = np.array([order.valid_from_ms for order in self.roster.orders], np.float64)
-        self.due_ms = np.where(waits, from_ms, np.where(self.phase == Phase.ENDED, NEVER_MS, 0.0))
+        self.due_ms[:] = np.where(waits, from_ms, np.where(self.phase == Phase.ENDED, NEVER_MS, 0.0))
 
     def _geometry(self, row: int) -> tuple[int, tuple[Device, ...]]:
         """What the rings of a row follow from, besides the fixes."""
@@ -231,8 +241,8 @@ QUIET: Final = PairState()
 
 
 def _band_m(interval_s: int, alert_m: float) -> tuple[float, float]:
-    """Where the distance less its doubts may be without another interval being asked for. The pre-alert band has no
-    such place of its own: it begins at the pre-alert ring."""
+    """Where the distance less its doubts may be without another interval being asked for. The pre-alert band has
+    no such place of its own: it begins at the pre-alert ring."""
     if interval_s == FAR_S:
         return FAR_DISTANCES * alert_m, inf
     if interval_s == NEAR_S:
@@ -240,7 +250,7 @@ def _band_m(interval_s: int, alert_m: float) -> tuple[float, float]:
     return inf, -inf
 
 
-def _clusters(places: IntArray, sides_of: list[tuple[int, ...]], pairs: int) -> IntArray:
+def _clusters(sides_of: list[tuple[int, ...]], pairs: int) -> IntArray:
     """For each device the number of its cluster: the least row among its pairs and theirs."""
     root = list(range(pairs))
 

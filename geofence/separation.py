@@ -11,7 +11,7 @@ Metres, hours in milliseconds. What is compared is rounded to 0.1 m (DOMAIN, inv
 
 from __future__ import annotations
 
-from math import inf, sqrt
+from math import ceil, inf, sqrt
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -30,7 +30,7 @@ from geofence.assumptions import (
     TURN_S,
     Z_FIX,
 )
-from geofence.devices import ACCURACY, AT, BEFORE, HEARD, INTERVAL, SPEED, Mask, X
+from geofence.devices import ACCURACY, AT, BEFORE, BEFORE_MS, INTERVAL, SPEED, Mask, X
 from geofence.motion import Mover
 from tocsin.geodesy import FloatArray, chord_m
 
@@ -42,9 +42,9 @@ LOSS_MS_PER_S: Final = SECOND_MS * LOSS_INTERVALS
 
 
 class Separation(NamedTuple):
-    """``raw_m``: between the last fixes, whenever those were; ``best_m``: now, both carried on; ``doubt_m``: 1 sigma
-    of what nobody has observed, none at a first observation; ``radii_m``: the 95 % radii together; ``is_live``: the
-    fixes are near enough in time to be compared at all, else best is raw."""
+    """``raw_m``: between the last fixes, whenever those were; ``best_m``: now, both carried on; ``doubt_m``: 1
+    sigma of what nobody has observed, none at a first observation; ``radii_m``: the 95 % radii together;
+    ``is_live``: the fixes are near enough in time to be compared at all, else best is raw."""
 
     raw_m: float
     best_m: float
@@ -61,11 +61,10 @@ class Separation(NamedTuple):
 def separation(a: Mover, b: Mover, now_ms: float) -> Separation:
     raw_m = quantised(chord_m(a.place, b.place))
     is_live = are_comparable(a, b)
-    is_first = a.accepted < 2.0 or b.accepted < 2.0
     return Separation(
         raw_m,
         quantised(chord_m(a.place_at(now_ms), b.place_at(now_ms))) if is_live else raw_m,
-        0.0 if is_first else doubt_m(a, b, now_ms),
+        0.0 if a.is_first or b.is_first else doubt_m(a, b, now_ms),
         radii_m(a.accuracy_m, b.accuracy_m),
         is_live,
     )
@@ -178,11 +177,46 @@ def carried_in_not_before_ms(a: Mover, b: Mover, now_ms: float, seen: Separation
     return at_ms if at_ms < min(a.overdue_ms, b.overdue_ms) else inf
 
 
-# --- many ------------------------------------------------------------------------------------------------------
+# --- the guard band --------------------------------------------------------------------------------------------
+
+
+def apart_until_ms(a: Mover, b: Mover, now_ms: float, lo_m: float, hi_m: float, d_m: float) -> float:
+    """The whole second before which nothing can change between these two, 0 if something can have changed now.
+
+    ``lo_m``..``hi_m``: the guard band of the distance less its doubts, ``lo_m`` at least 2 ``d_m``; ``d_m``: the
+    alert distance. Wider than what the rules compute, never narrower.
+    """
+    if lo_m > hi_m:
+        return 0.0
+    raw_m = chord_m(a.place, b.place)
+    age_a, age_b = (now_ms - a.at_ms) / SECOND_MS + 0.1, (now_ms - b.at_ms) / SECOND_MS + 0.1
+    drift_m = a.speed_m_s * age_a + b.speed_m_s * age_b
+    chord = max(_way_m(a), _way_m(b))
+    variance_m2 = age_a**3 * (STILL_M2_S3 + TURNED_PER_S * a.speed_m_s * a.speed_m_s)
+    variance_m2 += age_b**3 * (STILL_M2_S3 + TURNED_PER_S * b.speed_m_s * b.speed_m_s)
+    low_m = raw_m - max(drift_m, chord) - SLACK_SIGMAS * sqrt(variance_m2)
+    low_m -= R95 * (a.accuracy_m + b.accuracy_m) + 1.0
+    silent_a, silent_b = a.silent_m_s, b.silent_m_s
+    overdue_a, overdue_b = a.overdue_ms, b.overdue_ms
+    slack_m = silent_a * age_a * (now_ms > overdue_a) + silent_b * age_b * (now_ms > overdue_b)
+    if not (low_m > lo_m and raw_m + drift_m < hi_m and low_m - slack_m > d_m):
+        return 0.0
+    fastest_m_s = a.speed_m_s + b.speed_m_s + 1e-3
+    carried_ms = now_ms + (low_m - 2.0 * d_m) * (SECOND_MS / fastest_m_s)
+    left_m = low_m - d_m - silent_a * age_a - silent_b * age_b
+    fastest_m_s += silent_a + silent_b + 2.0 * SETTING_OFF_M_S
+    blind_ms = max(now_ms + max(left_m, 0.0) * (SECOND_MS / fastest_m_s), min(overdue_a, overdue_b))
+    lost_ms = min(a.at_ms + LOSS_MS_PER_S * a.interval_s, b.at_ms + LOSS_MS_PER_S * b.interval_s)
+    return SECOND_MS * max(ceil(min(carried_ms, blind_ms, lost_ms) / SECOND_MS), now_ms // SECOND_MS + 1.0)
+
+
+def _way_m(mover: Mover) -> float:
+    dx, dy, dz = mover.x - mover.before_x, mover.y - mover.before_y, mover.z - mover.before_z
+    return sqrt(dx * dx + dy * dy + dz * dz)
 
 
 class KeptApart(NamedTuple):
-    """For n pairs: whether nothing can have changed, and the hour before which nothing will."""
+    """For n pairs: whether nothing can have changed; for those the whole second before which nothing will."""
 
     quiet: Mask
     due_ms: FloatArray
@@ -191,53 +225,69 @@ class KeptApart(NamedTuple):
 def kept_apart(
     a: FloatArray, b: FloatArray, now_ms: FloatArray, lo_m: FloatArray, hi_m: FloatArray, d_m: FloatArray
 ) -> KeptApart:
-    """``a``, ``b``: rows of both parties (n, 16), wearer and protected person; the guard band ``lo_m``..``hi_m`` of
-    the distance less its doubts, ``lo_m`` at least 2 ``d_m``; the alert distances ``d_m``. ``due_ms`` holds for the
-    quiet ones: whole seconds."""
-    raw_m = _lengths(a, b, X)
-    speed_a, speed_b = a[:, SPEED], b[:, SPEED]
+    """``apart_until_ms`` for rows of both parties by columns (16, n), bands and alert distances (n)."""
+    raw_m = _lengths(a[X:AT] - b[X:AT])
+    speed_a, speed_b = a[SPEED], b[SPEED]
     age_a, age_b = _ages_s(a, now_ms), _ages_s(b, now_ms)
     drift_m = speed_a * age_a + speed_b * age_b
-    chord_m = np.maximum(_lengths(a, a, BEFORE), _lengths(b, b, BEFORE))
     variance_m2 = _variance_m2(age_a, speed_a) + _variance_m2(age_b, speed_b)
-    low_m = raw_m - np.maximum(drift_m, chord_m) - SLACK_SIGMAS * np.sqrt(variance_m2)
-    low_m -= R95 * (a[:, ACCURACY] + b[:, ACCURACY]) + 1.0
+    low_m = np.maximum(_lengths(a[X:AT] - a[BEFORE:BEFORE_MS]), _lengths(b[X:AT] - b[BEFORE:BEFORE_MS]))
+    np.maximum(low_m, drift_m, out=low_m)
+    low_m += SLACK_SIGMAS * np.sqrt(variance_m2)
+    low_m += R95 * (a[ACCURACY] + b[ACCURACY]) + 1.0
+    np.subtract(raw_m, low_m, out=low_m)
     silent_a, silent_b = np.maximum(speed_a, SILENT_M_S), np.maximum(speed_b, SILENT_M_S)
     slack_a, slack_b = silent_a * age_a, silent_b * age_b
     overdue_a, overdue_b = overdue_ms(a), overdue_ms(b)
-    left_m = low_m - d_m - (slack_a + slack_b)
-    low_if_silent_m = low_m - slack_a * (now_ms > overdue_a) - slack_b * (now_ms > overdue_b)
-    quiet = (low_m > lo_m) & (raw_m + drift_m < hi_m) & (low_if_silent_m > d_m)
+    left_m = low_m - d_m
+    quiet = (low_m > lo_m) & (raw_m + drift_m < hi_m)
+    quiet &= left_m > slack_a * (now_ms > overdue_a) + slack_b * (now_ms > overdue_b)
     fastest_m_s = speed_a + speed_b + 1e-3  # nobody stands so still that it takes for ever
-    due_ms = now_ms + (low_m - 2.0 * d_m) * (SECOND_MS / fastest_m_s)
+    due_ms = (left_m - d_m) / fastest_m_s
+    left_m -= slack_a + slack_b
     fastest_m_s += silent_a + silent_b + 2.0 * SETTING_OFF_M_S
-    blind_ms = now_ms + np.maximum(left_m, 0.0) * (SECOND_MS / fastest_m_s)
-    np.minimum(due_ms, np.maximum(blind_ms, np.minimum(overdue_a, overdue_b)), out=due_ms)
-    np.minimum(due_ms, a[:, AT] + LOSS_MS_PER_S * a[:, INTERVAL], out=due_ms)
-    np.minimum(due_ms, b[:, HEARD] + LOSS_MS_PER_S * b[:, INTERVAL], out=due_ms)
+    blind_ms = np.maximum(left_m, 0.0) / fastest_m_s
+    blind_ms *= SECOND_MS
+    blind_ms += now_ms
+    np.maximum(blind_ms, np.minimum(overdue_a, overdue_b), out=blind_ms)
+    due_ms *= SECOND_MS
+    due_ms += now_ms
+    np.minimum(due_ms, blind_ms, out=due_ms)
+    np.minimum(due_ms, a[AT] + LOSS_MS_PER_S * a[INTERVAL], out=due_ms)
+    np.minimum(due_ms, b[AT] + LOSS_MS_PER_S * b[INTERVAL], out=due_ms)
     return KeptApart(quiet, next_second_ms(due_ms, now_ms))
 
 
 def next_second_ms(due_ms: FloatArray, now_ms: FloatArray) -> FloatArray:
     """The first whole second at or behind ``due_ms``, and behind ``now_ms``."""
     due_s = np.maximum(np.ceil(due_ms / SECOND_MS), np.floor(now_ms / SECOND_MS) + 1.0)
-    return SECOND_MS * due_s
+    due_s *= SECOND_MS
+    return due_s
 
 
-def _lengths(a: FloatArray, b: FloatArray, at: int) -> FloatArray:
-    """From the last place in ``a`` to the place at column ``at`` in ``b``."""
-    x, y, z = a[:, X] - b[:, at], a[:, X + 1] - b[:, at + 1], a[:, X + 2] - b[:, at + 2]
-    return np.sqrt(x * x + y * y + z * z)
+def overdue_ms(rows: FloatArray) -> FloatArray:
+    """When each will have been silent for longer than one lost report explains; ``rows`` by columns (16, n)."""
+    return rows[AT] + (SECOND_MS * OVERDUE_INTERVALS) * rows[INTERVAL] + OVERDUE_MS
+
+
+def _lengths(ways: FloatArray) -> FloatArray:
+    ways *= ways
+    ways[0] += ways[1]
+    ways[0] += ways[2]
+    return np.sqrt(ways[0])
 
 
 def _ages_s(rows: FloatArray, now_ms: FloatArray) -> FloatArray:
     """Rather too old: the rules count in whole tenths."""
-    return (now_ms - rows[:, AT]) / SECOND_MS + 0.1
+    age_s = now_ms - rows[AT]
+    age_s /= SECOND_MS
+    age_s += 0.1
+    return age_s
 
 
 def _variance_m2(age_s: FloatArray, speed_m_s: FloatArray) -> FloatArray:
-    return age_s * age_s * age_s * (STILL_M2_S3 + TURNED_PER_S * speed_m_s * speed_m_s)
-
-
-def overdue_ms(rows: FloatArray) -> FloatArray:
-    return rows[:, AT] + (SECOND_MS * OVERDUE_INTERVALS) * rows[:, INTERVAL] + OVERDUE_MS
+    variance_m2 = speed_m_s * speed_m_s
+    variance_m2 *= TURNED_PER_S
+    variance_m2 += STILL_M2_S3
+    variance_m2 *= age_s * age_s * age_s
+    return variance_m2

@@ -1,8 +1,10 @@
-"""Who is silent, since when, and when does that become a risk? DOMAIN section 3 (time to blind risk), F05, F13, F15.
+"""Who is silent, since when, and when does that become a risk? DOMAIN section 3 (time to blind risk), F05, F13,
+F15.
 
-A loss is a loss and never a breach. The hour of blind risk is when whoever is silent could be at the alert distance:
-at the worst speed it ranks the silent, at the plausible one it is what UNCERTAIN and DEGRADED come from. It is an hour
-and not a countdown, so that it stands still while nothing is heard, and an earlier look never finds more time.
+A loss is a loss and never a breach. The hour of blind risk is when whoever is silent could be at the alert
+distance: at the worst speed it ranks the silent, at the plausible one it is what UNCERTAIN and DEGRADED come
+from. It is an hour and not a countdown, so that it stands still while nothing is heard, and an earlier look
+never finds more time.
 
 Metres, milliseconds. Pure.
 """
@@ -23,13 +25,13 @@ from tocsin.model.finding import Change, Code
 
 
 def judge_silence(look: Look) -> None:
-    """W_COMMS_LOSS, W_GNSS_LOSS, V_COMMS_LOSS: nothing for LOSS_INTERVALS intervals; a unit that was never heard has
-    lost nothing."""
+    """W_COMMS_LOSS, W_GNSS_LOSS, V_COMMS_LOSS: nothing for LOSS_INTERVALS intervals; a unit that was never heard
+    has lost nothing."""
     state, wearer, protected = look.state, look.wearer, look.protected
     lost = _is_lost(wearer, look.now_ms)
     _change(look, Code.W_COMMS_LOSS, lost, state.wearer_lost, Reason.NO_MESSAGE, wearer.heard_ms)
     unfixed = wearer.is_known and look.now_ms >= wearer.at_ms + _patience_ms(wearer)
-    unfixed = unfixed and (state.wearer_unfixed or (wearer.heard_ms > look.wearer_spoke_ms and not lost))
+    unfixed = unfixed and (state.wearer_unfixed or (wearer.heard_ms > wearer.received_ms and not lost))
     _change(look, Code.W_GNSS_LOSS, unfixed, state.wearer_unfixed, Reason.NO_FIX, wearer.at_ms)
     her_lost = _is_lost(protected, look.now_ms)
     _change(look, Code.V_COMMS_LOSS, her_lost, state.protected_lost, Reason.NO_MESSAGE, protected.heard_ms)
@@ -96,19 +98,19 @@ class BlindHours(NamedTuple):
 
 
 def blind_hours(a: FloatArray, b: FloatArray, now_ms: float, alert_m: FloatArray) -> BlindHours:
-    """For rows of both parties (n, 16) and their alert distances. Pairs of which one was never heard: -inf, first in
-    every ranking."""
+    """For rows of both parties by columns (16, n) and their alert distances. Pairs of which one was never heard:
+    -inf, first in every ranking."""
     over_a, over_b = now_ms > overdue_ms(a), now_ms > overdue_ms(b)
     nobody = ~(over_a | over_b)
-    x, y, z = (a[:, X + axis] - b[:, X + axis] for axis in range(3))
-    left_m = np.sqrt(x * x + y * y + z * z) - R95 * (a[:, ACCURACY] + b[:, ACCURACY]) - alert_m
+    x, y, z = a[X:AT] - b[X:AT]
+    left_m = np.sqrt(x * x + y * y + z * z) - R95 * (a[ACCURACY] + b[ACCURACY]) - alert_m
     moves_a, moves_b = (over_a | nobody), (over_b | nobody)
     hours = []
     for least_m_s in (WORST_M_S, SILENT_M_S):
-        speed_a = np.maximum(a[:, SPEED], least_m_s) * moves_a
-        speed_b = np.maximum(b[:, SPEED], least_m_s) * moves_b
-        moved_m = (speed_a * a[:, AT] + speed_b * b[:, AT]) / SECOND_MS
+        speed_a = np.maximum(a[SPEED], least_m_s) * moves_a
+        speed_b = np.maximum(b[SPEED], least_m_s) * moves_b
+        moved_m = (speed_a * a[AT] + speed_b * b[AT]) / SECOND_MS
         hours.append(SECOND_MS * (left_m + moved_m) / (speed_a + speed_b))
-    unheard = (a[:, AT] < 0) | (b[:, AT] < 0)
+    unheard = (a[AT] < 0) | (b[AT] < 0)
     worst_ms, plausible_ms = (np.where(unheard, -np.inf, one) for one in hours)
     return BlindHours(worst_ms, plausible_ms, ~nobody)

@@ -23,7 +23,6 @@ from geofence.pair_table import PairTable, Roster
 from tocsin.errors import TocsinError
 from tocsin.model.device import Device
 from tocsin.model.finding import Finding
-from tocsin.model.fix import FIX_DTYPE
 from tocsin.model.order import Order
 
 MAGIC = b"TOCGEO\x00\x03"
@@ -49,7 +48,6 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
     orders: tuple[Order, ...]
     sides: tuple[Device, ...]
     rows: bytes
-    last: bytes
     other: dict[int, Seen]
     phase: bytes
     protection: bytes
@@ -72,7 +70,6 @@ def dump(snapshot: Snapshot) -> bytes:
             orders=table.roster.orders,
             sides=table.roster.sides,
             rows=table.devices.rows.tobytes(),
-            last=table.devices.last.tobytes(),
             other=dict(sorted(table.devices.other.items())),
             phase=table.phase.tobytes(),
             protection=table.protection.tobytes(),
@@ -91,7 +88,6 @@ def load(payload: bytes) -> Snapshot:
     table = PairTable(Roster(orders=kept.orders, sides=kept.sides))
     try:
         table.devices.rows[:] = np.frombuffer(kept.rows, np.float64).reshape(-1, WIDTH)
-        table.devices.last[:] = np.frombuffer(kept.last, FIX_DTYPE)
         table.phase[:] = np.frombuffer(kept.phase, np.uint8)
         table.protection[:] = np.frombuffer(kept.protection, np.uint8)
         table.protection_ms[:] = np.frombuffer(kept.protection_ms, np.int64)

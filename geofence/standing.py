@@ -140,8 +140,8 @@ def _weighed(mine: Mover, fix: Seen) -> tuple[float, float, float]:
 
 
 def reconsider(look: Look, role: int, fix: Seen) -> None:
-    """A good fix that a newer one of its device has overtaken: a crossing that it alone has seen is not lost with the
-    reader that held it up. It raises a ring that he is not in, and has not left since."""
+    """A good fix that a newer one of its device has overtaken: a crossing that it alone has seen is not lost
+    with the reader that held it up. It raises a ring that he is not in, and has not left since."""
     state, partner = look.state, look.movers[1 - role]
     if abs(fix.at_ms - partner.at_ms) > FORGET_MS:
         return
@@ -233,8 +233,8 @@ def _resolve(look: Look) -> None:
 
 
 def _degraded_ms(look: Look, held: Slack) -> float:
-    """Unresolved for DEGRADED_AFTER_MS, counted from when somebody became overdue if that was earlier: at the hour of
-    plausible blind risk a long silence needs no further minute."""
+    """Unresolved for DEGRADED_AFTER_MS, counted from when somebody became overdue if that was earlier: at the
+    hour of plausible blind risk a long silence needs no further minute."""
     uncertain_ms = look.state.uncertain_ms
     assert uncertain_ms is not None
     return max(uncertain_ms, min(uncertain_ms, held.overdue_ms) + DEGRADED_AFTER_MS)
