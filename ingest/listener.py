@@ -32,7 +32,7 @@ from ingest.admission import (
 )
 from ingest.dialects.reports import Reason, Refusal
 from ingest.known import Known
-from ingest.mqtt import NO_FILES, MqttSession, Taken, sessions
+from ingest.mqtt import MqttSession, Taken, sessions
 from ingest.quarantine import keep_and_answer, watch_quarantine
 from tocsin import subjects
 from tocsin.clock import MS, Clock
@@ -42,6 +42,7 @@ from tocsin.model.device import Device
 from tocsin.model.finding import Alarm, Code
 from tocsin.model.fix import FIX_DTYPE
 from tocsin.model.ids import derived
+from tocsin.mqtt import NO_FILES
 from tocsin.ports import Bucket, Log
 from tocsin.telemetry import INGEST_MESSAGES, KNOWN_DEVICES
 from tocsin.tls import TlsFiles

@@ -43,7 +43,7 @@ from alerts.desk import handle
 from ingest.dialects.reports import Reason
 from ingest.known import Known
 from ingest.listener import ANSWERING_READER, publish, run_alarms, run_fixes
-from ingest.mqtt import MqttSession, client_id, password_in
+from ingest.mqtt import MqttSession, client_id
 from ingest.quarantine import shape_of
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus
@@ -54,6 +54,7 @@ from tocsin.limits import BATCH_MAX_FIXES, REFUSED_KEPT_MAX
 from tocsin.model.episode import AlarmCause, Ruling, State
 from tocsin.model.finding import Alarm, Code
 from tocsin.model.fix import FIX_DTYPE
+from tocsin.mqtt import password_in
 from tocsin.ports import Appended, Entry, Extent, Log
 from tocsin.subjects import ALARMS, FIXES, LATE, REFUSED, Stream
 from tocsin.telemetry import INGEST_MESSAGES

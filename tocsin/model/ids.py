@@ -11,7 +11,7 @@ import re
 import uuid
 from typing import Literal
 
-Prefix = Literal["alr", "fnd", "alm", "evt", "msr", "bat", "rfs", "rct"]
+Prefix = Literal["alr", "fnd", "alm", "evt", "msr", "bat", "rfs", "rct", "cmd"]
 
 DEVICE_ID = re.compile(r"[a-z0-9][a-z0-9-]{2,31}")
 """No dot (the MQTT gateway maps ``.`` to ``//``), no wildcard, no upper case."""
@@ -24,6 +24,14 @@ def derived(prefix: Prefix, *parts: str | int) -> str:
     raw[6] = raw[6] & 0x0F | 0x80
     raw[8] = raw[8] & 0x3F | 0x80
     return f"{prefix}_{uuid.UUID(bytes=bytes(raw)).hex}"
+
+
+DERIVED = re.compile(r"[a-z]{3}_[0-9a-f]{12}8[0-9a-f]{3}[89ab][0-9a-f]{15}")
+
+
+def is_derived(text: str) -> bool:
+    """Whether this is a name that ``derived`` can have made: a hash, that nothing can be read from."""
+    return DERIVED.fullmatch(text) is not None
 
 
 RESERVED_NAMES = frozenset({"tocsin", "ingest", "fleet"})
