@@ -52,7 +52,7 @@ from tocsin.geodesy import FloatArray, IntArray, distance_dm, ecef, ecef_one
 from tocsin.limits import STRAGGLER_MAX_S
 from tocsin.model.command import Command
 from tocsin.model.finding import Change, Code, Finding
-from tocsin.model.fix import ABSENT, ClockPoints, Fixes, FixPoint
+from tocsin.model.fix import ABSENT, ClockPoints, Fixes, FixFlag, FixPoint
 from tocsin.model.ids import derived
 from tocsin.model.order import Order
 from tocsin.model.standing import Standing as Stands
@@ -66,7 +66,7 @@ CODE_OF_RING = {Zone.ALERT: Code.PROX_ALERT, Zone.PREALERT: Code.PROX_PREALERT}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What became of the fixes of one step; their sum is the size of the batch."""
+    """What became of the fixes of one step; their sum is the size of the batch without mere presence."""
 
     applied: int = 0
     duplicate: int = 0
@@ -95,6 +95,9 @@ class Trigger(NamedTuple):
 
 def step(table: PairTable, batch: Fixes, now_ms: int) -> Step:
     """Judge a batch; an empty one is a tick at ``now_ms``. Findings in order of their fixes, then of measures."""
+    heard, batch = batch.size, _without_presence(batch)
+    if heard and not batch.size:
+        return Step()  # not a tick
     run = _Run(table, now_ms)
     if not batch.size:
         table.now_ms = max(table.now_ms, now_ms)
@@ -104,6 +107,12 @@ def step(table: PairTable, batch: Fixes, now_ms: int) -> Step:
         batch = _not_from_the_future(np.ascontiguousarray(batch))
         (run.one_by_one if batch.size < SCALAR_BELOW else run.by_columns)(batch)
     return run.result()
+
+
+def _without_presence(batch: Fixes) -> Fixes:
+    """Who was heard without a place has moved nowhere; nothing is decided from it yet."""
+    present = (batch["flags"] & FixFlag.PRESENCE) != 0
+    return batch[~present] if present.any() else batch
 
 
 def is_due(table: PairTable, now_ms: int) -> bool:

@@ -101,7 +101,7 @@ def _can_be_judged(order: Order, devices: Mapping[str, Device]) -> bool:
 
 def _bare(device: Device) -> Device:
     """A device without what the geofence does not need, so that it neither rebuilds for it nor keeps it."""
-    return Device(id=device.id, number=device.number, kind=device.kind)
+    return Device(id=device.id, number=device.number, kind=device.kind, reports_every_s=device.reports_every_s)
 
 
 class PairTable:

@@ -27,6 +27,7 @@ from ingest.admission import (
     Message,
     OtherLane,
     OwnWord,
+    Presence,
     admit,
     admit_alarm,
 )
@@ -77,11 +78,15 @@ class Batch:
                 to_subject = subjects.late if admission.late else subjects.fixes
                 for partition, row in admission.copies:
                     self.rows[to_subject(partition)].append(row)
+            elif isinstance(admission, Presence):
+                known.present_ms[admission.device] = admission.heard_ms
+                for partition, row in admission.copies:
+                    self.rows[subjects.fixes(partition)].append(row)
             elif isinstance(admission, Refusal) and len(self.refused) < REFUSED_KEPT_PER_BATCH:
                 self.refused.append((session, taken.message, admission))
 
 
-def _outcome(admission: AdmittedFix | Alarm | Duplicate | Heard | Refusal) -> str:
+def _outcome(admission: AdmittedFix | Alarm | Duplicate | Heard | Presence | Refusal) -> str:
     match admission:
         case AdmittedFix(sos_only=True):
             return "sos_only"
@@ -93,6 +98,8 @@ def _outcome(admission: AdmittedFix | Alarm | Duplicate | Heard | Refusal) -> st
             return "duplicate"
         case Heard():
             return "heard"
+        case Presence():
+            return "present"
         case Refusal(reason=reason):
             return f"refused_{reason.value}"
 
