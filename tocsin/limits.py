@@ -15,6 +15,7 @@ FIX_PAST_MAX_S = 30 * 86_400  # a unit found in a drawer; older is a wrong clock
 LATE_AFTER_S = 120  # two intervals of the slowest band (60 s): a fix older than this is history, not news
 SEQ_WINDOW = 64  # how far back a repeated sequence number is recognised per device (one machine word)
 
+REPORTS_EVERY_MAX_S = 3_600  # the longest interval of a device that takes no orders about it; a unit's, too
 PRESENCE_EVERY_S = 5  # the shortest interval of a fix: who speaks without a place is heard no more often
 
 # --- batches between ingest and the log ------------------------------------------------------------------
