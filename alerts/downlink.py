@@ -85,11 +85,12 @@ class Line:
             await asyncio.sleep(RECONNECT_S)
 
     async def _until_lost(self, client: aiomqtt.Client) -> None:
-        """Nothing is subscribed: listening ends with the connection. A broker that has left an order without its
-        PUBACK is met anew, too: a connection may be dead long before TCP says so."""
+        """Raises MqttError when it is. Nothing is subscribed: listening ends with the connection. A broker that
+        has left an order without its PUBACK is met anew, too: a connection may be dead before TCP says so."""
         ends = [asyncio.create_task(_listen(client)), asyncio.create_task(self._given_up.wait())]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            raise aiomqtt.MqttError("no PUBACK" if self._given_up.is_set() else "connection lost")
         finally:
             self._client = None
             for end in ends:

@@ -67,7 +67,7 @@ ROUTING_RADIUS_MAX_M = 20_000  # a circle wider than a department would tell hal
 # --- deliveries ------------------------------------------------------------------------------------------
 WEBHOOK_TIMEOUT_S = 3.0
 COURIER_PARALLEL_MAX = 10_000  # per channel: a recipient that is down for an hour must not hold up the next alert
-DOWNLINK_PARALLEL_MAX = 10_000  # what waits for the broker is leased: an order to each unit of a large site
+DOWNLINK_PARALLEL_MAX = 2_000  # what leaves within a lease, at 1,000 a second: more would come twice
 COMMAND_PUBACK_S = 1.5  # within a lease: who gives an order back must still hold it
 LEASE_S = 3.0  # an unacknowledged message of the log goes to another worker after this
 LEASE_RENEW_S = 1.0

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -151,6 +153,20 @@ async def test_while_the_broker_is_dead_an_order_waits_and_the_newest_arrives(
         await mortal.start()
         async with mortal.device(WEARER, clean=False) as unit:
             assert (await heard_after(60, unit))["s"] == 5, "30 s, which waited too, is not said any more"
+
+
+async def test_a_broker_that_hangs_is_met_anew_and_the_order_arrives(mortal: Door, registered: Bus) -> None:
+    """No PUBACK and no end of the connection: TCP would notice minutes later."""
+    async with mortal.device(WEARER) as unit, downlink(mortal, registered):
+        await unit.subscribe(subjects.topic(WEARER, "cmd"), qos=1)
+        tried = counted("again")
+        os.kill(mortal.pid, signal.SIGSTOP)
+        try:
+            await say(registered, order := fresh("into the void"))
+            await eventually(lambda: counted("again") > tried + 1)
+        finally:
+            os.kill(mortal.pid, signal.SIGCONT)
+        assert (await heard(unit))["id"] == order.id
 
 
 async def heard_after(interval_s: int, unit: aiomqtt.Client) -> dict[str, Any]:

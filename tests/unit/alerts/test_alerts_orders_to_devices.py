@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from builders import NOW_MS, NOW_S, WEARER, command
 
 from alerts.channels.device import NotSayable, payload
+from simulator import messages
 from tocsin.model.command import Action
 from tocsin.model.device import DeviceKind
 from tocsin.model.ids import derived, is_derived
@@ -64,3 +66,30 @@ def test_what_cannot_be_said_is_refused_by_field_and_never_by_value(changes: dic
 @pytest.mark.parametrize("prefix", ["cmd", "fnd", "alm"])
 def test_a_derived_name_is_known_as_such(prefix: Any) -> None:
     assert is_derived(derived(prefix, WEARER, 7))
+
+
+# --- the page for firmware engineers says the same -----------------------------------------------------------
+
+PAGE = Path(__file__).parents[3] / "docs" / "device-protocol.md"
+
+
+def examples(kind: str) -> list[dict[str, Any]]:
+    lines = [line for line in PAGE.read_text().splitlines() if line.startswith(f'{{"_type": "{kind}"')]
+    return [json.loads(line) for line in lines]
+
+
+def test_the_orders_on_the_page_are_those_that_are_sent() -> None:
+    shown = examples("cmd")
+    sent = [
+        command(id=one["id"], action=Action(one["action"]), interval_s=one.get("s"), expires_ms=one["exp"] * 1000)
+        for one in shown
+    ]
+    assert [json.loads(payload(order, DeviceKind.WEARER)) for order in sent] == shown
+    assert {order.action for order in sent} == set(Action)
+
+
+def test_the_answers_on_the_page_are_those_of_the_simulated_unit() -> None:
+    (answer,), (status,) = examples("result"), examples("status")
+    now_ms = answer["tst"] * 1000 + answer["ms"]
+    assert messages.result(answer["id"], "done", now_ms=now_ms) == answer
+    assert messages.status(now_ms=status["tst"] * 1000 + status["ms"], seq=1044, boot=7) == status
