@@ -1,4 +1,4 @@
-"""Which parts does alerts run as? ``python -m alerts dispatcher | courier | recorder | projector | api``."""
+"""Which parts does alerts run as? ``python -m alerts PART``, the names are those of PARTS."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from alerts.api.server import run_api
 from alerts.channels.police import Sender
 from alerts.courier import Endpoint, run_courier
 from alerts.dispatcher import run_dispatcher
+from alerts.downlink import run_downlink
 from alerts.order_projector import run_order_projector
 from alerts.recorder import run_recorder
 from alerts.routing import Routing
@@ -88,6 +89,18 @@ def _endpoint(url: HttpUrl, secret: SecretStr) -> Endpoint:
     return Endpoint(url=str(url), secret=secret.get_secret_value())
 
 
+async def downlink(settings: Settings, ready: Ready) -> None:
+    async with open_bus(settings.required("nats_url"), "alerts.downlink") as bus:
+        await run_downlink(
+            url=settings.required("mqtt_url"),
+            tls=settings.mqtt_tls,
+            log_=bus.log,
+            devices=bus.devices,
+            clock=settings.clock,
+            ready=ready,
+        )
+
+
 async def recorder(settings: Settings, ready: Ready) -> None:
     async with (
         open_bus(settings.required("nats_url"), "alerts.recorder") as bus,
@@ -125,6 +138,7 @@ async def api(settings: Settings, ready: Ready) -> None:
 PARTS = {
     "dispatcher": dispatcher,
     "courier": courier,
+    "downlink": downlink,
     "recorder": recorder,
     "projector": projector,
     "api": api,

@@ -8,7 +8,9 @@
 * a repeated (boot, seq, hour of the fix) is a duplicate: counted, acknowledged, not published again; a phone that
   does not count is known again by what it measured (``ingest.dialects.owntracks``, Identity);
 * an alarm is never refused for its clock, its position or its number: at worst it is raised twice under one id;
-* a TGD's position outside an SOS is dropped and counted (invariant 6).
+* a TGD's position outside an SOS is dropped and counted (invariant 6);
+* a device with measures that speaks without a place, on ``state`` or ``res``, is present: the geofence must know
+  the silence of a receiver from that of a unit. A last will is the broker's word and not the device's.
 """
 
 from __future__ import annotations
@@ -21,10 +23,10 @@ from ingest.dialects import owntracks, tocsin_v1
 from ingest.dialects.reports import NotAFix, PositionReport, Reason, Refusal, SosPosition, SosReport
 from ingest.known import Known
 from tocsin.clock import MS
-from tocsin.limits import FIX_FUTURE_MAX_S, FIX_PAST_MAX_S, PAYLOAD_MAX_BYTES
+from tocsin.limits import FIX_FUTURE_MAX_S, FIX_PAST_MAX_S, PAYLOAD_MAX_BYTES, PRESENCE_EVERY_S
 from tocsin.model.device import Device, DeviceKind
 from tocsin.model.finding import Alarm, Code
-from tocsin.model.fix import ABSENT, ClockPoints, FixFlag, FixPoint
+from tocsin.model.fix import ABSENT, ClockPoints, FixFlag, FixPoint, Source
 from tocsin.model.ids import derived, is_device_id
 from tocsin.subjects import PHONE_ROOT, TOPIC_ROOT, device_in, partition_of
 
@@ -71,6 +73,15 @@ class Heard:
     """Accepted; nothing in this version is decided from it."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presence:
+    """The device was heard and said no place: one row per partition of its measures, none of them primary."""
+
+    device: str
+    heard_ms: int
+    copies: tuple[tuple[int, FixRow], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class OtherLane:
     """Belongs to the session of the other lane, which gets its own copy."""
@@ -81,7 +92,7 @@ class OwnWord:
     """Ours to a device: a wildcard subscription hears it too. Nobody's report, and counted nowhere."""
 
 
-Admission = AdmittedFix | Alarm | Duplicate | Heard | OtherLane | OwnWord | Refusal
+Admission = AdmittedFix | Alarm | Duplicate | Heard | Presence | OtherLane | OwnWord | Refusal
 
 OTHER_LEAVES: Mapping[str, Admission] = {
     "state": Heard(),
@@ -94,6 +105,8 @@ OTHER_LEAVES: Mapping[str, Admission] = {
     "cfg/want": OwnWord(),
     "err": OwnWord(),
 }
+
+PRESENT_LEAVES = frozenset({"state", "res"})
 
 PHONE_LEAVES: Mapping[str, Admission] = {
     **dict.fromkeys(("event", "step", "beacon", "dump", "status", "waypoint", "waypoints", "info"), Heard()),
@@ -110,6 +123,8 @@ def admit(message: Message, known: Known, now_ms: int) -> list[Admission]:
     if isinstance(found, Refusal):
         return [found]
     device, leaf = found
+    if leaf in PRESENT_LEAVES and not _is_phone(message.topic):
+        return [_presence(device, message.t3_ms, known, now_ms)]
     read = (_phone_reader if _is_phone(message.topic) else _unit_reader)(leaf)
     if not callable(read):
         return [read]
@@ -117,6 +132,24 @@ def admit(message: Message, known: Known, now_ms: int) -> list[Admission]:
         return [TOO_LARGE]
     bulk = leaf == "bulk"
     return [_admit_report(report, device, message, known, now_ms, bulk=bulk) for report in read(message)]
+
+
+def _presence(device: Device, t3_ms: int, known: Known, now_ms: int) -> Presence | Heard:
+    """At most each PRESENCE_EVERY_S, and of a device in a pair; a TGD is in none."""
+    if not device.measures or device.kind is DeviceKind.TGD:
+        return Heard()
+    if 0 <= t3_ms - known.present_ms.get(device.id, -PRESENCE_EVERY_S * MS) < PRESENCE_EVERY_S * MS:
+        return Heard()
+    row = _presence_row(device.number, t3_ms, now_ms)
+    copies = tuple((partition, row) for partition in _concerned(device, known.partitions))
+    return Presence(device=device.id, heard_ms=t3_ms, copies=copies)
+
+
+def _presence_row(number: int, t3_ms: int, t4_ms: int) -> FixRow:
+    """No place, and no hour but that of its reception."""
+    place = (0, 0, ABSENT, ABSENT, ABSENT)
+    rest = (int(FixFlag.PRESENCE), int(Source.UNKNOWN), ABSENT, 0, b"")
+    return (number, ABSENT, ABSENT, t3_ms, ABSENT, t3_ms, t4_ms, *place, *rest)
 
 
 def _is_phone(topic: str) -> bool:
@@ -249,11 +282,14 @@ def _copies(
 ) -> tuple[tuple[int, FixRow], ...]:
     """One row per partition concerned; unpaired devices go by their own name."""
     archived = device.kind is not DeviceKind.TGD
-    concerned = sorted({partition_of(key, partitions) for key in device.measures or (device.id,)})
     return tuple(
         (partition, _row(report, device.number, t3_ms, now_ms, flags, primary=index == 0 and archived))
-        for index, partition in enumerate(concerned)
+        for index, partition in enumerate(_concerned(device, partitions))
     )
+
+
+def _concerned(device: Device, partitions: int) -> list[int]:
+    return sorted({partition_of(key, partitions) for key in device.measures or (device.id,)})
 
 
 def _row(report: PositionReport, number: int, t3_ms: int, t4_ms: int, flags: FixFlag, *, primary: bool) -> FixRow:

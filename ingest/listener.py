@@ -27,12 +27,13 @@ from ingest.admission import (
     Message,
     OtherLane,
     OwnWord,
+    Presence,
     admit,
     admit_alarm,
 )
 from ingest.dialects.reports import Reason, Refusal
 from ingest.known import Known
-from ingest.mqtt import NO_FILES, MqttSession, Taken, sessions
+from ingest.mqtt import MqttSession, Taken, sessions
 from ingest.quarantine import keep_and_answer, watch_quarantine
 from tocsin import subjects
 from tocsin.clock import MS, Clock
@@ -42,6 +43,7 @@ from tocsin.model.device import Device
 from tocsin.model.finding import Alarm, Code
 from tocsin.model.fix import FIX_DTYPE
 from tocsin.model.ids import derived
+from tocsin.mqtt import NO_FILES
 from tocsin.ports import Bucket, Log
 from tocsin.telemetry import INGEST_MESSAGES, KNOWN_DEVICES
 from tocsin.tls import TlsFiles
@@ -76,11 +78,15 @@ class Batch:
                 to_subject = subjects.late if admission.late else subjects.fixes
                 for partition, row in admission.copies:
                     self.rows[to_subject(partition)].append(row)
+            elif isinstance(admission, Presence):
+                known.present_ms[admission.device] = admission.heard_ms
+                for partition, row in admission.copies:
+                    self.rows[subjects.fixes(partition)].append(row)
             elif isinstance(admission, Refusal) and len(self.refused) < REFUSED_KEPT_PER_BATCH:
                 self.refused.append((session, taken.message, admission))
 
 
-def _outcome(admission: AdmittedFix | Alarm | Duplicate | Heard | Refusal) -> str:
+def _outcome(admission: AdmittedFix | Alarm | Duplicate | Heard | Presence | Refusal) -> str:
     match admission:
         case AdmittedFix(sos_only=True):
             return "sos_only"
@@ -92,6 +98,8 @@ def _outcome(admission: AdmittedFix | Alarm | Duplicate | Heard | Refusal) -> st
             return "duplicate"
         case Heard():
             return "heard"
+        case Presence():
+            return "present"
         case Refusal(reason=reason):
             return f"refused_{reason.value}"
 

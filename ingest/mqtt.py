@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import unquote, urlsplit
 
 import aiomqtt
 import structlog
@@ -34,12 +33,11 @@ from tocsin import subjects
 from tocsin.clock import Clock
 from tocsin.errors import SettingError
 from tocsin.limits import PAYLOAD_MAX_BYTES
+from tocsin.mqtt import NO_FILES, client_to, password_in
 from tocsin.telemetry import PHONES_NOT_HEARD
 from tocsin.tls import TlsFiles
 
 RECONNECT_S = 0.5
-PORTS = {"mqtt": 1883, "mqtts": 8883}
-NO_FILES = TlsFiles()
 ADMISSIBLE_QOS = 1
 NAMED_BY_FILE = "session.secret"
 SECRET_MIN_CHARS = 32
@@ -75,26 +73,16 @@ class MqttSession(AbstractAsyncContextManager["MqttSession"]):
         tls: TlsFiles = NO_FILES,
         secret: str = "",
     ) -> None:
-        self._address = urlsplit(url)
+        self._url = url
         self._role = role
         self._topics = topics
         self._clock = clock
         self._tls = tls
-        self._password = password_in(url)
-        self._name = client_id(role, self._password or secret)
+        self._name = client_id(role, password_in(url) or secret)
         self._client: aiomqtt.Client | None = None
 
     async def __aenter__(self) -> Self:
-        client = aiomqtt.Client(
-            hostname=self._address.hostname or "127.0.0.1",
-            port=self._address.port or PORTS[self._address.scheme],
-            username=unquote(self._address.username or "") or None,
-            password=self._password or None,
-            identifier=self._name,
-            protocol=aiomqtt.ProtocolVersion.V311,
-            clean_session=False,
-            tls_context=self._tls.context() if self._address.scheme == "mqtts" else None,
-        )
+        client = client_to(self._url, self._tls, session=self._name)
         client._client.manual_ack_set(True)  # noqa: SLF001  (see the module's docstring)
         await client.__aenter__()
         try:
@@ -151,10 +139,6 @@ def _granted(topic: str, codes: Sequence[int] | Sequence[ReasonCode]) -> None:
     """A refused subscription is silence that looks like peace: raise MqttError."""
     if any(code.is_failure if isinstance(code, ReasonCode) else code >= REFUSED for code in codes):
         raise aiomqtt.MqttError(f"the broker refuses {topic}")
-
-
-def password_in(url: str) -> str:
-    return unquote(urlsplit(url).password or "")
 
 
 def session_secret(url: str, data_dir: Path) -> str:

@@ -13,6 +13,7 @@ from alerts.territory import Territory
 from ingest.admission import Message
 from ingest.known import Known
 from tocsin.clock import AffineClock
+from tocsin.model.command import Action, Command
 from tocsin.model.device import Device, DeviceKind
 from tocsin.model.episode import Act, Realm, Verb
 from tocsin.model.finding import Alarm, Change, Code, Finding
@@ -162,3 +163,15 @@ def act(verb: Verb, version: int, actor: str = "A. Martin", at_ms: int = NOW_MS,
     """``episode``: the alert of ``entry()`` unless said otherwise."""
     whole = {"verb": verb, "episode": EPISODE, "actor": actor, "at_ms": at_ms, "expected_version": version}
     return Act(**{**whole, **changes})
+
+
+# --- what devices are told -----------------------------------------------------------------------------------
+
+
+def command(name: str = "1", device: str = WEARER, **changes: Any) -> Command:
+    """He is to report each 30 s; ``name`` makes the id."""
+    whole = {
+        "id": derived("cmd", device, name), "device": device, "action": Action.SET_CADENCE, "at_ms": NOW_MS,
+        "expires_ms": NOW_MS + 60_000, "interval_s": 30,
+    }  # fmt: skip
+    return Command(**{**whole, **changes})

@@ -59,6 +59,10 @@ class Door(ABC):
     @abstractmethod
     async def stop(self) -> None: ...
 
+    @property
+    @abstractmethod
+    def pid(self) -> int: ...
+
     @abstractmethod
     async def kill(self) -> None:
         """``kill -9``, and gone."""
@@ -101,9 +105,13 @@ class NatsDoor(Door):
     async def stop(self) -> None:
         await self.server.stop()
 
-    async def kill(self) -> None:
+    @property
+    def pid(self) -> int:
         assert self.server.pid is not None
-        os.kill(self.server.pid, signal.SIGKILL)
+        return self.server.pid
+
+    async def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
         await self.server.wait()
 
     async def on_disk(self) -> None:

@@ -15,6 +15,9 @@ FIX_PAST_MAX_S = 30 * 86_400  # a unit found in a drawer; older is a wrong clock
 LATE_AFTER_S = 120  # two intervals of the slowest band (60 s): a fix older than this is history, not news
 SEQ_WINDOW = 64  # how far back a repeated sequence number is recognised per device (one machine word)
 
+REPORTS_EVERY_MAX_S = 3_600  # the longest interval of a device that takes no orders about it; a unit's, too
+PRESENCE_EVERY_S = 5  # the shortest interval of a fix: who speaks without a place is heard no more often
+
 # --- batches between ingest and the log ------------------------------------------------------------------
 BATCH_LINGER_MS = 5  # what a fix may wait for company: 2 % of the 250 ms P1 median budget
 BATCH_MAX_FIXES = 1000  # where a batch stops getting cheaper per fix
@@ -64,6 +67,8 @@ ROUTING_RADIUS_MAX_M = 20_000  # a circle wider than a department would tell hal
 # --- deliveries ------------------------------------------------------------------------------------------
 WEBHOOK_TIMEOUT_S = 3.0
 COURIER_PARALLEL_MAX = 10_000  # per channel: a recipient that is down for an hour must not hold up the next alert
+DOWNLINK_PARALLEL_MAX = 2_000  # what leaves within a lease, at 1,000 a second: more would come twice
+COMMAND_PUBACK_S = 1.5  # within a lease: who gives an order back must still hold it
 LEASE_S = 3.0  # an unacknowledged message of the log goes to another worker after this
 LEASE_RENEW_S = 1.0
 
@@ -74,4 +79,5 @@ assert BROKER_PAYLOAD_MAX_BYTES > 10 * 1024 * 1024 > PAYLOAD_MAX_BYTES
 assert BORDER_MARGIN_M <= BORDER_MARGIN_MAX_M < ROUTING_RADIUS_MAX_M
 assert EPISODE_MESSAGES_MAX >= 2
 assert LEASE_RENEW_S * 2 < LEASE_S
+assert COMMAND_PUBACK_S * 2 <= LEASE_S
 assert STRAGGLER_MAX_S < LATE_AFTER_S < FIX_PAST_MAX_S

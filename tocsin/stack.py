@@ -46,6 +46,7 @@ PARTS: Final = (
     PartSpec(name="archivist", words=("ingest", "archivist")),
     PartSpec(name="recorder", words=("alerts", "recorder")),
     PartSpec(name="courier", words=("alerts", "courier")),
+    PartSpec(name="downlink", words=("alerts", "downlink")),
     PartSpec(name="dispatcher", words=("alerts", "dispatcher")),
     PartSpec(name="geofence", words=("geofence", "worker")),
     PartSpec(name="alarms-1", words=("ingest", "alarms-1")),

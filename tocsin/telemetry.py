@@ -39,6 +39,9 @@ GEOFENCE_FIXES = Counter("tocsin_geofence_fixes_total", "Fixes seen by the geofe
 RULINGS = Counter("tocsin_rulings_total", "Rulings of the desk, by reason.", ["reason"])
 CONFLICTS = Counter("tocsin_ruling_conflicts_total", "Rulings lost to another writer and decided again.")
 NOTIFICATIONS = Counter("tocsin_notifications_total", "Attempts to notify.", ["channel", "outcome"])
+COMMANDS = Counter(
+    "tocsin_commands_total", "Orders to devices, by action and what became of them.", ["action", "outcome"]
+)
 RECORDED = Counter("tocsin_recorded_rulings_total", "Rulings written to the record.")
 STAGE_SECONDS = Histogram(
     "tocsin_stage_latency_seconds", "Time between two clock points of an alert.", ["start", "end"],
@@ -71,8 +74,8 @@ CONSOLES_LIVE = Gauge("tocsin_console_live", "Open live feeds.", multiprocess_mo
 
 METRICS: Final = (
     INGEST_MESSAGES, PHONES_NOT_HEARD, ARCHIVED, HOUSEKEEPING, FINDINGS, GEOFENCE_FIXES, RULINGS, CONFLICTS,
-    NOTIFICATIONS, RECORDED, STAGE_SECONDS, KNOWN_DEVICES, QUARANTINE_KEPT, QUARANTINE_LEFT, PAIRS, ALERTS_OPEN,
-    CONSOLES_LIVE,
+    NOTIFICATIONS, COMMANDS, RECORDED, STAGE_SECONDS, KNOWN_DEVICES, QUARANTINE_KEPT, QUARANTINE_LEFT, PAIRS,
+    ALERTS_OPEN, CONSOLES_LIVE,
 )  # fmt: skip
 
 WITHHELD: Final = "withheld"

@@ -50,7 +50,13 @@ class OrderBook(Protocol):
     ) -> Reply: ...
 
     async def create_device(
-        self, device_id: str, kind: DeviceKind, password_bcrypt: str, now_ms: int
+        self,
+        device_id: str,
+        kind: DeviceKind,
+        password_bcrypt: str,
+        now_ms: int,
+        *,
+        reports_every_s: int | None = None,
     ) -> Device: ...
 
     async def device(self, device_id: str, now_ms: int) -> Device: ...

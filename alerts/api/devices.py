@@ -62,7 +62,9 @@ async def create_device(
 
     async def work(orders: OrderBook) -> Reply:
         nonlocal made_now
-        made = await orders.create_device(body.id, body.kind, deps.hash_password(password), now_ms)
+        made = await orders.create_device(
+            body.id, body.kind, deps.hash_password(password), now_ms, reports_every_s=body.reports_every_s
+        )
         made_now = True
         return Reply(status=201, body=_reply(views.device(made), None))
 
@@ -82,7 +84,7 @@ def _reply(device: schemas.DeviceReply, password: str | None) -> bytes:
     responses=problems("unknown-device", "invalid-request", "record-unavailable"),
 )
 async def get_device(device_id: DeviceId, deps: TheDeps) -> schemas.DeviceReply:
-    """Its kind, and the measures that name it."""
+    """Its kind, how often it reports where nobody tells it, and the measures that name it."""
     try:
         return views.device(await deps.orders.device(device_id, deps.clock.now_ms()))
     except NotFound:

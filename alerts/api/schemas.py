@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from tocsin.clock import from_rfc3339
+from tocsin.limits import REPORTS_EVERY_MAX_S
 from tocsin.model.device import DeviceKind
 from tocsin.model.episode import Outcome, State
 from tocsin.model.finding import Code
@@ -41,6 +42,16 @@ NewDeviceId = Annotated[
         pattern=f"^{DEVICE_ID.pattern}$",
         json_schema_extra={"not": {"enum": sorted(RESERVED_NAMES)}},
         examples=["bracelet-1"],
+    ),
+]
+
+
+ReportsEvery = Annotated[
+    Annotated[int, Field(strict=True, ge=1, le=REPORTS_EVERY_MAX_S)] | None,
+    Field(
+        description="Seconds between two positions of a device that takes no orders about it, a phone with an app "
+        "of its own. null: it is told how often.",
+        examples=[30],
     ),
 ]
 
@@ -77,6 +88,7 @@ class DeviceRequest(Request):
 
     id: NewDeviceId
     kind: DeviceKind
+    reports_every_s: ReportsEvery = None
 
 
 class Me(BaseModel):
@@ -196,12 +208,14 @@ class Measures(BaseModel):
 
 
 class DeviceReply(BaseModel):
-    """``measures`` that have not ended and name it. ``revoked_at``: since when it may not speak."""
+    """``measures`` that have not ended and name it. ``revoked_at``: since when it may not speak.
+    ``reports_every_s``: null where it is told how often."""
 
     id: str
     kind: DeviceKind
     measures: list[str]
     revoked_at: Time | None = None
+    reports_every_s: int | None = None
 
 
 class NewDevice(DeviceReply):

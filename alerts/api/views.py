@@ -160,5 +160,9 @@ def measure(known: Measure, now_ms: int) -> schemas.MeasureReply:
 
 def device(known: Device) -> schemas.DeviceReply:
     return schemas.DeviceReply(
-        id=known.id, kind=known.kind, measures=list(known.measures), revoked_at=time_of(known.revoked_ms)
+        id=known.id,
+        kind=known.kind,
+        measures=list(known.measures),
+        revoked_at=time_of(known.revoked_ms),
+        reports_every_s=known.reports_every_s,
     )

@@ -20,6 +20,7 @@ from alerts.commands.phone import Listener, instructions, listener_of, owntracks
 from tocsin.columns import columns
 from tocsin.embedded.broker import EVERYWHERE, PORTS_FILE, ports_remembered
 from tocsin.errors import SettingError
+from tocsin.limits import REPORTS_EVERY_MAX_S
 from tocsin.model.device import DeviceKind
 from tocsin.settings import load
 
@@ -58,6 +59,13 @@ Broker = Annotated[
     str | None,
     typer.Option(help="Where devices connect, mqtt://host:port or mqtts://host:port; else as the settings say."),
 ]
+Every = Annotated[
+    int | None,
+    typer.Option(
+        "--reports-every", min=1, max=REPORTS_EVERY_MAX_S, metavar="SECONDS",
+        help="Its own interval, for what takes no orders about it: a phone with an app. Left out: it is told.",
+    ),
+]  # fmt: skip
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="The password alone, for scripts.")]
 
 
@@ -65,6 +73,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="The password alone, 
 def add(
     device: Id,
     kind: Annotated[Kind, typer.Option(help="Who carries it.")],
+    reports_every: Every = None,
     broker: Broker = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -73,7 +82,8 @@ def add(
 ) -> None:
     """Register a device; print what it, or its owner, needs to connect. The password is shown this once."""
     listener = _listener(broker)
-    made = Asking(api, token).make("/devices", {"id": device, "kind": KINDS[kind].value})
+    wanted = {"id": device, "kind": KINDS[kind].value, "reports_every_s": reports_every}
+    made = Asking(api, token).make("/devices", wanted)
     _hand_out(made, listener, quiet=quiet, as_json=as_json)
 
 
@@ -99,8 +109,15 @@ def show(as_json: AsJson = False, api: Api = None, token: Token = None) -> None:
     if as_json:
         say(json.dumps(devices, indent=1))
         return
-    rows = [(one["id"], one["kind"], " ".join(one["measures"]), one["revoked_at"] or "") for one in devices]
-    say(columns(("id", "kind", "measures", "revoked"), rows))
+    rows = [
+        (one["id"], one["kind"], _every(one), " ".join(one["measures"]), one["revoked_at"] or "")
+        for one in devices
+    ]
+    say(columns(("id", "kind", "reports", "measures", "revoked"), rows))
+
+
+def _every(device: dict[str, Any]) -> str:
+    return f"{seconds}s" if (seconds := device["reports_every_s"]) else "told"
 
 
 @app.command()
@@ -145,7 +162,7 @@ def _hand_out(made: dict[str, Any], listener: Listener | None, *, quiet: bool, a
         if listener is None:
             say(f"  password    {password}\n\n{ELSEWHERE}")
             return
-        say(instructions(device, password, listener))
+        say(instructions(device, password, listener, made["reports_every_s"]))
         if listener.host.startswith("127."):
             errors.print(f"\n{ONLY_HERE}", style="dim", markup=False)
 
@@ -153,7 +170,7 @@ def _hand_out(made: dict[str, Any], listener: Listener | None, *, quiet: bool, a
 def _as_json(made: dict[str, Any], listener: Listener | None) -> dict[str, Any]:
     if listener is None:
         return {**made, "mqtt": None, "topics": topics(made["id"]), "owntracks": None}
-    configuration = owntracks(made["id"], made["password"], listener)
+    configuration = owntracks(made["id"], made["password"], listener, made["reports_every_s"])
     return {
         **made,
         "mqtt": {"host": listener.host, "port": listener.port, "tls": listener.tls, "version": "3.1.1"},

@@ -4,7 +4,8 @@ The OwnTracks configuration is that of the Booklet (tech/json, ``_type`` configu
 the address that the app opens). What differs from the app's defaults, and why: MQTT 3.1.1 (it asks for 3.1), the
 positions not retained by the broker (a copy would stay there for whoever may read it), a session that the broker
 keeps, one topic to subscribe (the default, everybody's, is refused here), and mode *move*: *significant changes*
-is silent for minutes.
+is silent for minutes. In that mode the app reports each ``locatorInterval`` seconds (300 on iOS, unless
+told; Android: ``moveModeLocatorInterval``): the device's own interval, as it is registered.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ OWN_WORD: Final = "phone"  # OwnTracks' DeviceID: any word without a space
 MQTT_PORT, MQTTS_PORT = 1883, 8883
 MQTT_3_1_1: Final = 4
 MOVE: Final = 2
+INTERVAL_KEYS: Final = ("locatorInterval", "moveModeLocatorInterval")
+NO_INTERVAL: Final = "say --reports-every: the app takes no orders about it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +60,9 @@ def tracker_id(device: str) -> str:
     return device.replace("-", "")[-2:]
 
 
-def owntracks(device: str, password: str, listener: Listener) -> dict[str, Any]:
+def owntracks(
+    device: str, password: str, listener: Listener, reports_every_s: int | None = None
+) -> dict[str, Any]:
     """The app's configuration as it imports it."""
     base = f"{PHONE_ROOT}/{device}/{OWN_WORD}"
     return {
@@ -82,6 +87,7 @@ def owntracks(device: str, password: str, listener: Listener) -> dict[str, Any]:
         "subTopic": f"{base}/cmd",
         "monitoring": MOVE,
         "extendedData": True,
+        **({} if reports_every_s is None else dict.fromkeys(INTERVAL_KEYS, reports_every_s)),
     }
 
 
@@ -91,9 +97,10 @@ def owntracks_url(configuration: dict[str, Any]) -> str:
     return f"owntracks:///config?inline={quote(packed, safe='')}"
 
 
-def instructions(device: str, password: str, listener: Listener) -> str:
+def instructions(device: str, password: str, listener: Listener, reports_every_s: int | None = None) -> str:
     """For a person who configures a unit or a phone, in plain text."""
-    said, configuration = topics(device), owntracks(device, password, listener)
+    said, configuration = topics(device), owntracks(device, password, listener, reports_every_s)
+    every = NO_INTERVAL if reports_every_s is None else f"{reports_every_s} s"
     return f"""\
   host        {listener.host}
   port        {listener.port}
@@ -109,5 +116,6 @@ OwnTracks, Preferences, Connection (iOS: Settings):
   Mode MQTT; Host {listener.host}; Port {listener.port}; TLS {"on" if listener.tls else "off"}
   UserID (Username) {device}; Password as above; DeviceID {OWN_WORD}; TrackerID {tracker_id(device)}
   Protocol level 3.1.1 (4); Clean session off; QoS 1; Retain off; Subscribe topic {configuration["subTopic"]}
+  Interval in mode move: {every}
 or open this address on the phone (it holds the password):
   {owntracks_url(configuration)}"""

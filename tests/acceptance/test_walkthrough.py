@@ -134,7 +134,8 @@ async def test_the_page_about_phones_leads_to_two_alerts_and_a_refusal() -> None
         assert refused == json.loads(shown)
         assert re.search(r"schema +\$\.lat +owntracks/bracelet-1/… ", said)
         listed = {line.split()[0]: line.split() for line in said.splitlines() if line.startswith(("brac", "vict"))}
-        assert len(listed["bracelet-1"]) == 3, "id, kind, since when it is revoked; no measure any more"
+        assert len(listed["bracelet-1"]) == 4, "id, kind, how often, since when revoked; no measure any more"
+        assert listed["bracelet-1"][2] == "30s"
         again = await here.run(here.literal(words_of(typed[looked_up])))
         assert "PROX_ALERT" in again
 

@@ -19,8 +19,9 @@ from doors import DEVICE_PASSWORD, Door, MosquittoDoor, NatsDoor, maybe_cut, ski
 from real_broker import REDELIVERED_AFTER_S
 
 from ingest.listener import FIX_TOPICS
-from ingest.mqtt import MqttSession, client_id, password_in
+from ingest.mqtt import MqttSession, client_id
 from tocsin.clock import AffineClock
+from tocsin.mqtt import password_in
 
 DEVICES = ("u-1", "u-11")
 TOPICS = FIX_TOPICS

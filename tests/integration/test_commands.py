@@ -126,6 +126,14 @@ async def test_a_device_from_its_login_to_its_end(site: Site) -> None:
     told = json.loads((await site.typed("device", "add", "victim-1", "--kind", "protected", "--json", *where)).out)
     assert (told["kind"], told["mqtt"]["port"], told["mqtt"]["tls"]) == ("bar_protected", int(port), False)
     assert told["owntracks"]["configuration"]["password"] == told["password"]
+    phone = await site.typed("device", "add", "phone-1", "--kind", "wearer", "--reports-every", "30", *where)
+    assert "Interval in mode move: 30 s" in phone.out
+    lines = (await site.typed("device", "list")).out.splitlines()
+    assert {line.split()[0]: line.split()[2] for line in lines} == {
+        "id": "reports", "bracelet-1": "told", "victim-1": "told", "phone-1": "30s",
+    }  # fmt: skip
+    too_long = await site.typed("device", "add", "phone-2", "--kind", "wearer", "--reports-every", "3601", *where)
+    assert (too_long.status, "--reports-every" in too_long.err) == (2, True)
     renewed = await site.typed("device", "rotate", "victim-1", "--quiet", *where)
     assert renewed.status == 0
     assert len(renewed.out.strip()) == 27
@@ -145,6 +153,7 @@ async def test_a_device_from_its_login_to_its_end(site: Site) -> None:
     assert [(one["id"], one["revoked_at"] is not None) for one in devices] == [
         ("bracelet-1", False),
         ("victim-1", True),
+        ("phone-1", False),
     ]
 
 

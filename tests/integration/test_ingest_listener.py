@@ -43,7 +43,7 @@ from alerts.desk import handle
 from ingest.dialects.reports import Reason
 from ingest.known import Known
 from ingest.listener import ANSWERING_READER, publish, run_alarms, run_fixes
-from ingest.mqtt import MqttSession, client_id, password_in
+from ingest.mqtt import MqttSession, client_id
 from ingest.quarantine import shape_of
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus
@@ -53,7 +53,8 @@ from tocsin.errors import LogUnavailable
 from tocsin.limits import BATCH_MAX_FIXES, REFUSED_KEPT_MAX
 from tocsin.model.episode import AlarmCause, Ruling, State
 from tocsin.model.finding import Alarm, Code
-from tocsin.model.fix import FIX_DTYPE
+from tocsin.model.fix import FIX_DTYPE, FixFlag
+from tocsin.mqtt import password_in
 from tocsin.ports import Appended, Entry, Extent, Log
 from tocsin.subjects import ALARMS, FIXES, LATE, REFUSED, Stream
 from tocsin.telemetry import INGEST_MESSAGES
@@ -491,7 +492,7 @@ async def test_our_own_words_and_the_other_lanes_are_counted_nowhere(site: Site)
     async with site.fixes():
         for leaf in ("cmd", "cfg/want", "err", "sos", "evt"):
             await site.say(PROTECTED, leaf, key_press())
-        await site.say(PROTECTED, "state", b"{}")
+        await site.say(PROTECTED, "lwt", b"{}")
         await eventually(site.nothing_held)
         await eventually(lambda: counts().get("heard", 0) == before.get("heard", 0) + 1)
     assert {outcome: count for outcome, count in counts().items() if count != before.get(outcome, 0)} == {
@@ -530,6 +531,29 @@ async def test_a_backlog_goes_in_slices_that_the_log_can_take() -> None:
     kept = [decode_fixes(one.payload) for one in log.entries(LATE)]
     assert [len(one) for one in kept] == [BATCH_MAX_FIXES, BATCH_MAX_FIXES, 5]
     assert np.concatenate(kept)["seq"].tolist() == list(range(count))
+
+
+# --- who is there without a place ----------------------------------------------------------------------------
+
+
+async def test_a_heartbeat_is_a_row_of_presence_and_a_last_will_is_none(site: Site) -> None:
+    """W_GNSS_LOSS or W_COMMS_LOSS: the geofence hears that the unit speaks; record and late lane do not."""
+    before = {outcome: counted("fix", outcome) for outcome in ("present", "heard", "admitted")}
+    async with site.fixes():
+        await site.say(WEARER, "lwt", b"{}")
+        await site.say(TGD, "state", b"{}")
+        for leaf in ("state", "res", "state"):  # within five seconds: one row
+            await site.say(WEARER, leaf, b"\xff")
+        await site.say(PROTECTED, "res", b"{}")
+        await eventually(site.nothing_held)
+    found = [one for batch in await site.kept(FIXES) for one in decode_fixes(batch.payload)]
+    assert [int(one["device"]) for one in found] == [DEVICES[WEARER].number, DEVICES[PROTECTED].number]
+    assert {(int(one["flags"]), int(one["primary"])) for one in found} == {(FixFlag.PRESENCE, 0)}
+    assert all(one["fix_ms"] == one["t3_ms"] >= NOW_MS for one in found)
+    assert await site.kept(LATE) == []
+    assert {outcome: counted("fix", outcome) - count for outcome, count in before.items()} == {
+        "present": 2, "heard": 4, "admitted": 0,
+    }  # fmt: skip
 
 
 # --- a TGD and its place -------------------------------------------------------------------------------------

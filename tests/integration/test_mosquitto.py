@@ -20,8 +20,9 @@ from builders import eventually
 from doors import SHIPPED, MosquittoDoor, Papers, answer, client, skip_without_mosquitto
 
 from ingest.listener import FIX_TOPICS
-from ingest.mqtt import MqttSession, client_id, password_in, session_secret
+from ingest.mqtt import MqttSession, client_id, session_secret
 from tocsin.clock import AffineClock
+from tocsin.mqtt import password_in
 
 CONNECT = b"\x10\x11\x00\x04MQTT\x04\x02\x00\x3c\x00\x05raw-1"  # 3.1.1, clean, no user name
 ADMITTED = b"\x20\x02\x00\x00"

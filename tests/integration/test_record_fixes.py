@@ -8,12 +8,14 @@ from pathlib import Path
 import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
+from builders import NOW_MS, known, message, topic
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ingest.admission import Presence, admit
 from ingest.archivist import run_archivist
 from tocsin import wire
-from tocsin.adapters.fixes import EARLIEST_MS, INT4_MAX, LATEST_MS, FixArchive, plausible
+from tocsin.adapters.fixes import EARLIEST_MS, INT4_MAX, LATEST_MS, Archived, FixArchive, plausible
 from tocsin.adapters.migrate import migrate
 from tocsin.adapters.postgres import Pool, ms_of, open_pool, transaction
 from tocsin.embedded import EmbeddedPostgres
@@ -64,6 +66,16 @@ async def test_only_primary_copies_are_kept(pool: Pool) -> None:
     fixes["primary"][1] = 0
     assert (await FixArchive(pool).archive(fixes)).rows_inserted == 2
     assert (await FixArchive(pool).archive(fixes[1:2])).rows_inserted == 0
+
+
+async def test_a_unit_that_was_heard_without_a_place_is_not_in_the_history(pool: Pool) -> None:
+    """Nor on the map: its row has the coordinates of the Gulf of Guinea."""
+    (heard,) = admit(message(b"{}", topic(leaf="state")), known(), NOW_MS)
+    assert isinstance(heard, Presence)
+    fixes = np.array([row for _, row in heard.copies], FIX_DTYPE)
+    assert await FixArchive(pool).archive(fixes) == Archived(rows_inserted=0, astray=0, duplicates=0)
+    assert await rows(pool, "select 1 from tocsin.fixes") == []
+    assert await rows(pool, "select 1 from tocsin.last_position") == []
 
 
 async def test_what_a_device_did_not_say_is_null(pool: Pool) -> None:

@@ -26,7 +26,7 @@ from tocsin.adapters.orders import (
     Reply,
     StaleVersion,
 )
-from tocsin.adapters.postgres import BadCursor, Pool, transaction
+from tocsin.adapters.postgres import BadCursor, Pool, RecordRefused, transaction
 from tocsin.clock import AffineClock
 from tocsin.errors import LogUnavailable
 from tocsin.model.device import Device, DeviceKind
@@ -73,6 +73,30 @@ async def test_a_device_is_made_once_under_a_name_that_can_travel(orders: Orders
     assert [problem.pointer for problem in refused.value.problems] == ["/id"]
     with pytest.raises(NotFound):
         await orders.device("tgd-2", NOON_MS)
+
+
+async def test_the_interval_of_a_phone_goes_from_the_record_to_the_bucket_and_nothing_takes_it(
+    orders: Orders,
+) -> None:
+    made = await orders.create_device("phone-1", DeviceKind.WEARER, "", NOON_MS, reports_every_s=30)
+    assert made.reports_every_s == 30
+    assert await orders.device("phone-1", NOON_MS) == made
+    assert (await orders.devices(NOON_MS)).items[-1] == made
+    renewed = await orders.renew_device("phone-1", "$2a$04$", NOON_MS)
+    assert renewed.reports_every_s == 30
+    bucket = MemoryBucket()
+    projector = OrderProjector(source=orders, devices=bucket, orders=MemoryBucket())
+    await projector.look(NOON_MS)
+    assert wire.decode_device(await bucket.get("phone-1") or b"") == renewed
+    await orders.create_device("unit-1", DeviceKind.WEARER, "", NOON_MS)
+    await projector.look(NOON_MS + 1)
+    assert wire.decode_device(await bucket.get("unit-1") or b"").reports_every_s is None
+
+
+@pytest.mark.parametrize("seconds", [0, 3601])
+async def test_the_record_itself_refuses_an_interval_that_is_none(orders: Orders, seconds: int) -> None:
+    with pytest.raises(RecordRefused):
+        await orders.create_device("phone-1", DeviceKind.WEARER, "", NOON_MS, reports_every_s=seconds)
 
 
 async def test_a_reserved_name_is_called_reserved(orders: Orders) -> None:

@@ -147,17 +147,31 @@ class Orders:
 
     # --- devices -------------------------------------------------------------------------------------------
 
-    async def create_device(self, device_id: str, kind: DeviceKind, password_bcrypt: str, now_ms: int) -> Device:
+    async def create_device(
+        self,
+        device_id: str,
+        kind: DeviceKind,
+        password_bcrypt: str,
+        now_ms: int,
+        *,
+        reports_every_s: int | None = None,
+    ) -> Device:
         """Raises OrderRefused for what is no device id, AlreadyExists."""
         if problems := problems_of_name(device_id):
             raise OrderRefused(problems)
         async with self._transaction() as connection:
-            values = [device_id, kind.value, password_bcrypt, utc(now_ms)]
+            values = [device_id, kind.value, password_bcrypt, utc(now_ms), reports_every_s]
             made = await _one(connection, SQL["add_device"], values)
             if made is None:
                 raise AlreadyExists(device_id)
             await connection.execute(SQL["touch"], ["device", device_id, utc(now_ms)])
-        return Device(id=device_id, number=made[0], kind=kind, password_bcrypt=password_bcrypt)
+        return Device(
+            id=device_id,
+            number=made[0],
+            kind=kind,
+            password_bcrypt=password_bcrypt,
+            reports_every_s=reports_every_s,
+        )
 
     async def device(self, device_id: str, now_ms: int) -> Device:
         """Raises NotFound."""
@@ -298,9 +312,7 @@ class Orders:
             measures = await (await connection.execute(SQL["measures"], values)).fetchall()
             orders = {row[1]: _measure(row).order for row in measures}
             named = _named(order for order in orders.values() if order.valid_until_ms > now_ms)
-            yield Projection(
-                devices={row[1]: _device((*row[:5], named[row[1]])) for row in devices}, orders=orders
-            )
+            yield Projection(devices={row[1]: _device((*row, named[row[1]])) for row in devices}, orders=orders)
 
     @asynccontextmanager
     async def _projecting(self) -> AsyncIterator[Connection | None]:
@@ -379,7 +391,7 @@ def _ends_already(order: Order) -> Problem:
 
 
 def _device(row: Row) -> Device:
-    number, device_id, kind, password_bcrypt, revoked_at, measures = row
+    number, device_id, kind, password_bcrypt, revoked_at, reports_every_s, measures = row
     return Device(
         id=device_id,
         number=number,
@@ -387,6 +399,7 @@ def _device(row: Row) -> Device:
         measures=tuple(sorted(measures)),
         password_bcrypt=password_bcrypt,
         revoked_ms=None if revoked_at is None else ms_of(revoked_at),
+        reports_every_s=reports_every_s,
     )
 
 

@@ -26,6 +26,14 @@ def derived(prefix: Prefix, *parts: str | int) -> str:
     return f"{prefix}_{uuid.UUID(bytes=bytes(raw)).hex}"
 
 
+DERIVED = re.compile(r"[a-z]{3}_[0-9a-f]{12}8[0-9a-f]{3}[89ab][0-9a-f]{15}")
+
+
+def is_derived(text: str) -> bool:
+    """Whether this is a name that ``derived`` can have made: a hash, that nothing can be read from."""
+    return DERIVED.fullmatch(text) is not None
+
+
 RESERVED_NAMES = frozenset({"tocsin", "ingest", "fleet"})
 """The services' own logins on the broker: no device may be called so."""
 

@@ -52,6 +52,14 @@ def test_the_app_is_told_what_our_broker_speaks_and_keeps() -> None:
     assert told["tid"].isalnum()
 
 
+def test_the_app_is_told_the_interval_that_was_registered() -> None:
+    told = owntracks("bracelet-1", "secret", LISTENER, 30)
+    assert (told["locatorInterval"], told["moveModeLocatorInterval"]) == (30, 30)
+    assert "30 s" in instructions("bracelet-1", "secret", LISTENER, 30)
+    assert "locatorInterval" not in owntracks("bracelet-1", "secret", LISTENER), "its own, and nobody knows it"
+    assert "--reports-every" in instructions("bracelet-1", "secret", LISTENER)
+
+
 def test_every_topic_that_is_told_is_permitted() -> None:
     allowed = device_user(("bracelet-1", "hash"))["permissions"]
     said = topics("bracelet-1")

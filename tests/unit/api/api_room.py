@@ -138,14 +138,20 @@ class MemoryOrders:
             raise KeyReused(key)
         return reply
 
-    async def create_device(self, device_id: str, kind: DeviceKind, password_bcrypt: str, now_ms: int) -> Device:
+    async def create_device(
+        self, device_id: str, kind: DeviceKind, password_bcrypt: str, now_ms: int, *,
+        reports_every_s: int | None = None,
+    ) -> Device:  # fmt: skip
         self._up()
         if problems := problems_of_name(device_id):
             raise OrderRefused(problems)
         if device_id in self.made_devices:
             raise AlreadyExists(device_id)
         number = len(self.made_devices) + 1
-        made = Device(id=device_id, number=number, kind=kind, password_bcrypt=password_bcrypt)
+        made = Device(
+            id=device_id, number=number, kind=kind, password_bcrypt=password_bcrypt,
+            reports_every_s=reports_every_s,
+        )  # fmt: skip
         self.made_devices[device_id] = made
         return made
 

@@ -34,7 +34,7 @@ async def test_a_device_shows_its_password_once(room: Room) -> None:
         assert first.headers["location"] == again.headers["location"] == "/api/v1/devices/tgd-0001"
         password = first.json().pop("password")
         assert len(password) == 27
-        shown = {"id": "tgd-0001", "kind": "tgd", "measures": [], "revoked_at": None}
+        shown = {"id": "tgd-0001", "kind": "tgd", "measures": [], "revoked_at": None, "reports_every_s": None}
         assert again.json() == shown | {"password": None}
         assert (await tom.get("/api/v1/devices/tgd-0001")).json() == shown
         other = await tom.post("/api/v1/devices", json=body, headers={"Idempotency-Key": "k-2"})
@@ -42,6 +42,29 @@ async def test_a_device_shows_its_password_once(room: Room) -> None:
         assert said(await tom.get("/api/v1/devices/tgd-0002")) == (404, "unknown-device")
     assert room.orders.made_devices["tgd-0001"].password_bcrypt == "hash of 27"
     assert password.encode() not in b"".join(reply.body for _, reply in room.orders.replies.values())
+
+
+async def test_a_phone_keeps_the_interval_that_it_was_made_with(room: Room) -> None:
+    body = {"id": "phone-01", "kind": "bar_wearer", "reports_every_s": 30}
+    async with room.client("Tom") as tom:
+        made = await tom.post("/api/v1/devices", json=body, headers=KEY)
+        again = await tom.post("/api/v1/devices", json=body, headers=KEY)
+        assert (made.status_code, made.json()["reports_every_s"]) == (201, 30)
+        assert again.json() == made.json() | {"password": None}
+        assert (await tom.get("/api/v1/devices/phone-01")).json()["reports_every_s"] == 30
+        assert (await tom.get("/api/v1/devices")).json()["items"][0]["reports_every_s"] == 30
+        other = await tom.post("/api/v1/devices", json=body | {"reports_every_s": 60}, headers=KEY)
+        assert said(other) == (422, "idempotency-key-reused")
+
+
+@pytest.mark.parametrize("seconds", [0, -30, 3601, 30.5, "30", True, 2**63, [30]])
+async def test_an_interval_that_is_none_is_refused_by_name(room: Room, seconds: object) -> None:
+    body = {"id": "phone-01", "kind": "bar_wearer", "reports_every_s": seconds}
+    async with room.client("Tom") as tom:
+        answer = await tom.post("/api/v1/devices", json=body, headers=KEY)
+        assert said(answer) == (422, "invalid-request")
+        assert [one["pointer"] for one in answer.json()["errors"]] == ["/reports_every_s"]
+    assert room.orders.made_devices == {}
 
 
 async def test_a_key_is_needed_and_belongs_to_one_request_of_one_person(room: Room) -> None:

@@ -36,11 +36,20 @@ from ingest.admission import (
     Heard,
     OtherLane,
     OwnWord,
+    Presence,
     admit,
     admit_alarm,
 )
 from ingest.dialects.reports import Reason, Refusal
-from tocsin.limits import BULK_POINTS_MAX, FIX_FUTURE_MAX_S, FIX_PAST_MAX_S, LATE_AFTER_S, PAYLOAD_MAX_BYTES
+from ingest.known import Known
+from tocsin.limits import (
+    BULK_POINTS_MAX,
+    FIX_FUTURE_MAX_S,
+    FIX_PAST_MAX_S,
+    LATE_AFTER_S,
+    PAYLOAD_MAX_BYTES,
+    PRESENCE_EVERY_S,
+)
 from tocsin.model.device import Device, DeviceKind
 from tocsin.model.finding import Alarm, Code
 from tocsin.model.fix import ABSENT, FIX_DTYPE, FixFlag, Source
@@ -249,14 +258,73 @@ def test_a_unit_that_counts_anew_or_never_is_still_heard(seqs: tuple[int, ...]) 
 
 @pytest.mark.parametrize(
     ("leaf", "outcome"),
-    [("state", Heard), ("lwt", Heard), ("res", Heard), ("cfg/got", Heard), ("cmd", OwnWord), ("cfg/want", OwnWord),
-     ("err", OwnWord), ("sos", OtherLane), ("evt", OtherLane)],
+    [("state", Heard | Presence), ("lwt", Heard), ("res", Heard | Presence), ("cfg/got", Heard), ("cmd", OwnWord),
+     ("cfg/want", OwnWord), ("err", OwnWord), ("sos", OtherLane), ("evt", OtherLane)],
 )  # fmt: skip
 @pytest.mark.parametrize("device", [WEARER, TGD])
 @pytest.mark.parametrize("payload", [b"\xff", b" " * (PAYLOAD_MAX_BYTES + 1)], ids=["unreadable", "too large"])
-def test_other_leaves(leaf: str, outcome: type, device: str, payload: bytes) -> None:
+def test_other_leaves(leaf: str, outcome: Any, device: str, payload: bytes) -> None:
     """Whatever they say: a press that rings on its own lane must not be refused on this one."""
     assert isinstance(judge(payload, topic(device, leaf)), outcome)
+
+
+# --- present without a place ---------------------------------------------------------------------------------
+
+
+def present(leaf: str = "state", world: Known | None = None, device: str = WEARER, at_ms: int = NOW_MS) -> object:
+    return only(admit(message(b"\xff", topic(device, leaf), at_ms), world or known(), at_ms + 7))
+
+
+@pytest.mark.parametrize("leaf", ["state", "res"])
+def test_who_speaks_without_a_place_is_present_and_nowhere(leaf: str) -> None:
+    answer = present(leaf)
+    assert isinstance(answer, Presence)
+    ((partition, said),) = answer.copies
+    row = np.array([said], FIX_DTYPE)[0]
+    assert partition == partition_of("msr_1", 2)
+    assert {name: int(row[name]) for name in (FIX_DTYPE.names or ())[:-1]} == {
+        "device": DEVICES[WEARER].number, "boot": ABSENT, "seq": ABSENT, "fix_ms": NOW_MS, "sent_ms": ABSENT,
+        "t3_ms": NOW_MS, "t4_ms": NOW_MS + 7, "lat_e6": 0, "lon_e6": 0, "accuracy_dm": ABSENT,
+        "speed_cms": ABSENT, "course_ddeg": ABSENT, "flags": FixFlag.PRESENCE, "source": 0,
+        "battery_pct": ABSENT, "primary": 0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        Device(id=WEARER, number=2, kind=DeviceKind.WEARER),
+        Device(id=WEARER, number=2, kind=DeviceKind.TGD),
+        Device(id=WEARER, number=2, kind=DeviceKind.TGD, measures=("msr_1",)),
+    ],
+    ids=["no measure", "TGD", "TGD with one"],
+)
+def test_who_is_in_no_pair_is_present_to_nobody(device: Device) -> None:
+    assert present(world=known(**{WEARER: device})) == Heard()
+
+
+@pytest.mark.parametrize("leaf", ["lwt", "cfg/got"])
+def test_the_brokers_word_about_a_device_is_not_the_devices(leaf: str) -> None:
+    """F13: the last will of a unit that is gone would say that it is there."""
+    assert present(leaf) == Heard()
+
+
+@pytest.mark.parametrize(
+    ("after_s", "kind"), [(0, Heard), (PRESENCE_EVERY_S - 1, Heard), (PRESENCE_EVERY_S, Presence), (-1, Presence)]
+)
+def test_a_unit_that_chatters_is_present_once_in_five_seconds(after_s: int, kind: type) -> None:
+    world = known()
+    world.present_ms[WEARER] = NOW_MS
+    assert isinstance(present("res", world, at_ms=NOW_MS + 1000 * after_s), kind)
+    assert isinstance(present("res", world, PROTECTED, NOW_MS + 1000 * after_s), Presence), "each for itself"
+
+
+def test_presence_goes_to_every_partition_that_decides_about_the_device() -> None:
+    measures = tuple(f"msr_{number}" for number in range(9))
+    device = Device(id=WEARER, number=2, kind=DeviceKind.WEARER, measures=measures)
+    answer = present(world=known(7, **{WEARER: device}))
+    assert isinstance(answer, Presence)
+    assert [partition for partition, _ in answer.copies] == sorted({partition_of(one, 7) for one in measures})
 
 
 # --- partitions ----------------------------------------------------------------------------------------------

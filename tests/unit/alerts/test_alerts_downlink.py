@@ -1,0 +1,215 @@
+"""Which order is sent, which is not any more, and what waits? The shell with a line that obeys the test.
+
+The line is the broker's stand-in; with real ones the road is walked in ``tests/contracts/test_downlink.py``.
+Cited: F02 (one order must not stop the others), F34 (what a wearer's unit is told).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiomqtt
+import pytest
+from builders import DEVICES, NOW_MS, PROTECTED, WEARER, command, eventually
+from real_broker import cancelled
+
+from alerts.downlink import QUEUE, Downlink
+from tocsin import subjects
+from tocsin.clock import AffineClock
+from tocsin.model.command import Action, Command
+from tocsin.telemetry import COMMANDS
+from tocsin.testing.bus import MemoryBucket, MemoryLog, MemoryQueue
+from tocsin.wire import encode
+
+
+@dataclass
+class Line:
+    """Hears everything while it is up; ``before`` runs in front of each."""
+
+    up: bool = True
+    heard: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    tried: int = 0
+    before: Callable[[str], None] = lambda _topic: None
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        self.tried += 1
+        self.before(topic)
+        await asyncio.sleep(0)
+        if not self.up:
+            raise aiomqtt.MqttError("no connection")
+        self.heard.append((topic, json.loads(payload)))
+
+    def told(self, device: str) -> list[int | None]:
+        return [said.get("s") for topic, said in self.heard if topic == f"tocsin/1/{device}/cmd"]
+
+
+def counted() -> Counter[tuple[str, str]]:
+    samples = [one for family in COMMANDS.collect() for one in family.samples if one.name.endswith("_total")]
+    return Counter({(one.labels["action"], one.labels["outcome"]): int(one.value) for one in samples})
+
+
+@dataclass
+class Site:
+    log: MemoryLog = field(default_factory=MemoryLog)
+    devices: MemoryBucket = field(default_factory=MemoryBucket)
+    line: Line = field(default_factory=Line)
+    now_ms: int = NOW_MS
+    before: Counter[tuple[str, str]] = field(default_factory=counted)
+
+    async def say(self, *orders: Command) -> None:
+        for order in orders:
+            await self.log.append(subjects.command(order.device), encode(order), dedupe_id=order.id)
+
+    def since(self) -> dict[tuple[str, str], int]:
+        """What was counted in this test; ``again`` is as often as the loop goes round."""
+        return {key: n for key, n in (counted() - self.before).items() if key[1] != "again"}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[MemoryQueue]:
+        clock = AffineClock(wall=lambda: self.now_ms / 1000)
+        part = Downlink(self.log, self.devices, clock, self.line)  # type: ignore[arg-type]
+        task = asyncio.create_task(part.serve())
+        async with self.log.queue(subjects.COMMANDS, QUEUE, parallel=1) as queue:
+            try:
+                yield queue
+            finally:
+                await cancelled(task)
+
+    async def settled(self) -> None:
+        async with self.running() as queue:
+            await eventually(lambda: queue.unsettled == 0)
+
+
+@pytest.fixture
+async def site() -> Site:
+    made = Site()
+    for device in DEVICES.values():
+        await made.devices.put(device.id, encode(device))
+    return made
+
+
+async def test_each_device_is_told_its_own(site: Site) -> None:
+    await site.say(command(), command(device=PROTECTED, interval_s=5))
+    await site.settled()
+    assert (site.line.told(WEARER), site.line.told(PROTECTED)) == ([30], [5])
+    assert site.since() == {("setCadence", "sent"): 2}
+
+
+@pytest.mark.parametrize(("late_ms", "outcome"), [(-1, "sent"), (0, "expired"), (1, "expired")])
+async def test_an_order_whose_hour_has_passed_is_not_sent(site: Site, late_ms: int, outcome: str) -> None:
+    await site.say(command(expires_ms=NOW_MS - late_ms))
+    await site.settled()
+    assert len(site.line.heard) == (outcome == "sent")
+    assert site.since() == {("setCadence", outcome): 1}
+
+
+async def test_of_the_intervals_that_wait_the_newest_is_sent(site: Site) -> None:
+    intervals = [60, 30, 10, 5, 10]
+    await site.say(*(command(str(at), interval_s=one) for at, one in enumerate(intervals)))
+    await site.settled()
+    assert site.line.told(WEARER) == [10]
+    assert site.since() == {("setCadence", "superseded"): 4, ("setCadence", "sent"): 1}
+
+
+async def test_a_request_for_a_position_replaces_no_interval_and_is_replaced_by_none(site: Site) -> None:
+    asked = command("where", action=Action.REPORT_LOCATION, interval_s=None)
+    await site.say(command("1", interval_s=60), asked, command("2", interval_s=10), asked_again := again(asked))
+    await site.settled()
+    assert [said.get("s", said["action"]) for _, said in site.line.heard] == [
+        "reportLocation",
+        10,
+        "reportLocation",
+    ]
+    assert asked_again.id != asked.id
+
+
+def again(order: Command) -> Command:
+    return command("where, again", order.device, action=order.action, interval_s=order.interval_s)
+
+
+async def test_what_a_dead_process_held_does_not_come_behind_what_was_sent_since(site: Site) -> None:
+    """The next one has no memory of it: it asks the log."""
+    await site.say(command("1", interval_s=60))
+    async with site.log.queue(subjects.COMMANDS, QUEUE, parallel=10) as dead:
+        await dead.take(1)
+    await site.say(command("2", interval_s=5))
+    async with site.running() as queue:
+        await eventually(lambda: site.line.told(WEARER) == [5])
+        queue.expire_leases()
+        await eventually(lambda: queue.unsettled == 0)
+    assert site.line.told(WEARER) == [5]
+    assert site.since() == {("setCadence", "sent"): 1, ("setCadence", "superseded"): 1}
+
+
+async def test_while_the_broker_is_away_an_order_waits_until_its_hour(site: Site) -> None:
+    site.line.up = False
+    await site.say(command(), command(device=PROTECTED, expires_ms=NOW_MS + 20_000))
+    async with site.running() as queue:
+        await eventually(lambda: site.line.tried > 10)
+        assert queue.unsettled == 2
+        site.now_ms += 20_000
+        await eventually(lambda: queue.unsettled == 1)
+        site.line.up = True
+        await eventually(lambda: queue.unsettled == 0)
+    assert (site.line.told(WEARER), site.line.told(PROTECTED)) == ([30], [])
+    assert site.since() == {("setCadence", "sent"): 1, ("setCadence", "expired"): 1}
+
+
+async def test_one_interval_is_on_its_way_while_the_next_is_decided_and_they_arrive_in_order(site: Site) -> None:
+    newer = command("2", interval_s=5)
+    site.line.before = lambda _: site.line.tried == 1 and tasks.append(asyncio.create_task(site.say(newer)))
+    tasks: list[asyncio.Task[None]] = []
+    await site.say(command("1", interval_s=60))
+    async with site.running():
+        await eventually(lambda: len(site.line.heard) == 2)
+    assert site.line.told(WEARER) == [60, 5]
+
+
+# --- F02: one that cannot be told stops nobody ---------------------------------------------------------------
+
+
+async def test_an_order_that_no_wearer_may_read_goes_nowhere_and_stops_nobody(site: Site) -> None:
+    await site.say(command(interval_s=940), command(device=PROTECTED))
+    await site.settled()
+    assert (site.line.told(WEARER), site.line.told(PROTECTED)) == ([], [30])
+    assert site.since() == {("setCadence", "refused"): 1, ("setCadence", "sent"): 1}
+
+
+async def test_a_device_that_may_not_speak_any_more_is_told_nothing(site: Site) -> None:
+    await site.devices.delete(WEARER)
+    await site.say(command())
+    await site.settled()
+    assert site.line.heard == []
+    assert site.since() == {("setCadence", "no_device"): 1}
+
+
+async def test_an_order_under_another_devices_subject_is_told_to_nobody(site: Site) -> None:
+    await site.log.append(subjects.command(PROTECTED), encode(command(device=WEARER)))
+    await site.settled()
+    assert site.line.heard == []
+
+
+async def test_what_cannot_be_read_waits_for_who_can_and_stops_nobody(site: Site) -> None:
+    await site.log.append(subjects.command(WEARER), b"\x09of another version")
+    await site.say(command(), command(device=PROTECTED))
+    async with site.running() as queue:
+        await eventually(lambda: site.line.told(WEARER) == site.line.told(PROTECTED) == [30])
+        assert queue.unsettled == 1
+
+
+async def test_what_breaks_is_tried_until_its_hour_and_stops_nobody(site: Site) -> None:
+    await site.devices.put(WEARER, b"\x09unreadable")
+    await site.say(command(), command(device=PROTECTED))
+    async with site.running() as queue:
+        await eventually(lambda: site.line.told(PROTECTED) == [30])
+        assert queue.unsettled == 1
+        site.now_ms += 60_000
+        await eventually(lambda: queue.unsettled == 0)
+    assert site.line.told(WEARER) == []
+    assert site.since()["setCadence", "broken"] >= 1
