@@ -1,4 +1,4 @@
-"""The commands that the simulator adds to ``tocsin``: demo, replay, simulate, evaluate, and what ``bench`` measures."""
+"""The commands that the simulator adds to ``tocsin``: demo, replay, simulate, evaluate, bench."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What does the vectorised stage of the engine cost by itself, distance and state and nothing else?
 
 The structure of ``geofence.engine`` by columns, with its memory and none of its rules: screening (strangers,
-duplicates, stragglers), the last fix of each device, one cache line a pair with a guard band, and turns in which no
+duplicates, stragglers), the last fix of each device, one cache line a pair with a guard band, turns in which no
 pair occurs twice, so that every pair sees its fixes in order. Only a row that leaves its band is judged, by the
 plain rule of ``reference``. Below SCALAR_BELOW fixes the same memory is walked one by one.
 

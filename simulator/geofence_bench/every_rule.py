@@ -1,6 +1,6 @@
-"""What does the production engine cost with every rule armed, on a fleet that lives? Does it find the right things?
+"""What does the production engine cost with every rule armed, on a fleet that lives? Are its findings right?
 
-``geofence.engine.step`` is driven as the worker drives it: fixes as the bus carries them, a tick as soon as a whole
+``geofence.engine.step`` is driven as the worker drives it: fixes as the bus carries them, a tick once a whole
 second has passed (its cost counts), its commands obeyed by the units. A batch is at most what the fleet says in
 SPAN_MAX_S: larger ones would keep the commands and the ticks of minutes waiting, and have no row.
 """

@@ -129,7 +129,7 @@ class Fleet:
         return self._fixes(speaking), self.interval_s[speaking]
 
     def obey(self, commands: Iterable[Command]) -> None:
-        """Units keep the interval that they are told; a shorter one at once, a longer one after the next report."""
+        """Units keep the interval that they are told; a shorter one at once, a longer one after a report."""
         for command in commands:
             if command.action is Action.SET_CADENCE and command.interval_s:
                 place = place_of(command.device)

@@ -2,8 +2,8 @@
 
 ``simulator.evaluation.interval`` is the specification of the rules as code, scalar and slow (docs/adr/0019). It
 hears every fix of a sample of the pairs, and the clock whenever it is due, and says what began and ended. Compared
-are, for each measure and code, the entries and exits in their order; hours are not, since the engine looks on whole
-seconds and between batches.
+are, for each measure and code, the entries and exits in their order; hours are not, since the engine looks between
+batches.
 """
 
 from __future__ import annotations
