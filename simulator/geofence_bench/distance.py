@@ -54,9 +54,9 @@ class DistanceEngine:
         self.heard_ms[-1] = NEVER_MS  # the place of all strangers, of whom nothing is news
         self.heard_view = self.heard_ms.data
         self._index_devices(work)
-        self._mark_pair, self._mark_device = np.zeros(n, np.int32), np.zeros(work.devices + 1, np.int32)
+        self._mark_pair, self._mark_device = np.zeros(n, np.int64), np.zeros(work.devices + 1, np.int64)
         self._contested = np.zeros(n, np.bool_)
-        self._numbers = np.arange(0, dtype=np.int32)
+        self._numbers = np.arange(0, dtype=np.int64)
         self._count = 0
 
     def _index_devices(self, work: Work) -> None:
@@ -66,6 +66,7 @@ class DistanceEngine:
         counts = np.bincount(of_side, minlength=work.devices)
         starts = np.cumsum(counts) - counts
         self._first_side, self._further, self._further_from = self._sides[starts], counts - 1, starts + 1
+        self._is_several = counts > 1
         sides = self._sides.tolist()
         self.sides_of = [tuple(sides[a : a + c]) for a, c in zip(starts.tolist(), counts.tolist(), strict=True)]
         self._place = np.full(work.devices + 2, work.devices, np.int64)  # by number; a stranger at both ends
@@ -154,12 +155,12 @@ class DistanceEngine:
     def _expanded(self, places: Ints) -> tuple[Ints, Ints]:
         """(index into ``places``, side): the first side of each, then the further ones of those who have some."""
         index, sides = self._up_to(places.size), self._first_side.take(places)
-        further = self._further.take(places)
-        several = np.flatnonzero(further)
+        several = np.flatnonzero(self._is_several.take(places))
         if not several.size:
             return index, sides
-        counts = further.take(several)
-        starts = np.repeat(self._further_from.take(places.take(several)) - (np.cumsum(counts) - counts), counts)
+        theirs = places.take(several)
+        counts = self._further.take(theirs)
+        starts = np.repeat(self._further_from.take(theirs) - (np.cumsum(counts) - counts), counts)
         more = self._sides.take(starts + np.arange(starts.size))
         return np.concatenate((index, np.repeat(several, counts))), np.concatenate((sides, more))
 
@@ -191,9 +192,9 @@ class DistanceEngine:
         for at in np.flatnonzero((square < low) | (square > high)).tolist():
             self._judge(_one(fresh, int(index[at])), int(sides[at]) >> 1, float(square[at]), events)
 
-    def _up_to(self, n: int) -> npt.NDArray[np.int32]:
+    def _up_to(self, n: int) -> Ints:
         if self._numbers.size < n:
-            self._numbers = np.arange(n, dtype=np.int32)
+            self._numbers = np.arange(n, dtype=np.int64)
         return self._numbers[:n]
 
     # --- one row that left its band

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from pyproj import Geod
 from typer.testing import CliRunner
 
+import simulator
 from simulator import __main__ as commands
 from simulator.geofence_bench import run as bench
 from simulator.geofence_bench import same_work
@@ -225,3 +227,12 @@ class LatePyproj(PyprojColumns):
 @pytest.mark.parametrize("pairs", ["", "0", "ten", "100,", "-5"])
 def test_a_number_of_pairs_that_is_none_is_refused(pairs: str) -> None:
     assert invoked("--pairs", pairs) == 2
+
+
+def test_without_pyproj_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [one for one in sys.modules if one.startswith("simulator.geofence_bench")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(simulator, "geofence_bench")
+    monkeypatch.setitem(sys.modules, "pyproj", None)
+    with pytest.raises(commands.PeersMissing, match="pip install pyproj"):
+        CliRunner().invoke(commands.app, ["bench", "geofence"], catch_exceptions=False)
