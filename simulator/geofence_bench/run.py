@@ -7,6 +7,7 @@ does in production. Both give rows of one table, in one run, so that they can be
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import floor
 from typing import Any, Final
 
 from rich.table import Table
@@ -54,7 +55,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 def _cell(row: Mapping[str, Any]) -> str:
     share = row["events_match"]
-    return f"{row['cpu_us_per_update']:.3f} ({'no event' if share is None else f'{100 * share:.4g} %'})"
+    told = "no event" if share is None else f"{floor(1000 * share) / 10:g} %"  # 100 % is all, and nothing less
+    return f"{row['cpu_us_per_update']:.3f} ({told})"
 
 
 def ratios(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -189,6 +189,14 @@ def test_a_run_without_any_event_proves_nothing() -> None:
     assert not bench.holds({"rows": [row, {**row, "batch": 10, "events_match": 0.9999}]})
 
 
+@pytest.mark.parametrize(
+    ("share", "said"), [(1.0, "100 %"), (0.99999, "99.9 %"), (0.5, "50 %"), (None, "no event")]
+)
+def test_people_read_100_per_cent_only_where_it_is_all(share: float | None, said: str) -> None:
+    row = {"engine": "pyproj", "pairs": 1, "batch": 1, "cpu_us_per_update": 1.0, "events_match": share}
+    assert list(bench.table([row]).columns[2].cells) == [f"1.000 ({said})"]
+
+
 def test_the_ratios_are_said_where_both_were_measured() -> None:
     rows = [
         {"engine": engine, "pairs": 10, "batch": 1_000, "cpu_us_per_update": us}
