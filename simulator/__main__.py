@@ -1,4 +1,4 @@
-"""The commands that the simulator adds to ``tocsin``: demo, replay, simulate, evaluate, bench road and storage."""
+"""The commands that the simulator adds to ``tocsin``: demo, replay, simulate, evaluate, bench."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.progress import Progress
 from simulator import bench as road
 from simulator import demo as story
 from simulator import recording, replay, storage
-from simulator.command import DataDir, Json, Keep, console, end, home_of, run, tell, write
+from simulator.command import EXIT_FAILED, DataDir, Json, Keep, console, end, home_of, run, tell, write
 from simulator.evaluation import run as evaluation
 from simulator.evaluation.detectors import DETECTORS
 from simulator.gnss import URBAN
@@ -19,10 +19,16 @@ from simulator.lab import report_head
 from simulator.record import record
 from simulator.scenario import Scenario
 from tocsin.clock import MS, AffineClock, from_rfc3339
+from tocsin.errors import TocsinError
 
 app = typer.Typer(no_args_is_help=True)
 bench_app = typer.Typer(no_args_is_help=True, help="Measure.")
 app.add_typer(bench_app, name="bench")
+
+
+class PeersMissing(TocsinError):
+    """The bench compares with pyproj, and it is not installed:"""
+
 
 Seed = Annotated[int, typer.Option(help="The world is made from this number; the same one, the same world.")]
 
@@ -204,6 +210,45 @@ def bench_storage(
         for name in ("storage", "rows", "write", "track", "track_columns", "last_positions", "bytes_per_row"):
             console.print(f"{name:>14}: {report.get(name)}")
         write(report, json_out)
+
+
+@bench_app.command(name="geofence")
+def bench_geofence(
+    pairs: Annotated[str, typer.Option(help="How many pairs; several with commas.")] = "1000,10000,100000",
+    seed: Seed = 7,
+    quick: Annotated[bool, typer.Option("--quick", help="Few updates: for tests and a first look.")] = False,
+    json_out: Json = None,
+) -> None:
+    """CPU per update, by engine and batch: the engine, its vectorised stage, pyproj, Python; events checked."""
+    try:
+        from simulator.geofence_bench import cost  # noqa: PLC0415  # pyproj is optional
+        from simulator.geofence_bench import run as bench  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if error.name != "pyproj":
+            raise
+        raise PeersMissing("pip install pyproj") from error
+    sizes = _sizes(pairs)
+    asked = cost.quick(sizes, seed) if quick else cost.Asked(pairs=sizes, seed=seed)
+    started_ms = AffineClock().wall_ms()
+    report = bench.run(asked, say=console.print)
+    console.print(bench.table(report["rows"]))
+    for line in bench.ratios(report["rows"]):
+        console.print(line)
+    head = report_head("bench geofence", seed, started_ms, (AffineClock().wall_ms() - started_ms) / MS)
+    write({**head, **report}, json_out)
+    if not bench.holds(report):
+        console.print("[red]an exact engine told other events than the reference[/]")
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _sizes(pairs: str) -> list[int]:
+    try:
+        sizes = [int(one) for one in pairs.split(",")]
+    except ValueError:
+        sizes = []
+    if not sizes or min(sizes) < 1:
+        raise typer.BadParameter(f"{pairs!r} is no list of whole numbers from 1", param_hint="--pairs")
+    return sizes
 
 
 if __name__ == "__main__":
