@@ -132,6 +132,10 @@ def evaluate(
     detector: Annotated[
         list[str] | None, typer.Option(help=f"Of {', '.join(DETECTORS)}; may be repeated [default: all].")
     ] = None,
+    closed_loop: Annotated[
+        bool, typer.Option("--closed-loop", help="Also let the devices report as the detectors tell them (orig).")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the closed loop: phases and latencies.")] = evaluation.SEED,
     alerts: Annotated[Path | None, typer.Option(help="Write the engine's alerts here, as CSV.")] = None,
     json_out: Json = None,
 ) -> None:
@@ -145,6 +149,8 @@ def evaluate(
         periods_s=period or [10, 30, 60],
         distances_m=distance or [500, 1000, 2000],
         detectors=detector or list(DETECTORS),
+        closed_loop=closed_loop,
+        seed=seed,
     )
     with Progress(console=console) as progress:
         bar = progress.add_task("evaluate", total=None)
@@ -155,7 +161,7 @@ def evaluate(
     if alerts is not None:
         evaluation.write_alerts(raised, alerts)
     duration_s = (AffineClock().wall_ms() - started_ms) / MS
-    write({**report_head("evaluate", 0, started_ms, duration_s), "rows": rows}, json_out)
+    write({**report_head("evaluate", seed, started_ms, duration_s), "rows": rows}, json_out)
 
 
 @bench_app.command(name="road")
