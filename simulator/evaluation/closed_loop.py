@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from math import inf
 from typing import Any, Final
 
 import numpy as np
@@ -30,7 +29,6 @@ COMMAND_MS: Final = 1_000
 LATENCY_MIN_S: Final = 0.3
 LATENCY_GAMMA: Final = (1.5, 0.8)  # shape; scale in seconds
 UNTOLD: Final = -1
-NEVER: Final = (inf, 0)
 
 
 def closed_loop(track: Track, listens: Listens, distance_m: int, seed: int) -> tuple[Mapping[int, Spoken], int]:
@@ -45,7 +43,7 @@ def closed_loop(track: Track, listens: Listens, distance_m: int, seed: int) -> t
         start_ms=track.start_ms,
     )
     loop.run()
-    return spoken(loop.listener.logs, loop.now_ms), loop.received
+    return spoken(loop.listener.logs, loop.until_ms()), loop.received
 
 
 def _latencies_ms(chance: np.random.Generator, size: int) -> Ints:
@@ -87,6 +85,7 @@ class Loop:
     _messages: Sequence[Any] = field(init=False)
     _first: Sequence[int] = field(init=False)  # by role: where its fixes begin in the stream
     _received_ms: Sequence[int] = field(init=False)
+    _last_fix_ms: int = field(init=False)
     _mail: list[tuple[float, int]] = field(init=False, default_factory=list)  # hour of reception, place in stream
     _commands: list[tuple[float, int, Ask]] = field(
         init=False, default_factory=list
@@ -98,24 +97,26 @@ class Loop:
         self._messages = self.listener.read(self.stream)
         self._first = np.searchsorted(self.stream.role, [WEARER, PROTECTED]).tolist()
         self._received_ms = self.stream.received_ms.tolist()
+        self._last_fix_ms = int(self.stream.fix_ms.max(initial=self.start_ms))
 
     def run(self) -> None:
         self._give(self.listener.opening, self.start_ms)
         second_ms = next_second(self.start_ms)
-        while (at_ms := self._next_ms()) < inf:
+        while min(at_ms := self._next_ms(), second_ms) < self.until_ms():
             if second_ms < at_ms:
                 self._give(self.listener.tick(second_ms), second_ms)
                 second_ms += MS
             elif self._happens(int(at_ms)):
                 second_ms = next_second(self.now_ms)
-        for afterwards_ms in range(second_ms, self.now_ms + AFTERWARDS_S * MS, MS):
-            self.listener.tick(afterwards_ms)
+
+    def until_ms(self) -> int:
+        """So long a command could still bring a report, or the clock something to say."""
+        return max(self._last_fix_ms, self.now_ms) + AFTERWARDS_S * MS
 
     def _next_ms(self) -> float:
-        """When something happens next. Commands alone change nothing any more."""
-        sending_ms = min(unit.sends_at_ms for unit in self.units)
-        happening_ms = min(sending_ms, (self._mail or [NEVER])[0][0])
-        return min(happening_ms, self._commands[0][0]) if self._commands and happening_ms < inf else happening_ms
+        """When something happens next, unless the clock gives a command before."""
+        queued_ms = (queue[0][0] for queue in (self._mail, self._commands) if queue)
+        return min(*(unit.sends_at_ms for unit in self.units), *queued_ms)
 
     def _happens(self, at_ms: int) -> bool:
         """Do what comes first at this hour; whether a message was received."""

@@ -30,8 +30,8 @@ def listening(listens: Listens, stream: Stream, distances_m: Sequence[int]) -> M
         _ticks(listener, now_ms, received_ms)
         listener.hear(message, received_ms)
         now_ms = received_ms
-    _ticks(listener, now_ms, now_ms + AFTERWARDS_S * MS)
-    return spoken(listener.logs, now_ms)
+    _ticks(listener, now_ms, until_ms := now_ms + AFTERWARDS_S * MS)
+    return spoken(listener.logs, until_ms)
 
 
 def _ticks(listener: Listener[Any], after_ms: int, before_ms: int) -> None:

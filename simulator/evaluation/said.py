@@ -45,6 +45,6 @@ def _spans(starts_s: list[float], ends_s: list[float], end_s: float) -> Floats:
     return np.array([starts_s, ends_s], float).T.reshape(-1, 2)
 
 
-def spoken(logs: Logs, last_ms: int) -> dict[int, Spoken]:
-    """Of each distance; ``last_ms``: the last reception of the session."""
-    return {distance: log.spoken(last_ms / MS + AFTERWARDS_S) for distance, log in logs.items()}
+def spoken(logs: Logs, until_ms: int) -> dict[int, Spoken]:
+    """Of each distance; ``until_ms``: so long the detector was listening."""
+    return {distance: log.spoken(until_ms / MS) for distance, log in logs.items()}

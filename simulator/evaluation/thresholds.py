@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from simulator.evaluation.said import Log, Logs, spoken
+from simulator.evaluation.said import AFTERWARDS_S, Log, Logs, spoken
 from simulator.evaluation.scoring import Spoken
 from simulator.evaluation.traces import Stream
 from tocsin.clock import MS
@@ -65,7 +65,7 @@ def _threshold(
                 outside[distance] = outside[distance] + 1 if apart_m > back_m(distance) else 0
                 if outside[distance] >= back_after:
                     logs[distance].alert_ends_s.append(float(received_s[index]))
-    return spoken(logs, int(stream.received_ms[-1]))
+    return spoken(logs, int(stream.received_ms[-1]) + AFTERWARDS_S * MS)
 
 
 def _plane(stream: Stream) -> tuple[np.ndarray, np.ndarray]:
