@@ -25,6 +25,7 @@ from simulator.evaluation.traces import PROTECTED, WEARER, Ints, Stream, Track
 from simulator.evaluation.unit import Unit
 from tocsin.clock import MS
 
+CLOSED_LOOP: Final = 0  # instead of a period: the devices report as they are told
 COMMAND_MS: Final = 1_000
 LATENCY_MIN_S: Final = 0.3
 LATENCY_GAMMA: Final = (1.5, 0.8)  # shape; scale in seconds

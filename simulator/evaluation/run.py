@@ -18,14 +18,13 @@ from typing import Any, Final, TypeVar
 
 from rich.table import Table
 
-from simulator.evaluation.closed_loop import closed_loop
+from simulator.evaluation.closed_loop import CLOSED_LOOP, closed_loop
 from simulator.evaluation.detectors import DETECTORS
 from simulator.evaluation.listeners import LISTENERS
 from simulator.evaluation.scoring import Spoken, score
 from simulator.evaluation.traces import Truth, read_streams, read_tracks, read_truth
 
 MINE: Final = "tocsin"
-CLOSED_LOOP: Final = 0  # instead of a period: the devices report as they are told
 AS_LOGGED: Final = "orig"  # the variant whose messages are fixes of the tracks
 SEED: Final = 7
 PARTS: Final = 8  # of the sessions of one stream, so that every core has work to the end
