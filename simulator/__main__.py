@@ -14,6 +14,7 @@ from simulator import recording, replay, storage
 from simulator.command import DataDir, Json, Keep, console, end, home_of, run, tell, write
 from simulator.evaluation import run as evaluation
 from simulator.evaluation.detectors import DETECTORS
+from simulator.evaluation.listeners import LISTENERS
 from simulator.evaluation.report import Page
 from simulator.gnss import URBAN
 from simulator.lab import report_head
@@ -151,6 +152,8 @@ def evaluate(
         raise typer.BadParameter(f"no such detector: {', '.join(sorted(unknown))}", param_hint="--detector")
     if closed_loop and evaluation.AS_LOGGED not in (variant or [evaluation.AS_LOGGED]):
         raise typer.BadParameter(f"needs --variant {evaluation.AS_LOGGED}", param_hint="--closed-loop")
+    if closed_loop and not set(detector or LISTENERS) & set(LISTENERS):
+        raise typer.BadParameter(f"needs a detector of {', '.join(LISTENERS)}", param_hint="--closed-loop")
     if geofence is not None and report is None:
         raise typer.BadParameter("is a part of the page: needs --report", param_hint="--geofence")
     page = None if report is None else Page.into(report, geofence)

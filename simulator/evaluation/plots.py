@@ -15,6 +15,7 @@ import matplotlib as mpl
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from simulator.evaluation.closed_loop import CLOSED_LOOP
 
@@ -25,7 +26,8 @@ STYLES: Final = (
     ("#000000", "X"),
 )  # fmt: skip
 STAR: Final = "*"
-PANEL_INCHES: Final = (3.9, 3.2)
+STAR_POINTS: Final = 13
+PANEL_INCHES: Final = (3.9, 3.4)
 SETTINGS: Final[Any] = {
     "svg.hashsalt": "tocsin",  # else the ids in the file are drawn by lot
     "font.size": 9, "axes.grid": True, "grid.alpha": 0.3, "axes.spines.top": False, "axes.spines.right": False,
@@ -34,15 +36,16 @@ SETTINGS: Final[Any] = {
 
 
 def delay_against_false(rows: Sequence[Row], path: Path) -> None:
-    """A panel a variant; a line joins what one rule does at the intervals, which are written beside its points."""
+    """A panel a variant; a line joins what one rule does at the intervals."""
     variants = _distinct(row["variant"] for row in rows)
     with mpl.rc_context(SETTINGS):
         figure, panels = _panels(len(variants))
         for axes, variant in zip(panels, variants, strict=True):
             shown = [row for row in rows if row["variant"] == variant]
             _lines(axes, shown, _distinct(row["detector"] for row in rows), "delay_p50_s", "false_far_per_day")
-            axes.set(title=f"messages: {variant}", xlabel="median delay of the alert [s]", ylim=(0, None))
-        panels[0].set_ylabel("far false alerts per pair-day")
+            axes.set(title=f"messages: {variant}", xlabel="median delay of the alert [s]", xlim=(0, None))
+        panels[0].set(ylabel="far false alerts per pair-day", ylim=(0, None))
+        _legend_of_sizes(figure, rows)
         _write(figure, path)
 
 
@@ -53,8 +56,9 @@ def delay_against_reports(rows: Sequence[Row], path: Path) -> None:
         figure, panels = _panels(len(panels_of))
         for axes, (name, title) in zip(panels, panels_of.items(), strict=True):
             _lines(axes, rows, _distinct(row["detector"] for row in rows), "reports_per_hour", name)
-            axes.set(title=title, xlabel="reports per hour of a pair", xlim=(0, None), ylim=(0, None))
-        panels[0].set_ylabel("delay of the alert [s]")
+            axes.set(title=title, xlabel="reports per hour of a pair", xlim=(0, None))
+        panels[0].set(ylabel="delay of the alert [s]", ylim=(0, None))
+        _legend_of_sizes(figure, rows)
         _write(figure, path)
 
 
@@ -70,6 +74,7 @@ def cost(rows: Sequence[Row], path: Path) -> None:
                 shown.sort(key=lambda row: row["pairs"])
                 _costs(axes, shown, engine, colour, marker)
             axes.set(title=f"batches of {batch}", xlabel="pairs", xscale="log", yscale="log")
+            axes.minorticks_off()
         panels[0].set_ylabel("processor time per update [µs]")
         _write(figure, path)
 
@@ -87,28 +92,40 @@ def _costs(axes: Axes, rows: Sequence[Row], engine: str, colour: str, marker: st
 
 
 def _lines(axes: Axes, rows: Sequence[Row], detectors: Sequence[str], x: str, y: str) -> None:
-    """Each rule over its intervals; the closed loop is a star that no line reaches."""
+    """Each rule over its intervals, the larger the marker the longer; the closed loop is a star that no line
+    reaches. Markers are hollow: rules that do the same lie on each other."""
+    sizes = _sizes(rows)
     for detector, (colour, marker) in zip(detectors, STYLES, strict=False):
         mine = [row for row in rows if row["detector"] == detector and None not in (row[x], row[y])]
-        fixed = sorted(
-            (row for row in mine if row["period_s"] != CLOSED_LOOP), key=lambda row: int(row["period_s"])
-        )
-        axes.plot(
-            [row[x] for row in fixed], [row[y] for row in fixed], color=colour, marker=marker, linewidth=1.0,
-            markerfacecolor="none", label=detector,
-        )  # fmt: skip
+        fixed = sorted((row for row in mine if row["period_s"] in sizes), key=lambda row: int(row["period_s"]))
+        axes.plot([row[x] for row in fixed], [row[y] for row in fixed], color=colour, linewidth=0.8)
         for row in mine:
-            _point(axes, row, row[x], row[y], colour)
+            is_fixed = row["period_s"] in sizes
+            axes.plot(
+                [row[x]], [row[y]], color=colour, marker=marker if is_fixed else STAR, linestyle="none",
+                markersize=sizes.get(row["period_s"], STAR_POINTS), markerfacecolor="none" if is_fixed else colour,
+            )  # fmt: skip
+        axes.plot([], [], color=colour, marker=marker, markerfacecolor="none", linewidth=0.8, label=detector)
 
 
-def _point(axes: Axes, row: Row, x: float, y: float, colour: str) -> None:
-    is_closed = row["period_s"] == CLOSED_LOOP
-    if is_closed:
-        axes.plot([x], [y], color=colour, marker=STAR, markersize=13, linestyle="none")
-    axes.annotate(
-        "closed loop" if is_closed else f"{row['period_s']} s", (x, y), xytext=(4, 4), textcoords="offset points",
-        fontsize=7, color=colour,
-    )  # fmt: skip
+def _sizes(rows: Sequence[Row]) -> dict[int, int]:
+    """Of the markers, in points, by interval."""
+    periods_s = sorted({int(row["period_s"]) for row in rows} - {CLOSED_LOOP})
+    return {period_s: 5 + 4 * place for place, period_s in enumerate(periods_s)}
+
+
+def _legend_of_sizes(figure: Figure, rows: Sequence[Row]) -> None:
+    handles = [
+        Line2D([], [], color="#555555", marker="o", markerfacecolor="none", linestyle="none", markersize=size,
+               label=f"every {period_s} s")
+        for period_s, size in _sizes(rows).items()
+    ]  # fmt: skip
+    if any(row["period_s"] == CLOSED_LOOP for row in rows):
+        star = Line2D(
+            [], [], color="#555555", marker=STAR, linestyle="none", markersize=STAR_POINTS, label="closed loop"
+        )
+        handles.append(star)
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
 
 
 def _panels(count: int) -> tuple[Figure, list[Axes]]:

@@ -78,11 +78,15 @@ class Page:
         page.write_text(self._text(head, rows, plotted_m), encoding="utf-8")
         return page
 
+    def _command(self, rows: Sequence[Row]) -> str:
+        closed = " --closed-loop" if any(row["period_s"] == CLOSED_LOOP for row in rows) else ""
+        return f"tocsin evaluate DIR{closed} --report OUT" + (" --geofence COST.json" if self.costs else "")
+
     def _text(self, head: Mapping[str, Any], rows: Sequence[Row], plotted_m: int) -> str:
         template = Template(files(__package__).joinpath("report.md").read_text(encoding="utf-8"))
         words, cost_words = template.template.split(COST_HEADING)
         text = Template(words).substitute(
-            day=head["started_at"][:10], version=head["version"], seed=head["seed"],
+            command=self._command(rows), day=head["started_at"][:10], version=head["version"], seed=head["seed"],
             seconds=round(head["duration_s"]),
             cores=head["machine"]["cores"], processor=head["machine"]["processor"], plotted=_metres(plotted_m),
             tables="\n".join(tables(rows)),
