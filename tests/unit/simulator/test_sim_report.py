@@ -23,7 +23,8 @@ def row(detector: str = "tocsin", period_s: int = 10, **changed: Any) -> dict[st
         "detector": detector, "variant": "orig", "period_s": period_s, "distance_m": 1000, "entries": 254,
         "recall": 0.99, "recall_clear": 0.987, "covered_clear": 1.0, "delay_p50_s": 4.04, "delay_p95_s": 30.5,
         "false_far_per_day": 0.227, "false_edge_per_day": 0.454, "not_judged_per_day": 4.6,
-        "repeats_per_day": 1.29, "degraded_min_per_day": 96.4, "alerts_per_day": 26.6, "reports_per_hour": 759.6, **changed,
+        "repeats_per_day": 1.29, "degraded_min_per_day": 96.4, "alerts_per_day": 26.6, "reports_per_hour": 759.6,
+        **changed,
     }  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def test_the_same_rows_give_the_same_files(tmp_path: Path) -> None:
     assert images == ["evaluation-cost.svg", "evaluation-false-alerts.svg", "evaluation-reports.svg"]
     text = (tmp_path / "one" / "evaluation.md").read_text()
     assert set(re.findall(r"images/([\w-]+\.svg)", text)) == set(images)
-    assert "release\n0.1.0, 2027-01-15, seed 7, in 13 s on 2 cores (A processor)" in text
+    assert "Release 0.1.0, 2027-01-15, seed 7, in 13 s\non 2 cores (A processor)." in text
     assert "| tocsin | 10,000 | 64 | 12.35 | **no** |" in text
     assert "$" not in text
 
