@@ -14,6 +14,8 @@ from simulator import recording, replay, storage
 from simulator.command import EXIT_FAILED, DataDir, Json, Keep, console, end, home_of, run, tell, write
 from simulator.evaluation import run as evaluation
 from simulator.evaluation.detectors import DETECTORS
+from simulator.evaluation.listeners import LISTENERS
+from simulator.evaluation.report import Page
 from simulator.gnss import URBAN
 from simulator.lab import report_head
 from simulator.record import record
@@ -138,12 +140,29 @@ def evaluate(
     detector: Annotated[
         list[str] | None, typer.Option(help=f"Of {', '.join(DETECTORS)}; may be repeated [default: all].")
     ] = None,
+    closed_loop: Annotated[
+        bool, typer.Option("--closed-loop", help="Also let the devices report as the detectors tell them (orig).")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the closed loop: phases and latencies.")] = evaluation.SEED,
     alerts: Annotated[Path | None, typer.Option(help="Write the engine's alerts here, as CSV.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a page with tables and plots into this folder (extra 'report').")
+    ] = None,
+    geofence: Annotated[
+        Path | None, typer.Option(help="For the page: what 'tocsin bench geofence --json' wrote, the cost.")
+    ] = None,
     json_out: Json = None,
 ) -> None:
     """How good are the decisions? The engine and simple rules on real traces whose true crossings are known."""
     if unknown := set(detector or ()) - set(DETECTORS):
         raise typer.BadParameter(f"no such detector: {', '.join(sorted(unknown))}", param_hint="--detector")
+    if closed_loop and evaluation.AS_LOGGED not in (variant or [evaluation.AS_LOGGED]):
+        raise typer.BadParameter(f"needs --variant {evaluation.AS_LOGGED}", param_hint="--closed-loop")
+    if closed_loop and not set(detector or LISTENERS) & set(LISTENERS):
+        raise typer.BadParameter(f"needs a detector of {', '.join(LISTENERS)}", param_hint="--closed-loop")
+    if geofence is not None and report is None:
+        raise typer.BadParameter("is a part of the page: needs --report", param_hint="--geofence")
+    page = None if report is None else Page.into(report, geofence)
     started_ms = AffineClock().wall_ms()
     asked = evaluation.Asked(
         folder=path,
@@ -151,6 +170,8 @@ def evaluate(
         periods_s=period or [10, 30, 60],
         distances_m=distance or [500, 1000, 2000],
         detectors=detector or list(DETECTORS),
+        closed_loop=closed_loop,
+        seed=seed,
     )
     with Progress(console=console) as progress:
         bar = progress.add_task("evaluate", total=None)
@@ -161,7 +182,10 @@ def evaluate(
     if alerts is not None:
         evaluation.write_alerts(raised, alerts)
     duration_s = (AffineClock().wall_ms() - started_ms) / MS
-    write({**report_head("evaluate", 0, started_ms, duration_s), "rows": rows}, json_out)
+    head = report_head("evaluate", seed, started_ms, duration_s)
+    write({**head, "rows": rows}, json_out)
+    if page is not None:
+        console.print(f"written: {page.write(head, rows)}")
 
 
 @bench_app.command(name="road")

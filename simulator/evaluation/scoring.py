@@ -108,7 +108,9 @@ def _entries_found(spoken: Mapping[int, Spoken], truth: Truth, distance_m: int) 
             found.clear_hits += entry.clear
             found.repeats += alerts.size - 1
             found.delays_s.append(float(alerts[0]) - entry.at_s)
-        shown = said is not None and (_overlaps(said.standing_s, entry) or _overlaps(said.doubt_s, entry))
+        shown = said is not None and any(
+            _overlaps(spans_s, entry) for spans_s in (said.standing_s, said.doubt_s, said.degraded_s)
+        )
         found.clear_covered += entry.clear and bool(alerts.size or shown)
     return found
 

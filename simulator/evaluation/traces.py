@@ -1,8 +1,9 @@
 """What did the people of a trace set really do, and what would a server have received of it?
 
 The layout (Parquet): ``sessions`` (one row a pair of people), ``truth`` (their true distance each second),
-``events`` (true entries below a distance), ``device`` (messages in several variants and periods). Seconds and
-metres here; the files have milliseconds, decimetres and 1e-7 degree. Reading needs the extra ``replay``.
+``events`` (true entries below a distance), ``device`` (messages in several variants and periods), ``tracks``
+(every fix of the loggers). Seconds and metres here; the files have milliseconds, decimetres and 1e-7 degree.
+Reading needs the extra ``replay``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from simulator.recording import RecordingError, parquet
+from tocsin.clock import MS
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -52,18 +54,32 @@ class Truth:
 class Stream:
     """The messages of one session in order of reception, as columns of equal length.
 
-    ``period_s``: how often the devices were told to report; ``role``: WEARER or PROTECTED; ``accuracy_dm`` -1: not
-    told.
+    ``period_s``: how often the devices report, None: as they are told; ``role``: WEARER or PROTECTED;
+    ``accuracy_dm`` -1: not told.
     """
 
     session: int
-    period_s: int
+    period_s: int | None
     role: Ints
     fix_ms: Ints
     received_ms: Ints
     lat_e7: Ints
     lon_e7: Ints
     accuracy_dm: Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """Every fix of one session, from which what a device would have sent can be drawn; by role, then in order of
+    time. Columns of equal length."""
+
+    session: int
+    start_ms: int
+    end_ms: int
+    role: Ints
+    fix_ms: Ints
+    lat_e7: Ints
+    lon_e7: Ints
 
 
 def read_truth(folder: Path, distances_m: Sequence[int]) -> Truth:
@@ -118,6 +134,31 @@ def _stream(session: int, period_s: int, rows: Ints, columns: Mapping[str, Any])
         lat_e7=columns["lat"][rows].astype(np.int64),
         lon_e7=columns["lon"][rows].astype(np.int64),
         accuracy_dm=columns["acc_dm"][rows].astype(np.int64),
+    )
+
+
+def read_tracks(folder: Path) -> list[Track]:
+    """Every session's fixes, spikes and all: a device would have sent them too. Raises RecordingError."""
+    sessions = _columns(folder, "sessions", ["session", "t_start", "t_end"])
+    spans_ms = zip((sessions["t_start"] * MS).tolist(), (sessions["t_end"] * MS).tolist(), strict=True)
+    span_ms = dict(zip(sessions["session"].tolist(), spans_ms, strict=True))
+    columns = _columns(folder, "tracks", ["session", "role", "t", "lat", "lon"])
+    where = _by_session(columns["session"])
+    return [_track(session, span_ms[session], rows, columns) for session, rows in where.items()]
+
+
+def _track(session: int, span_ms: tuple[int, int], rows: Ints, columns: Mapping[str, Any]) -> Track:
+    role = np.where(columns["role"][rows] == "A", WEARER, PROTECTED)
+    order = np.lexsort((columns["t"][rows], role))
+    rows = rows[order]
+    return Track(
+        session=session,
+        start_ms=span_ms[0],
+        end_ms=span_ms[1],
+        role=role[order],
+        fix_ms=columns["t"][rows].astype(np.int64) * MS,
+        lat_e7=columns["lat"][rows].astype(np.int64),
+        lon_e7=columns["lon"][rows].astype(np.int64),
     )
 
 
