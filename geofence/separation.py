@@ -267,19 +267,21 @@ def next_second_ms(due_ms: FloatArray, now_ms: FloatArray) -> FloatArray:
 
 def overdue_ms(rows: FloatArray) -> FloatArray:
     """When each will have been silent for longer than one lost report explains; ``rows`` by columns (16, n)."""
-    return rows[AT] + (SECOND_MS * OVERDUE_INTERVALS) * rows[INTERVAL] + OVERDUE_MS
+    hours: FloatArray = rows[AT] + (SECOND_MS * OVERDUE_INTERVALS) * rows[INTERVAL] + OVERDUE_MS
+    return hours
 
 
 def _lengths(ways: FloatArray) -> FloatArray:
     ways *= ways
     ways[0] += ways[1]
     ways[0] += ways[2]
-    return np.sqrt(ways[0])
+    lengths: FloatArray = np.sqrt(ways[0])
+    return lengths
 
 
 def _ages_s(rows: FloatArray, now_ms: FloatArray) -> FloatArray:
     """Rather too old: the rules count in whole tenths."""
-    age_s = now_ms - rows[AT]
+    age_s: FloatArray = now_ms - rows[AT]
     age_s /= SECOND_MS
     age_s += 0.1
     return age_s

@@ -87,7 +87,7 @@ def ecef_one(lat_e6: int, lon_e6: int) -> tuple[float, float, float]:
 
 
 def surface_e6(point: tuple[float, float, float]) -> tuple[int, int]:
-    """The microdegrees of which ``ecef`` made this point: exactly these, as it errs by far less than half of one."""
+    """The microdegrees of which ``ecef`` made this point: exactly these, as it errs far less than half of one."""
     x, y, z = point
     lat, lon = math.atan2(z, (1.0 - E2) * math.hypot(x, y)), math.atan2(y, x)
     return round(lat / RADIANS_PER_E6), round(lon / RADIANS_PER_E6)
