@@ -90,12 +90,25 @@ class Me(BaseModel):
 
 
 class Distance(BaseModel):
-    """Between the two parties at the newest raise; ``threshold_m`` is the ring that was crossed."""
+    """Between the two parties at the newest raise that knew it; ``threshold_m`` is the ring that it is about.
+
+    ``lower_m`` to ``upper_m`` is where it may be; ``fixes_at`` the hour of the older fix that it rests on.
+    """
 
     best_m: float
     accuracy_m: float | None
+    lower_m: float | None
+    upper_m: float | None
     threshold_m: int | None
     at: Time
+    fixes_at: Time | None
+
+
+class BlindRisk(BaseModel):
+    """From when on the silent one may be at the alert distance: at the worst and at the plausible speed."""
+
+    worst_at: Time | None
+    plausible_at: Time | None
 
 
 class Clock(BaseModel):
@@ -113,7 +126,12 @@ class Clock(BaseModel):
 
 
 class Alert(BaseModel):
-    """An alert as everybody at the desk sees it."""
+    """An alert as everybody at the desk sees it.
+
+    Of the newest raise: ``low_confidence`` (it rests on a poor or implausible fix), ``alert_expected_at``
+    (IMMINENT: when he reaches the alert distance if both go on like this), ``silent_since`` and ``blind_risk``
+    (losses, DEGRADED). ``evidential_at``: since when the breach is certain whatever the accuracy.
+    """
 
     id: str
     version: int
@@ -131,6 +149,11 @@ class Alert(BaseModel):
     acknowledged_at: Time | None
     expires_at: Time | None
     distance: Distance | None
+    low_confidence: bool
+    alert_expected_at: Time | None
+    silent_since: Time | None
+    blind_risk: BlindRisk | None
+    evidential_at: Time | None
     raises: int
     silent: bool
     clock: Clock

@@ -25,7 +25,7 @@ from typing import Final
 
 import msgspec
 
-from alerts.catalogue import CATALOGUE
+from alerts.catalogue import CATALOGUE, certainty_of
 from alerts.channels.cap import Area, CapMessage, Circle, Info, Reference, write_cap
 from alerts.channels.cloudevent import link
 from alerts.episodes import ACKNOWLEDGED, CLOSED, RELEASED, cause_in
@@ -56,6 +56,7 @@ SILENT_FR = (
 )
 WEARER_FR = "Ne rien dire au porteur du lieu où se trouve la personne protégée."
 CALL_BACK_FR = "Appeler la téléassistance au numéro indiqué avant d'engager ou de lever le dispositif."
+DOUBTFUL_FR = "Confiance faible : l'alerte repose sur une position imprécise ou peu vraisemblable."
 NO_PLACE_FR = "Position inconnue : aucune position n'accompagnait le signal."
 
 
@@ -137,7 +138,7 @@ def _info(ruling: Ruling, notification: Notification, room: str, sender: Sender)
         event=entry.label_fr,
         urgency=entry.urgency,
         severity=entry.severity,
-        certainty=entry.certainty,
+        certainty=certainty_of(episode.code, low_confidence=raising.low_confidence),
         language="fr-FR",
         event_codes=(("tocsin:code", episode.code.value),),
         onset_ms=raising.at_ms // MS * MS,
@@ -188,6 +189,8 @@ def _told_fr(raising: Raise, cause: Finding | Alarm | None) -> Iterator[str]:
         accuracy = "inconnue" if raising.accuracy_dm is None else f"± {raising.accuracy_dm / 10:.0f} m"
         distance = f"{raising.distance_dm / 10:.0f} m, précision {accuracy}"
         yield f"Porteur à {distance} de la personne protégée (distance d'alerte {raising.threshold_m} m)."
+    if raising.low_confidence:
+        yield DOUBTFUL_FR
     if isinstance(cause, Alarm) and cause.position is None:
         yield NO_PLACE_FR
     if isinstance(cause, Alarm) and not cause.readable:
@@ -233,9 +236,10 @@ def _parameters(ruling: Ruling, notification: Notification, room: str) -> Iterat
     yield from (("tocsin:measure", measure) for measure in episode.measures)
     if episode.device is not None:
         yield "tocsin:device", episode.device
-    if raising.distance_dm is None:
+    if raising.is_key:
         yield "tocsin:silent", "true" if any(one.silent for one in episode.raises) else "false"
     else:
+        yield "tocsin:low_confidence", "true" if raising.low_confidence else "false"
         yield from _distance(raising, ruling.at_ms)
     if episode.outcome is not None:
         yield "tocsin:outcome", episode.outcome.value
@@ -244,11 +248,16 @@ def _parameters(ruling: Ruling, notification: Notification, room: str) -> Iterat
 
 
 def _distance(raising: Raise, at_ms: int) -> Iterator[tuple[str, str]]:
-    assert raising.distance_dm is not None
-    yield "tocsin:distance_m", f"{raising.distance_dm / 10:g}"
-    if raising.accuracy_dm is not None:
-        yield "tocsin:distance_accuracy_m", f"{raising.accuracy_dm / 10:g}"
-    yield "tocsin:distance_age_s", f"{max(0, at_ms - raising.at_ms) / MS:g}"
+    for name, length_dm in (
+        ("tocsin:distance_m", raising.distance_dm),
+        ("tocsin:distance_accuracy_m", raising.accuracy_dm),
+        ("tocsin:distance_lower_m", raising.lower_dm),
+        ("tocsin:distance_upper_m", raising.upper_dm),
+    ):
+        if raising.distance_dm is not None and length_dm is not None:
+            yield name, f"{length_dm / 10:g}"
+    if raising.distance_dm is not None:
+        yield "tocsin:distance_age_s", f"{max(0, at_ms - raising.at_ms) / MS:g}"
     yield "tocsin:threshold_m", str(raising.threshold_m)
 
 
