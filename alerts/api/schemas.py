@@ -15,6 +15,7 @@ from tocsin.model.device import DeviceKind
 from tocsin.model.episode import Outcome, State
 from tocsin.model.finding import Code
 from tocsin.model.ids import DEVICE_ID, RESERVED_NAMES
+from tocsin.model.standing import Protection
 
 NOTE_MAX = 2000
 
@@ -171,6 +172,44 @@ class Alerts(BaseModel):
     cursor: str
 
 
+class MeasureProtection(BaseModel):
+    """How well one measure is protected at ``at`` of the reply.
+
+    ``age_s``: how long ``protection`` has been what it is, ``reason`` why, in the word of the engine.
+    ``blind_risk``: the hours of blind risk if nobody speaks from now on; ``blind_worst_s``, ``blind_plausible_s``:
+    the seconds until then, negative: risk now. ``updated_at``: when geofence last changed any of this.
+    """
+
+    measure: str
+    protection: Protection
+    since: Time
+    age_s: float
+    reason: str
+    zone: Literal["far", "prealert", "alert"]
+    uncertain_since: Time | None
+    wearer_heard_at: Time | None
+    protected_heard_at: Time | None
+    blind_risk: BlindRisk | None
+    blind_worst_s: float | None
+    blind_plausible_s: float | None
+    updated_at: Time
+
+
+class ProtectionCounts(BaseModel):
+    """Of all measures that are judged, whatever was asked for."""
+
+    protected: int
+    degraded: int
+    unprotected: int
+
+
+class Protections(BaseModel):
+    items: list[MeasureProtection]
+    next: str | None
+    counts: ProtectionCounts
+    at: Time
+
+
 class Acknowledgement(BaseModel):
     by: str
     at: Time
@@ -239,7 +278,7 @@ class Devices(BaseModel):
 
 
 class Check(BaseModel):
-    name: Literal["log", "record", "projection"]
+    name: Literal["log", "record", "projection", "protection"]
     ok: bool
     needed: bool
     detail: str = ""

@@ -1,4 +1,4 @@
-"""How does an episode, a measure, a device look from outside, and which alert comes first?
+"""How does an episode, a standing, a measure, a device look from outside, and which alert comes first?
 
 Pure. The order is one for everybody: untaken first, then priority, within it a countdown that runs, then age. An
 acknowledgement that has expired counts as untaken. Times are milliseconds here and RFC 3339 in what is returned.
@@ -6,20 +6,27 @@ acknowledgement that has expired counts as untaken. Times are milliseconds here 
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, Literal
 
 from alerts.api import schemas
 from alerts.catalogue import CATALOGUE
 from tocsin.adapters.episodes import Timeline
 from tocsin.adapters.orders import Measure
-from tocsin.clock import rfc3339
+from tocsin.clock import MS, rfc3339
 from tocsin.model.device import Device
 from tocsin.model.episode import Act, AlarmCause, Episode, FindingCause, Raise, Receipt, Ruling, State, Verb
 from tocsin.model.finding import Code
 from tocsin.model.fix import ClockPoints
+from tocsin.model.standing import Standing
+from tocsin.model.zone import Zone
 
 CLOCK_POINTS: Final = ("t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "t9")
 DM_PER_M = 10
+ZONES: Final[Mapping[Zone, Literal["far", "prealert", "alert"]]] = MappingProxyType(
+    {Zone.FAR: "far", Zone.PREALERT: "prealert", Zone.ALERT: "alert"}
+)
 
 Urgency = tuple[int, int, int, int, str]
 
@@ -103,7 +110,10 @@ def _metres(dm: int | None) -> float | None:
 
 
 def _blind_risk(raising: Raise) -> schemas.BlindRisk | None:
-    worst_ms, plausible_ms = raising.blind_worst_ms, raising.blind_plausible_ms
+    return _blind_hours(raising.blind_worst_ms, raising.blind_plausible_ms)
+
+
+def _blind_hours(worst_ms: int | None, plausible_ms: int | None) -> schemas.BlindRisk | None:
     if worst_ms is None and plausible_ms is None:
         return None
     return schemas.BlindRisk(worst_at=time_of(worst_ms), plausible_at=time_of(plausible_ms))
@@ -166,6 +176,28 @@ def _of_attempt(receipt: Receipt) -> schemas.TimelineEntry:
             "status": receipt.status,
         },
     )
+
+
+def protection(known: Standing, now_ms: int) -> schemas.MeasureProtection:
+    return schemas.MeasureProtection(
+        measure=known.measure,
+        protection=known.protection,
+        since=rfc3339(known.since_ms),
+        age_s=max(0, now_ms - known.since_ms) / MS,
+        reason=known.reason,
+        zone=ZONES[known.zone],
+        uncertain_since=time_of(known.uncertain_since_ms),
+        wearer_heard_at=time_of(known.wearer_heard_ms),
+        protected_heard_at=time_of(known.protected_heard_ms),
+        blind_risk=_blind_hours(known.blind_worst_ms, known.blind_plausible_ms),
+        blind_worst_s=_seconds_to(known.blind_worst_ms, now_ms),
+        blind_plausible_s=_seconds_to(known.blind_plausible_ms, now_ms),
+        updated_at=rfc3339(known.at_ms),
+    )
+
+
+def _seconds_to(ms: int | None, now_ms: int) -> float | None:
+    return None if ms is None else (ms - now_ms) / MS
 
 
 def measure(known: Measure, now_ms: int) -> schemas.MeasureReply:

@@ -25,7 +25,7 @@ from tocsin.model.finding import Alarm, Change, Code, Finding
 from tocsin.model.fix import ClockPoints, FixPoint
 from tocsin.model.zone import Zone
 from tocsin.settings import ApiUser, Settings
-from tocsin.testing.bus import MemoryLog
+from tocsin.testing.bus import MemoryBucket, MemoryLog
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -56,6 +56,7 @@ class Desk:
 
     log: MemoryLog
     clock: AffineClock
+    standings: MemoryBucket = field(default_factory=MemoryBucket)
     settings: dict[str, object] = field(default_factory=lambda: {"api_auth": "off"})
     port: int = 0
     server: asyncio.Task[None] | None = None
@@ -72,7 +73,8 @@ class Desk:
         """On the same port again, if it had one."""
         ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         serving = run_api(
-            log=self.log, episodes=NoRecord(), orders=NoRecord(), clock=self.clock, hash_password=str,
+            log=self.log, standings=self.standings,
+            episodes=NoRecord(), orders=NoRecord(), clock=self.clock, hash_password=str,
             settings=Settings(api_port=self.port, **self.settings), ready=ready.set_result,
         )  # fmt: skip
         self.server = asyncio.create_task(serving)
