@@ -174,10 +174,15 @@ def _exit_before_entry(episode: Episode | None, event: Event, finding: Finding, 
 def _on_proof(episode: Episode | None, event: FindingCause, finding: Finding, now_ms: int) -> Answer:
     if episode is not None and finding.id in episode.causes:
         return Unchanged(reason="applied_before", episode=episode)
-    if episode is None or not episode.is_open or finding.at_ms < episode.opened_ms - PROOF_EARLY_MAX_S * MS:
+    if episode is None or not episode.is_open or finding.at_ms < _earliest_proof_ms(episode):
         waits = now_ms - finding.at_ms < PROOF_WAITS_S * MS
         return Unchanged(reason=NO_ALERT_TO_PROVE, episode=episode, again=waits)
     return _ruling(episodes.proven(episode, finding), event, "proven", now_ms)
+
+
+def _earliest_proof_ms(episode: Episode) -> int:
+    """Raisings may have been ruled upon in another order than they happened in."""
+    return min(one.at_ms for one in episode.raises) - PROOF_EARLY_MAX_S * MS
 
 
 def _on_receipt(episode: Episode | None, receipt: Receipt, now_ms: int) -> Answer:
