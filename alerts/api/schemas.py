@@ -129,7 +129,7 @@ class Clock(BaseModel):
 class Alert(BaseModel):
     """An alert as everybody at the desk sees it.
 
-    Of the newest raise: ``low_confidence`` (it rests on a poor or implausible fix), ``alert_expected_at``
+    Of the newest raise: ``low_confidence`` (a poor or implausible fix, unproven), ``alert_expected_at``
     (IMMINENT: when he reaches the alert distance if both go on like this), ``silent_since`` and ``blind_risk``
     (losses, DEGRADED). ``evidential_at``: since when the breach is certain whatever the accuracy.
     """

@@ -66,7 +66,7 @@ def alert(episode: Episode) -> schemas.Alert:
         acknowledged_at=time_of(episode.acknowledged_ms),
         expires_at=time_of(episode.acknowledgement_expires_ms),
         distance=_distance(episode.raises),
-        low_confidence=raising.low_confidence,
+        low_confidence=episode.is_doubtful,
         alert_expected_at=time_of(raising.alert_ms),
         silent_since=time_of(raising.silent_since_ms),
         blind_risk=_blind_risk(raising),

@@ -58,7 +58,7 @@ def thin(ruling: Ruling) -> dict[str, Any]:
         "recorded_at": rfc3339(ruling.at_ms),
         "urgency": entry.urgency,
         "severity": entry.severity,
-        "certainty": certainty_of(episode.code, low_confidence=episode.raises[-1].low_confidence),
+        "certainty": certainty_of(episode.code, low_confidence=episode.is_doubtful),
         "verified": False,
         **_found(episode, ruling.at_ms),
         "links": {"self": link(episode)},
@@ -78,7 +78,7 @@ def _found(episode: Episode, at_ms: int) -> dict[str, Any]:
     return {
         "distance_m": _distance(raising, at_ms),
         "threshold_m": raising.threshold_m,
-        "low_confidence": raising.low_confidence,
+        "low_confidence": episode.is_doubtful,
         "alert_expected_at": _time(raising.alert_ms),
         "silent_since": _time(raising.silent_since_ms),
         "blind_risk_at": {"worst": _time(raising.blind_worst_ms), "plausible": _time(raising.blind_plausible_ms)},

@@ -193,6 +193,12 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     def is_open(self) -> bool:
         return self.state is not State.CLOSED
 
+    @property
+    def is_doubtful(self) -> bool:
+        """The newest raising rests on a poor or implausible fix, and no proof has come since."""
+        newest, proven_ms = self.raises[-1], self.evidential_ms
+        return newest.low_confidence and (proven_ms is None or proven_ms < newest.at_ms)
+
 
 class FindingCause(msgspec.Struct, frozen=True, kw_only=True, tag="finding"):
     finding: Finding

@@ -17,7 +17,7 @@ from alerts.api import schemas, views
 from alerts.catalogue import CATALOGUE, NO_BREACH_FR, UNTOLD
 from alerts.channels import police, teleassistance
 from alerts.channels.cap_reader import read_cap
-from alerts.channels.police import DOUBTFUL_FR, Sender
+from alerts.channels.police import DOUBTFUL_FR, HER_PLACE_UNKNOWN_FR, Sender
 from alerts.desk import handle
 from alerts.routing import places_of
 from tocsin.adapters.episodes import RecordedRuling, Timeline, _ruling_row
@@ -182,6 +182,21 @@ def test_the_codes_without_a_row_have_no_text() -> None:
     assert {Code.UNCERTAIN, Code.EVIDENTIAL_BREACH} == UNTOLD
 
 
+@pytest.mark.parametrize("heard", ["protected", "wearer"])
+def test_a_room_reads_the_place_of_whom_it_is_said_to_be(heard: str) -> None:
+    """Nobody is sent to him as if to her, when only one of the two is known."""
+    ruling = opened(entry(**{**NOTHING, heard: fix_point("unit-1")}))
+    (info,) = read_cap(police.body(ruling, to(Channel.POLICE, ruling), SENDER)).infos
+    (area,) = info.areas
+    other = ({"protected", "wearer"} - {heard}).pop()
+    assert info.parameter(f"tocsin:{heard}") is not None
+    assert info.parameter(f"tocsin:{other}") is None
+    assert (len(area.circles), area.description == HER_PLACE_UNKNOWN_FR) == (
+        (1, False) if heard == "protected" else (0, True)
+    )
+    assert info.parameter("tocsin:distance_m") is None
+
+
 # --- low confidence (DOMAIN 3, ALERT) --------------------------------------------------------------------------
 
 
@@ -201,6 +216,15 @@ def test_a_good_fix_that_raises_it_again_ends_the_doubt() -> None:
     assert isinstance(sure, Ruling)
     assert webhook(sure)["certainty"] == "Observed"
     assert not views.alert(sure.episode).low_confidence
+
+
+def test_a_proof_ends_the_doubt_of_what_it_proves_and_of_nothing_later() -> None:
+    sure = proven(opened(entry(low_confidence=True)))
+    assert not views.alert(sure.episode).low_confidence
+    later = entry("fnd_in2", NOW_MS + 60_000, low_confidence=True)
+    doubtful = handle(sure.episode, FindingCause(finding=later), REALM, LATER_MS)
+    assert isinstance(doubtful, Ruling)
+    assert webhook(doubtful)["low_confidence"] is views.alert(doubtful.episode).low_confidence is True
 
 
 # --- who comes first -------------------------------------------------------------------------------------------

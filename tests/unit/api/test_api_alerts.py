@@ -56,6 +56,21 @@ async def test_the_urgency_order_is_untaken_then_priority_then_age(room: Room) -
     assert items[0]["device"] == "tgd-taken"
 
 
+async def test_a_countdown_is_the_first_of_its_priority_on_every_page(room: Room) -> None:
+    for number, code in enumerate([Code.PROX_PREALERT, Code.DEGRADED, Code.IMMINENT, Code.V_COMMS_LOSS]):
+        room.clock.ms = NOW_MS + number
+        await room.approach(f"msr_{number}", code)
+    seen: list[str] = []
+    cursor: dict[str, str] = {}
+    async with room.client() as ada:
+        for _ in range(4):
+            page = (await ada.get("/api/v1/alerts", params={"limit": 1, **cursor})).json()
+            seen += [item["code"] for item in page["items"]]
+            cursor = {"cursor": page["next"]}
+    assert seen == ["IMMINENT", "PROX_PREALERT", "DEGRADED", "V_COMMS_LOSS"]
+    assert cursor == {"cursor": None}
+
+
 async def test_filters_and_pages(room: Room) -> None:
     for number in range(5):
         room.clock.ms = NOW_MS + number
