@@ -126,6 +126,7 @@ async def api(settings: Settings, ready: Ready) -> None:
     ):
         await run_api(
             log=bus.log,
+            standings=bus.standings,
             episodes=EpisodeRecord(pool),
             orders=Orders(pool),
             settings=settings,

@@ -18,7 +18,9 @@ from tocsin.model.finding import Code
 class CatalogueEntry:
     """One row. ``priority`` 1 is the most urgent; ``told`` are the channels of the first notification.
 
-    ``certainty`` is CAP's word: a key pressed and a distance measured are observed; intent is not our business.
+    ``certainty`` is CAP's word: a key pressed and a distance measured are observed, a distance that rests on a
+    poor fix is likely (``certainty_of``); intent is not our business. No row calls a silence or a pre-alert a
+    breach (CPP R24-20, F13): its duty may say that it is none, in the words of NO_BREACH_FR.
     """
 
     code: Code
@@ -30,6 +32,9 @@ class CatalogueEntry:
     label_fr: str
     duty_fr: str
 
+
+NO_BREACH_FR: Final = "Jamais consigné comme une violation."
+LIKELY: Final = "Likely"
 
 _BOTH = (Channel.TELEASSISTANCE, Channel.POLICE)
 
@@ -65,13 +70,13 @@ CATALOGUE: Final[Mapping[Code, CatalogueEntry]] = MappingProxyType(
                 code=Code.W_GNSS_LOSS, priority=3, told=(Channel.TELEASSISTANCE,),
                 urgency="Expected", severity="Moderate", certainty="Unknown",
                 label_fr="Porteur sans position",
-                duty_fr="Demander une position ; appeler le porteur. Jamais consigné comme une violation.",
+                duty_fr=f"Demander une position ; appeler le porteur. {NO_BREACH_FR}",
             ),
             CatalogueEntry(
                 code=Code.W_COMMS_LOSS, priority=3, told=(Channel.TELEASSISTANCE,),
                 urgency="Expected", severity="Moderate", certainty="Unknown",
                 label_fr="Porteur injoignable",
-                duty_fr="Demander une position ; appeler le porteur. Jamais consigné comme une violation.",
+                duty_fr=f"Demander une position ; appeler le porteur. {NO_BREACH_FR}",
             ),
             CatalogueEntry(
                 code=Code.V_COMMS_LOSS, priority=3, told=(Channel.TELEASSISTANCE,),
@@ -99,3 +104,9 @@ UNTOLD: Final = frozenset({Code.UNCERTAIN, Code.EVIDENTIAL_BREACH})
 """Findings that open no alert of their own: a state that is shown, a proof that is kept."""
 
 assert set(CATALOGUE) | UNTOLD == set(Code), "every code has its row"
+
+
+def certainty_of(code: Code, *, low_confidence: bool) -> str:
+    """CAP's word for one raising. Only what would be observed can be less than that."""
+    certainty = CATALOGUE[code].certainty
+    return LIKELY if low_confidence and certainty == "Observed" else certainty

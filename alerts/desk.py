@@ -4,12 +4,12 @@
 
 The life of an episode (the table that the tests walk, move by move):
 
-    state          | entry, press          | exit        | acknowledge  | release        | close
-    ---------------|-----------------------|-------------|--------------|----------------|----------------
-    none           | RAISED, notify        | RAISED+over | –            | –              | –
-    RAISED         | RAISED again, notify  | over        | ACKNOWLEDGED | refused        | refused
-    ACKNOWLEDGED   | same owner, notify    | over        | refused *    | RAISED, by own | CLOSED, by own
-    CLOSED         | new episode, notify   | unchanged   | refused      | refused        | refused
+    state          | entry, press          | exit        | proof   | acknowledge  | release        | close
+    ---------------|-----------------------|-------------|---------|--------------|----------------|----------------
+    none           | RAISED, notify        | RAISED+over | waits   | –            | –              | –
+    RAISED         | RAISED again, notify  | over        | proven  | ACKNOWLEDGED | refused        | refused
+    ACKNOWLEDGED   | same owner, notify    | over        | proven  | refused *    | RAISED, by own | CLOSED, by own
+    CLOSED         | new episode, notify   | unchanged   | waits   | refused      | refused        | refused
 
     *  the owner may repeat himself (nothing changes); after the acknowledgement has expired
        (ACK_EXPIRES_S without an act) anybody may take it
@@ -17,6 +17,10 @@ The life of an episode (the table that the tests walk, move by move):
 A re-entry within 15 minutes, or while the episode waits for its human, belongs to the same episode **and is
 notified again**; folding is for the reader, never a silence (DOMAIN section 3, EXIT). A re-entry after a human
 has closed it opens a new episode that says which one it ``follows``.
+
+A proof (EVIDENTIAL_BREACH) is a fact about the PROX_ALERT of its measure: kept, shown, told to nobody. It comes
+behind the entry that it proves, on a queue of its own, and may overtake it: without an open alert it *waits*,
+which is Unchanged with ``again``, for PROOF_WAITS_S from its hour. It proves no alert that began after it.
 
 Rules of the desk: an event already applied changes nothing (its id is among the causes); an exit that overtakes
 its own entry raises the alert first, with the entry's identity, so that the late entry finds it raised; an act
@@ -32,14 +36,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from alerts import episodes
-from alerts.catalogue import CATALOGUE
+from alerts.catalogue import CATALOGUE, UNTOLD
 from alerts.routing import EVERYTHING_TO_THE_DEFAULT, Routing
 from tocsin.clock import MS
-from tocsin.limits import ACK_EXPIRES_S
+from tocsin.limits import ACK_EXPIRES_S, PROOF_EARLY_MAX_S, PROOF_WAITS_S
 from tocsin.model.episode import (
     Act,
     AlarmCause,
@@ -54,7 +59,9 @@ from tocsin.model.episode import (
     State,
     Verb,
 )
-from tocsin.model.finding import Alarm, Change, Finding
+from tocsin.model.finding import Alarm, Change, Code, Finding
+
+NO_ALERT_TO_PROVE: Final = "no_alert_to_prove"
 
 
 class Objection(StrEnum):
@@ -71,10 +78,11 @@ class Objection(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unchanged:
-    """Nothing to write: the word says why."""
+    """Nothing to write: the word says why. ``again``: not yet; the same event may find more later."""
 
     reason: str
     episode: Episode | None
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +127,10 @@ def handle(
 
 
 def _on_finding(episode: Episode | None, event: FindingCause, finding: Finding, here: _Here) -> Answer:
+    if finding.code is Code.EVIDENTIAL_BREACH:
+        return _on_proof(episode, event, finding, here.now_ms)
+    if finding.code in UNTOLD:
+        return Unchanged(reason="opens_no_alert", episode=episode)
     if finding.change is Change.ENTRY:
         return _on_raise(episode, event, finding, here)
     return _on_exit(episode, event, finding, here)
@@ -157,6 +169,20 @@ def _exit_before_entry(episode: Episode | None, event: Event, finding: Finding, 
     ended = episodes.over(raised.episode, finding)
     kept_version = msgspec.structs.replace(ended, version=raised.episode.version)
     return _ruling(kept_version, event, "raised_and_over", here.now_ms, raised.notifications)
+
+
+def _on_proof(episode: Episode | None, event: FindingCause, finding: Finding, now_ms: int) -> Answer:
+    if episode is not None and finding.id in episode.causes:
+        return Unchanged(reason="applied_before", episode=episode)
+    if episode is None or not episode.is_open or finding.at_ms < _earliest_proof_ms(episode):
+        waits = now_ms - finding.at_ms < PROOF_WAITS_S * MS
+        return Unchanged(reason=NO_ALERT_TO_PROVE, episode=episode, again=waits)
+    return _ruling(episodes.proven(episode, finding), event, "proven", now_ms)
+
+
+def _earliest_proof_ms(episode: Episode) -> int:
+    """Raisings may have been ruled upon in another order than they happened in."""
+    return min(one.at_ms for one in episode.raises) - PROOF_EARLY_MAX_S * MS
 
 
 def _on_receipt(episode: Episode | None, receipt: Receipt, now_ms: int) -> Answer:

@@ -1,8 +1,9 @@
 """The shell of the desk: take a finding, an alarm or a receipt, have it ruled upon, settle it.
 
-Four queues with a task each, so that a key never waits behind distances, nor an alert behind pre-alerts
-(invariant 2). A dispatcher that dies
-leaves its leases to the next one; what it had already ruled on is found among the causes.
+A queue and a task for the keys, one for the receipts and one for each code of a finding, so that a key never waits
+behind distances, nor an alert behind anything else (invariant 2). A dispatcher that dies leaves its leases to the
+next one; what it had already ruled on is found among the causes. UNCERTAIN is shown (``standings``) and opens no
+alert: its findings are not read here.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 
 import structlog
 
+from alerts import desk
+from alerts.desk import Answer, Unchanged
 from alerts.episodes import place_of
 from alerts.ledger import Ledger
 from alerts.routing import EVERYTHING_TO_THE_DEFAULT, Routing
@@ -31,6 +34,8 @@ TAKE_MAX = 256
 LEASED_MAX = (
     10_000  # what waits for its next try counts as leased: a rollback's worth of it must not stop the rest
 )
+
+KEYS = frozenset({Code.BAR_SOS, Code.TGD_SOS})
 
 Reader = Callable[[Entry], tuple[str, str, Event]]
 
@@ -69,7 +74,7 @@ async def _settle(ledger: Ledger, delivery: Delivery, read: Reader) -> None:
         await delivery.again(_wait_s(delivery.attempt))
         return
     try:
-        await ledger.rule(code, subject, event)
+        answer = await ledger.rule(code, subject, event)
     except LogUnavailable as error:
         log.warning("rule_again", subject=delivery.entry.subject, error=str(error))
         await delivery.again(AGAIN_AFTER_S)
@@ -78,7 +83,20 @@ async def _settle(ledger: Ledger, delivery: Delivery, read: Reader) -> None:
         RULINGS.labels(reason="poison").inc()
         await delivery.again(_wait_s(delivery.attempt))
     else:
-        await delivery.done()
+        await _settle_ruled(delivery, answer)
+
+
+async def _settle_ruled(delivery: Delivery, answer: Answer) -> None:
+    """Done, unless the event came before what it is about."""
+    match answer:
+        case Unchanged(again=True):
+            await delivery.again(_wait_s(delivery.attempt))
+        case Unchanged(reason=desk.NO_ALERT_TO_PROVE):
+            log.error("no_alert_to_prove", subject=delivery.entry.subject, sequence=delivery.entry.sequence)
+            RULINGS.labels(reason=answer.reason).inc()
+            await delivery.done()
+        case _:
+            await delivery.done()
 
 
 def _wait_s(attempt: int) -> float:
@@ -111,11 +129,14 @@ class Queue:
     read: Reader
 
 
+FOUND = tuple(code for code in Code if code not in {*KEYS, Code.UNCERTAIN})
+"""What the geofence finds and the desk hears of; a code that is new has its queue from the first hour."""
+
 QUEUES = (
     Queue("dispatcher-alarms", subjects.ALARMS, subjects.ALARMS.subjects, _alarm_event),
     *(
         Queue(f"dispatcher-{code.value}", subjects.FINDINGS, subjects.findings("*", code.value), _finding_event)
-        for code in (Code.PROX_ALERT, Code.PROX_PREALERT)
+        for code in FOUND
     ),
     Queue("dispatcher-receipts", subjects.RECEIPTS, subjects.RECEIPTS.subjects, _receipt_event),
 )

@@ -41,10 +41,14 @@ ACKNOWLEDGED = "org.tocsin.alert.acknowledged"
 RELEASED = "org.tocsin.alert.released"
 CLOSED = "org.tocsin.alert.closed"
 
+PARTIES = 2  # of a measure
+
 
 def place_of(cause: Finding | Alarm) -> tuple[Code, str]:
-    """Where on the log the episode of this cause lives."""
-    return (cause.code, cause.measure if isinstance(cause, Finding) else cause.device)
+    """Where on the log the episode of this cause lives. A proof lives with the alert that it proves."""
+    if isinstance(cause, Alarm):
+        return (cause.code, cause.device)
+    return (Code.PROX_ALERT if cause.code is Code.EVIDENTIAL_BREACH else cause.code, cause.measure)
 
 
 def opened(raising: Raise, cause: Finding | Alarm, realm: Realm, before: Episode | None, now_ms: int) -> Episode:
@@ -86,13 +90,24 @@ def _still_over_ms(episode: Episode, raising: Raise) -> int | None:
 
 
 def over(episode: Episode, finding: Finding) -> Episode:
-    """The wearer has left the ring, unless he has come back since: an exit that a later entry overtook is only
-    remembered. The episode waits for a human to close it."""
+    """The wearer has left the ring, the silent one is heard again; unless it began anew since: an exit that a
+    later entry overtook is only remembered. The episode waits for a human to close it."""
     back_in = any(one.at_ms > finding.at_ms for one in episode.raises)
     return msgspec.structs.replace(
         episode,
         version=episode.version + 1,
         over_ms=episode.over_ms if back_in else max(finding.at_ms, episode.over_ms or 0),
+        causes=remembered(episode.causes, finding.id),
+    )
+
+
+def proven(episode: Episode, finding: Finding) -> Episode:
+    """The breach is certain. Of several proofs the earliest hour stands; each is remembered."""
+    earliest = _earliest(episode.evidential_ms, finding.at_ms)
+    return msgspec.structs.replace(
+        episode,
+        version=episode.version + 1,
+        evidential_ms=earliest,
         causes=remembered(episode.causes, finding.id),
     )
 
@@ -106,16 +121,24 @@ def raise_of(cause: Finding | Alarm, version: int, now_ms: int) -> Raise:
     points = msgspec.structs.replace(cause.points, t6_ms=now_ms)
     if isinstance(cause, Alarm):
         return Raise(version=version, cause=cause.id, at_ms=cause.at_ms, points=points, silent=cause.silent)
-    accuracies = [one.accuracy_dm if one else None for one in (cause.wearer, cause.protected)]
-    known = [accuracy for accuracy in accuracies if accuracy is not None]
+    parties = [one for one in (cause.wearer, cause.protected) if one is not None]
+    known = [one.accuracy_dm for one in parties if one.accuracy_dm is not None]
     return Raise(
         version=version,
         cause=cause.id,
         at_ms=cause.at_ms,
         points=points,
         distance_dm=cause.distance_dm,
-        accuracy_dm=sum(known) if len(known) == len(accuracies) else None,
+        accuracy_dm=sum(known) if len(known) == PARTIES else None,
         threshold_m=cause.threshold_m,
+        lower_dm=cause.lower_dm,
+        upper_dm=cause.upper_dm,
+        fixes_ms=min(one.fix_ms for one in parties) if len(parties) == PARTIES else None,
+        low_confidence=cause.low_confidence,
+        alert_ms=cause.alert_ms,
+        silent_since_ms=cause.silent_since_ms,
+        blind_worst_ms=cause.blind_worst_ms,
+        blind_plausible_ms=cause.blind_plausible_ms,
     )
 
 

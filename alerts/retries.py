@@ -1,6 +1,6 @@
 """When is a notification tried again? Ladders as data, one deciding function.
 
-Offsets are seconds since the first attempt (docs/operating.md): for P1 and P2 0, 1, 2, 4, 8, 15 s, then each
+Offsets are seconds since the first attempt (docs/operating.md): for P1 to P3 0, 1, 2, 4, 8, 15 s, then each
 15 s to 5 min, then each minute to an hour; for the rest the schedule of Standard Webhooks, three days long.
 """
 
@@ -13,7 +13,7 @@ from tocsin.clock import MS
 
 URGENT_S: Final = (0, 1, 2, 4, 8, *range(15, 300, 15), *range(300, 3601, 60))
 ADMINISTRATIVE_S: Final = (0, 5, 60, 300, 1_800, 7_200, 18_000, 36_000, 86_400, 172_800, 259_200)
-URGENT_PRIORITY_MAX: Final = 2
+URGENT_PRIORITY_MAX: Final = 3  # whoever is silent may be near within minutes
 STAND_IN_AFTER_S: Final = (
     15.0  # five rungs of a room that is down; a human at the default recipient can ring it up
 )

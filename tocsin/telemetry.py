@@ -70,12 +70,18 @@ PAIRS = Gauge(
 ALERTS_OPEN = Gauge(
     "tocsin_alerts_open", "Open alerts in this API's projection.", ["priority"], multiprocess_mode="mostrecent"
 )
+PROTECTION_PAIRS = Gauge(
+    "tocsin_protection_pairs",
+    "Measures by how well they are protected, as this API knows them.",
+    ["state"],
+    multiprocess_mode="mostrecent",
+)
 CONSOLES_LIVE = Gauge("tocsin_console_live", "Open live feeds.", multiprocess_mode="livesum")
 
 METRICS: Final = (
     INGEST_MESSAGES, PHONES_NOT_HEARD, ARCHIVED, HOUSEKEEPING, FINDINGS, GEOFENCE_FIXES, RULINGS, CONFLICTS,
     NOTIFICATIONS, COMMANDS, RECORDED, STAGE_SECONDS, KNOWN_DEVICES, QUARANTINE_KEPT, QUARANTINE_LEFT, PAIRS,
-    ALERTS_OPEN, CONSOLES_LIVE,
+    ALERTS_OPEN, PROTECTION_PAIRS, CONSOLES_LIVE,
 )  # fmt: skip
 
 WITHHELD: Final = "withheld"

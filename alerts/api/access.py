@@ -37,6 +37,7 @@ class Permission(StrEnum):
     SEE_ALERT = "see-alert"
     SEE_TIMELINE = "see-timeline"
     ACT_ON_ALERTS = "act-on-alerts"
+    SEE_PROTECTION = "see-protection"
     SEE_MEASURES = "see-measures"
     ORDER_MEASURES = "order-measures"
     SEE_DEVICES = "see-devices"
@@ -49,6 +50,7 @@ _DESK = {
     Permission.SEE_ALERT,
     Permission.SEE_TIMELINE,
     Permission.ACT_ON_ALERTS,
+    Permission.SEE_PROTECTION,
 }
 _COURT = {Permission.SEE_MEASURES, Permission.ORDER_MEASURES}
 _WORKSHOP = {Permission.SEE_DEVICES, Permission.MAKE_DEVICES}

@@ -54,7 +54,7 @@ async def list_alerts(  # noqa: PLR0917  (one parameter of the query each)
     limit: Limit = LIST_MAX,
     cursor: Cursor = None,
 ) -> schemas.Alerts:
-    """Open alerts: untaken first, then priority, then age. Closed ones: newest first.
+    """Open alerts: untaken first, then priority, IMMINENT first within it, then age. Closed ones: newest first.
 
     A page of closed alerts filtered by priority may hold fewer than ``limit`` while ``next`` continues.
     """
@@ -98,11 +98,11 @@ def _page(found: list[Episode], cursor: str | None, limit: int, now_ms: int) -> 
 
 
 def _urgency_of(cursor: str) -> views.Urgency:
-    taken, priority, opened_ms, episode_id = (*cursor.split("~", 3), "", "", "", "")[:4]
-    numbers = (taken, priority, opened_ms)
+    taken, priority, waits, opened_ms, episode_id = (*cursor.split("~", 4), *[""] * 5)[:5]
+    numbers = (taken, priority, waits, opened_ms)
     if not (episode_id and all(number.isascii() and number.isdigit() for number in numbers)):
         raise BadCursor(cursor)
-    return int(taken), int(priority), int(opened_ms), episode_id
+    return int(taken), int(priority), int(waits), int(opened_ms), episode_id
 
 
 @router.get(

@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from alerts.api import acts, alerts, devices, health, live, measures, openapi, pages, problems, schemas
+from alerts.api import acts, alerts, devices, health, live, measures, openapi, pages, problems, protection, schemas
 from alerts.api.access import MAY, Caller, Permission, requires
 from alerts.api.alerts import TheDeps
 from alerts.api.deps import Deps
@@ -40,7 +40,7 @@ async def me(caller: Annotated[Caller, Depends(requires(Permission.WHO_AM_I))], 
 
 
 def create_app(deps: Deps) -> FastAPI:
-    """The application over ``deps``; whoever makes it runs ``deps.projection``."""
+    """The application over ``deps``; whoever makes it runs ``deps.projection`` and ``deps.standings``."""
     app = FastAPI(
         title="Tocsin",
         version="1",
@@ -51,7 +51,15 @@ def create_app(deps: Deps) -> FastAPI:
         telemetry={"tracing": False},
     )
     app.state.deps = deps
-    for part in (router, alerts.router, acts.router, live.router, measures.router, devices.router):
+    for part in (
+        router,
+        alerts.router,
+        acts.router,
+        live.router,
+        protection.router,
+        measures.router,
+        devices.router,
+    ):
         app.include_router(part, prefix=API)
     app.include_router(health.router)
     app.include_router(pages.router)

@@ -9,6 +9,7 @@ from typing import Protocol
 from fastapi import Request
 
 from alerts.api.projection import Projection
+from alerts.api.standings import Standings
 from alerts.ledger import Ledger
 from tocsin.adapters.episodes import Timeline
 from tocsin.adapters.orders import Measure, Reply
@@ -87,6 +88,7 @@ class Deps:
     log: Log
     ledger: Ledger
     projection: Projection
+    standings: Standings
     episodes: RecordedEpisodes
     orders: OrderBook
     settings: Settings

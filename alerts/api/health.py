@@ -46,11 +46,19 @@ async def readyz(deps: TheDeps, response: Response) -> schemas.Readiness:
     checks = [
         schemas.Check(name="log", ok=log_ok, needed=True),
         schemas.Check(name="projection", ok=projection.ready.is_set(), needed=True, detail=unreadable),
+        _protection(deps),
         record,
     ]
     ready = not projection.draining and all(check.ok for check in checks if check.needed)
     response.status_code = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
     return schemas.Readiness(ready=ready, draining=projection.draining, degraded=not record.ok, checks=checks)
+
+
+def _protection(deps: Deps) -> schemas.Check:
+    """Reported, not needed: who cannot see how well a pair is protected can still take its alerts."""
+    unreadable = deps.standings.unreadable
+    detail = f"{unreadable} unreadable standings" if unreadable else ""
+    return schemas.Check(name="protection", ok=deps.standings.ready.is_set(), needed=False, detail=detail)
 
 
 async def _record(deps: Deps) -> schemas.Check:

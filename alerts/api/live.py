@@ -3,7 +3,8 @@
 Server-sent events: ``alerts`` (an array of changed alerts, coalesced for 100 ms, P1 at once; its id is the
 cursor), ``beat`` each second, ``reset`` (something was missed: take the snapshot again), ``retire`` (this
 process ends: connect again). Without ``since`` the feed begins with every open alert. The beat says how long
-ago the log answered: a process that is cut off from the log is alive and knows nothing.
+ago the log answered: a process that is cut off from the log is alive and knows nothing. It also counts the
+measures by how well they are protected; which ones is in ``/protection``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from alerts.api.deps import Deps, deps_of
 from alerts.api.openapi import EVENT_STREAM, problems
 from alerts.api.problems import Refusal
 from alerts.api.projection import Feed, Projection
+from alerts.api.standings import Standings
 from tocsin.clock import Clock, rfc3339
 
 BEAT_S: Final = 1.0
@@ -44,7 +46,7 @@ async def live(
     if not deps.projection.ready.is_set() or deps.projection.draining:
         raise Refusal("not-ready")
     return StreamingResponse(
-        events(deps.projection, deps.clock, position),
+        events(deps.projection, deps.standings, deps.clock, position),
         media_type="text/event-stream",
         headers={"X-Accel-Buffering": "no"},
     )
@@ -58,7 +60,9 @@ def cursor_of(text: str | None) -> int | None:
     return int(text)
 
 
-async def events(projection: Projection, clock: Clock, since: int | None) -> AsyncIterator[bytes]:
+async def events(
+    projection: Projection, standings: Standings, clock: Clock, since: int | None
+) -> AsyncIterator[bytes]:
     """The feed of one client, until he leaves or this process ends."""
     loop = asyncio.get_running_loop()
     with projection.feed(since) as feed:
@@ -67,7 +71,7 @@ async def events(projection: Projection, clock: Clock, since: int | None) -> Asy
             now = loop.time()
             if now >= beat_at:
                 beat_at = now + BEAT_S
-                yield event("beat", _beat(projection, clock))
+                yield event("beat", _beat(projection, standings, clock))
             if feed.due_at is not None and feed.due_at <= now:
                 yield _changes(feed, projection)
             await _until(feed, beat_at if feed.due_at is None else min(beat_at, feed.due_at))
@@ -84,12 +88,13 @@ def _changes(feed: Feed, projection: Projection) -> bytes:
     return f"id: {changes[-1].sequence}\nevent: alerts\ndata: [{alerts}]\n\n".encode()
 
 
-def _beat(projection: Projection, clock: Clock) -> dict[str, Any]:
+def _beat(projection: Projection, standings: Standings, clock: Clock) -> dict[str, Any]:
     heard_ms = projection.log_heard_ms
     return {
         "at": rfc3339(clock.now_ms()),
         "cursor": str(projection.sequence),
         "consoles": projection.consoles,
+        "protection": dict(standings.counts) if standings.ready.is_set() else None,
         "log_age_ms": None if heard_ms is None else max(0, clock.wall_ms() - heard_ms),
     }
 

@@ -16,6 +16,7 @@ from tocsin.model.device import DeviceKind
 from tocsin.model.episode import Outcome, State
 from tocsin.model.finding import Code
 from tocsin.model.ids import DEVICE_ID, RESERVED_NAMES
+from tocsin.model.standing import Protection
 
 NOTE_MAX = 2000
 
@@ -102,12 +103,25 @@ class Me(BaseModel):
 
 
 class Distance(BaseModel):
-    """Between the two parties at the newest raise; ``threshold_m`` is the ring that was crossed."""
+    """Between the two parties at the newest raise that knew it; ``threshold_m`` is the ring that it is about.
+
+    ``lower_m`` to ``upper_m`` is where it may be; ``fixes_at`` the hour of the older fix that it rests on.
+    """
 
     best_m: float
     accuracy_m: float | None
+    lower_m: float | None
+    upper_m: float | None
     threshold_m: int | None
     at: Time
+    fixes_at: Time | None
+
+
+class BlindRisk(BaseModel):
+    """From when on the silent one may be at the alert distance: at the worst and at the plausible speed."""
+
+    worst_at: Time | None
+    plausible_at: Time | None
 
 
 class Clock(BaseModel):
@@ -125,7 +139,12 @@ class Clock(BaseModel):
 
 
 class Alert(BaseModel):
-    """An alert as everybody at the desk sees it."""
+    """An alert as everybody at the desk sees it.
+
+    Of the newest raise: ``low_confidence`` (a poor or implausible fix, unproven), ``alert_expected_at``
+    (IMMINENT: when he reaches the alert distance if both go on like this), ``silent_since`` and ``blind_risk``
+    (losses, DEGRADED). ``evidential_at``: since when the breach is certain whatever the accuracy.
+    """
 
     id: str
     version: int
@@ -143,6 +162,11 @@ class Alert(BaseModel):
     acknowledged_at: Time | None
     expires_at: Time | None
     distance: Distance | None
+    low_confidence: bool
+    alert_expected_at: Time | None
+    silent_since: Time | None
+    blind_risk: BlindRisk | None
+    evidential_at: Time | None
     raises: int
     silent: bool
     clock: Clock
@@ -158,6 +182,44 @@ class Alerts(BaseModel):
     items: list[Alert]
     next: str | None
     cursor: str
+
+
+class MeasureProtection(BaseModel):
+    """How well one measure is protected at ``at`` of the reply.
+
+    ``age_s``: how long ``protection`` has been what it is, ``reason`` why, in the word of the engine.
+    ``blind_risk``: the hours of blind risk if nobody speaks from now on; ``blind_worst_s``, ``blind_plausible_s``:
+    the seconds until then, negative: risk now. ``updated_at``: when geofence last changed any of this.
+    """
+
+    measure: str
+    protection: Protection
+    since: Time
+    age_s: float
+    reason: str
+    zone: Literal["far", "prealert", "alert"]
+    uncertain_since: Time | None
+    wearer_heard_at: Time | None
+    protected_heard_at: Time | None
+    blind_risk: BlindRisk | None
+    blind_worst_s: float | None
+    blind_plausible_s: float | None
+    updated_at: Time
+
+
+class ProtectionCounts(BaseModel):
+    """Of all measures that are judged, whatever was asked for."""
+
+    protected: int
+    degraded: int
+    unprotected: int
+
+
+class Protections(BaseModel):
+    items: list[MeasureProtection]
+    next: str | None
+    counts: ProtectionCounts
+    at: Time
 
 
 class Acknowledgement(BaseModel):
@@ -230,7 +292,7 @@ class Devices(BaseModel):
 
 
 class Check(BaseModel):
-    name: Literal["log", "record", "projection"]
+    name: Literal["log", "record", "projection", "protection"]
     ok: bool
     needed: bool
     detail: str = ""

@@ -13,9 +13,10 @@ import uvicorn
 from alerts.api.app import create_app
 from alerts.api.deps import Deps, OrderBook, RecordedEpisodes
 from alerts.api.projection import Projection
+from alerts.api.standings import Standings
 from alerts.ledger import Ledger
 from tocsin.clock import Clock
-from tocsin.ports import Log
+from tocsin.ports import Bucket, Log
 from tocsin.settings import Settings
 
 DRAIN_S: Final = 3
@@ -33,6 +34,7 @@ class _Server(uvicorn.Server):
 async def run_api(
     *,
     log: Log,
+    standings: Bucket,
     episodes: RecordedEpisodes,
     orders: OrderBook,
     settings: Settings,
@@ -40,16 +42,18 @@ async def run_api(
     hash_password: Callable[[str], str],
     ready: Callable[[int], None],
 ) -> None:
-    """Serve until cancelled. ``ready(port)`` when requests are taken and the open alerts are known.
+    """Serve until cancelled. ``ready(port)`` when requests are taken and the open alerts are known; the standings
+    may come later, no alert waits for them.
 
     Raises OSError when the address cannot be had. On cancellation every feed is told to go elsewhere and requests
     in hand are finished, within DRAIN_S.
     """
-    projection = Projection()
+    projection, board = Projection(), Standings()
     deps = Deps(
         log=log,
         ledger=Ledger(log, clock, settings.realm),
         projection=projection,
+        standings=board,
         episodes=episodes,
         orders=orders,
         settings=settings,
@@ -58,12 +62,16 @@ async def run_api(
     )
     with _bound(settings.api_host, settings.api_port) as bound:
         async with asyncio.TaskGroup() as parts:
-            following = parts.create_task(projection.run(log, clock))
+            following = [
+                parts.create_task(projection.run(log, clock)),
+                parts.create_task(board.run(standings)),
+            ]
             serving = parts.create_task(_serve(deps, bound))
             await projection.ready.wait()
             ready(bound.getsockname()[1])
             await serving
-            following.cancel()
+            for task in following:
+                task.cancel()
 
 
 def _bound(host: str, port: int) -> socket.socket:

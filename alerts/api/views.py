@@ -1,31 +1,45 @@
-"""How does an episode, a measure, a device look from outside, and which alert comes first?
+"""How does an episode, a standing, a measure, a device look from outside, and which alert comes first?
 
-Pure. The order is one for everybody: untaken first, then priority, then age. An acknowledgement
-that has expired counts as untaken. Times are milliseconds here and RFC 3339 in what is returned.
+Pure. The order is one for everybody: untaken first, then priority, within it a countdown that runs, then age. An
+acknowledgement that has expired counts as untaken. Times are milliseconds here and RFC 3339 in what is returned.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, Literal
 
 from alerts.api import schemas
 from alerts.catalogue import CATALOGUE
 from tocsin.adapters.episodes import Timeline
 from tocsin.adapters.orders import Measure
-from tocsin.clock import rfc3339
+from tocsin.clock import MS, rfc3339
 from tocsin.model.device import Device
 from tocsin.model.episode import Act, AlarmCause, Episode, FindingCause, Raise, Receipt, Ruling, State, Verb
+from tocsin.model.finding import Code
 from tocsin.model.fix import ClockPoints
+from tocsin.model.standing import Standing
+from tocsin.model.zone import Zone
 
 CLOCK_POINTS: Final = ("t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "t9")
 DM_PER_M = 10
+ZONES: Final[Mapping[Zone, Literal["far", "prealert", "alert"]]] = MappingProxyType(
+    {Zone.FAR: "far", Zone.PREALERT: "prealert", Zone.ALERT: "alert"}
+)
 
-Urgency = tuple[int, int, int, str]
+Urgency = tuple[int, int, int, int, str]
 
 
 def urgency(episode: Episode, now_ms: int) -> Urgency:
     """Smaller comes first."""
-    return (int(is_taken(episode, now_ms)), episode.priority, episode.opened_ms, episode.id)
+    taken, waits = int(is_taken(episode, now_ms)), int(not is_counting_down(episode))
+    return (taken, episode.priority, waits, episode.opened_ms, episode.id)
+
+
+def is_counting_down(episode: Episode) -> bool:
+    """IMMINENT is at the top of its priority (DOMAIN 4), as long as he approaches."""
+    return episode.code is Code.IMMINENT and episode.over_ms is None
 
 
 def is_taken(episode: Episode, now_ms: int) -> bool:
@@ -34,7 +48,7 @@ def is_taken(episode: Episode, now_ms: int) -> bool:
 
 
 def alert(episode: Episode) -> schemas.Alert:
-    entry = CATALOGUE[episode.code]
+    entry, raising = CATALOGUE[episode.code], episode.raises[-1]
     return schemas.Alert(
         id=episode.id,
         version=episode.version,
@@ -52,6 +66,11 @@ def alert(episode: Episode) -> schemas.Alert:
         acknowledged_at=time_of(episode.acknowledged_ms),
         expires_at=time_of(episode.acknowledgement_expires_ms),
         distance=_distance(episode.raises),
+        low_confidence=episode.is_doubtful,
+        alert_expected_at=time_of(raising.alert_ms),
+        silent_since=time_of(raising.silent_since_ms),
+        blind_risk=_blind_risk(raising),
+        evidential_at=time_of(episode.evidential_ms),
         raises=len(episode.raises),
         silent=any(one.silent for one in episode.raises),
         clock=_clock(episode.points),
@@ -74,14 +93,30 @@ def _distance(raises: tuple[Raise, ...]) -> schemas.Distance | None:
     """Of the newest raise that has one; a key has none."""
     for one in reversed(raises):
         if one.distance_dm is not None:
-            accuracy_m = None if one.accuracy_dm is None else one.accuracy_dm / DM_PER_M
             return schemas.Distance(
                 best_m=one.distance_dm / DM_PER_M,
-                accuracy_m=accuracy_m,
+                accuracy_m=_metres(one.accuracy_dm),
+                lower_m=_metres(one.lower_dm),
+                upper_m=_metres(one.upper_dm),
                 threshold_m=one.threshold_m,
                 at=rfc3339(one.at_ms),
+                fixes_at=time_of(one.fixes_ms),
             )
     return None
+
+
+def _metres(dm: int | None) -> float | None:
+    return None if dm is None else dm / DM_PER_M
+
+
+def _blind_risk(raising: Raise) -> schemas.BlindRisk | None:
+    return _blind_hours(raising.blind_worst_ms, raising.blind_plausible_ms)
+
+
+def _blind_hours(worst_ms: int | None, plausible_ms: int | None) -> schemas.BlindRisk | None:
+    if worst_ms is None and plausible_ms is None:
+        return None
+    return schemas.BlindRisk(worst_at=time_of(worst_ms), plausible_at=time_of(plausible_ms))
 
 
 def _clock(points: ClockPoints) -> schemas.Clock:
@@ -107,10 +142,14 @@ def _of_ruling(ruling: Ruling) -> schemas.TimelineEntry:
         case FindingCause(finding=found):
             detail: dict[str, str | int | float | bool | None] = {
                 "finding": found.id,
+                "code": found.code.value,
                 "change": found.change.value,
                 "reason": found.reason,
-                "distance_m": None if found.distance_dm is None else found.distance_dm / DM_PER_M,
+                "distance_m": _metres(found.distance_dm),
+                "lower_m": _metres(found.lower_dm),
+                "upper_m": _metres(found.upper_dm),
                 "threshold_m": found.threshold_m,
+                "low_confidence": found.low_confidence,
             }
         case AlarmCause(alarm=pressed):
             detail = {"alarm": pressed.id, "device": pressed.device, "silent": pressed.silent}
@@ -137,6 +176,28 @@ def _of_attempt(receipt: Receipt) -> schemas.TimelineEntry:
             "status": receipt.status,
         },
     )
+
+
+def protection(known: Standing, now_ms: int) -> schemas.MeasureProtection:
+    return schemas.MeasureProtection(
+        measure=known.measure,
+        protection=known.protection,
+        since=rfc3339(known.since_ms),
+        age_s=max(0, now_ms - known.since_ms) / MS,
+        reason=known.reason,
+        zone=ZONES[known.zone],
+        uncertain_since=time_of(known.uncertain_since_ms),
+        wearer_heard_at=time_of(known.wearer_heard_ms),
+        protected_heard_at=time_of(known.protected_heard_ms),
+        blind_risk=_blind_hours(known.blind_worst_ms, known.blind_plausible_ms),
+        blind_worst_s=_seconds_to(known.blind_worst_ms, now_ms),
+        blind_plausible_s=_seconds_to(known.blind_plausible_ms, now_ms),
+        updated_at=rfc3339(known.at_ms),
+    )
+
+
+def _seconds_to(ms: int | None, now_ms: int) -> float | None:
+    return None if ms is None else (ms - now_ms) / MS
 
 
 def measure(known: Measure, now_ms: int) -> schemas.MeasureReply:

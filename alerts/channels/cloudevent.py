@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 from standardwebhooks import Webhook
 
-from alerts.catalogue import CATALOGUE
+from alerts.catalogue import CATALOGUE, certainty_of
 from tocsin.clock import MS, rfc3339
-from tocsin.model.episode import Episode, Notification, Ruling
+from tocsin.model.episode import Episode, Notification, Raise, Ruling
 
 CONTENT_TYPE = "application/cloudevents+json"
 
@@ -58,9 +58,9 @@ def thin(ruling: Ruling) -> dict[str, Any]:
         "recorded_at": rfc3339(ruling.at_ms),
         "urgency": entry.urgency,
         "severity": entry.severity,
-        "certainty": entry.certainty,
+        "certainty": certainty_of(episode.code, low_confidence=episode.is_doubtful),
         "verified": False,
-        **_distance(episode, ruling.at_ms),
+        **_found(episode, ruling.at_ms),
         "links": {"self": link(episode)},
     }
 
@@ -69,20 +69,43 @@ def link(episode: Episode) -> str:
     return f"/api/v1/alerts/{episode.id}"
 
 
-def _distance(episode: Episode, at_ms: int) -> dict[str, Any]:
-    """Of the newest raising. A key once pressed in silence stays silent: nobody may ring her back aloud."""
+def _found(episode: Episode, at_ms: int) -> dict[str, Any]:
+    """Of the newest raising; what is not known is null. A key once pressed in silence stays silent: nobody may
+    ring her back aloud."""
     raising = episode.raises[-1]
-    if raising.distance_dm is None:
+    if raising.is_key:
         return {"silent": any(one.silent for one in episode.raises)}
-    accuracy_m = None if raising.accuracy_dm is None else raising.accuracy_dm / 10
     return {
-        "distance_m": {
-            "best": raising.distance_dm / 10,
-            "accuracy": accuracy_m,
-            "age_s": max(0, at_ms - raising.at_ms) / MS,
-        },
+        "distance_m": _distance(raising, at_ms),
         "threshold_m": raising.threshold_m,
+        "low_confidence": episode.is_doubtful,
+        "alert_expected_at": _time(raising.alert_ms),
+        "silent_since": _time(raising.silent_since_ms),
+        "blind_risk_at": {"worst": _time(raising.blind_worst_ms), "plausible": _time(raising.blind_plausible_ms)},
+        "evidential_at": _time(episode.evidential_ms),
     }
+
+
+def _distance(raising: Raise, at_ms: int) -> dict[str, Any] | None:
+    """``age_s`` of the raising, ``fixes_age_s`` of the older fix that it rests on."""
+    if raising.distance_dm is None:
+        return None
+    return {
+        "best": raising.distance_dm / 10,
+        "accuracy": _metres(raising.accuracy_dm),
+        "lower": _metres(raising.lower_dm),
+        "upper": _metres(raising.upper_dm),
+        "age_s": max(0, at_ms - raising.at_ms) / MS,
+        "fixes_age_s": None if raising.fixes_ms is None else max(0, at_ms - raising.fixes_ms) / MS,
+    }
+
+
+def _metres(dm: int | None) -> float | None:
+    return None if dm is None else dm / 10
+
+
+def _time(ms: int | None) -> str | None:
+    return None if ms is None else rfc3339(ms)
 
 
 def signed_headers(

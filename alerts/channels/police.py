@@ -25,11 +25,10 @@ from typing import Final
 
 import msgspec
 
-from alerts.catalogue import CATALOGUE
+from alerts.catalogue import CATALOGUE, certainty_of
 from alerts.channels.cap import Area, CapMessage, Circle, Info, Reference, write_cap
 from alerts.channels.cloudevent import link
 from alerts.episodes import ACKNOWLEDGED, CLOSED, RELEASED, cause_in
-from alerts.routing import places_of
 from tocsin.clock import MS, rfc3339
 from tocsin.model.episode import Episode, Notification, Outcome, Raise, Realm, Ruling, Sent
 from tocsin.model.finding import Alarm, Finding
@@ -56,6 +55,8 @@ SILENT_FR = (
 )
 WEARER_FR = "Ne rien dire au porteur du lieu où se trouve la personne protégée."
 CALL_BACK_FR = "Appeler la téléassistance au numéro indiqué avant d'engager ou de lever le dispositif."
+DOUBTFUL_FR = "Confiance faible : l'alerte repose sur une position imprécise ou peu vraisemblable."
+HER_PLACE_UNKNOWN_FR = "Position de la personne protégée inconnue."
 NO_PLACE_FR = "Position inconnue : aucune position n'accompagnait le signal."
 
 
@@ -137,7 +138,7 @@ def _info(ruling: Ruling, notification: Notification, room: str, sender: Sender)
         event=entry.label_fr,
         urgency=entry.urgency,
         severity=entry.severity,
-        certainty=entry.certainty,
+        certainty=certainty_of(episode.code, low_confidence=episode.is_doubtful),
         language="fr-FR",
         event_codes=(("tocsin:code", episode.code.value),),
         onset_ms=raising.at_ms // MS * MS,
@@ -157,7 +158,7 @@ def _running(info: Info, ruling: Ruling) -> Info:
         info,
         responses=("Execute", "Assess"),
         headline=f"{heading}{info.event}{again}",
-        description=" ".join(_told_fr(raising, cause)),
+        description=" ".join(_told_fr(episode, cause)),
         instruction=" ".join(_duties_fr(episode)),
         areas=(_area(cause, ruling.at_ms),),
     )
@@ -182,12 +183,15 @@ def _ended(info: Info, episode: Episode) -> Info:
     )
 
 
-def _told_fr(raising: Raise, cause: Finding | Alarm | None) -> Iterator[str]:
+def _told_fr(episode: Episode, cause: Finding | Alarm | None) -> Iterator[str]:
+    raising = episode.raises[-1]
     yield f"Signal de {rfc3339(raising.at_ms)}."
     if raising.distance_dm is not None:
         accuracy = "inconnue" if raising.accuracy_dm is None else f"± {raising.accuracy_dm / 10:.0f} m"
         distance = f"{raising.distance_dm / 10:.0f} m, précision {accuracy}"
         yield f"Porteur à {distance} de la personne protégée (distance d'alerte {raising.threshold_m} m)."
+    if episode.is_doubtful:
+        yield DOUBTFUL_FR
     if isinstance(cause, Alarm) and cause.position is None:
         yield NO_PLACE_FR
     if isinstance(cause, Alarm) and not cause.readable:
@@ -206,10 +210,9 @@ def _duties_fr(episode: Episode) -> Iterator[str]:
 
 
 def _area(cause: Finding | Alarm | None, at_ms: int) -> Area:
-    places = () if cause is None else places_of(cause)
-    if not places:
-        return Area(description=NO_PLACE_FR)
-    protected = places[0]
+    protected = dict(_parties(cause)).get("protected")
+    if protected is None:
+        return Area(description=HER_PLACE_UNKNOWN_FR if isinstance(cause, Finding) else NO_PLACE_FR)
     radius_m = _whole_m(protected.radius95_m)
     return Area(
         description=(
@@ -233,9 +236,10 @@ def _parameters(ruling: Ruling, notification: Notification, room: str) -> Iterat
     yield from (("tocsin:measure", measure) for measure in episode.measures)
     if episode.device is not None:
         yield "tocsin:device", episode.device
-    if raising.distance_dm is None:
+    if raising.is_key:
         yield "tocsin:silent", "true" if any(one.silent for one in episode.raises) else "false"
     else:
+        yield "tocsin:low_confidence", "true" if episode.is_doubtful else "false"
         yield from _distance(raising, ruling.at_ms)
     if episode.outcome is not None:
         yield "tocsin:outcome", episode.outcome.value
@@ -244,22 +248,39 @@ def _parameters(ruling: Ruling, notification: Notification, room: str) -> Iterat
 
 
 def _distance(raising: Raise, at_ms: int) -> Iterator[tuple[str, str]]:
-    assert raising.distance_dm is not None
-    yield "tocsin:distance_m", f"{raising.distance_dm / 10:g}"
-    if raising.accuracy_dm is not None:
-        yield "tocsin:distance_accuracy_m", f"{raising.accuracy_dm / 10:g}"
-    yield "tocsin:distance_age_s", f"{max(0, at_ms - raising.at_ms) / MS:g}"
+    for name, length_dm in (
+        ("tocsin:distance_m", raising.distance_dm),
+        ("tocsin:distance_accuracy_m", raising.accuracy_dm),
+        ("tocsin:distance_lower_m", raising.lower_dm),
+        ("tocsin:distance_upper_m", raising.upper_dm),
+    ):
+        if raising.distance_dm is not None and length_dm is not None:
+            yield name, f"{length_dm / 10:g}"
+    if raising.distance_dm is not None:
+        yield "tocsin:distance_age_s", f"{max(0, at_ms - raising.at_ms) / MS:g}"
     yield "tocsin:threshold_m", str(raising.threshold_m)
 
 
 def _places(ruling: Ruling) -> Iterator[tuple[str, str]]:
     """Those of the cause of this raising, each with its accuracy and age (invariant 9); nothing is looked up."""
-    cause = cause_in(ruling.event)
-    for who, point in zip(("protected", "wearer"), () if cause is None else places_of(cause), strict=False):
+    for who, point in _parties(cause_in(ruling.event)):
         uncertainty = f";u={point.accuracy_dm / 10:g}" if point.accuracy_dm else ""
         yield f"tocsin:{who}", f"geo:{point.lat:.6f},{point.lon:.6f}{uncertainty}"
         yield f"tocsin:{who}_age_s", f"{_age_s(point, ruling.at_ms):g}"
         yield f"tocsin:{who}_radius95_m", str(_whole_m(point.radius95_m))
+
+
+def _parties(cause: Finding | Alarm | None) -> Iterator[tuple[str, FixPoint]]:
+    """Who was where, by the name of the party; whoever was not heard is left out, and nobody stands in for her."""
+    known: tuple[tuple[str, FixPoint | None], ...] = ()
+    match cause:
+        case Finding(protected=protected, wearer=wearer):
+            known = (("protected", protected), ("wearer", wearer))
+        case Alarm(position=position):
+            known = (("protected", position),)
+        case None:
+            pass
+    yield from ((who, point) for who, point in known if point is not None)
 
 
 def _whole_m(metres: float) -> int:

@@ -11,11 +11,15 @@ const SNAPSHOT_WITHIN_MS = 2000;
 const LOG_SILENT_MS = 5000;
 const TINTED_MAX = 3;
 const PAGE_MAX = 200;
+const PROTECTION_EVERY_MS = 3000;
+const PROTECTION_STALE_MS = 10000;
+const PAIRS_SHOWN_MAX = 20;
 
 const byId = (id) => document.getElementById(id);
 const state = {
   me: null, token: sessionStorage.getItem("tocsin-token"), name: sessionStorage.getItem("tocsin-name"),
   alerts: new Map(), cursor: null, selected: null, skewMs: 0, heardAt: null, logAgeMs: 0, consoles: 0, shown: "",
+  protection: null, protectionAt: null,
 };
 
 // --- the one order -----------------------------------------------------------------------------------------
@@ -24,8 +28,11 @@ function isTaken(alert, nowMs) {
   return alert.state === "acknowledged" && alert.expires_at !== null && nowMs < Date.parse(alert.expires_at);
 }
 
+// A countdown that runs is the first of its priority.
+const isCountingDown = (alert) => alert.code === "IMMINENT" && alert.over_at === null;
+
 function urgency(a, b, nowMs) {
-  return isTaken(a, nowMs) - isTaken(b, nowMs) || a.priority - b.priority ||
+  return isTaken(a, nowMs) - isTaken(b, nowMs) || a.priority - b.priority || isCountingDown(b) - isCountingDown(a) ||
     Date.parse(a.occurred_at) - Date.parse(b.occurred_at) || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
 }
 
@@ -130,10 +137,30 @@ function take(event) {
       state.skewMs = Date.parse(data.at) - Date.now();
       state.logAgeMs = data.log_age_ms ?? Infinity;
       state.consoles = data.consoles;
+      if (Object.entries(data.protection ?? {}).some(([name, count]) => state.protection?.counts[name] !== count)) askProtection();
       tick();
       return true;
     default: // reset, retire
       return false;
+  }
+}
+
+// The ranked list of who is not protected, beside the feed: an answer that does not come leaves the one before, and
+// its age is said. One question at a time.
+async function askProtection() {
+  if (state.me === null || !state.me.permissions.includes("see-protection") || askProtection.asking) return;
+  askProtection.asking = true;
+  try {
+    const query = `/protection?state=degraded&state=unprotected&limit=${PAIRS_SHOWN_MAX}`;
+    const { ok, said } = await ask("GET", query, { withinMs: SNAPSHOT_WITHIN_MS });
+    if (ok) {
+      state.protection = said;
+      state.protectionAt = performance.now();
+      showProtection();
+    }
+  } catch { /* the banner says that the link is lost, the line how old the list is */
+  } finally {
+    askProtection.asking = false;
   }
 }
 
@@ -220,16 +247,39 @@ function element(tag, className, text) {
 function facts(alert) {
   const words = [subject(alert)];
   if (alert.distance) {
-    const { best_m: best, accuracy_m: accuracy, threshold_m: ring, at } = alert.distance;
-    const precision = accuracy === null ? "précision inconnue" : `± ${Math.round(accuracy)} m`;
-    words.push(`à ${Math.round(best)} m (${precision}), seuil ${ring} m, mesuré à ${clock(at)}`);
-  }
+    const { best_m: best, threshold_m: ring, at, fixes_at: fixes } = alert.distance;
+    const since = fixes === null ? `mesuré à ${clock(at)}` : `positions de ${clock(fixes)}`;
+    words.push(`à ${Math.round(best)} m (${precision(alert.distance)}), seuil ${ring} m, ${since}`);
+  } else if (alert.device === null) words.push("distance inconnue");
+  if (alert.silent_since) words.push(`silence depuis ${clock(alert.silent_since)}`);
+  if (alert.evidential_at) words.push(`franchissement certain depuis ${clock(alert.evidential_at)}`);
   if (alert.silent) words.push("appui silencieux");
   if (alert.raises > 1) words.push(`donnée ${alert.raises} fois`);
-  if (alert.over_at) words.push(`sorti de la zone à ${clock(alert.over_at)}, à fermer`);
+  if (alert.over_at) words.push(`${OVER[alert.code] ?? "terminé à"} ${clock(alert.over_at)}, à fermer`);
   if (alert.owner) words.push(`${isTaken(alert, serverNow()) ? "prise" : "prise expirée"} : ${alert.owner}`);
   return words.join(" · ");
 }
+
+function precision({ accuracy_m: accuracy, lower_m: lower, upper_m: upper }) {
+  if (lower !== null && upper !== null) return `entre ${Math.round(lower)} et ${Math.round(upper)} m`;
+  return accuracy === null ? "précision inconnue" : `± ${Math.round(accuracy)} m`;
+}
+
+const OVER = {
+  PROX_ALERT: "sorti de la zone à", PROX_PREALERT: "sorti de la zone à", IMMINENT: "n'approche plus depuis",
+  DEGRADED: "protection rétablie à", W_GNSS_LOSS: "position retrouvée à", W_COMMS_LOSS: "de nouveau joignable à",
+  V_COMMS_LOSS: "de nouveau joignable à",
+};
+
+// What this row counts down to, while it is not over: [words, hour].
+function countdown(alert) {
+  if (alert.over_at !== null) return null;
+  if (alert.alert_expected_at) return ["zone d'alerte", alert.alert_expected_at];
+  const worst = alert.blind_risk?.worst_at ?? null;
+  return worst === null ? null : ["risque à l'aveugle, au pire", worst];
+}
+
+const towards = (words, leftMs) => `${words} : ${leftMs > 0 ? "dans" : "depuis"} ${elapsed(Math.abs(leftMs))}`;
 
 const clock = (time) => new Date(time).toLocaleTimeString("fr-FR");
 
@@ -247,10 +297,77 @@ function row(alert, block, tinted) {
   const timer = element("span", "timer", "");
   timer.dataset.since = alert.occurred_at;
   timer.dataset.until = block === "mine" ? alert.expires_at : "";
-  made.append(element("span", "rank", `${shape} ${word}`), element("span", "label", alert.label), timer,
-    element("span", "facts", facts(alert)), element("span", "duty", alert.duty));
+  const label = element("span", "label", alert.label);
+  if (alert.low_confidence) label.append(element("span", "mark", "confiance faible"));
+  made.append(element("span", "rank", `${shape} ${word}`), label, timer);
+  const [words, hour] = countdown(alert) ?? [];
+  if (words) made.append(until("countdown", words, hour));
+  made.append(element("span", "facts", facts(alert)), element("span", "duty", alert.duty));
   made.onclick = () => { state.selected = alert.id; show(); };
   return made;
+}
+
+// A text that `tick` keeps: how long until this hour, or since.
+function until(className, words, hour) {
+  const made = element("span", className, "");
+  made.dataset.words = words;
+  made.dataset.hour = hour;
+  return made;
+}
+
+// --- who is not protected ----------------------------------------------------------------------------------
+
+// The words of the engine; one that is not here is shown as it is.
+const REASONS = {
+  overdue: "rapport en retard", wearer_overdue: "rapport du porteur en retard",
+  protected_overdue: "rapport de la personne protégée en retard", both_overdue: "rapports des deux en retard",
+  never_heard: "jamais entendu", wearer_never_heard: "porteur jamais entendu",
+  protected_never_heard: "personne protégée jamais entendue", poor: "position imprécise", poor_fix: "position imprécise",
+  implausible: "position invraisemblable", implausible_fix: "position invraisemblable", suspicion: "position douteuse",
+  uncertain: "ni dedans ni dehors", uncertain_60_s: "incertain depuis plus de 60 s", blind_risk: "risque à l'aveugle",
+  broken: "défaillance du calcul", rules_failed: "défaillance du calcul",
+};
+const STATES = { degraded: "◆ dégradée", unprotected: "■ sans protection", protected: "protégée" };
+
+function pair(one) {
+  const made = element("li", `pair ${one.protection}`, "");
+  made.dataset.measure = one.measure;
+  const what = element("span", "what", one.measure);
+  const age = element("span", "why", "");
+  age.dataset.age = one.since;
+  age.dataset.words = `${REASONS[one.reason] ?? one.reason}, depuis ${clock(one.since)}`;
+  what.append(" ", age);
+  const worst = one.blind_risk?.worst_at ?? null;
+  made.append(element("span", "state", STATES[one.protection] ?? one.protection), what,
+    worst === null ? element("span", "blind", "risque à l'aveugle : inconnu") : until("blind", "risque à l'aveugle", worst));
+  return made;
+}
+
+function showProtection() {
+  const { items, counts } = state.protection;
+  byId("protection").hidden = false;
+  byId("protection-list").classList.add("known");
+  byId("protection-list").replaceChildren(...items.map(pair));
+  const more = counts.degraded + counts.unprotected - items.length;
+  byId("protection-more").hidden = more <= 0;
+  byId("protection-more").textContent = `et ${more} de plus`;
+  tick();
+}
+
+function tickProtection(now) {
+  for (const text of document.querySelectorAll("[data-hour]")) {
+    const left = Date.parse(text.dataset.hour) - now;
+    text.textContent = towards(text.dataset.words, left);
+    text.classList.toggle("past", left <= 0);
+  }
+  for (const text of document.querySelectorAll("[data-age]")) {
+    text.textContent = `${text.dataset.words} (${elapsed(now - Date.parse(text.dataset.age))})`;
+  }
+  if (state.protection === null) return;
+  const { degraded, unprotected } = state.protection.counts;
+  const age = performance.now() - state.protectionAt;
+  byId("protection-count").textContent = `${degraded}${unprotected ? ` · sans protection : ${unprotected}` : ""}` +
+    (age > PROTECTION_STALE_MS ? ` (vu il y a ${Math.floor(age / 1000)} s)` : "");
 }
 
 function show() {
@@ -278,6 +395,7 @@ function tick() {
     timer.textContent = elapsed(now - Date.parse(timer.dataset.since)) + (left === null ? "" : ` · reste ${elapsed(left)}`);
     timer.classList.toggle("late", left !== null && left < 30000);
   }
+  tickProtection(now);
   const age = linkAgeMs();
   const banner = byId("banner");
   const stale = age > AMBER_AFTER_MS;
@@ -344,9 +462,12 @@ async function start() {
   byId("who").textContent = `${state.me.name} (${state.me.role})`;
   byId("realm").hidden = state.me.realm === "production";
   byId("realm").textContent = state.me.realm === "exercise" ? "exercice" : "laboratoire";
+  byId("protection").hidden = !state.me.permissions.includes("see-protection");
+  askProtection();
   return follow();
 }
 
 setInterval(tick, 250);
+setInterval(askProtection, PROTECTION_EVERY_MS);
 document.addEventListener("DOMContentLoaded", start);
 globalThis.tocsin = { urgency };

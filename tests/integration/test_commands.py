@@ -29,7 +29,7 @@ from tocsin.adapters.postgres import Pool
 from tocsin.clock import AffineClock
 from tocsin.embedded import BrokerAddresses, DeviceLogin, EmbeddedBroker, hash_password
 from tocsin.settings import ApiUser, Settings
-from tocsin.testing.bus import MemoryLog
+from tocsin.testing.bus import MemoryBucket, MemoryLog
 
 pytest_plugins = ("database",)
 pytestmark = pytest.mark.timeout(120)
@@ -82,7 +82,8 @@ async def site(pool: Pool, broker_home: Path) -> AsyncIterator[Site]:
     ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     api = asyncio.create_task(
         run_api(
-            log=log, episodes=EpisodeRecord(pool), orders=orders, clock=clock, hash_password=hash_password,
+            log=log, standings=MemoryBucket(),
+            episodes=EpisodeRecord(pool), orders=orders, clock=clock, hash_password=hash_password,
             settings=Settings(api_tokens=TOKENS, api_port=0), ready=ready.set_result,
         )
     )  # fmt: skip

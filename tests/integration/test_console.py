@@ -8,10 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
 from playwright.async_api import Page, async_playwright, expect
@@ -23,9 +26,11 @@ from tocsin.errors import RecordUnavailable
 from tocsin.model.episode import Act, AlarmCause, Episode, FindingCause, Realm, Ruling, Verb
 from tocsin.model.finding import Alarm, Change, Code, Finding
 from tocsin.model.fix import ClockPoints, FixPoint
+from tocsin.model.standing import Protection, Standing
 from tocsin.model.zone import Zone
 from tocsin.settings import ApiUser, Settings
-from tocsin.testing.bus import MemoryLog
+from tocsin.testing.bus import MemoryBucket, MemoryLog
+from tocsin.wire import encode
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -56,6 +61,7 @@ class Desk:
 
     log: MemoryLog
     clock: AffineClock
+    standings: MemoryBucket = field(default_factory=MemoryBucket)
     settings: dict[str, object] = field(default_factory=lambda: {"api_auth": "off"})
     port: int = 0
     server: asyncio.Task[None] | None = None
@@ -72,7 +78,8 @@ class Desk:
         """On the same port again, if it had one."""
         ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         serving = run_api(
-            log=self.log, episodes=NoRecord(), orders=NoRecord(), clock=self.clock, hash_password=str,
+            log=self.log, standings=self.standings,
+            episodes=NoRecord(), orders=NoRecord(), clock=self.clock, hash_password=str,
             settings=Settings(api_port=self.port, **self.settings), ready=ready.set_result,
         )  # fmt: skip
         self.server = asyncio.create_task(serving)
@@ -91,7 +98,15 @@ class Desk:
         )  # fmt: skip
         return await self.rule(Code.TGD_SOS, device, AlarmCause(alarm=alarm))
 
-    async def approach(self, measure: str, code: Code = Code.PROX_PREALERT, ago_s: int = 0) -> Episode:
+    async def stands(self, measure: str, protection: Protection, **changes: Any) -> None:
+        at_ms = self.clock.now_ms()
+        whole = {"reason": "wearer_overdue", "zone": Zone.FAR, "since_ms": at_ms - 75_000, "at_ms": at_ms}
+        standing = Standing(measure=measure, protection=protection, **{**whole, **changes})
+        await self.standings.put(measure, encode(standing))
+
+    async def approach(
+        self, measure: str, code: Code = Code.PROX_PREALERT, ago_s: int = 0, **changes: Any
+    ) -> Episode:
         at_ms = self.clock.now_ms() - ago_s * 1000
         where = FixPoint(device="b0000001", lat_e6=1, lon_e6=1, accuracy_dm=150, fix_ms=at_ms)
         found = Finding(
@@ -99,6 +114,7 @@ class Desk:
             after=Zone.PREALERT, distance_dm=18_230, threshold_m=2000, wearer=where, protected=where,
             entry=f"fnd_{measure}", entry_ms=at_ms, at_ms=at_ms, reason="inside", points=ClockPoints(t1_ms=at_ms),
         )  # fmt: skip
+        found = msgspec.structs.replace(found, **changes)
         return await self.rule(code, measure, FindingCause(finding=found))
 
     async def take(self, episode: Episode, actor: str) -> Episode:
@@ -196,9 +212,57 @@ async def test_three_blocks_one_order_and_a_refusal_in_red(desk: Desk, page: Pag
     await shot(page, "blocks")
 
 
+async def test_a_countdown_doubt_and_silence_are_shown_and_who_is_not_protected(desk: Desk, page: Page) -> None:
+    now_ms = desk.clock.now_ms()
+    old = await desk.approach("msr_0001", ago_s=300)
+    imminent = await desk.approach(
+        "msr_0002", Code.IMMINENT, alert_ms=now_ms + 95_000, lower_dm=11_000, upper_dm=14_000
+    )
+    doubtful = await desk.approach("msr_0003", Code.PROX_ALERT, low_confidence=True)
+    silent = await desk.approach(
+        "msr_0004", Code.W_COMMS_LOSS, wearer=None, distance_dm=None, silent_since_ms=now_ms - 120_000,
+        blind_worst_ms=now_ms - 30_000,
+    )  # fmt: skip
+    await expect(page.locator(".alert")).to_have_count(4, timeout=5_000)
+    order = await page.locator(".alert").evaluate_all("rows => rows.map(row => row.dataset.id)")
+    assert order == [doubtful.id, imminent.id, old.id, silent.id]
+    row = {one.id: page.locator(f"[data-id={one.id}]") for one in (imminent, doubtful, silent, old)}
+    await expect(row[imminent.id].locator(".countdown")).to_contain_text(
+        re.compile(r"zone d'alerte : dans 01:\d\d")
+    )
+    await expect(row[imminent.id]).to_contain_text("entre 1100 et 1400 m")
+    await expect(row[doubtful.id].locator(".mark")).to_have_text("confiance faible")
+    await expect(row[old.id].locator(".mark, .countdown")).to_have_count(0)
+    await expect(row[silent.id]).to_contain_text("● P3")
+    await expect(row[silent.id]).to_contain_text("distance inconnue")
+    await expect(row[silent.id].locator(".countdown")).to_contain_text("risque à l'aveugle, au pire : depuis 00:")
+
+    await desk.stands("msr_0005", Protection.DEGRADED, blind_worst_ms=now_ms + 300_000)
+    await desk.stands("msr_0004", Protection.DEGRADED, blind_worst_ms=now_ms - 30_000)
+    await desk.stands("msr_0006", Protection.UNPROTECTED, reason="a_new_word")
+    await desk.stands("msr_0007", Protection.PROTECTED)
+    pairs = page.locator(".pair")
+    await expect(pairs).to_have_count(3, timeout=10_000)
+    await expect(page.locator("#protection-title")).to_have_text("Protections dégradées : 2 · sans protection : 1")
+    assert await pairs.evaluate_all("rows => rows.map(row => row.dataset.measure)") == [
+        "msr_0004", "msr_0005", "msr_0006",
+    ]  # fmt: skip
+    await expect(pairs.nth(0).locator(".blind.past")).to_contain_text("risque à l'aveugle : depuis 00:")
+    await expect(pairs.nth(1)).to_contain_text("rapport du porteur en retard, depuis")
+    await expect(pairs.nth(1).locator(".blind")).to_contain_text("risque à l'aveugle : dans 04:")
+    await expect(pairs.nth(2)).to_contain_text("a_new_word")
+    await shot(page, "protection")
+    for measure in ("msr_0004", "msr_0005", "msr_0006"):
+        await desk.standings.delete(measure)
+    await expect(pairs).to_have_count(0, timeout=10_000)
+    await expect(page.locator("#protection-title")).to_have_text("Protections dégradées : 0")
+
+
 async def test_a_lost_link_is_said_and_found_again(desk: Desk, page: Page) -> None:
     await desk.press("tgd-0001")
+    await desk.stands("msr_0001", Protection.DEGRADED)
     await expect(page.locator(".alert")).to_have_count(1, timeout=5_000)
+    await expect(page.locator(".pair")).to_have_count(1, timeout=10_000)
     await desk.stop()
     banner = page.locator("#banner")
     await expect(banner).to_be_visible(timeout=12_000)
@@ -207,6 +271,7 @@ async def test_a_lost_link_is_said_and_found_again(desk: Desk, page: Page) -> No
     await page.keyboard.press("a")
     await expect(page.locator("#said")).to_contain_text("pas de réponse du serveur")
     await expect(banner).to_have_class("banner red", timeout=12_000)
+    await expect(page.locator("#protection-title")).to_contain_text("1 (vu il y a", timeout=12_000)
     await shot(page, "lost")
     await desk.start()
     await desk.press("tgd-0002")
@@ -216,6 +281,10 @@ async def test_a_lost_link_is_said_and_found_again(desk: Desk, page: Page) -> No
 
 async def test_the_page_sorts_as_the_api_does(desk: Desk, page: Page) -> None:
     rows = [
+        {"id": "i", "code": "IMMINENT", "over_at": None, "priority": 2, "state": "raised",
+         "occurred_at": "2026-11-21T11:59:00Z", "expires_at": None},
+        {"id": "o", "code": "IMMINENT", "over_at": "2026-11-21T11:59:00Z", "priority": 2, "state": "raised",
+         "occurred_at": "2026-11-21T11:58:00Z", "expires_at": None},
         {"id": "b", "priority": 1, "state": "raised", "occurred_at": "2026-11-21T12:00:00Z", "expires_at": None},
         {"id": "a", "priority": 1, "state": "raised", "occurred_at": "2026-11-21T12:00:00Z", "expires_at": None},
         {"id": "c", "priority": 2, "state": "raised", "occurred_at": "2026-11-21T11:00:00Z", "expires_at": None},
@@ -231,7 +300,7 @@ async def test_the_page_sorts_as_the_api_does(desk: Desk, page: Page) -> None:
     sort = (
         "rows => rows.sort((a, b) => tocsin.urgency(a, b, Date.parse('2026-11-21T12:00:00Z'))).map(row => row.id)"
     )
-    assert await page.evaluate(sort, rows) == ["a", "b", "e", "c", "d"]
+    assert await page.evaluate(sort, rows) == ["a", "b", "i", "e", "c", "o", "d"]
 
 
 async def test_a_token_is_asked_for_once_and_sent_with_everything() -> None:

@@ -21,6 +21,7 @@ from tocsin.model.episode import (
     Ruling,
     Verb,
 )
+from tocsin.model.finding import Code
 
 VISITS = [entry(f"fnd_in{number}", NOW_MS + number * 100_000) for number in range(4)]
 FINDINGS: list[Event] = [
@@ -87,6 +88,32 @@ def test_every_entry_is_told_once_in_any_order(order: list[Event]) -> None:
     assert {one.cause for one in episode.raises} == {visit.id for visit in VISITS}
     assert len(told) == len(VISITS) * 2
     assert episode.over_ms == leaving(VISITS[-1]).at_ms, "he has left for good"
+
+
+PROOFS: list[Event] = [
+    FindingCause(finding=entry(f"fnd_proof{number}", visit.at_ms + 20_000, code=Code.EVIDENTIAL_BREACH))
+    for number, visit in enumerate(VISITS)
+]
+
+
+@given(order=st.permutations([*FINDINGS, *PROOFS]))
+def test_no_proof_is_lost_and_none_rings_in_any_order(order: list[Event]) -> None:
+    """What must wait is tried again after everything else, as the dispatcher does it."""
+    episode: Episode | None = None
+    waiting: list[Event] = []
+    told = 0
+    for tried, event in [*((1, one) for one in order), *((2, one) for one in PROOFS)]:
+        answer = handle(episode, event, REALM, NOW_MS)
+        if isinstance(answer, Unchanged) and answer.again:
+            waiting.append(event)
+        if isinstance(answer, Ruling):
+            assert event not in PROOFS or not answer.notifications
+            episode, told = answer.episode, told + len(answer.notifications)
+        assert tried == 1 or isinstance(answer, Ruling) is (event in waiting), "kept once, now or before"
+    assert episode is not None
+    assert {one.cause for one in episode.raises} == {visit.id for visit in VISITS}
+    assert {one.finding.id for one in PROOFS if isinstance(one, FindingCause)} < set(episode.causes)
+    assert (episode.evidential_ms, told) == (VISITS[0].at_ms + 20_000, len(VISITS) * 2)
 
 
 @given(events=HISTORIES)

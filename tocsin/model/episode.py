@@ -120,7 +120,10 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 class Raise(msgspec.Struct, frozen=True, kw_only=True):
     """One time the alarm was given: at the opening, at a re-entry, at another press of the key.
 
-    ``distance_dm`` and ``threshold_m`` are None for a key.
+    ``threshold_m`` is None for a key, and for nothing else. ``distance_dm`` is None for a key, and where one party
+    was never heard; ``lower_dm`` to ``upper_dm`` is where the distance may be, ``fixes_ms`` the hour of the older
+    of the two fixes that it rests on. The fields behind ``silent`` are those of the finding (``model.finding``),
+    None where it said nothing of them.
     """
 
     version: int
@@ -131,6 +134,19 @@ class Raise(msgspec.Struct, frozen=True, kw_only=True):
     accuracy_dm: int | None = None
     threshold_m: int | None = None
     silent: bool = False
+    lower_dm: int | None = None
+    upper_dm: int | None = None
+    fixes_ms: int | None = None
+    low_confidence: bool = False
+    alert_ms: int | None = None
+    silent_since_ms: int | None = None
+    blind_worst_ms: int | None = None
+    blind_plausible_ms: int | None = None
+
+    @property
+    def is_key(self) -> bool:
+        """Somebody pressed; else something was found between two parties."""
+        return self.threshold_m is None
 
 
 class Episode(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,7 +155,8 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     ``subject`` is the measure (PROX_*) or the device (SOS) it is about; (code, subject) is its place on the
     log. ``version`` counts what a human can see change, and is the ETag. ``causes`` are the ids of findings and
     alarms already applied, newest last: what is redelivered changes nothing. ``told`` are the rooms of the police
-    that have heard of it: they hear of its end too, wherever she is by then.
+    that have heard of it: they hear of its end too, wherever she is by then. ``evidential_ms``: since when the
+    breach is certain whatever the accuracy (EVIDENTIAL_BREACH); None: it is an alert, and no proof.
     """
 
     id: str
@@ -165,6 +182,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
     follows: str | None = None
     told: tuple[Told, ...] = ()
+    evidential_ms: int | None = None
 
     @property
     def points(self) -> ClockPoints:
@@ -174,6 +192,12 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_open(self) -> bool:
         return self.state is not State.CLOSED
+
+    @property
+    def is_doubtful(self) -> bool:
+        """The newest raising rests on a poor or implausible fix, and no proof has come since."""
+        newest, proven_ms = self.raises[-1], self.evidential_ms
+        return newest.low_confidence and (proven_ms is None or proven_ms < newest.at_ms)
 
 
 class FindingCause(msgspec.Struct, frozen=True, kw_only=True, tag="finding"):

@@ -97,7 +97,9 @@ def test_the_envelope() -> None:
     assert (event["type"], event["source"]) == ("org.tocsin.alert.opened", "/tocsin/paca")
     assert (event["subject"], event["realm"], event["sequence"]) == (data["alert"], "lab", "1")
     assert event["time"] == data["recorded_at"] == "2026-11-21T00:00:01.500Z"
-    assert data["distance_m"] == {"best": 940.7, "accuracy": 24.0, "age_s": 1.5}, "invariant 9"
+    assert data["distance_m"] == {
+        "best": 940.7, "accuracy": 24.0, "lower": None, "upper": None, "age_s": 1.5, "fixes_age_s": 3.5,
+    }, "invariant 9"  # fmt: skip
     assert (data["code"], data["priority"], data["threshold_m"]) == ("PROX_ALERT", 1, 1_000)
 
 

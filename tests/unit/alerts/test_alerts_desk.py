@@ -15,8 +15,15 @@ from builders import NOW_MS, REALM, act, entry, leaving, press
 from alerts import desk
 from alerts.catalogue import CATALOGUE
 from alerts.desk import Objection, Refused, Unchanged, handle
+from alerts.episodes import place_of
 from alerts.retries import ACCEPTED, UNSENT
-from tocsin.limits import ACK_EXPIRES_S, EPISODE_CAUSES_MAX, EPISODE_RAISES_MAX
+from tocsin.limits import (
+    ACK_EXPIRES_S,
+    EPISODE_CAUSES_MAX,
+    EPISODE_RAISES_MAX,
+    PROOF_EARLY_MAX_S,
+    PROOF_WAITS_S,
+)
 from tocsin.model.episode import (
     Act,
     AlarmCause,
@@ -38,6 +45,8 @@ MINE, HIS = "A. Martin", "B. Diallo"
 FIRST = entry()
 AGAIN = entry("fnd_in2", NOW_MS + 300_000)
 OUT = leaving(FIRST)
+PROOF = entry("fnd_proof", NOW_MS + 20_000, code=Code.EVIDENTIAL_BREACH)
+DOUBT = entry("fnd_doubt", code=Code.UNCERTAIN)
 EXPIRED_MS = NOW_MS + ACK_EXPIRES_S * 1000
 
 
@@ -67,7 +76,11 @@ def over() -> Episode:
     return ruled(raised(), came(OUT))
 
 
-NONE, RAISED, OVER, OWNED, CLOSED = (lambda: None), raised, over, owned, closed
+def proven() -> Episode:
+    return ruled(raised(), came(PROOF))
+
+
+NONE, RAISED, OVER, OWNED, CLOSED, PROVEN = (lambda: None), raised, over, owned, closed, proven
 Start = Callable[[], Episode | None]
 
 
@@ -88,6 +101,20 @@ MOVES: dict[str, tuple[Start, Event | Callable[[Episode | None], Act], str, Stat
     "none, exit": (NONE, came(OUT), "raised_and_over", State.RAISED, True, 2),
     "raised, entry": (RAISED, came(AGAIN), "raised_again", State.RAISED, False, 2),
     "raised, exit": (RAISED, came(OUT), "over", State.RAISED, True, 0),
+    "raised, proof": (RAISED, came(PROOF), "proven", State.RAISED, False, 0),
+    "over, proof": (OVER, came(PROOF), "proven", State.RAISED, True, 0),
+    "owned, proof": (OWNED, came(PROOF), "proven", State.ACKNOWLEDGED, False, 0),
+    "proven, another proof": (
+        PROVEN,
+        came(entry("fnd_proof2", code=Code.EVIDENTIAL_BREACH)),
+        "proven",
+        State.RAISED,
+        False,
+        0,
+    ),
+    "proven, entry": (PROVEN, came(AGAIN), "raised_again", State.RAISED, False, 2),
+    "proven, exit": (PROVEN, came(OUT), "over", State.RAISED, True, 0),
+    "proven, acknowledge": (PROVEN, ACKNOWLEDGE, "acknowledged", State.ACKNOWLEDGED, False, 1),
     "raised, acknowledge": (RAISED, ACKNOWLEDGE, "acknowledged", State.ACKNOWLEDGED, False, 1),
     "over, entry": (OVER, came(AGAIN), "raised_again", State.RAISED, False, 2),
     "over, acknowledge": (OVER, ACKNOWLEDGE, "acknowledged", State.ACKNOWLEDGED, True, 1),
@@ -141,6 +168,9 @@ UNCHANGED: dict[str, tuple[Start, Event | Callable[[Episode | None], Act], str]]
     "owned, acknowledge by its owner as first seen": (
         OWNED, lambda _: act(Verb.ACKNOWLEDGE, 1), "acknowledged_before",
     ),
+    "proven, its proof": (PROVEN, came(PROOF), "applied_before"),
+    "none, doubt": (NONE, came(DOUBT), "opens_no_alert"),
+    "raised, doubt": (RAISED, came(DOUBT), "opens_no_alert"),
     "closed, its entry": (CLOSED, came(FIRST), "applied_before"),
     "closed, its exit": (CLOSED, came(OUT), "closed_before_exit"),
 }  # fmt: skip
@@ -288,6 +318,49 @@ def test_over_is_not_closed() -> None:
     """F27, invariant 7: what has ended by itself still waits for its human."""
     assert over().is_open
     assert ruled(over(), act(Verb.ACKNOWLEDGE, 2)).is_open
+
+
+# --- what makes it certain -------------------------------------------------------------------------------------
+
+
+def test_of_several_proofs_the_earliest_hour_stands_in_whatever_order() -> None:
+    early, late = PROOF, entry("fnd_proof2", PROOF.at_ms + 5_000, code=Code.EVIDENTIAL_BREACH)
+    for order in ((early, late), (late, early)):
+        episode = raised()
+        for one in order:
+            episode = ruled(episode, came(one))
+        assert (episode.evidential_ms, episode.version) == (early.at_ms, 3)
+        assert {early.id, late.id} < set(episode.causes)
+        assert len(episode.raises) == 1, "it is no raising: nobody is rung up"
+
+
+@pytest.mark.parametrize("start", [NONE, CLOSED])
+def test_a_proof_that_overtook_its_alert_waits_for_it_and_not_for_ever(start: Start) -> None:
+    before, end_ms = start(), PROOF.at_ms + PROOF_WAITS_S * 1000
+    for now_ms, waits in ((NOW_MS, True), (end_ms - 1, True), (end_ms, False)):
+        answer = handle(before, came(PROOF), REALM, now_ms)
+        assert answer == Unchanged(reason="no_alert_to_prove", episode=before, again=waits)
+    assert ruled(ruled(before, came(AGAIN if before else FIRST)), came(
+        msgspec.structs.replace(PROOF, at_ms=AGAIN.at_ms if before else PROOF.at_ms)
+    )).evidential_ms is not None  # fmt: skip
+
+
+def test_a_proof_of_the_visit_before_proves_nothing_of_this_one() -> None:
+    """The human had closed that one: its evidence must not stand on the next."""
+    second = ruled(closed(), came(AGAIN))
+    early = PROOF_EARLY_MAX_S * 1000
+    for at_ms, proves in ((PROOF.at_ms, False), (AGAIN.at_ms - early - 1, False), (AGAIN.at_ms - early, True)):
+        answer = handle(second, came(msgspec.structs.replace(PROOF, at_ms=at_ms)), REALM, AGAIN.at_ms)
+        assert isinstance(answer, Ruling) is proves, at_ms
+
+
+def test_a_proof_is_only_of_the_alert_distance() -> None:
+    """R24-20: no pre-alert, no countdown and no silence has a place where a proof could be written."""
+    assert {place_of(entry(code=code)) for code in (Code.EVIDENTIAL_BREACH, Code.PROX_ALERT)} == {
+        (Code.PROX_ALERT, "msr_1")
+    }
+    for code in set(CATALOGUE) - {Code.PROX_ALERT, Code.BAR_SOS, Code.TGD_SOS}:
+        assert place_of(entry(code=code)) == (code, "msr_1")
 
 
 # --- bounds ----------------------------------------------------------------------------------------------------

@@ -8,15 +8,17 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
-from builders import PROTECTED, REALM, act, entry, eventually, frozen_clock, leaving, press
+from builders import NOW_MS, PROTECTED, REALM, act, entry, eventually, frozen_clock, leaving, press
 from real_broker import cancelled
 
 from alerts import dispatcher
+from alerts.catalogue import CATALOGUE
 from alerts.desk import Refused, Unchanged
 from alerts.dispatcher import QUEUES, run_dispatcher
 from alerts.ledger import Ledger
 from tocsin import subjects
 from tocsin.errors import LogUnavailable
+from tocsin.limits import PROOF_WAITS_S
 from tocsin.model.episode import AlarmCause, FindingCause, Receipt, Ruling, Verb
 from tocsin.model.finding import Code, Finding
 from tocsin.ports import Appended, Entry
@@ -166,13 +168,24 @@ def test_the_queues_are_these() -> None:
     """A name is durable state of a deployment; and every code of a finding has its queue, each finding one."""
     assert {one.name: (one.stream, one.subject) for one in QUEUES} == {
         "dispatcher-alarms": (subjects.ALARMS, "log.alarm.>"),
-        "dispatcher-PROX_ALERT": (subjects.FINDINGS, "log.finding.*.PROX_ALERT"),
-        "dispatcher-PROX_PREALERT": (subjects.FINDINGS, "log.finding.*.PROX_PREALERT"),
+        **{
+            f"dispatcher-{code}": (subjects.FINDINGS, f"log.finding.*.{code}")
+            for code in (
+                "PROX_ALERT",
+                "PROX_PREALERT",
+                "IMMINENT",
+                "DEGRADED",
+                "EVIDENTIAL_BREACH",
+                "W_GNSS_LOSS",
+                "W_COMMS_LOSS",
+                "V_COMMS_LOSS",
+            )
+        },
         "dispatcher-receipts": (subjects.RECEIPTS, "log.receipt.>"),
     }
 
 
-@pytest.mark.parametrize("held", [Code.PROX_PREALERT, Code.PROX_ALERT])
+@pytest.mark.parametrize("held", sorted(set(CATALOGUE) - {Code.BAR_SOS, Code.TGD_SOS}))
 async def test_neither_a_key_nor_an_alert_waits_behind_what_takes_long(
     log: SlowLog, monkeypatch: pytest.MonkeyPatch, held: Code
 ) -> None:
@@ -189,7 +202,7 @@ async def test_neither_a_key_nor_an_alert_waits_behind_what_takes_long(
     async with dispatching(log, 1):
         await found(log, entry("fnd_held", code=held))
         await stuck.wait()
-        (other,) = {Code.PROX_PREALERT, Code.PROX_ALERT} - {held}
+        other = Code.PROX_ALERT if held is not Code.PROX_ALERT else Code.IMMINENT
         await found(log, entry("fnd_free", code=other))
         await log.append(subjects.alarm(PROTECTED), encode(press()))
         await eventually(lambda: len(rulings(log)) == 2)
@@ -280,6 +293,42 @@ async def test_what_cannot_be_ruled_upon_stops_nothing_and_is_not_forgotten(
     assert waits[bad][: len(EVER_MORE_SLOWLY)] == EVER_MORE_SLOWLY
     assert counted("poison") - before == len(waits[bad])
     assert rulings(log)[-1].episode.causes == ("alm_good", "alm_bad")
+
+
+def proof(name: str = "fnd_proof", **changes: object) -> Finding:
+    return entry(name, code=Code.EVIDENTIAL_BREACH, **changes)
+
+
+async def test_a_proof_that_overtakes_its_alert_is_kept_for_it(
+    log: SlowLog, waits: dict[bytes, list[float]]
+) -> None:
+    """Two queues: the entry may be ruled upon after what proves it."""
+    async with dispatching(log):
+        await found(log, proof())
+        await eventually(lambda: len(waits[encode(proof())]) >= 3)
+        assert rulings(log) == []
+        await found(log, entry())
+        await all_settled(log)
+    assert [one.reason for one in rulings(log)] == ["opened", "proven"]
+    assert waits[encode(proof())][:3] == EVER_MORE_SLOWLY[:3]
+    assert not any(one.notifications for one in rulings(log)[1:])
+
+
+async def test_a_proof_whose_alert_never_comes_is_given_up_and_counted(log: SlowLog) -> None:
+    before = counted("no_alert_to_prove")
+    await found(log, proof(at_ms=NOW_MS - PROOF_WAITS_S * 1000))
+    async with dispatching(log):
+        await all_settled(log)
+    assert counted("no_alert_to_prove") - before == 1
+    assert rulings(log) == []
+
+
+async def test_doubt_is_not_read_here(log: SlowLog) -> None:
+    await found(log, entry("fnd_doubt", code=Code.UNCERTAIN))
+    async with dispatching(log):
+        await found(log, entry())
+        await all_settled(log)
+    assert [one.episode.code for one in rulings(log)] == [Code.PROX_ALERT]
 
 
 async def test_receipts_find_their_episode(log: SlowLog) -> None:

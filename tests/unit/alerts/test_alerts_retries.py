@@ -52,7 +52,9 @@ def test_the_ladders_are_those_of_the_interface() -> None:
     assert ADMINISTRATIVE_S[-1] == 3 * 86_400
 
 
-@pytest.mark.parametrize(("priority", "ladder"), [(1, URGENT_S), (2, URGENT_S), (3, ADMINISTRATIVE_S)])
+@pytest.mark.parametrize(
+    ("priority", "ladder"), [(1, URGENT_S), (2, URGENT_S), (3, URGENT_S), (4, ADMINISTRATIVE_S)]
+)
 def test_whose_ladder(priority: int, ladder: tuple[int, ...]) -> None:
     assert ladder_of(priority) is ladder
 

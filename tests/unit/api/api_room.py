@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from alerts.api.app import create_app
 from alerts.api.deps import Deps
 from alerts.api.projection import Projection
+from alerts.api.standings import Standings
 from alerts.ledger import Ledger
 from tocsin.adapters.episodes import RecordedRuling, Timeline
 from tocsin.adapters.orders import (
@@ -38,7 +39,7 @@ from tocsin.model.order import Order, Problem, problems_of, problems_of_name
 from tocsin.model.zone import Zone
 from tocsin.settings import ApiUser, Settings
 from tocsin.subjects import EPISODES
-from tocsin.testing.bus import MemoryLog
+from tocsin.testing.bus import MemoryBucket, MemoryLog
 from tocsin.wire import decode_ruling
 
 NOW_MS = 1_795_262_400_000  # 2026-11-21T12:00:00Z
@@ -249,6 +250,8 @@ class Room:
     projection: Projection
     ledger: Ledger
     app: FastAPI
+    bucket: MemoryBucket
+    standings: Standings
 
     def client(self, name: str | None = "Ada", **headers: str) -> httpx2.AsyncClient:
         if name is not None:
@@ -264,6 +267,7 @@ class Room:
                 self.projection.sequence < newest
                 or not self.projection.ready.is_set()
                 or self.projection.log_heard_ms is None
+                or not self.standings.ready.is_set()
             ):
                 await asyncio.sleep(0)
 
@@ -320,18 +324,23 @@ async def opened(settings: Settings = SETTINGS, projection: Projection | None = 
     ledger = Ledger(log, clock, settings.realm)
     record, orders = MemoryRecord(log), MemoryOrders()
     deps = Deps(
-        log=log, ledger=ledger, projection=projection, episodes=record, orders=orders, settings=settings,
+        log=log, ledger=ledger, projection=projection, standings=Standings(),
+        episodes=record, orders=orders, settings=settings,
         clock=clock,
         hash_password=lambda password: f"hash of {len(password)}",
     )  # fmt: skip
-    room = Room(log, clock, record, orders, projection, ledger, create_app(deps))
-    following = asyncio.create_task(projection.run(log, clock))
+    room = Room(log, clock, record, orders, projection, ledger, create_app(deps), MemoryBucket(), deps.standings)
+    following = [
+        asyncio.create_task(projection.run(log, clock)),
+        asyncio.create_task(deps.standings.run(room.bucket)),
+    ]
     await room.settle()
     try:
         yield room
     finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+        for task in following:
+            task.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
 
 
 def without_auth() -> Settings:

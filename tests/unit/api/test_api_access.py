@@ -19,6 +19,7 @@ OPERATIONS = {
     ("DELETE", "/alerts/alr_1/acknowledgement"): Permission.ACT_ON_ALERTS,
     ("POST", "/alerts/alr_1/closure"): Permission.ACT_ON_ALERTS,
     ("GET", "/live?since=x"): Permission.SEE_ALERTS,
+    ("GET", "/protection"): Permission.SEE_PROTECTION,
     ("GET", "/measures"): Permission.SEE_MEASURES,
     ("GET", "/measures/msr_1"): Permission.SEE_MEASURES,
     ("POST", "/measures"): Permission.ORDER_MEASURES,
@@ -30,8 +31,8 @@ OPERATIONS = {
     ("POST", "/devices/b0000001/password"): Permission.MAKE_DEVICES,
 }
 THE_TABLE = {
-    "monitor": {"who-am-i", "see-alerts", "see-alert", "see-timeline", "act-on-alerts"},
-    "teleassistant": {"who-am-i", "see-alerts", "see-alert", "see-timeline", "act-on-alerts"},
+    "monitor": {"who-am-i", "see-alerts", "see-alert", "see-timeline", "act-on-alerts", "see-protection"},
+    "teleassistant": {"who-am-i", "see-alerts", "see-alert", "see-timeline", "act-on-alerts", "see-protection"},
     "supervisor": {permission.value for permission in Permission},
     "court": {"who-am-i", "see-alert", "see-timeline", "see-measures", "order-measures"},
     "technical": {"who-am-i", "see-devices", "make-devices"},

@@ -27,7 +27,12 @@ async def test_an_open_alert_says_all_that_the_desk_needs_and_no_coordinate(room
             "duty": "Appeler le porteur sous 30 s et lui ordonner de s'éloigner, sans direction ni distance.",
             "priority": 2, "state": "raised", "owner": None, "measures": ["msr_1"], "device": None,
             "occurred_at": NOW, "recorded_at": NOW, "over_at": None, "acknowledged_at": None, "expires_at": None,
-            "distance": {"best_m": 1823.4, "accuracy_m": 24.0, "threshold_m": 2000, "at": NOW}, "raises": 1,
+            "distance": {
+                "best_m": 1823.4, "accuracy_m": 24.0, "lower_m": None, "upper_m": None, "threshold_m": 2000,
+                "at": NOW, "fixes_at": NOW,
+            },
+            "low_confidence": False, "alert_expected_at": None, "silent_since": None, "blind_risk": None,
+            "evidential_at": None, "raises": 1,
             "silent": False, "outcome": None, "closed_at": None, "closed_by": None, "follows": None,
             "clock": {f"t{n}": NOW if n in {1, 6} else None for n in range(1, 10)},
         }
@@ -51,6 +56,21 @@ async def test_the_urgency_order_is_untaken_then_priority_then_age(room: Room) -
     assert items[0]["device"] == "tgd-taken"
 
 
+async def test_a_countdown_is_the_first_of_its_priority_on_every_page(room: Room) -> None:
+    for number, code in enumerate([Code.PROX_PREALERT, Code.DEGRADED, Code.IMMINENT, Code.V_COMMS_LOSS]):
+        room.clock.ms = NOW_MS + number
+        await room.approach(f"msr_{number}", code)
+    seen: list[str] = []
+    cursor: dict[str, str] = {}
+    async with room.client() as ada:
+        for _ in range(4):
+            page = (await ada.get("/api/v1/alerts", params={"limit": 1, **cursor})).json()
+            seen += [item["code"] for item in page["items"]]
+            cursor = {"cursor": page["next"]}
+    assert seen == ["IMMINENT", "PROX_PREALERT", "DEGRADED", "V_COMMS_LOSS"]
+    assert cursor == {"cursor": None}
+
+
 async def test_filters_and_pages(room: Room) -> None:
     for number in range(5):
         room.clock.ms = NOW_MS + number
@@ -68,7 +88,7 @@ async def test_filters_and_pages(room: Room) -> None:
             if (cursor := page["next"]) is None:
                 break
         assert len(seen) == len(set(seen)) == 6
-        for bad in ("x", "1~2~3", "a~b~c~d", "1~2~3~"):
+        for bad in ("x", "1~2~3", "1~2~3~alr_1", "a~b~c~d~e", "1~2~1~3~"):
             answer = await ada.get("/api/v1/alerts", params={"cursor": bad})
             assert (answer.status_code, answer.json()["type"]) == (400, "/problems/bad-cursor")
 

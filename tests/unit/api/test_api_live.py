@@ -25,7 +25,7 @@ class Console:
     """The feed of one client; ``hear`` is the next event that is no beat."""
 
     def __init__(self, room: Room, since: int | None) -> None:
-        self._events: AsyncIterator[bytes] = live.events(room.projection, room.clock, since)
+        self._events: AsyncIterator[bytes] = live.events(room.projection, room.standings, room.clock, since)
 
     async def next(self) -> tuple[str, str | None, object]:
         async with asyncio.timeout(5):
@@ -51,7 +51,11 @@ async def joined(room: Room, since: int | None) -> Console:
 async def test_the_beat_says_the_hour_the_cursor_the_company_and_the_log(room: Room) -> None:
     console = Console(room, 0)
     assert await console.next() == (
-        "beat", None, {"at": "2026-11-21T12:00:00.000Z", "cursor": "0", "consoles": 1, "log_age_ms": 0},
+        "beat", None,
+        {
+            "at": "2026-11-21T12:00:00.000Z", "cursor": "0", "consoles": 1, "log_age_ms": 0,
+            "protection": {"protected": 0, "degraded": 0, "unprotected": 0},
+        },
     )  # fmt: skip
     await console.leave()
     assert room.projection.consoles == 0

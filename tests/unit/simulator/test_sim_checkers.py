@@ -48,6 +48,13 @@ def test_an_optional_one_may_come() -> None:
     assert judge(EXPECTED, heard, keys=KEYS, start_ms=START_MS).holds
 
 
+def test_what_the_oracle_cannot_know_is_neither_missing_nor_too_much() -> None:
+    """He falls silent for Tocsin, never for the truth."""
+    others = [delivery(code, 100) for code in ("IMMINENT", "DEGRADED", "W_COMMS_LOSS")]
+    heard = [delivery("PROX_ALERT", 110), delivery("BAR_SOS", 51), *others]
+    assert judge(EXPECTED, heard, keys=KEYS, start_ms=START_MS).holds
+
+
 def test_what_is_missing_and_what_is_too_much() -> None:
     heard = [delivery("BAR_SOS", 51), delivery("PROX_ALERT", 121)]
     verdict = judge(EXPECTED, heard, keys=KEYS, start_ms=START_MS)
