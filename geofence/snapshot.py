@@ -1,9 +1,9 @@
 """How is the state of a partition kept, so that a worker begins where the last one ended?
 
-A snapshot is the memory of the pair table, the place in the FIXES stream up to which it is true, and the
-findings that were decided but not yet on the log. Layout: magic and version (8 bytes), SHA-256 of the rest (32),
-MessagePack of ``_Kept``. What can be derived (coordinates, bands, due hours) is derived again. A snapshot that
-this version cannot read raises ``SnapshotUnreadable``: the worker then replays the stream from its start.
+A snapshot is the memory of the pair table, the places in FIXES and JOURNAL up to which it is true, and what was
+decided but not yet said. Layout: magic and version (8 bytes), SHA-256 of the rest (32), MessagePack of
+``_Kept``. What can be derived (coordinates, bands, due hours) is derived again. A snapshot that this version
+cannot read raises ``SnapshotUnreadable``: the worker then replays the streams from their start.
 
 Snapshots hold positions; they live in the ``snapshots`` objects of the log and are replaced, never collected.
 """
@@ -11,20 +11,24 @@ Snapshots hold positions; they live in the ``snapshots`` objects of the log and 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
 
+from geofence.journal import START, Place
 from geofence.pair_table import Opened, PairTable, Roster
 from tocsin.errors import TocsinError
+from tocsin.model.command import Command
 from tocsin.model.device import Device
 from tocsin.model.finding import Finding
 from tocsin.model.fix import FIX_DTYPE
 from tocsin.model.order import Order
+from tocsin.model.standing import Standing
 from tocsin.model.zone import Zone
 
-MAGIC = b"TOCGEO\x00\x02"
+MAGIC = b"TOCGEO\x00\x03"
 DIGEST_BYTES = 32
 
 
@@ -34,15 +38,22 @@ class SnapshotUnreadable(TocsinError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """The state of a partition behind message ``sequence`` of FIXES, and the findings still to be published."""
+    """The state of a partition behind message ``sequence`` of FIXES and ``place`` of JOURNAL.
+
+    ``outbox``, ``commands``, ``standings`` (None: the measure is gone) are still to be said. ``told``: the newest
+    place in FINDINGS at which this partition has said anything.
+    """
 
     table: PairTable
     sequence: int
+    place: Place = START
+    told: int = 0
     outbox: tuple[Finding, ...] = ()
+    commands: tuple[Command, ...] = ()
+    standings: Mapping[str, Standing | None] = field(default_factory=dict)
 
 
-class _Kept(msgspec.Struct, frozen=True, kw_only=True):
-    sequence: int
+class _Table(msgspec.Struct, frozen=True, kw_only=True):
     now_ms: int
     orders: tuple[Order, ...]
     sides: tuple[Device, ...]
@@ -53,7 +64,17 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
     phase: bytes
     leaving: bytes
     left_ms: bytes
+
+
+class _Kept(msgspec.Struct, frozen=True, kw_only=True):
+    sequence: int
+    step: int
+    journal_sequence: int
+    told: int
+    table: _Table
     outbox: tuple[Finding, ...]
+    commands: tuple[Command, ...]
+    standings: dict[str, Standing | None]
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -61,23 +82,16 @@ _decoder = msgspec.msgpack.Decoder(_Kept)
 
 
 def dump(snapshot: Snapshot) -> bytes:
-    table = snapshot.table
     body = _encoder.encode(
         _Kept(
             sequence=snapshot.sequence,
-            now_ms=table.now_ms,
-            orders=table.roster.orders,
-            sides=table.roster.sides,
-            unprotected=tuple(sorted(table.unprotected)),
-            entries=tuple(
-                {int(ring): opened for ring, opened in sorted(entries.items())} for entries in table.entries
-            ),
-            last=table.last.tobytes(),
-            zone=table.zone.tobytes(),
-            phase=table.phase.tobytes(),
-            leaving=table.leaving.tobytes(),
-            left_ms=table.left_ms.tobytes(),
+            step=snapshot.place.step,
+            journal_sequence=snapshot.place.sequence,
+            told=snapshot.told,
+            table=_pack(snapshot.table),
             outbox=snapshot.outbox,
+            commands=snapshot.commands,
+            standings=dict(snapshot.standings),
         )
     )
     return MAGIC + hashlib.sha256(body).digest() + body
@@ -86,20 +100,49 @@ def dump(snapshot: Snapshot) -> bytes:
 def load(payload: bytes) -> Snapshot:
     """The inverse of ``dump``; the table still has the measures of then: hand it to ``engine.revise``."""
     kept = _checked(payload)
-    table = PairTable(Roster(orders=kept.orders, sides=kept.sides))
     try:
-        table.last[:] = np.frombuffer(kept.last, FIX_DTYPE)
-        table.zone[:] = np.frombuffer(kept.zone, np.uint8)
-        table.phase[:] = np.frombuffer(kept.phase, np.uint8)
-        table.leaving[:] = np.frombuffer(kept.leaving, np.int64).reshape(-1, 2, 2)
-        table.left_ms[:] = np.frombuffer(kept.left_ms, np.int64).reshape(-1, 2)
-        table.entries = [{Zone(ring): opened for ring, opened in of_row.items()} for of_row in kept.entries]
+        table = _unpack(kept.table)
     except ValueError as error:
         raise SnapshotUnreadable(str(error)) from error
+    return Snapshot(
+        table=table,
+        sequence=kept.sequence,
+        place=Place(step=kept.step, sequence=kept.journal_sequence),
+        told=kept.told,
+        outbox=kept.outbox,
+        commands=kept.commands,
+        standings=kept.standings,
+    )
+
+
+def _pack(table: PairTable) -> _Table:
+    return _Table(
+        now_ms=table.now_ms,
+        orders=table.roster.orders,
+        sides=table.roster.sides,
+        unprotected=tuple(sorted(table.unprotected)),
+        entries=tuple({int(ring): opened for ring, opened in sorted(of_row.items())} for of_row in table.entries),
+        last=table.last.tobytes(),
+        zone=table.zone.tobytes(),
+        phase=table.phase.tobytes(),
+        leaving=table.leaving.tobytes(),
+        left_ms=table.left_ms.tobytes(),
+    )
+
+
+def _unpack(kept: _Table) -> PairTable:
+    """Raises ValueError when the parts do not fit each other."""
+    table = PairTable(Roster(orders=kept.orders, sides=kept.sides))
+    table.last[:] = np.frombuffer(kept.last, FIX_DTYPE)
+    table.zone[:] = np.frombuffer(kept.zone, np.uint8)
+    table.phase[:] = np.frombuffer(kept.phase, np.uint8)
+    table.leaving[:] = np.frombuffer(kept.leaving, np.int64).reshape(-1, 2, 2)
+    table.left_ms[:] = np.frombuffer(kept.left_ms, np.int64).reshape(-1, 2)
+    table.entries = [{Zone(ring): opened for ring, opened in of_row.items()} for of_row in kept.entries]
     table.now_ms = kept.now_ms
     table.unprotected = set(kept.unprotected)
     table.place_all()
-    return Snapshot(table=table, sequence=kept.sequence, outbox=kept.outbox)
+    return table
 
 
 def _checked(payload: bytes) -> _Kept:
