@@ -270,10 +270,11 @@ async def test_what_no_replay_would_give_is_kept_before_it_is_said():
         await site.told(1)
         site.log.refusals = 10**6
         await site.orders.put("msr_a", encode(order(version=2, alert_distance_m=2000)))
-        kept = snapshot.load(await site.snapshots.written.get())  # of the first measures
-        while not kept.outbox:
+        await site.snapshots.written.get()  # of the first measures
+        while site.snapshots.written.empty():
             await site.clock.move(0.1)
-            kept = snapshot.load(await site.snapshots.written.get())
+            await asyncio.sleep(0)
+        kept = snapshot.load(site.snapshots.written.get_nowait())
     assert [(one.code.value, one.order_version) for one in kept.outbox] == [("PROX_ALERT", 2)]
     site.log.refusals = 0
     async with site.worker():
