@@ -24,7 +24,7 @@ from tocsin.wire import decode_fixes
 
 ORDERS = (order("msr_a"), order("msr_b", protected=3, alert_distance_m=2000), order("msr_c", 4, 5))
 AGAIN = (order("msr_a", version=2, alert_distance_m=2000), order("msr_c", 4, 5), order("msr_d", 3, P))
-"""Of the same devices as ORDERS: a device that nobody knew is another question (test_geofence_newcomers)."""
+"""Of the same devices as ORDERS: a device that nobody knew is another question (tests/unit)."""
 
 moves = st.tuples(
     st.sampled_from([W, W, W, P, 3, 4, 5, 7]),
