@@ -2,7 +2,7 @@
 
 A snapshot is the memory of the pair table, the places in FIXES and JOURNAL up to which it is true, and what was
 decided but not yet said. Layout: magic and version (8 bytes), SHA-256 of the rest (32), MessagePack of
-``_Kept``. What can be derived (coordinates, bands, due hours) is derived again. A snapshot that this version
+``_Kept``, deflated. What can be derived (coordinates, bands, due hours) is derived again. A snapshot that this version
 cannot read raises ``SnapshotUnreadable``: the worker then replays the streams from their start.
 
 Snapshots hold positions; they live in the ``snapshots`` objects of the log and are replaced, never collected.
@@ -11,6 +11,7 @@ Snapshots hold positions; they live in the ``snapshots`` objects of the log and 
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -30,6 +31,7 @@ from tocsin.model.zone import Zone
 
 MAGIC = b"TOCGEO\x00\x03"
 DIGEST_BYTES = 32
+ZLIB_LEVEL = 1  # tens of ms at 10,000 pairs; higher levels take far longer for little
 
 
 class SnapshotUnreadable(TocsinError):
@@ -82,7 +84,7 @@ _decoder = msgspec.msgpack.Decoder(_Kept)
 
 
 def dump(snapshot: Snapshot) -> bytes:
-    body = _encoder.encode(
+    kept = _encoder.encode(
         _Kept(
             sequence=snapshot.sequence,
             step=snapshot.place.step,
@@ -94,6 +96,7 @@ def dump(snapshot: Snapshot) -> bytes:
             standings=dict(snapshot.standings),
         )
     )
+    body = zlib.compress(kept, ZLIB_LEVEL)
     return MAGIC + hashlib.sha256(body).digest() + body
 
 
@@ -152,6 +155,6 @@ def _checked(payload: bytes) -> _Kept:
     if hashlib.sha256(body).digest() != digest:
         raise SnapshotUnreadable("the checksum does not match")
     try:
-        return _decoder.decode(body)
-    except msgspec.DecodeError as error:
+        return _decoder.decode(zlib.decompress(body))
+    except (zlib.error, msgspec.DecodeError) as error:
         raise SnapshotUnreadable(str(error)) from error
