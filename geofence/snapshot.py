@@ -2,8 +2,8 @@
 
 A snapshot is the memory of the pair table, the places in FIXES and JOURNAL up to which it is true, and what was
 decided but not yet said. Layout: magic and version (8 bytes), SHA-256 of the rest (32), MessagePack of
-``_Kept``, deflated. What can be derived (coordinates, bands, due hours) is derived again. A snapshot that this version
-cannot read raises ``SnapshotUnreadable``: the worker then replays the streams from their start.
+``_Kept``, deflated. What can be derived (coordinates, bands, due hours) is derived again. A snapshot that this
+version cannot read raises ``SnapshotUnreadable``: the worker then replays the streams from their start.
 
 Snapshots hold positions; they live in the ``snapshots`` objects of the log and are replaced, never collected.
 """

@@ -156,6 +156,7 @@ async def test_the_hour_of_a_tick_never_goes_back():
     assert CLOCK_BACK._value.get() == before + 1
     hours = [journal.decode(one.payload).now_ms for one in site.log.entries(JOURNAL)]
     assert hours == [LATER_MS, LATER_MS + 140_000]
+    assert steps(site) == [1, 2]
     assert worker._never_back(T0_MS - 3_598_000) == LATER_MS + 140_000
 
 

@@ -275,6 +275,7 @@ async def test_what_no_replay_would_give_is_kept_before_it_is_said():
             await site.clock.move(0.1)
             await asyncio.sleep(0)
         kept = snapshot.load(site.snapshots.written.get_nowait())
+        assert site.clock.ms < T0_MS + 1000 * PUBLISH_FOR_S, "not in the last moments of one that gave up"
     assert [(one.code.value, one.order_version) for one in kept.outbox] == [("PROX_ALERT", 2)]
     site.log.refusals = 0
     async with site.worker():
