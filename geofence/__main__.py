@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from uuid import uuid4
 
-from geofence.worker import run_worker
+from geofence.worker import Doors, run_worker
 from tocsin.adapters.jetstream import open_bus
 from tocsin.service import Ready, run_part
 from tocsin.settings import Settings
@@ -15,6 +16,13 @@ async def worker(settings: Settings, ready: Ready) -> None:
         open_bus(settings.required("nats_url"), "geofence.worker") as bus,
         asyncio.TaskGroup() as tasks,
     ):
+        doors = Doors(
+            log=bus.log,
+            devices=bus.devices,
+            orders=bus.orders,
+            standings=bus.standings,
+            snapshots=bus.snapshots,
+        )
         waiting = set(range(settings.partitions))
 
         def partition_ready(partition: int) -> None:
@@ -25,13 +33,11 @@ async def worker(settings: Settings, ready: Ready) -> None:
         for partition in range(settings.partitions):
             tasks.create_task(
                 run_worker(
-                    log=bus.log,
-                    devices=bus.devices,
-                    orders=bus.orders,
-                    snapshots=bus.snapshots,
+                    doors,
                     partition=partition,
                     partitions=settings.partitions,
                     clock=settings.clock,
+                    life=uuid4().hex,
                     ready=lambda partition=partition: partition_ready(partition),  # type: ignore[misc]
                 )
             )

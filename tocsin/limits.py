@@ -48,7 +48,15 @@ EXIT_AFTER_S = 60
 ACCURACY_UNKNOWN_DM = 1_500  # absent accuracy is a configured worst case, 150 m, never zero
 R95_PER_R68 = 1.622  # radius of a 2-D Gaussian error: sqrt(-2 ln 0.05) / sqrt(-2 ln 0.32)
 STRAGGLER_MAX_S = 30  # a broker gives a dead reader's messages out again after 10 s: up to three intervals late
-SNAPSHOT_EVERY_S = 10
+
+# --- a worker's memory -----------------------------------------------------------------------------------
+SNAPSHOT_EVERY_FIXES = 500_000  # about a second of replay when they come in full batches
+SNAPSHOT_EVERY_S = (
+    300  # 10,000 pairs: 1 MB, 3.5 kB/s beside 32 of fixes at 60 s; a replay of a few seconds (ADR 24)
+)
+SNAPSHOT_AGAIN_S = 10  # after one that could not be written
+PUBLISH_WAVE = 256  # messages under way at once
+CLOCK_BACK_TOLD_S = 1  # a clock that is set back by less is being kept by NTP
 
 # --- episodes --------------------------------------------------------------------------------------------
 REENTRY_WITHIN_S = 15 * 60  # a re-entry within 15 min belongs to the same episode

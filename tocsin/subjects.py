@@ -69,8 +69,8 @@ COMMANDS = Stream(
     name="COMMANDS", subjects="log.command.>", keep_s=7 * DAY_S, max_bytes=256 * MIB, refuse_when_full=True
 )
 JOURNAL = Stream(
-    name="JOURNAL", subjects="log.journal.>", keep_s=FIXES.keep_s, max_bytes=256 * MIB, refuse_when_full=True
-)  # one small message a tick and partition: 86,400 a day
+    name="JOURNAL", subjects="log.journal.>", keep_s=FIXES.keep_s, max_bytes=2048 * MIB, refuse_when_full=True
+)  # a tick is 154 bytes, one a second and partition at most: 26 MB a partition in two days, 64 partitions at most
 EPISODES = Stream(
     name="EPISODES", subjects="log.episode.>", keep_s=0, max_bytes=2048 * MIB, refuse_when_full=True
 )  # kept until the custodian has seen it recorded and closed

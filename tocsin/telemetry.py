@@ -67,6 +67,26 @@ PAIRS = Gauge(
     ["partition"],
     multiprocess_mode="mostrecent",
 )
+ORDERED = Counter(
+    "tocsin_geofence_commands_total", "Commands to devices, by what became of them.", ["action", "outcome"]
+)
+JOURNAL_STEPS = Counter(
+    "tocsin_geofence_journal_steps_total", "Ticks of the journal, by what became of them.", ["outcome"]
+)
+CLOCK_BACK = Counter("tocsin_geofence_clock_back_total", "Times that the clock was found to have been set back.")
+SNAPSHOT_BYTES = Gauge(
+    "tocsin_geofence_snapshot_bytes", "Size of the newest snapshot.", ["partition"], multiprocess_mode="mostrecent"
+)
+SNAPSHOT_SECONDS = Histogram(
+    "tocsin_geofence_snapshot_seconds", "Time that a snapshot took the worker.", ["outcome"],
+    buckets=BUDGET_BUCKETS_S,
+)  # fmt: skip
+REPLAY_SECONDS = Gauge(
+    "tocsin_geofence_replay_seconds",
+    "Time from the newest snapshot to the present at the last start.",
+    ["partition"],
+    multiprocess_mode="mostrecent",
+)
 ALERTS_OPEN = Gauge(
     "tocsin_alerts_open", "Open alerts in this API's projection.", ["priority"], multiprocess_mode="mostrecent"
 )
@@ -81,7 +101,8 @@ CONSOLES_LIVE = Gauge("tocsin_console_live", "Open live feeds.", multiprocess_mo
 METRICS: Final = (
     INGEST_MESSAGES, PHONES_NOT_HEARD, ARCHIVED, HOUSEKEEPING, FINDINGS, GEOFENCE_FIXES, RULINGS, CONFLICTS,
     NOTIFICATIONS, COMMANDS, RECORDED, STAGE_SECONDS, KNOWN_DEVICES, QUARANTINE_KEPT, QUARANTINE_LEFT, PAIRS,
-    ALERTS_OPEN, PROTECTION_PAIRS, CONSOLES_LIVE,
+    ORDERED, JOURNAL_STEPS, CLOCK_BACK, SNAPSHOT_BYTES, SNAPSHOT_SECONDS, REPLAY_SECONDS, ALERTS_OPEN,
+    PROTECTION_PAIRS, CONSOLES_LIVE,
 )  # fmt: skip
 
 WITHHELD: Final = "withheld"

@@ -319,13 +319,10 @@ function until(className, words, hour) {
 
 // The words of the engine; one that is not here is shown as it is.
 const REASONS = {
-  overdue: "rapport en retard", wearer_overdue: "rapport du porteur en retard",
-  protected_overdue: "rapport de la personne protégée en retard", both_overdue: "rapports des deux en retard",
-  never_heard: "jamais entendu", wearer_never_heard: "porteur jamais entendu",
-  protected_never_heard: "personne protégée jamais entendue", poor: "position imprécise", poor_fix: "position imprécise",
-  implausible: "position invraisemblable", implausible_fix: "position invraisemblable", suspicion: "position douteuse",
-  uncertain: "ni dedans ni dehors", uncertain_60_s: "incertain depuis plus de 60 s", blind_risk: "risque à l'aveugle",
-  broken: "défaillance du calcul", rules_failed: "défaillance du calcul",
+  never_heard: "une unité jamais entendue", not_in_force: "mesure pas en vigueur",
+  unbelieved_fix_inside: "position douteuse dans la zone d'alerte",
+  one_reading_inside: "dernière position dans la zone d'alerte, distance présente incertaine",
+  silent_in_reach: "unité silencieuse à portée de la zone d'alerte", rules_failed: "défaillance du calcul",
 };
 const STATES = { degraded: "◆ dégradée", unprotected: "■ sans protection", protected: "protégée" };
 

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from geofence_pairs import T0_MS, P, W, device, fix, order
 
-from geofence import snapshot
+from geofence import journal, snapshot
+from geofence.durable import PUBLISH_FOR_S
 from geofence.order_watch import OrderWatch
-from geofence.worker import PUBLISH_FOR_S, run_worker
+from geofence.worker import Doors, run_worker
 from tocsin import subjects
 from tocsin.errors import LogUnavailable
+from tocsin.subjects import JOURNAL
 from tocsin.testing.bus import MemoryBucket, MemoryLog, MemoryObjects
 from tocsin.wire import decode_finding, encode, encode_fixes
 
@@ -54,7 +56,8 @@ class Site:
 
     def __init__(self):
         self.log, self.snapshots, self.clock = MemoryLog(), MemoryObjects(), HandClock()
-        self.devices, self.orders = MemoryBucket(), MemoryBucket()
+        self.devices, self.orders, self.standings = MemoryBucket(), MemoryBucket(), MemoryBucket()
+        self.lives = 0
 
     async def furnish(self, *orders):
         for number in range(1, 5):
@@ -70,15 +73,14 @@ class Site:
     async def worker(self):
         """A worker that has reached the present, killed at the end."""
         ready = asyncio.Event()
+        self.lives += 1
         task = asyncio.create_task(
             run_worker(
-                log=self.log,
-                devices=self.devices,
-                orders=self.orders,
-                snapshots=self.snapshots,
+                self.doors,
                 partition=0,
                 partitions=1,
                 clock=self.clock,
+                life=f"life {self.lives}",
                 ready=ready.set,
             )
         )
@@ -90,6 +92,16 @@ class Site:
         finally:
             task.cancel()
             await asyncio.wait({task})
+
+    @property
+    def doors(self):
+        return Doors(
+            log=self.log,
+            devices=self.devices,
+            orders=self.orders,
+            standings=self.standings,
+            snapshots=self.snapshots,
+        )
 
     @property
     def found(self):
@@ -249,16 +261,42 @@ class Watched(MemoryObjects):
 
 
 async def test_what_no_replay_would_give_is_kept_before_it_is_said():
+    """A changed measure cannot be read again: its findings lie in a snapshot before anybody hears of them."""
     site = Site()
     site.log, site.snapshots = Stubborn(), Watched()
     await site.furnish()
     async with site.worker():
-        await site.send(fix(P, 0), fix(W, 1, 500), fix(W, 2, 1500))
+        await site.send(fix(P, 0), fix(W, 1, 1500))
+        await site.told(1)
+        site.log.refusals = 10**6
+        await site.orders.put("msr_a", encode(order(version=2, alert_distance_m=2000)))
+        await site.snapshots.written.get()  # of the first measures
+        while site.snapshots.written.empty():
+            await site.clock.move(0.1)
+            await asyncio.sleep(0)
+        kept = snapshot.load(site.snapshots.written.get_nowait())
+        assert site.clock.ms < T0_MS + 1000 * PUBLISH_FOR_S, "not in the last moments of one that gave up"
+    assert [(one.code.value, one.order_version) for one in kept.outbox] == [("PROX_ALERT", 2)]
+    site.log.refusals = 0
+    async with site.worker():
+        assert (await site.told(2))[1] == IN
+
+
+async def test_a_tick_is_in_the_journal_before_it_is_said():
+    site = Site()
+    site.log = Stubborn()
+    await site.furnish()
+    async with site.worker():
+        seen = await site.send(fix(P, 0), fix(W, 1, 500), fix(W, 2, 1500))
         await site.told(1)
         site.log.refusals = 10**6
         await site.clock.move(64)
-        kept = snapshot.load(await site.snapshots.written.get())
-    assert [one.reason for one in kept.outbox] == ["outside_60_s"]
+        async for entries in site.log.read(JOURNAL, subjects.journal(0)):
+            if entries:
+                break
+    ticks = [journal.decode(entry.payload) for entry in site.log.entries(JOURNAL)]
+    assert [(one.step, one.now_ms, one.after) for one in ticks] == [(1, site.clock.ms, seen)]
+    assert len(site.found) == 1
     site.log.refusals = 0
     async with site.worker():
         assert await site.told(2) == [IN, OUT_BY_THE_HOUR]
