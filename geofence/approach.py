@@ -33,12 +33,16 @@ def _left_ms(look: Look, seen: Separation) -> float:
 
 
 def _prove(look: Look, seen: Separation) -> None:
-    """d_ub inside, both fixes fresh and their accuracy told, EVIDENCE_FIXES times running: stricter than ALERT."""
+    """d_ub inside, both fixes fresh and their accuracy told, EVIDENCE_FIXES times running: stricter than ALERT,
+    and said once of each."""
     state = look.state
+    if not state.alert.inside:
+        state.evidence = 0
+    if not state.alert.inside or state.evidence >= EVIDENCE_FIXES:
+        return
     oldest_ms = look.now_ms - min(look.wearer.at_ms, look.protected.at_ms)
     is_told = all(told_m(mover.accuracy_m) is not None for mover in look.movers)
     certain = seen.best_m + seen.radii_m + seen.doubt_m <= look.alert_m
-    proves = seen.is_live and certain and is_told and oldest_ms <= FRESH_MS and state.alert.inside
-    state.evidence = min(state.evidence + 1, EVIDENCE_FIXES + 1) if proves else 0
+    state.evidence = state.evidence + 1 if seen.is_live and certain and is_told and oldest_ms <= FRESH_MS else 0
     if state.evidence == EVIDENCE_FIXES:
         look.say(Code.EVIDENTIAL_BREACH, Change.ENTRY, Reason.CERTAIN_TWICE)

@@ -63,9 +63,6 @@ def _wanted_s(look: Look, nearest_m: float, factor: float) -> int:
     return NEAR_S if nearest_m > NEAR_DISTANCES * look.alert_m * factor else PREALERT_S
 
 
-def asked(state: PairState, protected_at_rest: bool) -> Asked:
-    """Her unit reports more while he approaches, and less while she is at rest in an alert."""
-    interval_s = state.interval_s
-    if state.imminent:
-        return Asked(interval_s, min(interval_s, ALERT_S))
-    return Asked(interval_s, 2 * interval_s if state.alert.inside and protected_at_rest else interval_s)
+def asked(state: PairState) -> Asked:
+    """Her unit reports more while he approaches."""
+    return Asked(state.interval_s, min(state.interval_s, ALERT_S) if state.imminent else state.interval_s)

@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import floor, inf
+from math import floor
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -254,11 +254,14 @@ class _Run:
         table, row = self.table, side >> 1
         if table.phase_of[row] != Phase.IN_FORCE:
             return False
-        wearer, protected = table.pairs[row]
+        role, pair = side & 1, table.pairs[row]
         until_ms = apart_until_ms(
-            self.devices.mover(wearer), self.devices.mover(protected), float(now_ms),
-            table.lo_of[row], table.hi_of[row], table.alert_of[row],
-        )  # fmt: skip
+            self.devices.mover(pair[role]),
+            self.devices.mover(pair[1 - role]),
+            float(now_ms),
+            table.band(row),
+            role,
+        )
         if not until_ms:
             return False
         table.due_of[row] = min(until_ms, table.until_of[row])
@@ -383,9 +386,7 @@ class _Run:
         partners = self.devices.rows.take(table.places.reshape(-1).take(sides ^ 1), 0)
         if sides.size > which.size:
             own, now_ms = own.take(of, 1), now_ms.take(of)
-        kept = kept_apart(
-            own, partners.T, now_ms, table.lo.take(rows), table.hi.take(rows), table.alert_m.take(rows)
-        )
+        kept = kept_apart(own, partners.T, now_ms, table.bands.take(rows, 0).T, sides & 1)
         quiet = kept.quiet & (table.phase.take(rows) == Phase.IN_FORCE)
         still = rows[quiet]
         table.due_ms[still] = np.minimum(kept.due_ms[quiet], table.until_ms.take(still))
@@ -474,7 +475,7 @@ class _Run:
             findings.remember_broken(table, row, said)
             self.found.append((index, row, said))
             self._stand(row, now_ms)
-        table.lo[row], table.hi[row] = inf, -inf  # ask again at every fix
+        table.refresh(row)
         table.due_ms[row] = table.until_ms[row] if table.until_ms[row] > now_ms else NEVER_MS
 
     # --- commands ----------------------------------------------------------------------------------------

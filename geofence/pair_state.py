@@ -94,8 +94,8 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
 class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
     """``suspect``: whose fix was not believed and inside, -1 nobody's; at ``suspect_alert_ms`` it becomes an
     alert, never if None. ``one_reading``: raw or expected inside, and the rule for entering not met by it.
-    ``evidence``: evaluations running that say "inside" whatever is doubted. ``interval_s``: what this pair asks
-    of its devices, ``relax_ms``: since when a longer one would do."""
+    ``evidence``: evaluations running that say "inside" whatever is doubted, EVIDENCE_FIXES until the alert ends.
+    ``interval_s``: what this pair asks of its devices, ``relax_ms``: since when a longer one would do."""
 
     alert: Ring = OUTSIDE
     prealert: Ring = OUTSIDE
@@ -124,11 +124,11 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing is going on but, perhaps, a shorter interval than FAR_S."""
+        """Whether nothing is going on but what may go on for long: a ring that holds him, a silence that was
+        said."""
         return not (
-            self.alert.inside or self.prealert.inside or self.suspect >= 0 or self.one_reading or self.evidence
-            or self.uncertain_ms is not None or self.relax_ms is not None
-            or self.wearer_lost or self.wearer_unfixed or self.protected_lost
+            self.suspect >= 0 or self.one_reading or self.uncertain_ms is not None or self.imminent
+            or self.alert.outside or self.prealert.outside
         )  # fmt: skip
 
 

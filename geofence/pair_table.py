@@ -3,12 +3,10 @@
 Row i is the measure ``orders[i]`` (sorted by id), between the devices at ``places[i]``: wearer, protected
 person. Where these are is in ``geofence.devices``. Beside the rows:
 
-    lo, hi         guard band, metres: while the distance less its doubts lies between them, no rule can change
-                   anything, so no rule is asked; inf, -inf: always ask
-    due_ms         before this hour time alone can change nothing either
-    states         row -> PairState, only where it is not the state of a pair that is far apart and reporting
-    asked          the interval that the pair asks of each of its devices
-    phase, protection, protection_ms
+    bands          (n, 8), ``geofence.separation.Band``: while nothing leaves it no rule can change anything, so
+    none is asked due_ms         before this hour time alone can change nothing either states         row ->
+    PairState, only where it is not the state of a pair that is far apart and reporting asked          the
+    interval that the pair asks of each of its devices phase, protection, protection_ms
 
 Band and hour are cut generously: at their edge the rules are asked once too often, never once too seldom.
 
@@ -23,17 +21,33 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from math import inf
+from math import inf, nan
+from struct import Struct
 from typing import Final, cast
 
 import msgspec
 import numpy as np
 
-from geofence.assumptions import FAR_DISTANCES, FAR_S, NEAR_DISTANCES, NEAR_S, RELAX_FACTOR
+from geofence.assumptions import (
+    ALERT_S,
+    EVIDENCE_FIXES,
+    EXIT_MARGIN_M,
+    FAR_DISTANCES,
+    FAR_S,
+    IMMINENT_MS,
+    NEAR_DISTANCES,
+    NEAR_S,
+    PREALERT_S,
+    RELAX_FACTOR,
+    RELAX_MS,
+    SETTLED_MS,
+)
 from geofence.cadence import Asked, asked
 from geofence.devices import INTERVAL, DeviceTable
 from geofence.pair_state import PROTECTED, WEARER, PairState
+from geofence.separation import Band
 from tocsin.geodesy import IntArray
+from tocsin.limits import PREALERT_FACTOR
 from tocsin.model.device import Device
 from tocsin.model.fix import FIX_DTYPE, Fixes
 from tocsin.model.order import Order
@@ -100,8 +114,7 @@ class PairTable:
         self.devices = DeviceTable(np.unique(numbers))
         self.places: IntArray = np.searchsorted(self.devices.numbers, numbers).reshape(n, 2)
         self.alert_m = np.array([order.alert_distance_m for order in roster.orders], np.float64)
-        self.lo = np.full(n, inf)
-        self.hi = np.full(n, -inf)
+        self.bands = np.full((n, len(ALWAYS_LOOK)), nan)
         self.due_ms = np.array([order.valid_from_ms for order in roster.orders], np.float64)
         self.until_ms = np.array([order.valid_until_ms for order in roster.orders], np.float64)
         self.phase = np.zeros(n, np.uint8)
@@ -111,9 +124,8 @@ class PairTable:
         self.states: dict[int, PairState] = {}
         self.broken: set[int] = set()
         self.pairs: list[tuple[int, int]] = [(a, b) for a, b in self.places.tolist()]
-        self.lo_of, self.hi_of, self.due_of, self.until_of = (
-            cast("memoryview[float]", one.data) for one in (self.lo, self.hi, self.due_ms, self.until_ms)
-        )
+        self.due_of, self.until_of = (cast("memoryview[float]", one.data) for one in (self.due_ms, self.until_ms))
+        self._band_bytes = self.bands.reshape(-1).data.cast("B")
         self.alert_of, self.phase_of = self.alert_m.tolist(), self.phase.data
         self.protection_of = self.protection.data
         self.mark = np.zeros(max(n, 1), np.int64)
@@ -179,11 +191,14 @@ class PairTable:
     def refresh(self, row: int) -> None:
         """The band of a row, and what it asks of its devices, from its state."""
         state = self.states.get(row, QUIET)
-        band_m = inf, -inf
+        band = ALWAYS_LOOK
         if self.phase_of[row] == Phase.IN_FORCE and row not in self.broken and state.is_settled:
-            band_m = _band_m(state.interval_s, self.alert_of[row])
-        self.lo_of[row], self.hi_of[row] = band_m
-        self.asked[row] = asked(state, self.devices.mover(self.pairs[row][PROTECTED]).speed_m_s == 0.0)
+            band = band_of(state, self.alert_of[row])
+        _BAND.pack_into(self._band_bytes, row * _BAND.size, *band)
+        self.asked[row] = asked(state)
+
+    def band(self, row: int) -> Band:
+        return Band._make(_BAND.unpack_from(self._band_bytes, row * _BAND.size))
 
     # --- another roster ----------------------------------------------------------------------------------
 
@@ -238,16 +253,39 @@ class PairTable:
 
 
 QUIET: Final = PairState()
+ALWAYS_LOOK: Final = Band(nan, nan, nan, nan, nan, nan, nan, nan)
+_BAND: Final = Struct(f"{len(ALWAYS_LOOK)}d")
 
 
-def _band_m(interval_s: int, alert_m: float) -> tuple[float, float]:
-    """Where the distance less its doubts may be without another interval being asked for. The pre-alert band has
-    no such place of its own: it begins at the pre-alert ring."""
-    if interval_s == FAR_S:
-        return FAR_DISTANCES * alert_m, inf
-    if interval_s == NEAR_S:
-        return NEAR_DISTANCES * alert_m, RELAX_FACTOR * FAR_DISTANCES * alert_m
-    return inf, -inf
+def band_of(state: PairState, alert_m: float) -> Band:
+    """Until when, and where, a settled state stays as it is."""
+    lost = float(state.wearer_lost or state.wearer_unfixed), float(state.protected_lost)
+    relaxed_ms = inf if state.relax_ms is None else float(state.relax_ms + RELAX_MS)
+    if state.alert.inside:
+        if state.evidence < EVIDENCE_FIXES or state.alert_ms is None:
+            return ALWAYS_LOOK
+        if state.relax_ms is None and state.interval_s == ALERT_S:
+            relaxed_ms = float(state.alert_ms + SETTLED_MS)
+        return Band(-inf, alert_m + EXIT_MARGIN_M, -inf, -inf, 0.0, relaxed_ms, *lost)
+    if state.prealert.inside:
+        if state.relax_ms is None and state.interval_s != PREALERT_S:
+            return ALWAYS_LOOK
+        hi_m = PREALERT_FACTOR * alert_m + EXIT_MARGIN_M
+        return Band(alert_m, hi_m, alert_m, alert_m, IMMINENT_MS / 1_000.0, relaxed_ms, *lost)
+    lo_m, hi_m = _far_m(state, alert_m)
+    return Band(lo_m, hi_m, PREALERT_FACTOR * alert_m, alert_m, 0.0, relaxed_ms, *lost)
+
+
+def _far_m(state: PairState, alert_m: float) -> tuple[float, float]:
+    """Where the distance may be without another interval being asked for, or this one for longer."""
+    near_m, far_m = NEAR_DISTANCES * alert_m, FAR_DISTANCES * alert_m
+    if state.relax_ms is not None:  # as long as a longer one would do
+        return {NEAR_S: RELAX_FACTOR * far_m, PREALERT_S: RELAX_FACTOR * near_m}.get(state.interval_s, near_m), inf
+    if state.interval_s == FAR_S:
+        return far_m, inf
+    if state.interval_s == NEAR_S:
+        return near_m, RELAX_FACTOR * far_m
+    return near_m, RELAX_FACTOR * near_m if state.interval_s == PREALERT_S else nan
 
 
 def _clusters(sides_of: list[tuple[int, ...]], pairs: int) -> IntArray:

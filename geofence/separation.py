@@ -30,13 +30,16 @@ from geofence.assumptions import (
     TURN_S,
     Z_FIX,
 )
-from geofence.devices import ACCURACY, AT, BEFORE, BEFORE_MS, INTERVAL, SPEED, Mask, X
+from geofence.devices import ACCURACY, AT, BEFORE, BEFORE_MS, HEARD, INTERVAL, SPEED, Mask, X
 from geofence.motion import Mover
-from tocsin.geodesy import FloatArray, chord_m
+from tocsin.geodesy import FloatArray, IntArray, chord_m
 
 STILL_M2_S3: Final = STILL_AT_60_S_M**2 / 60.0**3
 TURNED_PER_S: Final = 2.0 / (3.0 * TURN_S)  # the first term of TURNED_S2 is larger than the whole
-SETTING_OFF_M_S: Final = 5.0  # how fast 2 sigma of having set off grow, of anybody who is not overdue
+# How fast 2 sigma of whoever is not overdue grow, by his speed and beside it.
+SETTING_OFF: Final = 2.0
+SETTING_OFF_M_S: Final = 5.0
+STILL_M_S: Final = 1e-3  # nobody stands so still that it takes for ever
 SECOND_MS: Final = 1_000.0
 LOSS_MS_PER_S: Final = SECOND_MS * LOSS_INTERVALS
 
@@ -158,13 +161,20 @@ def upper_m(seen: Separation, slack_m: float) -> float:
 
 def blind_not_before_ms(a: Mover, b: Mover, now_ms: float, seen: Separation, radius_m: float) -> float:
     """A bound from below of the hour at which somebody is overdue and d_lb at most ``radius_m``, if nobody speaks:
-    everybody is as silent, and moves as fast, as the rules allow from now on."""
-    first_ms = min(a.overdue_ms, b.overdue_ms)
-    silent_m = sum(one.silent_m_s * max(0.0, now_ms - one.at_ms) for one in (a, b)) / SECOND_MS
-    doubt = SLACK_SIGMAS * doubt_m(a, b, now_ms)
-    left_m = seen.nearest_m - seen.radii_m - radius_m - silent_m - doubt - 1.0
-    fastest_m_s = sum(one.silent_m_s + one.speed_m_s + SETTING_OFF_M_S for one in (a, b))
-    return max(first_ms, now_ms + SECOND_MS * max(0.0, left_m) / fastest_m_s)
+    first one of them is overdue and the other moves as far as is plausible, then both are."""
+    if b.overdue_ms < a.overdue_ms:
+        a, b = b, a
+    left_m = seen.nearest_m - seen.radii_m - radius_m - 1.0
+    moved_b = SLACK_SIGMAS * sqrt(b.unobserved_m2(now_ms))
+    slack_a, slack_b = (one.silent_m_s * max(0.0, now_ms - one.at_ms) / SECOND_MS for one in (a, b))
+    rate_a = a.silent_m_s + a.speed_m_s
+    one_ms = now_ms + SECOND_MS * (left_m - slack_a - moved_b) / (
+        rate_a + SETTING_OFF * b.speed_m_s + SETTING_OFF_M_S
+    )
+    if max(one_ms, a.overdue_ms) < b.overdue_ms:
+        return max(one_ms, a.overdue_ms)
+    both_ms = now_ms + SECOND_MS * (left_m - slack_a - slack_b) / (rate_a + b.silent_m_s + b.speed_m_s)
+    return max(both_ms, b.overdue_ms)
 
 
 def carried_in_not_before_ms(a: Mover, b: Mover, now_ms: float, seen: Separation, radius_m: float) -> float:
@@ -180,34 +190,68 @@ def carried_in_not_before_ms(a: Mover, b: Mover, now_ms: float, seen: Separation
 # --- the guard band --------------------------------------------------------------------------------------------
 
 
-def apart_until_ms(a: Mover, b: Mover, now_ms: float, lo_m: float, hi_m: float, d_m: float) -> float:
-    """The whole second before which nothing can change between these two, 0 if something can have changed now.
+class Band(NamedTuple):
+    """What holds for one pair until its next look, as far as nothing leaves it; a row of ``PairTable.bands``.
 
-    ``lo_m``..``hi_m``: the guard band of the distance less its doubts, ``lo_m`` at least 2 ``d_m``; ``d_m``: the
-    alert distance. Wider than what the rules compute, never narrower.
+    ``lo_m``..``hi_m``: for the distance less its doubts, and the distance; nan: always look. ``ring_m``,
+    ``blind_m``: into which radius time alone could carry the two, or make somebody silent a risk; -inf: nothing of
+    the kind. ``watch_s``: how far ahead an approach is looked for. ``look_ms``: from then on every fix is looked
+    at. ``wearer_lost``, ``protected_lost``: 1 where silence has been said already.
     """
-    if lo_m > hi_m:
+
+    lo_m: float
+    hi_m: float
+    ring_m: float
+    blind_m: float
+    watch_s: float
+    look_ms: float
+    wearer_lost: float
+    protected_lost: float
+
+
+def apart_until_ms(own: Mover, partner: Mover, now_ms: float, band: Band, role: int) -> float:
+    """After a believed fix of ``own``, the party ``role``: the whole second before which nothing can change
+    between the two, 0 if something can have changed now. Wider than what the rules compute, never narrower."""
+    own_lost, partner_lost = (band.wearer_lost, band.protected_lost)[:: 1 - 2 * role]
+    age_a, age_b = (now_ms - own.at_ms) / SECOND_MS + 0.1, (now_ms - partner.at_ms) / SECOND_MS + 0.1
+    speed_a, speed_b = own.speed_m_s, partner.speed_m_s
+    speeds_m_s = speed_a + speed_b + STILL_M_S
+    raw_m, drift_m = chord_m(own.place, partner.place), speed_a * age_a + speed_b * age_b
+    variance_a = age_a * age_a * age_a * (STILL_M2_S3 + TURNED_PER_S * speed_a * speed_a)
+    variance_b = age_b * age_b * age_b * (STILL_M2_S3 + TURNED_PER_S * speed_b * speed_b)
+    low_m = raw_m - max(drift_m, _way_m(own), _way_m(partner)) - R95 * (own.accuracy_m + partner.accuracy_m) - 1.0
+    overdue_a, overdue_b = own.overdue_ms, partner.overdue_ms
+    slack_a, slack_b = own.silent_m_s * age_a, partner.silent_m_s * age_b
+    late_a, late_b = now_ms > overdue_a, now_ms > overdue_b
+    moved_m = SLACK_SIGMAS * sqrt((not late_a) * variance_a + (not late_b) * variance_b)
+    left_m = low_m - band.blind_m
+    unfixed_ms = partner.at_ms + LOSS_MS_PER_S * partner.interval_s
+    quiet = low_m - Z_FIX * sqrt(variance_a + variance_b) > band.lo_m and raw_m + drift_m < band.hi_m
+    quiet = quiet and left_m > moved_m + late_a * slack_a + late_b * slack_b and now_ms < band.look_ms
+    quiet = quiet and low_m - band.ring_m > band.watch_s * speeds_m_s
+    if not quiet or own_lost or not (partner_lost or unfixed_ms > now_ms):
         return 0.0
-    raw_m = chord_m(a.place, b.place)
-    age_a, age_b = (now_ms - a.at_ms) / SECOND_MS + 0.1, (now_ms - b.at_ms) / SECOND_MS + 0.1
-    drift_m = a.speed_m_s * age_a + b.speed_m_s * age_b
-    chord = max(_way_m(a), _way_m(b))
-    variance_m2 = age_a**3 * (STILL_M2_S3 + TURNED_PER_S * a.speed_m_s * a.speed_m_s)
-    variance_m2 += age_b**3 * (STILL_M2_S3 + TURNED_PER_S * b.speed_m_s * b.speed_m_s)
-    low_m = raw_m - max(drift_m, chord) - SLACK_SIGMAS * sqrt(variance_m2)
-    low_m -= R95 * (a.accuracy_m + b.accuracy_m) + 1.0
-    silent_a, silent_b = a.silent_m_s, b.silent_m_s
-    overdue_a, overdue_b = a.overdue_ms, b.overdue_ms
-    slack_m = silent_a * age_a * (now_ms > overdue_a) + silent_b * age_b * (now_ms > overdue_b)
-    if not (low_m > lo_m and raw_m + drift_m < hi_m and low_m - slack_m > d_m):
-        return 0.0
-    fastest_m_s = a.speed_m_s + b.speed_m_s + 1e-3
-    carried_ms = now_ms + (low_m - 2.0 * d_m) * (SECOND_MS / fastest_m_s)
-    left_m = low_m - d_m - silent_a * age_a - silent_b * age_b
-    fastest_m_s += silent_a + silent_b + 2.0 * SETTING_OFF_M_S
-    blind_ms = max(now_ms + max(left_m, 0.0) * (SECOND_MS / fastest_m_s), min(overdue_a, overdue_b))
-    lost_ms = min(a.at_ms + LOSS_MS_PER_S * a.interval_s, b.at_ms + LOSS_MS_PER_S * b.interval_s)
-    return SECOND_MS * max(ceil(min(carried_ms, blind_ms, lost_ms) / SECOND_MS), now_ms // SECOND_MS + 1.0)
+    if overdue_a <= overdue_b:
+        spent_m, rate_m_s = (
+            slack_a + SLACK_SIGMAS * sqrt(variance_b),
+            own.silent_m_s + speed_a + SETTING_OFF * speed_b,
+        )
+    else:
+        spent_m, rate_m_s = (
+            slack_b + SLACK_SIGMAS * sqrt(variance_a),
+            partner.silent_m_s + speed_b + SETTING_OFF * speed_a,
+        )
+    blind_ms = now_ms + SECOND_MS * (left_m - spent_m) / (rate_m_s + SETTING_OFF_M_S)
+    blind_ms = max(blind_ms, min(overdue_a, overdue_b))
+    if blind_ms >= max(overdue_a, overdue_b):
+        both_m_s = own.silent_m_s + partner.silent_m_s + speeds_m_s
+        blind_ms = now_ms + SECOND_MS * (left_m - slack_a - slack_b) / both_m_s
+        blind_ms = max(blind_ms, overdue_a, overdue_b)
+    hours = [now_ms + SECOND_MS * (low_m - band.ring_m) / speeds_m_s, blind_ms]
+    hours.append(own.at_ms + LOSS_MS_PER_S * own.interval_s)
+    lost_ms = partner.heard_ms + LOSS_MS_PER_S * partner.interval_s
+    hour = min(*hours, *(one for one in (unfixed_ms, lost_ms) if one > now_ms))
+    return SECOND_MS * max(ceil(hour / SECOND_MS), now_ms // SECOND_MS + 1.0)
 
 
 def _way_m(mover: Mover) -> float:
@@ -223,38 +267,53 @@ class KeptApart(NamedTuple):
 
 
 def kept_apart(
-    a: FloatArray, b: FloatArray, now_ms: FloatArray, lo_m: FloatArray, hi_m: FloatArray, d_m: FloatArray
+    own: FloatArray, partner: FloatArray, now_ms: FloatArray, bands: FloatArray, role: IntArray
 ) -> KeptApart:
-    """``apart_until_ms`` for rows of both parties by columns (16, n), bands and alert distances (n)."""
-    raw_m = _lengths(a[X:AT] - b[X:AT])
-    speed_a, speed_b = a[SPEED], b[SPEED]
-    age_a, age_b = _ages_s(a, now_ms), _ages_s(b, now_ms)
-    drift_m = speed_a * age_a + speed_b * age_b
-    variance_m2 = _variance_m2(age_a, speed_a) + _variance_m2(age_b, speed_b)
-    low_m = np.maximum(_lengths(a[X:AT] - a[BEFORE:BEFORE_MS]), _lengths(b[X:AT] - b[BEFORE:BEFORE_MS]))
+    """``apart_until_ms`` for rows of both parties by columns (16, n), bands by columns (8, n), roles (n)."""
+    lo_m, hi_m, ring_m, blind_m, watch_s, look_ms, wearer_lost, protected_lost = bands
+    age_a, age_b = _ages_s(own, now_ms), _ages_s(partner, now_ms)
+    speed_a, speed_b = own[SPEED], partner[SPEED]
+    speeds_m_s = speed_a + speed_b + STILL_M_S
+    raw_m, drift_m = _lengths(own[X:AT] - partner[X:AT]), speed_a * age_a + speed_b * age_b
+    variance_a, variance_b = _variance_m2(age_a, speed_a), _variance_m2(age_b, speed_b)
+    low_m = np.maximum(
+        _lengths(own[X:AT] - own[BEFORE:BEFORE_MS]), _lengths(partner[X:AT] - partner[BEFORE:BEFORE_MS])
+    )
     np.maximum(low_m, drift_m, out=low_m)
-    low_m += SLACK_SIGMAS * np.sqrt(variance_m2)
-    low_m += R95 * (a[ACCURACY] + b[ACCURACY]) + 1.0
+    low_m += R95 * (own[ACCURACY] + partner[ACCURACY]) + 1.0
     np.subtract(raw_m, low_m, out=low_m)
     silent_a, silent_b = np.maximum(speed_a, SILENT_M_S), np.maximum(speed_b, SILENT_M_S)
     slack_a, slack_b = silent_a * age_a, silent_b * age_b
-    overdue_a, overdue_b = overdue_ms(a), overdue_ms(b)
-    left_m = low_m - d_m
-    quiet = (low_m > lo_m) & (raw_m + drift_m < hi_m)
-    quiet &= left_m > slack_a * (now_ms > overdue_a) + slack_b * (now_ms > overdue_b)
-    fastest_m_s = speed_a + speed_b + 1e-3  # nobody stands so still that it takes for ever
-    due_ms = (left_m - d_m) / fastest_m_s
-    left_m -= slack_a + slack_b
-    fastest_m_s += silent_a + silent_b + 2.0 * SETTING_OFF_M_S
-    blind_ms = np.maximum(left_m, 0.0) / fastest_m_s
-    blind_ms *= SECOND_MS
-    blind_ms += now_ms
+    overdue_a, overdue_b = overdue_ms(own), overdue_ms(partner)
+    left_m, beyond_m = low_m - blind_m, low_m - ring_m
+    unfixed_ms = partner[AT] + LOSS_MS_PER_S * partner[INTERVAL]
+    lost_ms = partner[HEARD] + LOSS_MS_PER_S * partner[INTERVAL]
+    fixed = unfixed_ms > now_ms
+    is_wearer = role == 0
+    late_a, late_b = now_ms > overdue_a, now_ms > overdue_b
+    moved_m = SLACK_SIGMAS * np.sqrt(variance_a * ~late_a + variance_b * ~late_b)
+    quiet = (low_m - Z_FIX * np.sqrt(variance_a + variance_b) > lo_m) & (raw_m + drift_m < hi_m)
+    quiet &= (left_m > moved_m + slack_a * late_a + slack_b * late_b) & (now_ms < look_ms)
+    quiet &= beyond_m > watch_s * speeds_m_s
+    quiet &= np.where(is_wearer, wearer_lost, protected_lost) == 0.0
+    quiet &= fixed | (np.where(is_wearer, protected_lost, wearer_lost) != 0.0)
+    a_first = overdue_a <= overdue_b
+    rate_a, rate_b = silent_a + speed_a, silent_b + speed_b
+    rate_m_s = np.where(a_first, rate_a + SETTING_OFF * speed_b, rate_b + SETTING_OFF * speed_a) + SETTING_OFF_M_S
+    spent_m = np.where(a_first, slack_a, slack_b) + SLACK_SIGMAS * np.sqrt(
+        np.where(a_first, variance_b, variance_a)
+    )
+    blind_ms = now_ms + SECOND_MS * (left_m - spent_m) / rate_m_s
     np.maximum(blind_ms, np.minimum(overdue_a, overdue_b), out=blind_ms)
-    due_ms *= SECOND_MS
-    due_ms += now_ms
+    last_ms = np.maximum(overdue_a, overdue_b)
+    both_ms = now_ms + SECOND_MS * (left_m - slack_a - slack_b) / (rate_a + rate_b + STILL_M_S)
+    np.maximum(both_ms, last_ms, out=both_ms)
+    np.copyto(blind_ms, both_ms, where=blind_ms >= last_ms)
+    due_ms = now_ms + SECOND_MS * beyond_m / speeds_m_s
     np.minimum(due_ms, blind_ms, out=due_ms)
-    np.minimum(due_ms, a[AT] + LOSS_MS_PER_S * a[INTERVAL], out=due_ms)
-    np.minimum(due_ms, b[AT] + LOSS_MS_PER_S * b[INTERVAL], out=due_ms)
+    np.minimum(due_ms, own[AT] + LOSS_MS_PER_S * own[INTERVAL], out=due_ms)
+    np.minimum(due_ms, unfixed_ms, out=due_ms, where=fixed)
+    np.minimum(due_ms, lost_ms, out=due_ms, where=lost_ms > now_ms)
     return KeptApart(quiet, next_second_ms(due_ms, now_ms))
 
 

@@ -59,7 +59,6 @@ def judge_rings(look: Look, role: int, seen: Separation) -> None:
     state, mine, partner = look.state, look.movers[role], look.movers[1 - role]
     if state.suspect == role:
         state.suspect, state.suspect_alert_ms = -1, None
-    state.one_reading = seen.nearest_m <= look.alert_m
     shown = {ring: shown_m(mine, partner, look.now_ms, seen, look.radius_m(ring)) for ring in RINGS}
     if shown[Zone.ALERT] <= look.alert_m:
         enter(look, Zone.ALERT, Reason.INSIDE_ALERT)
@@ -76,6 +75,7 @@ def _evaluate(look: Look, seen: Separation, *, entered: bool) -> None:
         state.alert = evaluated(state.alert, seen.best_m, look.alert_m, seen.radii_m, look.now_ms)
         if not state.alert.inside:
             _leave(look, Zone.ALERT, Reason.OUTSIDE_TWO_FIXES)
+    state.one_reading = not state.alert.inside and seen.nearest_m <= look.alert_m
     if state.prealert.inside and not entered:
         radius_m = look.radius_m(Zone.PREALERT)
         state.prealert = evaluated(state.prealert, seen.best_m, radius_m, seen.radii_m, look.now_ms)
@@ -93,6 +93,7 @@ def enter(look: Look, ring: Zone, reason: Reason, *, low_confidence: bool = Fals
         return
     if ring is Zone.ALERT:
         state.alert_ms, state.suspect, state.suspect_alert_ms = look.now_ms, -1, None
+        state.one_reading = False
         if state.imminent:
             state.imminent = False
             look.say(Code.IMMINENT, Change.EXIT, Reason.INSIDE_ALERT)
@@ -101,7 +102,7 @@ def enter(look: Look, ring: Zone, reason: Reason, *, low_confidence: bool = Fals
 
 def _leave(look: Look, ring: Zone, reason: Reason, at_ms: int | None = None) -> None:
     if ring is Zone.ALERT:
-        look.state.alert_ms = None
+        look.state.alert_ms, look.state.evidence = None, 0
     look.say(CODE_OF_RING[ring], Change.EXIT, reason, at_ms=at_ms)
 
 
