@@ -40,14 +40,17 @@ from geofence.devices import AT, HEARD, INTERVAL, Mask, Verdict, accuracies_m, a
 from geofence.findings import Taken, Trigger, clock_trigger, fix_trigger, measure_trigger, taken_of
 from geofence.motion import Mover, Seen, is_reachable
 from geofence.pair_state import PROTECTED, WEARER, Look, PairState, Reason
-from geofence.pair_table import NEVER_MS, PROTECTIONS, PairTable, Phase, Roster
+from geofence.pair_table import NEVER_MS, PROTECTIONS, UNPROTECTED, PairTable, Phase, Roster
 from geofence.separation import Separation, apart_until_ms, kept_apart, separation
 from tocsin.geodesy import FloatArray, IntArray, ecef, ecef_one
 from tocsin.limits import STRAGGLER_MAX_S
 from tocsin.model.command import Command
 from tocsin.model.finding import Change, Code, Finding
 from tocsin.model.fix import Fixes, FixFlag
-from tocsin.model.standing import Standing
+from tocsin.model.standing import Protection, Standing
+
+PROTECTED_NOW: Final = PROTECTIONS.index(Protection.PROTECTED)
+DEGRADED: Final = PROTECTIONS.index(Protection.DEGRADED)
 
 Identity = tuple[str | int, ...]
 Rules = Callable[[Look, Separation | None], None]
@@ -435,7 +438,7 @@ class _Run:
         self._schedule(row, look, seen)
         table.broken.discard(row)
         self._settle(row, state)
-        if look.said or findings.protection(table, row)[0] is not PROTECTIONS[table.protection_of[row]]:
+        if look.said or table.protection_of[row] != _protection(look):
             self._stand(row, now_ms)
 
     def _schedule(self, row: int, look: Look, seen: Separation | None) -> None:
@@ -580,6 +583,13 @@ def _judge_hour(look: Look, seen: Separation | None) -> None:
 
 def _judge_losses(look: Look, _: Separation | None) -> None:
     silence.judge_silence(look)
+
+
+def _protection(look: Look) -> int:
+    """What ``findings.protection`` says of a pair in force whose rules have just answered."""
+    if not look.is_known:
+        return UNPROTECTED
+    return DEGRADED if look.state.degraded else PROTECTED_NOW
 
 
 def _returns(before: Mover, now_ms: int) -> bool:

@@ -30,7 +30,7 @@ from geofence.assumptions import (
     TURN_S,
     Z_FIX,
 )
-from geofence.devices import ACCURACY, AT, BEFORE, BEFORE_MS, HEARD, INTERVAL, SPEED, Mask, X
+from geofence.devices import ACCURACY, AT, BEFORE, BEFORE_MS, HEARD, INTERVAL, SPEED, Mask, V, X
 from geofence.motion import Mover
 from tocsin.geodesy import FloatArray, IntArray, chord_m
 
@@ -210,25 +210,32 @@ class Band(NamedTuple):
 
 
 def apart_until_ms(own: Mover, partner: Mover, now_ms: float, band: Band, role: int) -> float:
-    """After a believed fix of ``own``, the party ``role``: the whole second before which nothing can change
-    between the two, 0 if something can have changed now. Wider than what the rules compute, never narrower."""
+    """After a believed fix of ``own``, the party ``role``: the whole second before which nothing can change between
+    the two, 0 if something can have changed now. Wider than what the rules compute, never narrower.
+
+    ``near_m`` is at most raw and best, ``seen_m`` at most what was observed on both sides.
+    """
     own_lost, partner_lost = (band.wearer_lost, band.protected_lost)[:: 1 - 2 * role]
+    dx, dy, dz = own.x - partner.x, own.y - partner.y, own.z - partner.z
+    raw_m = sqrt(dx * dx + dy * dy + dz * dz)
     age_a, age_b = (now_ms - own.at_ms) / SECOND_MS + 0.1, (now_ms - partner.at_ms) / SECOND_MS + 0.1
     speed_a, speed_b = own.speed_m_s, partner.speed_m_s
-    speeds_m_s = speed_a + speed_b + STILL_M_S
-    raw_m, drift_m = chord_m(own.place, partner.place), speed_a * age_a + speed_b * age_b
+    speeds_m_s, drift_m = speed_a + speed_b + STILL_M_S, speed_a * age_a + speed_b * age_b
+    near_m, seen_m = raw_m - drift_m - 1.0, raw_m - max(_way_m(own), _way_m(partner)) - 1.0
     variance_a = age_a * age_a * age_a * (STILL_M2_S3 + TURNED_PER_S * speed_a * speed_a)
     variance_b = age_b * age_b * age_b * (STILL_M2_S3 + TURNED_PER_S * speed_b * speed_b)
-    low_m = raw_m - max(drift_m, _way_m(own), _way_m(partner)) - R95 * (own.accuracy_m + partner.accuracy_m) - 1.0
     overdue_a, overdue_b = own.overdue_ms, partner.overdue_ms
     slack_a, slack_b = own.silent_m_s * age_a, partner.silent_m_s * age_b
     late_a, late_b = now_ms > overdue_a, now_ms > overdue_b
     moved_m = SLACK_SIGMAS * sqrt((not late_a) * variance_a + (not late_b) * variance_b)
-    left_m = low_m - band.blind_m
+    low_m = near_m - R95 * (own.accuracy_m + partner.accuracy_m)
+    left_m, beyond_m = low_m - band.blind_m, near_m - band.ring_m
+    closing = -(dx * (own.vx - partner.vx) + dy * (own.vy - partner.vy) + dz * (own.vz - partner.vz))
+    closing_m_s = (closing + 2.0 * drift_m * speeds_m_s) / (raw_m + 1.0) + STILL_M_S
     unfixed_ms = partner.at_ms + LOSS_MS_PER_S * partner.interval_s
     quiet = low_m - Z_FIX * sqrt(variance_a + variance_b) > band.lo_m and raw_m + drift_m < band.hi_m
     quiet = quiet and left_m > moved_m + late_a * slack_a + late_b * slack_b and now_ms < band.look_ms
-    quiet = quiet and low_m - band.ring_m > band.watch_s * speeds_m_s
+    quiet = quiet and min(near_m, seen_m) > band.ring_m and beyond_m > band.watch_s * closing_m_s
     if not quiet or own_lost or not (partner_lost or unfixed_ms > now_ms):
         return 0.0
     if overdue_a <= overdue_b:
@@ -247,8 +254,7 @@ def apart_until_ms(own: Mover, partner: Mover, now_ms: float, band: Band, role: 
         both_m_s = own.silent_m_s + partner.silent_m_s + speeds_m_s
         blind_ms = now_ms + SECOND_MS * (left_m - slack_a - slack_b) / both_m_s
         blind_ms = max(blind_ms, overdue_a, overdue_b)
-    hours = [now_ms + SECOND_MS * (low_m - band.ring_m) / speeds_m_s, blind_ms]
-    hours.append(own.at_ms + LOSS_MS_PER_S * own.interval_s)
+    hours = [now_ms + SECOND_MS * beyond_m / speeds_m_s, blind_ms, own.at_ms + LOSS_MS_PER_S * own.interval_s]
     lost_ms = partner.heard_ms + LOSS_MS_PER_S * partner.interval_s
     hour = min(*hours, *(one for one in (unfixed_ms, lost_ms) if one > now_ms))
     return SECOND_MS * max(ceil(hour / SECOND_MS), now_ms // SECOND_MS + 1.0)
@@ -273,28 +279,29 @@ def kept_apart(
     lo_m, hi_m, ring_m, blind_m, watch_s, look_ms, wearer_lost, protected_lost = bands
     age_a, age_b = _ages_s(own, now_ms), _ages_s(partner, now_ms)
     speed_a, speed_b = own[SPEED], partner[SPEED]
-    speeds_m_s = speed_a + speed_b + STILL_M_S
-    raw_m, drift_m = _lengths(own[X:AT] - partner[X:AT]), speed_a * age_a + speed_b * age_b
-    variance_a, variance_b = _variance_m2(age_a, speed_a), _variance_m2(age_b, speed_b)
-    low_m = np.maximum(
+    ways, drifts = own[X:AT] - partner[X:AT], own[V:SPEED] - partner[V:SPEED]
+    drifts *= ways
+    raw_m, drift_m, speeds_m_s = _lengths(ways), speed_a * age_a + speed_b * age_b, speed_a + speed_b + STILL_M_S
+    near_m = raw_m - drift_m - 1.0
+    seen_m = np.maximum(
         _lengths(own[X:AT] - own[BEFORE:BEFORE_MS]), _lengths(partner[X:AT] - partner[BEFORE:BEFORE_MS])
     )
-    np.maximum(low_m, drift_m, out=low_m)
-    low_m += R95 * (own[ACCURACY] + partner[ACCURACY]) + 1.0
-    np.subtract(raw_m, low_m, out=low_m)
+    np.subtract(raw_m - 1.0, seen_m, out=seen_m)
+    variance_a, variance_b = _variance_m2(age_a, speed_a), _variance_m2(age_b, speed_b)
     silent_a, silent_b = np.maximum(speed_a, SILENT_M_S), np.maximum(speed_b, SILENT_M_S)
     slack_a, slack_b = silent_a * age_a, silent_b * age_b
     overdue_a, overdue_b = overdue_ms(own), overdue_ms(partner)
-    left_m, beyond_m = low_m - blind_m, low_m - ring_m
-    unfixed_ms = partner[AT] + LOSS_MS_PER_S * partner[INTERVAL]
-    lost_ms = partner[HEARD] + LOSS_MS_PER_S * partner[INTERVAL]
-    fixed = unfixed_ms > now_ms
-    is_wearer = role == 0
     late_a, late_b = now_ms > overdue_a, now_ms > overdue_b
     moved_m = SLACK_SIGMAS * np.sqrt(variance_a * ~late_a + variance_b * ~late_b)
+    low_m = near_m - R95 * (own[ACCURACY] + partner[ACCURACY])
+    left_m, beyond_m = low_m - blind_m, near_m - ring_m
+    closing_m_s = (2.0 * drift_m * speeds_m_s - drifts[0] - drifts[1] - drifts[2]) / (raw_m + 1.0) + STILL_M_S
+    unfixed_ms = partner[AT] + LOSS_MS_PER_S * partner[INTERVAL]
+    lost_ms = partner[HEARD] + LOSS_MS_PER_S * partner[INTERVAL]
+    fixed, is_wearer = unfixed_ms > now_ms, role == 0
     quiet = (low_m - Z_FIX * np.sqrt(variance_a + variance_b) > lo_m) & (raw_m + drift_m < hi_m)
     quiet &= (left_m > moved_m + slack_a * late_a + slack_b * late_b) & (now_ms < look_ms)
-    quiet &= beyond_m > watch_s * speeds_m_s
+    quiet &= (np.minimum(near_m, seen_m) > ring_m) & (beyond_m > watch_s * closing_m_s)
     quiet &= np.where(is_wearer, wearer_lost, protected_lost) == 0.0
     quiet &= fixed | (np.where(is_wearer, protected_lost, wearer_lost) != 0.0)
     a_first = overdue_a <= overdue_b

@@ -59,13 +59,14 @@ def judge_rings(look: Look, role: int, seen: Separation) -> None:
     state, mine, partner = look.state, look.movers[role], look.movers[1 - role]
     if state.suspect == role:
         state.suspect, state.suspect_alert_ms = -1, None
-    shown = {ring: shown_m(mine, partner, look.now_ms, seen, look.radius_m(ring)) for ring in RINGS}
-    if shown[Zone.ALERT] <= look.alert_m:
+    if shown_m(mine, partner, look.now_ms, seen, look.alert_m) <= look.alert_m:
         enter(look, Zone.ALERT, Reason.INSIDE_ALERT)
         return
-    if shown[Zone.PREALERT] <= look.radius_m(Zone.PREALERT):
+    radius_m = look.radius_m(Zone.PREALERT)
+    is_inside = shown_m(mine, partner, look.now_ms, seen, radius_m) <= radius_m
+    if is_inside:
         enter(look, Zone.PREALERT, Reason.INSIDE_PREALERT)
-    _evaluate(look, seen, entered=shown[Zone.PREALERT] <= look.radius_m(Zone.PREALERT))
+    _evaluate(look, seen, entered=is_inside)
 
 
 def _evaluate(look: Look, seen: Separation, *, entered: bool) -> None:
