@@ -43,7 +43,7 @@ from geofence.pair_state import PROTECTED, WEARER, Look, PairState, Reason
 from geofence.pair_table import NEVER_MS, PROTECTIONS, UNPROTECTED, PairTable, Phase, Roster
 from geofence.separation import Separation, apart_until_ms, kept_apart, separation
 from tocsin.geodesy import FloatArray, IntArray, ecef, ecef_one
-from tocsin.limits import STRAGGLER_MAX_S
+from tocsin.limits import PREALERT_FACTOR, STRAGGLER_MAX_S
 from tocsin.model.command import Command
 from tocsin.model.finding import Change, Code, Finding
 from tocsin.model.fix import Fixes, FixFlag
@@ -134,6 +134,7 @@ def standings(table: PairTable) -> tuple[Standing, ...]:
     return tuple(findings.standing(table, row, table.clock_ms) for row in range(len(table)))
 
 
+DISBELIEVED: Final = frozenset({Verdict.POOR, Verdict.IMPLAUSIBLE})
 OUTCOMES: Final = tuple("applied" if one is Verdict.ACCEPTED else one.name.lower() for one in Verdict)
 
 
@@ -245,7 +246,11 @@ class _Run:
                 self.counts["frozen"] += 1
             heard = Heard(before, fix, taken.accuracy_dm)
             for side in sides:
-                if verdict is not Verdict.ACCEPTED or not self._is_apart(side, now_ms):
+                if not (
+                    self._is_apart(side, now_ms)
+                    if verdict is Verdict.ACCEPTED
+                    else self._says_nothing(side, verdict, fix)
+                ):
                     self._judge_fix(index, side, verdict, heard, now_ms, taken)
             if verdict is Verdict.ACCEPTED and _returns(before, now_ms):
                 self._order(index, place, int(before.interval_s), now_ms, self._identity(place, taken))
@@ -269,6 +274,17 @@ class _Run:
             return False
         table.due_of[row] = min(until_ms, table.until_of[row])
         return True
+
+    def _says_nothing(self, side: int, verdict: Verdict, fix: Seen) -> bool:
+        """Whether a fix that was not believed is too far away to be held against the rings, and ends no silence."""
+        table, row = self.table, side >> 1
+        state = table.states.get(row)
+        if state is not None and (state.wearer_lost, state.protected_lost)[side & 1]:
+            return False
+        if verdict in {Verdict.DUPLICATE, Verdict.LATE}:
+            return True
+        partner = self.devices.mover(table.pairs[row][1 - (side & 1)])
+        return not (partner.is_known and standing.may_show(partner, fix, PREALERT_FACTOR * table.alert_of[row]))
 
     def _identity(self, place: int, taken: Taken) -> Identity:
         return fix_trigger(self.table.device_of[place], taken).identity
@@ -543,7 +559,7 @@ def _judge_believed(look: Look, seen: Separation | None, role: int) -> None:
     if seen is not None:
         standing.judge_rings(look, role, seen)
         judge_approach(look, seen)
-    silence.judge_silence(look)
+    silence.judge_silence(look, by_clock=False)
     if seen is not None:
         standing.judge_certainty(look, seen, by_fix=True)
         tell(look, seen)
@@ -554,13 +570,13 @@ def _judge_unbelieved(
 ) -> None:
     """A poor or implausible fix may be the truth; one that was overtaken may have seen what no other has; an old
     one is history."""
-    is_news = verdict in {Verdict.POOR, Verdict.IMPLAUSIBLE}
-    if is_news and look.movers[1 - role].is_known and not look.state.alert.inside:
-        standing.suspect(look, role, heard.fix, heard.told_dm)
+    partner, is_inside = look.movers[1 - role], False
+    if verdict in DISBELIEVED and partner.is_known and not look.state.alert.inside:
+        is_inside = standing.suspect(look, role, heard.fix, heard.told_dm)
     if verdict is Verdict.OUT_OF_ORDER and seen is not None and _is_straggler(heard, valid_from_ms):
         standing.reconsider(look, role, heard.fix)
-    silence.judge_silence(look)
-    if is_news and seen is not None:
+    silence.judge_silence(look, by_clock=False)
+    if is_inside and seen is not None:
         standing.judge_certainty(look, seen, by_fix=False)
 
 
@@ -576,13 +592,13 @@ def _is_straggler(heard: Heard, valid_from_ms: int) -> bool:
 def _judge_hour(look: Look, seen: Separation | None) -> None:
     if seen is not None:
         standing.judge_hour(look, seen)
-    silence.judge_silence(look)
+    silence.judge_silence(look, by_clock=True)
     if seen is not None:
         standing.judge_certainty(look, seen, by_fix=False)
 
 
 def _judge_losses(look: Look, _: Separation | None) -> None:
-    silence.judge_silence(look)
+    silence.judge_silence(look, by_clock=False)
 
 
 def _protection(look: Look) -> int:

@@ -127,13 +127,13 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
         """Whether nothing is going on but what may go on for long: a ring that holds him, a silence that was
         said."""
         return not (
-            self.suspect >= 0 or self.one_reading or self.uncertain_ms is not None or self.imminent
-            or self.alert.outside or self.prealert.outside
+            self.suspect >= 0 or self.one_reading or self.imminent or self.alert.outside or self.prealert.outside
+            or (self.uncertain_ms is not None and not self.degraded)
         )  # fmt: skip
 
 
 class Said(NamedTuple):
-    """Something began or ended. ``by_clock``: at a second of the clock, not by a fix."""
+    """Something began or ended; ``at_ms`` where it was not the hour of what caused the look."""
 
     code: Code
     change: Change

@@ -253,39 +253,40 @@ class PairTable:
 
 
 QUIET: Final = PairState()
-ALWAYS_LOOK: Final = Band(nan, nan, nan, nan, nan, nan, nan, nan)
+ALWAYS_LOOK: Final = Band(nan, nan, nan, nan, nan, nan, nan, 0.0)
 _BAND: Final = Struct(f"{len(ALWAYS_LOOK)}d")
 
 
 def band_of(state: PairState, alert_m: float) -> Band:
     """Until when, and where, a settled state stays as it is."""
-    lost = float(state.wearer_lost or state.wearer_unfixed), float(state.protected_lost)
-    relaxed_ms = inf if state.relax_ms is None else float(state.relax_ms + RELAX_MS)
+    lost = float((state.wearer_lost or state.wearer_unfixed) + 2 * state.protected_lost)
+    look_ms = inf if state.relax_ms is None else float(state.relax_ms + RELAX_MS)
     if state.alert.inside:
         if state.evidence < EVIDENCE_FIXES or state.alert_ms is None:
             return ALWAYS_LOOK
         if state.relax_ms is None and state.interval_s == ALERT_S:
-            relaxed_ms = float(state.alert_ms + SETTLED_MS)
-        return Band(-inf, alert_m + EXIT_MARGIN_M, -inf, -inf, 0.0, relaxed_ms, *lost)
+            look_ms = float(state.alert_ms + SETTLED_MS)
+        return Band(-inf, alert_m, EXIT_MARGIN_M, -inf, -inf, 0.0, look_ms, lost)
+    blind_m = alert_m if state.uncertain_ms is None else -alert_m
     if state.prealert.inside:
         if state.relax_ms is None and state.interval_s != PREALERT_S:
             return ALWAYS_LOOK
-        hi_m = PREALERT_FACTOR * alert_m + EXIT_MARGIN_M
-        return Band(alert_m, hi_m, alert_m, alert_m, IMMINENT_MS / 1_000.0, relaxed_ms, *lost)
+        radius_m, watch_s = PREALERT_FACTOR * alert_m, IMMINENT_MS / 1_000.0
+        return Band(-inf, radius_m, EXIT_MARGIN_M, alert_m, blind_m, watch_s, look_ms, lost)
     lo_m, hi_m = _far_m(state, alert_m)
-    return Band(lo_m, hi_m, PREALERT_FACTOR * alert_m, alert_m, 0.0, relaxed_ms, *lost)
+    return Band(lo_m, hi_m, 0.0, PREALERT_FACTOR * alert_m, blind_m, 0.0, look_ms, lost)
 
 
 def _far_m(state: PairState, alert_m: float) -> tuple[float, float]:
-    """Where the distance may be without another interval being asked for, or this one for longer."""
+    """Where the distance may be, less its doubts, without another interval being asked for, or this one longer."""
     near_m, far_m = NEAR_DISTANCES * alert_m, FAR_DISTANCES * alert_m
     if state.relax_ms is not None:  # as long as a longer one would do
-        return {NEAR_S: RELAX_FACTOR * far_m, PREALERT_S: RELAX_FACTOR * near_m}.get(state.interval_s, near_m), inf
+        return {NEAR_S: RELAX_FACTOR * far_m, PREALERT_S: RELAX_FACTOR * near_m}.get(state.interval_s, nan), inf
     if state.interval_s == FAR_S:
         return far_m, inf
     if state.interval_s == NEAR_S:
         return near_m, RELAX_FACTOR * far_m
-    return near_m, RELAX_FACTOR * near_m if state.interval_s == PREALERT_S else nan
+    return -inf, RELAX_FACTOR * near_m if state.interval_s == PREALERT_S else nan
 
 
 def _clusters(sides_of: list[tuple[int, ...]], pairs: int) -> IntArray:

@@ -39,6 +39,8 @@ TURNED_PER_S: Final = 2.0 / (3.0 * TURN_S)  # the first term of TURNED_S2 is lar
 # How fast 2 sigma of whoever is not overdue grow, by his speed and beside it.
 SETTING_OFF: Final = 2.0
 SETTING_OFF_M_S: Final = 5.0
+LATE_MARGIN_M: Final = 12.0  # what 0.1 s of age makes of both slacks at ROAD_M_S, and the roundings
+NOWHERE_M: Final = 1e-3  # two at one place: a direction is asked for all the same
 STILL_M_S: Final = 1e-3  # nobody stands so still that it takes for ever
 SECOND_MS: Final = 1_000.0
 LOSS_MS_PER_S: Final = SECOND_MS * LOSS_INTERVALS
@@ -178,13 +180,24 @@ def blind_not_before_ms(a: Mover, b: Mover, now_ms: float, seen: Separation, rad
 
 
 def carried_in_not_before_ms(a: Mover, b: Mover, now_ms: float, seen: Separation, radius_m: float) -> float:
-    """The same of the hour at which both, still reporting, are carried into ``radius_m``; inf if never."""
-    speed_m_s = a.speed_m_s + b.speed_m_s
-    left_m = max(0.0, seen.best_m - radius_m - 1.0)
-    if left_m > 0.0 and speed_m_s == 0.0:
+    """The same of the hour at which both, still reporting, are carried into ``radius_m``; inf if never: a velocity
+    that fades carries nobody farther than TURN_S of it."""
+    closing_a, closing_b = closings_m_s(a, b)
+    carried_m_s = closing_a + closing_b
+    left_m = seen.raw_m - radius_m - 1.0
+    if left_m > TURN_S * carried_m_s:
         return inf
-    at_ms = now_ms + (SECOND_MS * left_m / speed_m_s if left_m > 0.0 else 0.0)
+    left_m -= closing_a * (now_ms - a.at_ms) / SECOND_MS + closing_b * (now_ms - b.at_ms) / SECOND_MS
+    at_ms = now_ms + (SECOND_MS * left_m / carried_m_s if left_m > 0.0 else 0.0)
     return at_ms if at_ms < min(a.overdue_ms, b.overdue_ms) else inf
+
+
+def closings_m_s(a: Mover, b: Mover) -> tuple[float, float]:
+    """The part of each velocity that is directed at the other, as they were last seen; 0 if it leads away."""
+    dx, dy, dz = a.x - b.x, a.y - b.y, a.z - b.z
+    raw_m = sqrt(dx * dx + dy * dy + dz * dz) + NOWHERE_M
+    closing_a = max(0.0, -(dx * a.vx + dy * a.vy + dz * a.vz)) / raw_m
+    return closing_a, max(0.0, dx * b.vx + dy * b.vy + dz * b.vz) / raw_m
 
 
 # --- the guard band --------------------------------------------------------------------------------------------
@@ -193,71 +206,90 @@ def carried_in_not_before_ms(a: Mover, b: Mover, now_ms: float, seen: Separation
 class Band(NamedTuple):
     """What holds for one pair until its next look, as far as nothing leaves it; a row of ``PairTable.bands``.
 
-    ``lo_m``..``hi_m``: for the distance less its doubts, and the distance; nan: always look. ``ring_m``,
-    ``blind_m``: into which radius time alone could carry the two, or make somebody silent a risk; -inf: nothing of
-    the kind. ``watch_s``: how far ahead an approach is looked for. ``look_ms``: from then on every fix is looked
-    at. ``wearer_lost``, ``protected_lost``: 1 where silence has been said already.
+    ``lo_m``: for the distance less its doubts; ``hi_m``: for the distance less the 95 % radii, these
+    ``margin_m`` at least; nan: always look. ``ring_m``, ``blind_m``: into which radius time alone could carry
+    the two, or make somebody silent a risk; -inf: nothing of the kind; ``blind_m`` below nothing: that risk has
+    been said. ``watch_s``: how far ahead an approach is looked for. ``look_ms``: from then on every fix is
+    looked at. ``lost``: whose silence has been said already, 1 the wearer's, 2 the protected person's, 3 both.
     """
 
     lo_m: float
     hi_m: float
+    margin_m: float
     ring_m: float
     blind_m: float
     watch_s: float
     look_ms: float
-    wearer_lost: float
-    protected_lost: float
+    lost: float
 
 
 def apart_until_ms(own: Mover, partner: Mover, now_ms: float, band: Band, role: int) -> float:
-    """After a believed fix of ``own``, the party ``role``: the whole second before which nothing can change between
-    the two, 0 if something can have changed now. Wider than what the rules compute, never narrower.
+    """After a believed fix of ``own``, the party ``role``: the whole second before which nothing can change
+    between the two, 0 if something can have changed now. Wider than what the rules compute, never narrower.
 
-    ``near_m`` is at most raw and best, ``seen_m`` at most what was observed on both sides.
+    ``near_m`` is at most raw and best: what is carried on moves the distance by its part along the line between
+    the two at most. ``seen_m`` is at most what was observed on both sides.
     """
-    own_lost, partner_lost = (band.wearer_lost, band.protected_lost)[:: 1 - 2 * role]
-    dx, dy, dz = own.x - partner.x, own.y - partner.y, own.z - partner.z
-    raw_m = sqrt(dx * dx + dy * dy + dz * dz)
+    raw_m = chord_m(own.place, partner.place)
     age_a, age_b = (now_ms - own.at_ms) / SECOND_MS + 0.1, (now_ms - partner.at_ms) / SECOND_MS + 0.1
     speed_a, speed_b = own.speed_m_s, partner.speed_m_s
-    speeds_m_s, drift_m = speed_a + speed_b + STILL_M_S, speed_a * age_a + speed_b * age_b
-    near_m, seen_m = raw_m - drift_m - 1.0, raw_m - max(_way_m(own), _way_m(partner)) - 1.0
+    closing_a, closing_b = closings_m_s(own, partner)
+    drift_m = speed_a * age_a + speed_b * age_b
+    near_m = raw_m - closing_a * age_a - closing_b * age_b - 1.0
+    seen_m = raw_m - max(_way_m(own), _way_m(partner)) - 1.0
     variance_a = age_a * age_a * age_a * (STILL_M2_S3 + TURNED_PER_S * speed_a * speed_a)
     variance_b = age_b * age_b * age_b * (STILL_M2_S3 + TURNED_PER_S * speed_b * speed_b)
     overdue_a, overdue_b = own.overdue_ms, partner.overdue_ms
     slack_a, slack_b = own.silent_m_s * age_a, partner.silent_m_s * age_b
     late_a, late_b = now_ms > overdue_a, now_ms > overdue_b
     moved_m = SLACK_SIGMAS * sqrt((not late_a) * variance_a + (not late_b) * variance_b)
-    low_m = near_m - R95 * (own.accuracy_m + partner.accuracy_m)
+    both_radii_m = R95 * (own.accuracy_m + partner.accuracy_m)
+    low_m, late_m = near_m - both_radii_m, late_a * slack_a + late_b * slack_b
     left_m, beyond_m = low_m - band.blind_m, near_m - band.ring_m
-    closing = -(dx * (own.vx - partner.vx) + dy * (own.vy - partner.vy) + dz * (own.vz - partner.vz))
-    closing_m_s = (closing + 2.0 * drift_m * speeds_m_s) / (raw_m + 1.0) + STILL_M_S
+    turning_m_s = 2.0 * drift_m * (speed_a + speed_b) / (raw_m + NOWHERE_M)
+    closing_m_s = closing_a + closing_b + turning_m_s + STILL_M_S
     unfixed_ms = partner.at_ms + LOSS_MS_PER_S * partner.interval_s
-    quiet = low_m - Z_FIX * sqrt(variance_a + variance_b) > band.lo_m and raw_m + drift_m < band.hi_m
-    quiet = quiet and left_m > moved_m + late_a * slack_a + late_b * slack_b and now_ms < band.look_ms
+    quiet = low_m - Z_FIX * sqrt(variance_a + variance_b) > band.lo_m and now_ms < band.look_ms
+    quiet = quiet and raw_m + drift_m + 1.0 - max(band.margin_m, both_radii_m) < band.hi_m
     quiet = quiet and min(near_m, seen_m) > band.ring_m and beyond_m > band.watch_s * closing_m_s
-    if not quiet or own_lost or not (partner_lost or unfixed_ms > now_ms):
+    if not quiet or int(band.lost) >> role & 1 or not (int(band.lost) >> (1 - role) & 1 or unfixed_ms > now_ms):
         return 0.0
-    if overdue_a <= overdue_b:
-        spent_m, rate_m_s = (
-            slack_a + SLACK_SIGMAS * sqrt(variance_b),
-            own.silent_m_s + speed_a + SETTING_OFF * speed_b,
-        )
+    carried_m_s = closing_a + closing_b + STILL_M_S
+    hours = (
+        [] if raw_m - TURN_S * carried_m_s - 1.0 > band.ring_m else [now_ms + SECOND_MS * beyond_m / carried_m_s]
+    )
+    if band.blind_m < 0.0:
+        if raw_m - both_radii_m - late_m + LATE_MARGIN_M > -band.blind_m:
+            return 0.0
+    elif left_m <= moved_m + late_m:
+        return 0.0
     else:
-        spent_m, rate_m_s = (
-            slack_b + SLACK_SIGMAS * sqrt(variance_a),
-            partner.silent_m_s + speed_b + SETTING_OFF * speed_a,
-        )
-    blind_ms = now_ms + SECOND_MS * (left_m - spent_m) / (rate_m_s + SETTING_OFF_M_S)
-    blind_ms = max(blind_ms, min(overdue_a, overdue_b))
-    if blind_ms >= max(overdue_a, overdue_b):
-        both_m_s = own.silent_m_s + partner.silent_m_s + speeds_m_s
-        blind_ms = now_ms + SECOND_MS * (left_m - slack_a - slack_b) / both_m_s
-        blind_ms = max(blind_ms, overdue_a, overdue_b)
-    hours = [now_ms + SECOND_MS * beyond_m / speeds_m_s, blind_ms, own.at_ms + LOSS_MS_PER_S * own.interval_s]
+        hours.append(_blind_ms(own, partner, now_ms, left_m, slack_a, slack_b, variance_a, variance_b))
+    hours.append(own.at_ms + LOSS_MS_PER_S * own.interval_s)
     lost_ms = partner.heard_ms + LOSS_MS_PER_S * partner.interval_s
     hour = min(*hours, *(one for one in (unfixed_ms, lost_ms) if one > now_ms))
     return SECOND_MS * max(ceil(hour / SECOND_MS), now_ms // SECOND_MS + 1.0)
+
+
+def _blind_ms(
+    own: Mover, partner: Mover, now_ms: float, left_m: float, slack_a: float, slack_b: float, variance_a: float,
+    variance_b: float,
+) -> float:  # fmt: skip
+    """``blind_not_before_ms`` from what the guard band has computed."""
+    speed_a, speed_b = own.speed_m_s, partner.speed_m_s
+    overdue_a, overdue_b = own.overdue_ms, partner.overdue_ms
+    if overdue_a <= overdue_b:
+        spent_m = slack_a + SLACK_SIGMAS * sqrt(variance_b)
+        rate_m_s = own.silent_m_s + speed_a + SETTING_OFF * speed_b
+    else:
+        spent_m = slack_b + SLACK_SIGMAS * sqrt(variance_a)
+        rate_m_s = partner.silent_m_s + speed_b + SETTING_OFF * speed_a
+    blind_ms = now_ms + SECOND_MS * (left_m - spent_m) / (rate_m_s + SETTING_OFF_M_S)
+    blind_ms = max(blind_ms, min(overdue_a, overdue_b))
+    if blind_ms < max(overdue_a, overdue_b):
+        return blind_ms
+    both_m_s = own.silent_m_s + partner.silent_m_s + speed_a + speed_b
+    return max(now_ms + SECOND_MS * (left_m - slack_a - slack_b) / both_m_s, overdue_a, overdue_b)
 
 
 def _way_m(mover: Mover) -> float:
@@ -272,17 +304,22 @@ class KeptApart(NamedTuple):
     due_ms: FloatArray
 
 
-def kept_apart(
+def kept_apart(  # noqa: PLR0915  # one formula; in pieces it would be arrays handed around
     own: FloatArray, partner: FloatArray, now_ms: FloatArray, bands: FloatArray, role: IntArray
 ) -> KeptApart:
     """``apart_until_ms`` for rows of both parties by columns (16, n), bands by columns (8, n), roles (n)."""
-    lo_m, hi_m, ring_m, blind_m, watch_s, look_ms, wearer_lost, protected_lost = bands
+    lo_m, hi_m, margin_m, ring_m, blind_m, watch_s, look_ms, lost = bands
     age_a, age_b = _ages_s(own, now_ms), _ages_s(partner, now_ms)
     speed_a, speed_b = own[SPEED], partner[SPEED]
-    ways, drifts = own[X:AT] - partner[X:AT], own[V:SPEED] - partner[V:SPEED]
-    drifts *= ways
-    raw_m, drift_m, speeds_m_s = _lengths(ways), speed_a * age_a + speed_b * age_b, speed_a + speed_b + STILL_M_S
-    near_m = raw_m - drift_m - 1.0
+    ways = own[X:AT] - partner[X:AT]
+    closing_a, closing_b = -_dot(ways, own), _dot(ways, partner)
+    raw_m = _lengths(ways)
+    closing_a /= raw_m + NOWHERE_M
+    closing_b /= raw_m + NOWHERE_M
+    np.maximum(closing_a, 0.0, out=closing_a)
+    np.maximum(closing_b, 0.0, out=closing_b)
+    drift_m = speed_a * age_a + speed_b * age_b
+    near_m = raw_m - closing_a * age_a - closing_b * age_b - 1.0
     seen_m = np.maximum(
         _lengths(own[X:AT] - own[BEFORE:BEFORE_MS]), _lengths(partner[X:AT] - partner[BEFORE:BEFORE_MS])
     )
@@ -293,35 +330,48 @@ def kept_apart(
     overdue_a, overdue_b = overdue_ms(own), overdue_ms(partner)
     late_a, late_b = now_ms > overdue_a, now_ms > overdue_b
     moved_m = SLACK_SIGMAS * np.sqrt(variance_a * ~late_a + variance_b * ~late_b)
-    low_m = near_m - R95 * (own[ACCURACY] + partner[ACCURACY])
+    both_radii_m = R95 * (own[ACCURACY] + partner[ACCURACY])
+    low_m, late_m = near_m - both_radii_m, slack_a * late_a + slack_b * late_b
     left_m, beyond_m = low_m - blind_m, near_m - ring_m
-    closing_m_s = (2.0 * drift_m * speeds_m_s - drifts[0] - drifts[1] - drifts[2]) / (raw_m + 1.0) + STILL_M_S
+    closing_a += closing_b
+    closing_a += STILL_M_S
+    due_ms = now_ms + SECOND_MS * beyond_m / closing_a
+    due_ms[raw_m - TURN_S * closing_a - 1.0 > ring_m] = inf
+    closing_a += 2.0 * drift_m * (speed_a + speed_b) / (raw_m + NOWHERE_M)
     unfixed_ms = partner[AT] + LOSS_MS_PER_S * partner[INTERVAL]
     lost_ms = partner[HEARD] + LOSS_MS_PER_S * partner[INTERVAL]
-    fixed, is_wearer = unfixed_ms > now_ms, role == 0
-    quiet = (low_m - Z_FIX * np.sqrt(variance_a + variance_b) > lo_m) & (raw_m + drift_m < hi_m)
-    quiet &= (left_m > moved_m + slack_a * late_a + slack_b * late_b) & (now_ms < look_ms)
-    quiet &= (np.minimum(near_m, seen_m) > ring_m) & (beyond_m > watch_s * closing_m_s)
-    quiet &= np.where(is_wearer, wearer_lost, protected_lost) == 0.0
-    quiet &= fixed | (np.where(is_wearer, protected_lost, wearer_lost) != 0.0)
+    fixed, said = unfixed_ms > now_ms, blind_m < 0.0
+    quiet = (low_m - Z_FIX * np.sqrt(variance_a + variance_b) > lo_m) & (now_ms < look_ms)
+    quiet &= raw_m + drift_m + 1.0 - np.maximum(margin_m, both_radii_m) < hi_m
+    quiet &= (np.minimum(near_m, seen_m) > ring_m) & (beyond_m > watch_s * closing_a)
+    quiet &= np.where(said, raw_m - both_radii_m - late_m + LATE_MARGIN_M <= -blind_m, left_m > moved_m + late_m)
+    whose = lost.astype(np.int64)
+    quiet &= (whose >> role & 1 == 0) & (fixed | (whose >> (1 - role) & 1 != 0))
     a_first = overdue_a <= overdue_b
     rate_a, rate_b = silent_a + speed_a, silent_b + speed_b
     rate_m_s = np.where(a_first, rate_a + SETTING_OFF * speed_b, rate_b + SETTING_OFF * speed_a) + SETTING_OFF_M_S
-    spent_m = np.where(a_first, slack_a, slack_b) + SLACK_SIGMAS * np.sqrt(
-        np.where(a_first, variance_b, variance_a)
-    )
+    spent_m = np.where(a_first, slack_a, slack_b)
+    spent_m += SLACK_SIGMAS * np.sqrt(np.where(a_first, variance_b, variance_a))
     blind_ms = now_ms + SECOND_MS * (left_m - spent_m) / rate_m_s
     np.maximum(blind_ms, np.minimum(overdue_a, overdue_b), out=blind_ms)
     last_ms = np.maximum(overdue_a, overdue_b)
-    both_ms = now_ms + SECOND_MS * (left_m - slack_a - slack_b) / (rate_a + rate_b + STILL_M_S)
+    both_ms = now_ms + SECOND_MS * (left_m - slack_a - slack_b) / (rate_a + rate_b)
     np.maximum(both_ms, last_ms, out=both_ms)
     np.copyto(blind_ms, both_ms, where=blind_ms >= last_ms)
-    due_ms = now_ms + SECOND_MS * beyond_m / speeds_m_s
-    np.minimum(due_ms, blind_ms, out=due_ms)
+    np.minimum(due_ms, blind_ms, out=due_ms, where=~said)
     np.minimum(due_ms, own[AT] + LOSS_MS_PER_S * own[INTERVAL], out=due_ms)
     np.minimum(due_ms, unfixed_ms, out=due_ms, where=fixed)
     np.minimum(due_ms, lost_ms, out=due_ms, where=lost_ms > now_ms)
     return KeptApart(quiet, next_second_ms(due_ms, now_ms))
+
+
+def _dot(ways: FloatArray, rows: FloatArray) -> FloatArray:
+    """Of ways (3, n) and the velocities in ``rows``."""
+    product: FloatArray = ways * rows[V:SPEED]
+    product[0] += product[1]
+    product[0] += product[2]
+    along: FloatArray = product[0]
+    return along
 
 
 def next_second_ms(due_ms: FloatArray, now_ms: FloatArray) -> FloatArray:

@@ -11,6 +11,7 @@ Metres, milliseconds. Pure.
 
 from __future__ import annotations
 
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -24,17 +25,17 @@ from tocsin.geodesy import FloatArray
 from tocsin.model.finding import Change, Code
 
 
-def judge_silence(look: Look) -> None:
+def judge_silence(look: Look, *, by_clock: bool) -> None:
     """W_COMMS_LOSS, W_GNSS_LOSS, V_COMMS_LOSS: nothing for LOSS_INTERVALS intervals; a unit that was never heard
-    has lost nothing."""
+    has lost nothing. They begin on a second of the clock, and end with a message."""
     state, wearer, protected = look.state, look.wearer, look.protected
-    lost = _is_lost(wearer, look.now_ms)
-    _change(look, Code.W_COMMS_LOSS, lost, state.wearer_lost, Reason.NO_MESSAGE, wearer.heard_ms)
-    unfixed = wearer.is_known and look.now_ms >= wearer.at_ms + _patience_ms(wearer)
-    unfixed = unfixed and (state.wearer_unfixed or (wearer.heard_ms > wearer.received_ms and not lost))
-    _change(look, Code.W_GNSS_LOSS, unfixed, state.wearer_unfixed, Reason.NO_FIX, wearer.at_ms)
-    her_lost = _is_lost(protected, look.now_ms)
-    _change(look, Code.V_COMMS_LOSS, her_lost, state.protected_lost, Reason.NO_MESSAGE, protected.heard_ms)
+    lost = _is_lost(wearer, look.now_ms) and (by_clock or state.wearer_lost)
+    _change(look, Code.W_COMMS_LOSS, state.wearer_lost, lost, wearer.heard_ms)
+    unfixed = state.wearer_unfixed or (by_clock and wearer.heard_ms > wearer.received_ms and not lost)
+    unfixed = unfixed and wearer.is_known and look.now_ms >= wearer.at_ms + _patience_ms(wearer)
+    _change(look, Code.W_GNSS_LOSS, state.wearer_unfixed, unfixed, wearer.at_ms)
+    her_lost = _is_lost(protected, look.now_ms) and (by_clock or state.protected_lost)
+    _change(look, Code.V_COMMS_LOSS, state.protected_lost, her_lost, protected.heard_ms)
     state.wearer_lost, state.wearer_unfixed, state.protected_lost = lost, unfixed, her_lost
 
 
@@ -46,8 +47,9 @@ def _patience_ms(mover: Mover) -> float:
     return SECOND_MS * LOSS_INTERVALS * mover.interval_s
 
 
-def _change(look: Look, code: Code, now: bool, before: bool, reason: Reason, since_ms: float) -> None:
+def _change(look: Look, code: Code, before: bool, now: bool, since_ms: float) -> None:
     if now and not before:
+        reason = Reason.NO_FIX if code is Code.W_GNSS_LOSS else Reason.NO_MESSAGE
         look.say(code, Change.ENTRY, reason, silent_since_ms=int(since_ms))
     elif before and not now:
         look.say(code, Change.EXIT, Reason.HEARD_AGAIN)
@@ -56,16 +58,15 @@ def _change(look: Look, code: Code, now: bool, before: bool, reason: Reason, sin
 def due_ms(look: Look) -> float:
     """The next hour at which somebody has been silent for too long."""
     state, wearer, protected = look.state, look.wearer, look.protected
-    hours = [
-        wearer.heard_ms + _patience_ms(wearer) if wearer.is_known and not state.wearer_lost else np.inf,
-        protected.heard_ms + _patience_ms(protected)
-        if protected.is_known and not state.protected_lost
-        else np.inf,
-    ]
-    unfixed_ms = wearer.at_ms + _patience_ms(wearer)
-    if wearer.is_known and not state.wearer_unfixed and unfixed_ms > look.now_ms:
-        hours.append(unfixed_ms)
-    return float(min(hours))
+    hour = inf
+    if wearer.is_known and not state.wearer_lost:
+        hour = wearer.heard_ms + _patience_ms(wearer)
+        unfixed_ms = wearer.at_ms + _patience_ms(wearer)
+        if not state.wearer_unfixed and (unfixed_ms > look.now_ms or wearer.heard_ms > wearer.received_ms):
+            hour = min(hour, unfixed_ms)
+    if protected.is_known and not state.protected_lost:
+        hour = min(hour, protected.heard_ms + _patience_ms(protected))
+    return hour
 
 
 # --- time to blind risk ----------------------------------------------------------------------------------------

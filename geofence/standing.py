@@ -110,8 +110,8 @@ def _leave(look: Look, ring: Zone, reason: Reason, at_ms: int | None = None) -> 
 # --- a fix that is not believed, and one that was overtaken ----------------------------------------------------
 
 
-def suspect(look: Look, role: int, fix: Seen, told_dm: int) -> None:
-    """A poor or implausible fix, the partner known and no alert standing: does it show him inside?
+def suspect(look: Look, role: int, fix: Seen, told_dm: int) -> bool:
+    """Whether a poor or implausible fix shows him inside, the partner known and no alert standing.
 
     A jump counts as it stands; a poor fix towards an alert only as far as it outweighs what was known.
     """
@@ -120,7 +120,7 @@ def suspect(look: Look, role: int, fix: Seen, told_dm: int) -> None:
     if fix.at_ms >= partner.at_ms or partner.is_observed_around(fix.at_ms):
         seen_from = partner.place_at(fix.at_ms)
     if quantised(chord_m(fix.place, seen_from)) > look.alert_m:
-        return
+        return False
     alert_ms = inf
     weighed = fix.place if told_dm <= POOR_DM else _weighed(mine, fix)
     near_in_time = abs(fix.at_ms - partner.at_ms) <= FORGET_MS
@@ -129,6 +129,15 @@ def suspect(look: Look, role: int, fix: Seen, told_dm: int) -> None:
     if state.suspect == role and state.suspect_alert_ms is not None:
         alert_ms = min(alert_ms, state.suspect_alert_ms)
     state.suspect, state.suspect_alert_ms = role, None if alert_ms == inf else int(alert_ms)
+    return True
+
+
+def may_show(partner: Mover, fix: Seen, radius_m: float) -> bool:
+    """Whether a fix, seen from wherever the partner may count as being, can be inside ``radius_m`` at all."""
+    ahead_s = max(0.0, fix.at_ms - partner.at_ms) / 1_000.0 + 0.1
+    before = (partner.before_x, partner.before_y, partner.before_z)
+    moved_m = partner.speed_m_s * ahead_s + chord_m(partner.place, before) + 1.0
+    return chord_m(fix.place, partner.place) - moved_m <= radius_m
 
 
 def _weighed(mine: Mover, fix: Seen) -> tuple[float, float, float]:
