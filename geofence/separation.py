@@ -28,6 +28,7 @@ from geofence.assumptions import (
     SLACK_SIGMAS,
     STILL_AT_60_S_M,
     TURN_S,
+    Z_CLOCK,
     Z_FIX,
 )
 from geofence.devices import ACCURACY, AT, BEFORE, BEFORE_MS, HEARD, INTERVAL, SPEED, Mask, V, X
@@ -184,7 +185,7 @@ def carried_in_not_before_ms(a: Mover, b: Mover, now_ms: float, seen: Separation
     that fades carries nobody farther than TURN_S of it."""
     closing_a, closing_b = closings_m_s(a, b)
     carried_m_s = closing_a + closing_b
-    left_m = seen.raw_m - radius_m - 1.0
+    left_m = seen.raw_m + Z_CLOCK * seen.doubt_m - radius_m - 1.0  # the doubt can only grow
     if left_m > TURN_S * carried_m_s:
         return inf
     left_m -= closing_a * (now_ms - a.at_ms) / SECOND_MS + closing_b * (now_ms - b.at_ms) / SECOND_MS
