@@ -177,13 +177,15 @@ class PairTable:
         self.refresh(row)
 
     def refresh(self, row: int) -> None:
-        """The band of a row, and what it asks of its devices, from its state."""
-        state = self.states.get(row, QUIET)
-        band_m = inf, -inf
-        if self.phase_of[row] == Phase.IN_FORCE and row not in self.broken and state.is_settled:
+        """The band of a row, and what it asks of its devices, from its state. A pair of which one was never heard
+        has none: with its first fix it becomes protected, however far apart they are."""
+        state, band_m = self.states.get(row, QUIET), (inf, -inf)
+        wearer, protected = (self.devices.mover(place) for place in self.pairs[row])
+        is_judged = self.phase_of[row] == Phase.IN_FORCE and row not in self.broken
+        if is_judged and state.is_settled and wearer.is_known and protected.is_known:
             band_m = _band_m(state.interval_s, self.alert_of[row])
         self.lo_of[row], self.hi_of[row] = band_m
-        self.asked[row] = asked(state, self.devices.mover(self.pairs[row][PROTECTED]).speed_m_s == 0.0)
+        self.asked[row] = asked(state, protected.speed_m_s == 0.0)
 
     # --- another roster ----------------------------------------------------------------------------------
 
