@@ -492,7 +492,8 @@ class _Run:
         wanted_s = min(table.asked[side >> 1][side & 1] for side in table.sides_of[place])
         if table.takes_orders[place] and self.devices.tell(place, wanted_s):
             self._order(index, place, wanted_s, now_ms, identity)
-            overdue_ms = SECOND_MS * -floor(-self.devices.mover(place).overdue_ms / SECOND_MS)
+            overdue_s = max(-floor(-self.devices.mover(place).overdue_ms / SECOND_MS), now_ms // SECOND_MS + 1)
+            overdue_ms = SECOND_MS * overdue_s
             for side in table.sides_of[place]:
                 table.due_ms[side >> 1] = min(table.due_ms[side >> 1], overdue_ms)
 
