@@ -557,7 +557,7 @@ def _judge_unbelieved(
     if verdict is Verdict.OUT_OF_ORDER and seen is not None and _is_straggler(heard, valid_from_ms):
         standing.reconsider(look, role, heard.fix)
     silence.judge_silence(look)
-    if is_news and seen is not None:
+    if seen is not None and (is_news or look.state.alert.inside):  # a straggler's alert ends UNCERTAIN too
         standing.judge_certainty(look, seen, by_fix=False)
 
 
