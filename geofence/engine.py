@@ -170,8 +170,15 @@ class _Run:
     # --- the hour ----------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        for row in np.flatnonzero(self.table.due_ms <= self.table.clock_ms).tolist():
-            self.advance(0, row, self.table.clock_ms)
+        """Second by second: what one pair asks of a device holds for all of its pairs from the next second on."""
+        due_ms, clock_ms = self.table.due_ms, self.table.clock_ms
+        while (rows := np.flatnonzero(due_ms <= clock_ms)).size:
+            first_ms = due_ms[rows].min()
+            hour_ms = int(first_ms) or SECOND_MS * (clock_ms // SECOND_MS)  # 0: since a new roster
+            for row in rows[due_ms[rows] == first_ms].tolist():
+                with self._contained(0, (2 * row,), hour_ms):
+                    self._pass_hour(0, row, hour_ms)
+            self._give_orders(0, hour_ms, ("clock", hour_ms))
 
     def advance(self, index: int, row: int, now_ms: int) -> None:
         """What the hour alone decides for one pair, second by second, up to ``now_ms``."""
@@ -492,10 +499,9 @@ class _Run:
         wanted_s = min(table.asked[side >> 1][side & 1] for side in table.sides_of[place])
         if table.takes_orders[place] and self.devices.tell(place, wanted_s):
             self._order(index, place, wanted_s, now_ms, identity)
-            overdue_s = max(-floor(-self.devices.mover(place).overdue_ms / SECOND_MS), now_ms // SECOND_MS + 1)
-            overdue_ms = SECOND_MS * overdue_s
-            for side in table.sides_of[place]:
-                table.due_ms[side >> 1] = min(table.due_ms[side >> 1], overdue_ms)
+            for row in {side >> 1 for side in table.sides_of[place]}:
+                if table.phase_of[row] == Phase.IN_FORCE:  # overdue earlier, or not any more
+                    table.due_of[row] = min(table.due_of[row], SECOND_MS * (now_ms // SECOND_MS + 1))
 
     def _order(self, index: int, place: int, interval_s: int, now_ms: int, identity: Identity) -> None:
         if self.table.takes_orders[place]:
