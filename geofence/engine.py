@@ -174,8 +174,15 @@ class _Run:
     # --- the hour ----------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        for row in np.flatnonzero(self.table.due_ms <= self.table.clock_ms).tolist():
-            self.advance(0, row, self.table.clock_ms)
+        """Second by second: what one pair asks of a device holds for all of its pairs from the next second on."""
+        due_ms, clock_ms = self.table.due_ms, self.table.clock_ms
+        while (rows := np.flatnonzero(due_ms <= clock_ms)).size:
+            first_ms = due_ms[rows].min()
+            hour_ms = int(first_ms) or SECOND_MS * (clock_ms // SECOND_MS)  # 0: since a new roster
+            for row in rows[due_ms[rows] == first_ms].tolist():
+                with self._contained(0, (2 * row,), hour_ms):
+                    self._pass_hour(0, row, hour_ms)
+            self._give_orders(0, hour_ms, ("clock", hour_ms))
 
     def advance(self, index: int, row: int, now_ms: int) -> None:
         """What the hour alone decides for one pair, second by second, up to ``now_ms``."""
@@ -249,7 +256,7 @@ class _Run:
                 if not (
                     self._is_apart(side, now_ms)
                     if verdict is Verdict.ACCEPTED
-                    else self._says_nothing(side, verdict, fix)
+                    else self._says_nothing(side, verdict, fix, now_ms)
                 ):
                     self._judge_fix(index, side, verdict, heard, now_ms, taken)
             if verdict is Verdict.ACCEPTED and _returns(before, now_ms):
@@ -275,11 +282,14 @@ class _Run:
         table.due_of[row] = min(until_ms, table.until_of[row])
         return True
 
-    def _says_nothing(self, side: int, verdict: Verdict, fix: Seen) -> bool:
-        """Whether a fix that was not believed is too far away to be held against the rings, and ends no silence."""
+    def _says_nothing(self, side: int, verdict: Verdict, fix: Seen, now_ms: int) -> bool:
+        """Whether a fix that was not believed is too far away to be held against the rings, and touches no
+        silence."""
         table, row = self.table, side >> 1
-        state = table.states.get(row)
+        state, own = table.states.get(row), self.devices.mover(table.pairs[row][side & 1])
         if state is not None and (state.wearer_lost, state.protected_lost)[side & 1]:
+            return False
+        if now_ms >= own.at_ms + SECOND_MS * LOSS_INTERVALS * own.interval_s:
             return False
         if verdict in {Verdict.DUPLICATE, Verdict.LATE}:
             return True
@@ -512,9 +522,9 @@ class _Run:
         wanted_s = min(table.asked[side >> 1][side & 1] for side in table.sides_of[place])
         if table.takes_orders[place] and self.devices.tell(place, wanted_s):
             self._order(index, place, wanted_s, now_ms, identity)
-            overdue_ms = SECOND_MS * -floor(-self.devices.mover(place).overdue_ms / SECOND_MS)
-            for side in table.sides_of[place]:
-                table.due_ms[side >> 1] = min(table.due_ms[side >> 1], overdue_ms)
+            for row in {side >> 1 for side in table.sides_of[place]}:
+                if table.phase_of[row] == Phase.IN_FORCE:  # overdue earlier, or not any more
+                    table.due_of[row] = min(table.due_of[row], SECOND_MS * (now_ms // SECOND_MS + 1))
 
     def _order(self, index: int, place: int, interval_s: int, now_ms: int, identity: Identity) -> None:
         if self.table.takes_orders[place]:
@@ -559,7 +569,7 @@ def _judge_believed(look: Look, seen: Separation | None, role: int) -> None:
     if seen is not None:
         standing.judge_rings(look, role, seen)
         judge_approach(look, seen)
-    silence.judge_silence(look, by_clock=False)
+    silence.judge_silence(look)
     if seen is not None:
         standing.judge_certainty(look, seen, by_fix=True)
         tell(look, seen)
@@ -575,8 +585,8 @@ def _judge_unbelieved(
         is_inside = standing.suspect(look, role, heard.fix, heard.told_dm)
     if verdict is Verdict.OUT_OF_ORDER and seen is not None and _is_straggler(heard, valid_from_ms):
         standing.reconsider(look, role, heard.fix)
-    silence.judge_silence(look, by_clock=False)
-    if is_inside and seen is not None:
+    silence.judge_silence(look)
+    if seen is not None and (is_inside or look.state.alert.inside):  # a straggler's alert ends UNCERTAIN too
         standing.judge_certainty(look, seen, by_fix=False)
 
 
@@ -592,13 +602,13 @@ def _is_straggler(heard: Heard, valid_from_ms: int) -> bool:
 def _judge_hour(look: Look, seen: Separation | None) -> None:
     if seen is not None:
         standing.judge_hour(look, seen)
-    silence.judge_silence(look, by_clock=True)
+    silence.judge_silence(look)
     if seen is not None:
         standing.judge_certainty(look, seen, by_fix=False)
 
 
 def _judge_losses(look: Look, _: Separation | None) -> None:
-    silence.judge_silence(look, by_clock=False)
+    silence.judge_silence(look)
 
 
 def _protection(look: Look) -> int:

@@ -189,10 +189,11 @@ class PairTable:
         self.refresh(row)
 
     def refresh(self, row: int) -> None:
-        """The band of a row, and what it asks of its devices, from its state."""
-        state = self.states.get(row, QUIET)
-        band = ALWAYS_LOOK
-        if self.phase_of[row] == Phase.IN_FORCE and row not in self.broken and state.is_settled:
+        """The band of a row, and what it asks of its devices, from its state. A pair of which one was never heard
+        has none: with its first fix it becomes protected, however far apart they are."""
+        state, band = self.states.get(row, QUIET), ALWAYS_LOOK
+        is_judged = self.phase_of[row] == Phase.IN_FORCE and row not in self.broken
+        if is_judged and state.is_settled and all(self.devices.mover(place).is_known for place in self.pairs[row]):
             band = band_of(state, self.alert_of[row])
         _BAND.pack_into(self._band_bytes, row * _BAND.size, *band)
         self.asked[row] = asked(state)
