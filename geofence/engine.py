@@ -492,9 +492,10 @@ class _Run:
         wanted_s = min(table.asked[side >> 1][side & 1] for side in table.sides_of[place])
         if table.takes_orders[place] and self.devices.tell(place, wanted_s):
             self._order(index, place, wanted_s, now_ms, identity)
-            overdue_ms = SECOND_MS * -floor(-self.devices.mover(place).overdue_ms / SECOND_MS)
+            overdue_s = -floor(-self.devices.mover(place).overdue_ms / SECOND_MS)
+            due_ms = SECOND_MS * max(overdue_s, now_ms // SECOND_MS + 1)  # not behind us: that hour was judged
             for side in table.sides_of[place]:
-                table.due_ms[side >> 1] = min(table.due_ms[side >> 1], overdue_ms)
+                table.due_ms[side >> 1] = min(table.due_ms[side >> 1], due_ms)
 
     def _order(self, index: int, place: int, interval_s: int, now_ms: int, identity: Identity) -> None:
         if self.table.takes_orders[place]:
