@@ -19,7 +19,7 @@ from math import degrees
 
 import msgspec
 import numpy as np
-from geofence_pairs import GEOD, HOME, T0_MS, P, W, device, order
+from geofence_pairs import GEOD, HOME, T0_MS, P, W, device, order, roster
 
 from geofence import engine
 from geofence.pair_table import PairTable, Roster, roster_of
@@ -167,12 +167,16 @@ class Story:
 class Desk:
     """What the engine has said, and when; the standing of the pair as it was known second by second."""
 
-    def __init__(self, roster):
+    def __init__(self, measures):
         self.findings, self.commands, self.standings = [], [], []
         self.counts, self.broken, self._told = Counter(), [], None
         self.table = PairTable(Roster())
-        self.table, first = engine.revise(self.table, roster, T0_MS - 1000)
+        self.table, first = engine.revise(self.table, measures, T0_MS - 1000)
         self._hear(first, 0)
+
+    @classmethod
+    def of_measure(cls, **measure):
+        return cls(roster(order(**measure)))
 
     def tick(self, at_s):
         self._hear(engine.step(self.table, NOTHING, T0_MS + 1000 * at_s), at_s)
