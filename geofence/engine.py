@@ -497,6 +497,7 @@ class _Run:
 
     def _break(self, index: int, row: int, now_ms: int, error: Exception) -> None:
         table = self.table
+        findings.sound_state(table, row)
         if row not in table.broken:
             self.broken.append(f"{table.roster.orders[row].id}: {type(error).__name__}")
             table.broken.add(row)

@@ -8,8 +8,11 @@ measurement of the worker's, and no part of it.
 
 from __future__ import annotations
 
+from math import isfinite
 from operator import itemgetter
 from typing import Final, NamedTuple, TypedDict
+
+import msgspec
 
 from geofence import silence
 from geofence.assumptions import COMMAND_EXPIRES_MS
@@ -186,6 +189,23 @@ def broken_finding(table: PairTable, row: int, now_ms: int) -> Finding:
     )
 
 
+def _is_sound(mover: Mover) -> bool:
+    return all(map(isfinite, mover))
+
+
+def sound_state(table: PairTable, row: int) -> None:
+    """Leave nothing in the state of a broken pair on which the rules would fail for ever: one that is no state,
+    or with which they fail a second time, begins anew. What is open stays open."""
+    state = table.states.get(row, QUIET)
+    try:
+        msgspec.convert(msgspec.to_builtins(state, str_keys=False), PairState)
+    except (msgspec.ValidationError, TypeError, ValueError):
+        table.states[row] = PairState()
+        return
+    if row in table.broken:
+        table.states[row] = PairState(opened=dict(state.opened), left_ms=dict(state.left_ms))
+
+
 def remember_broken(table: PairTable, row: int, said: Finding) -> None:
     """What the end of it will name, when the rules answer again."""
     state = table.state(row)
@@ -194,9 +214,9 @@ def remember_broken(table: PairTable, row: int, said: Finding) -> None:
 
 
 def fix_point(table: PairTable, place: int) -> FixPoint | None:
-    """The last believed fix of a device; None if there was none."""
+    """The last believed fix of a device; None if there was none, or if its memory is damaged."""
     mover = table.devices.mover(place)
-    if not mover.is_known:
+    if not (mover.is_known and _is_sound(mover)):
         return None
     lat_e6, lon_e6 = surface_e6(mover.place)
     accuracy_m = told_m(mover.accuracy_m)
@@ -243,11 +263,15 @@ def standing(table: PairTable, row: int, now_ms: int) -> Standing:
         zone=state.zone,
         at_ms=now_ms,
         uncertain_since_ms=state.uncertain_ms,
-        wearer_heard_ms=int(wearer.heard_ms) if wearer.is_known else None,
-        protected_heard_ms=int(protected.heard_ms) if protected.is_known else None,
+        wearer_heard_ms=_heard_ms(wearer),
+        protected_heard_ms=_heard_ms(protected),
         blind_worst_ms=hours.worst_ms if hours else None,
         blind_plausible_ms=hours.plausible_ms if hours else None,
     )
+
+
+def _heard_ms(mover: Mover) -> int | None:
+    return int(mover.heard_ms) if mover.is_known and _is_sound(mover) else None
 
 
 def _blind(wearer: Mover, protected: Mover, now_ms: int, alert_m: float) -> silence.Blind:
