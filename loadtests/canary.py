@@ -7,9 +7,9 @@ They are registered as units that take no orders: nobody tells a canary how ofte
 
 A wearer goes to and fro at 36 m/s, the worst case of docs/domain.md, between 990 m and 1,120 m of the protected
 person; each fix is plausible after the one before. His fixes are so coarse that from two of them less than 1.9 s
-apart no velocity is believed: only a fix shows him inside, never the hour alone, which has no t3 to begin at. What
-counts as a crossing is decided here, from the fixes given out, and strictly: outside means OUTSIDE_FIXES fixes in a
-row beyond the alert distance and the exit margin.
+apart no velocity is believed: only a fix shows him inside, never the hour alone, which has no t3 to begin at.
+What counts as a crossing is decided here, from the fixes given out, and strictly: outside means OUTSIDE_FIXES
+fixes in a row beyond the alert distance and the exit margin.
 """
 
 from __future__ import annotations

@@ -38,6 +38,7 @@ STEP_MS = 4 * MS
 WAY_M = (1900.0, 1600.0, 1300.0, 980.0, 700.0)  # at most 80 m/s: a fix that is farther is not believed
 BEGINS_MS = (len(WAY_M) + 3) * STEP_MS  # so long ago: no fix is ahead of the hour at which it is said
 REPORT_EVERY_S = 0.3
+INTERVAL_S = 30  # nobody here obeys a command; what comes again after the broker's 10 s is not overdue
 
 
 class Couple:
@@ -76,7 +77,7 @@ async def test_kill_of_any_part_loses_and_doubles_nothing() -> None:
             PairWanted(key=name, wearer=f"{name}-w", protected=f"{name}-p", alert_distance_m=1000)
             for name in names
         ]
-        _, measures = await lab.register(devices, wanted)
+        _, measures = await lab.register(devices, wanted, reports_every_s=dict.fromkeys(devices, INTERVAL_S))
         url = lab.stack.addresses.fleet_mqtt_url
         assert url is not None
         async with Gateway(url, client_id="kill-gateway") as gateway:
@@ -183,7 +184,7 @@ async def test_the_only_fix_inside_dies_with_its_reader() -> None:
     async with running_lab() as (lab, told):
         devices = {"his-w": DeviceKind.WEARER, "her-p": DeviceKind.PROTECTED}
         pair = PairWanted(key="one", wearer="his-w", protected="her-p", alert_distance_m=1000)
-        await lab.register(devices, [pair])
+        await lab.register(devices, [pair], reports_every_s=dict.fromkeys(devices, INTERVAL_S))
         url = lab.stack.addresses.fleet_mqtt_url
         assert url is not None
         async with Gateway(url, client_id="hard-gateway") as gateway:

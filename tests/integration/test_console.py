@@ -100,7 +100,7 @@ class Desk:
 
     async def stands(self, measure: str, protection: Protection, **changes: Any) -> None:
         at_ms = self.clock.now_ms()
-        whole = {"reason": "wearer_overdue", "zone": Zone.FAR, "since_ms": at_ms - 75_000, "at_ms": at_ms}
+        whole = {"reason": "silent_in_reach", "zone": Zone.FAR, "since_ms": at_ms - 75_000, "at_ms": at_ms}
         standing = Standing(measure=measure, protection=protection, **{**whole, **changes})
         await self.standings.put(measure, encode(standing))
 
