@@ -3,10 +3,13 @@
 ``python -m loadtests.canary HANDOVER``: a process of its own on asyncio, apart from locust's greenlets, so that
 the hour it puts on a fix is not delayed by a thousand other senders; the verdict reads t3 to t8 anyway, which
 begin when ingest has the fix. Its units are the simulator's: real logins, real payloads, real connections.
+They are registered as units that take no orders: nobody tells a canary how often to sing.
 
 A wearer goes to and fro at 36 m/s, the worst case of docs/domain.md, between 990 m and 1,120 m of the protected
-person; each fix is plausible after the one before. What counts as a crossing is decided here, from the fixes given
-out, and strictly: outside means OUTSIDE_FIXES fixes in a row beyond the alert distance and the exit margin.
+person; each fix is plausible after the one before. His fixes are so coarse that from two of them less than 1.9 s
+apart no velocity is believed: only a fix shows him inside, never the hour alone, which has no t3 to begin at.
+What counts as a crossing is decided here, from the fixes given out, and strictly: outside means OUTSIDE_FIXES
+fixes in a row beyond the alert distance and the exit margin.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import asyncio
 import signal
 import sys
 from dataclasses import dataclass, field
+from math import ceil, sqrt
 from pathlib import Path
 from typing import Final
 
@@ -26,13 +30,13 @@ from loadtests.walks import PLANE
 from simulator.gnss import SkyFix
 from simulator.unit import Line, Unit
 from tocsin.clock import MS, AffineClock
-from tocsin.limits import EXIT_MARGIN_M
+from tocsin.limits import EXIT_MARGIN_M, R95_PER_R68
 from tocsin.model.device import DeviceKind
 
 SPEED_MPS: Final = 36.0
 WEARER_INTERVAL_S: Final = 0.8
 PROTECTED_INTERVAL_S: Final = 5.0
-ACCURACY_M: Final = 5.0
+ACCURACY_M: Final = 25.0  # two 95 % radii stay below the exit margin, two sigmas above what he drives
 NEAREST_M, FARTHEST_M = -10.0, EXIT_MARGIN_M + 20.0  # from the alert distance
 OUTSIDE_M: Final = EXIT_MARGIN_M + 5.0
 OUTSIDE_FIXES: Final = 3  # one more than the exit needs
@@ -45,7 +49,13 @@ LOOK_S: Final = 0.05
 
 assert NEAR_S > WEARER_INTERVAL_S
 assert FAR_S > OUTSIDE_FIXES * WEARER_INTERVAL_S
-assert FARTHEST_M > OUTSIDE_M > EXIT_MARGIN_M
+assert FARTHEST_M > OUTSIDE_M > EXIT_MARGIN_M > 2 * R95_PER_R68 * ACCURACY_M
+assert 2 * sqrt(2) * ACCURACY_M / WEARER_INTERVAL_S > SPEED_MPS
+
+
+def reports_every_s(wearer: str, protected: str) -> dict[str, int]:
+    """For the registration of one pair, in whole seconds."""
+    return {wearer: ceil(WEARER_INTERVAL_S), protected: ceil(PROTECTED_INTERVAL_S)}
 
 
 def distance_m(alert_distance_m: float, phase_s: float) -> float:

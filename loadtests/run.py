@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ import msgspec
 
 from loadtests import handover
 from loadtests.budgets import P1, Fixes, Senders, judge
+from loadtests.canary import reports_every_s
 from loadtests.evidence import Answers, Window, answers
 from loadtests.handover import (
     HANDOVER_VARIABLE,
@@ -96,7 +98,7 @@ async def run_load(load: Load, *, tell: Tell, say: Callable[[str], None]) -> dic
     say("starting the servers and ten processes")
     async with laboratory(home=load.home, tell=tell) as lab:
         say(f"registering {load.users} units and {load.canaries} pairs of the canary")
-        passwords, measures = await lab.register(*_people(load))
+        passwords, measures = await lab.register(*_people(load), reports_every_s=_intervals(load))
         lab.receiver.faults["teleassistance"].hang_s = load.plant_delay_s
         started_ms = lab.clock.wall_ms()
         said = await _driven(load, lab, passwords, say)
@@ -116,6 +118,16 @@ def _people(load: Load) -> tuple[dict[str, DeviceKind], list[PairWanted]]:
         for wearer, protected in (*names, *load.pairs)
     ]
     return devices, pairs
+
+
+def _intervals(load: Load) -> dict[str, int]:
+    """Nobody here obeys a command: locust's units hear them and go on, and the canary's must."""
+    every_s = dict.fromkeys(
+        (background_device(index) for index in range(2 * -(-load.users // 2))), ceil(load.interval_s)
+    )
+    for wearer, protected in load.pairs:
+        every_s |= reports_every_s(wearer, protected)
+    return every_s
 
 
 # --- the two processes -----------------------------------------------------------------------------------------

@@ -32,11 +32,11 @@ from simulator.scenario import Scenario
 from tocsin.clock import MS, AffineClock, from_rfc3339
 from tocsin.supervisor import PartEvent
 
-INTERVAL_S = 5.0
+INTERVAL_S = 5.0  # until they are told
 LOOK_EVERY_S = 5.0
 LOOK_EVERY_S_BESIDE_A_HUMAN = 40.0  # somebody at the console may want to press the key first
 OPERATOR = "A. Martin"
-HANDLING_S = 60.0
+HANDLING_S = 75.0  # longer than he stays
 SETTLE_WITHIN_S = 20.0
 STORY_IN_S = 10.0  # between the first connections and second 0
 BUSY_MACHINE_S = 2.0  # what a unit may be held up by other work here: the budget of a P1, 99 times in 100
@@ -176,7 +176,7 @@ def _fleet(lab: Laboratory, scenario: Scenario, passwords: Mapping[str, str]) ->
 
 def _reporting(speed: float) -> Reporting:
     """The clock of the story runs ``speed`` times as fast: so does what a busy machine costs on it."""
-    usual = Reporting(near_s=INTERVAL_S, prealert_s=INTERVAL_S)
+    usual = Reporting()
     return replace(usual, allowance_s=usual.allowance_s + BUSY_MACHINE_S * speed)
 
 

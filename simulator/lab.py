@@ -66,10 +66,19 @@ class Laboratory:
     clock: AffineClock
 
     async def register(
-        self, devices: Mapping[str, DeviceKind], pairs: Sequence[PairWanted]
+        self,
+        devices: Mapping[str, DeviceKind],
+        pairs: Sequence[PairWanted],
+        *,
+        reports_every_s: Mapping[str, int] | None = None,
     ) -> tuple[dict[str, str], dict[str, str]]:
-        """(device -> MQTT password, key of the pair -> measure id), once every part knows all of them."""
-        passwords = await self._each(devices.items(), self._register_device)
+        """(device -> MQTT password, key of the pair -> measure id), once every part knows all of them.
+
+        ``reports_every_s``: of the devices that obey no command, such as those for whom a gateway speaks.
+        """
+        every_s = reports_every_s or {}
+        wanted = ((name, (kind, every_s.get(name))) for name, kind in devices.items())
+        passwords = await self._each(wanted, self._register_device)
         measures = await self._each(((pair.key, pair) for pair in pairs), self._register_pair)
         await self.until_known(len(devices), len(pairs))
         return passwords, measures
@@ -83,8 +92,10 @@ class Laboratory:
             found |= dict(zip((name for name, _ in some), answers, strict=True))
         return found
 
-    async def _register_device(self, name: str, kind: DeviceKind) -> str:
-        answer = await self._post("/api/v1/devices", {"id": name, "kind": kind.value})
+    async def _register_device(self, name: str, wanted: tuple[DeviceKind, int | None]) -> str:
+        kind, every_s = wanted
+        body = {"id": name, "kind": kind.value, "reports_every_s": every_s}
+        answer = await self._post("/api/v1/devices", body)
         return str(answer["password"])
 
     async def _register_pair(self, _key: str, pair: PairWanted) -> str:

@@ -20,7 +20,8 @@ class Reporting:
     """How long the server can be in the dark: the commanded intervals, and what noise and transport add.
 
     A ring is entered while the interval of the band outside it is in force (DOMAIN section 2): near 30 s,
-    pre-alert 10 s. ``early_s``: noise can show a crossing before it happens.
+    pre-alert 10 s, once he has been seen in it. ``early_s``: noise can show a crossing before it happens, and so
+    can the clock, which carries on whoever was seen coming.
     """
 
     near_s: float = 30.0
@@ -66,12 +67,22 @@ def _rings(scenario: Scenario, couple: Couple, rules: Reporting) -> list[Expecte
     alerts = truth.stays(scenario, couple, couple.alert_distance_m, EXIT_MARGIN_M)
     prealerts = truth.stays(scenario, couple, couple.prealert_distance_m, EXIT_MARGIN_M)
     return [
-        *(_entered(couple, Code.PROX_ALERT, stay, rules.prealert_s, stay.exit_s, rules) for stay in alerts),
+        *(
+            _entered(couple, Code.PROX_ALERT, stay, _interval_s(stay, prealerts, rules), stay.exit_s, rules)
+            for stay in alerts
+        ),
         *(
             _entered(couple, Code.PROX_PREALERT, stay, rules.near_s, _until_alert(stay, alerts), rules)
             for stay in prealerts
         ),
     ]
+
+
+def _interval_s(alert: truth.Stay, prealerts: list[truth.Stay], rules: Reporting) -> float:
+    """Whoever crossed the pre-alert ring before anybody could see him in it still reports as from outside."""
+    begun_s = max(one.entry_s for one in prealerts if one.entry_s <= alert.entry_s)
+    was_seen = alert.entry_s - begun_s > rules.near_s + rules.allowance_s
+    return rules.prealert_s if was_seen else rules.near_s
 
 
 def _until_alert(prealert: truth.Stay, alerts: list[truth.Stay]) -> float:

@@ -21,6 +21,7 @@ import numpy as np
 
 from tocsin.clock import MS, from_rfc3339
 from tocsin.errors import TocsinError
+from tocsin.limits import REPORTS_EVERY_MAX_S
 from tocsin.model.ids import is_device_id
 
 CSV_COLUMNS = ("t", "device", "lat", "lon", "acc")
@@ -64,6 +65,18 @@ class Recording:
 
     messages: tuple[RecordedFix, ...]
     pairs: tuple[RecordedPair, ...]
+
+    def intervals_s(self) -> dict[str, int]:
+        """How often each device spoke, whole seconds: the median between two different fixes. Nobody commands the
+        past, so this is what the devices are registered with. A device of one fix has no interval."""
+        hours: dict[str, set[int]] = {}
+        for message in self.messages:
+            hours.setdefault(message.device, set()).add(message.fix_ms)
+        gaps_ms = {name: np.diff(sorted(at_ms)) for name, at_ms in hours.items() if len(at_ms) > 1}
+        return {
+            name: min(max(1, round(float(np.median(gaps)) / MS)), REPORTS_EVERY_MAX_S)
+            for name, gaps in gaps_ms.items()
+        }
 
     def aligned(self, start_ms: int) -> Recording:
         """All pairs at once: each pair's first message within the second from ``start_ms`` on, its own times kept.

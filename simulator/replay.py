@@ -109,10 +109,12 @@ def _nouns(recording: Recording) -> tuple[dict[str, Device], dict[str, Order]]:
         )
         for index, pair in enumerate(recording.pairs)
     }  # fmt: skip
-    devices = {}
+    devices, every_s = {}, recording.intervals_s()
     for number, (name, kind) in enumerate(sorted(kinds_of(recording).items()), start=1):
         measures = tuple(sorted(order.id for order in orders.values() if name in {order.wearer, order.protected}))
-        devices[name] = Device(id=name, number=number, kind=kind, measures=measures)
+        devices[name] = Device(
+            id=name, number=number, kind=kind, measures=measures, reports_every_s=every_s.get(name)
+        )
     return devices, orders
 
 
@@ -220,7 +222,7 @@ async def _register(lab: Laboratory, recording: Recording) -> dict[str, str]:
         )
         for pair in recording.pairs
     ]  # fmt: skip
-    _, measures = await lab.register(kinds_of(recording), pairs)
+    _, measures = await lab.register(kinds_of(recording), pairs, reports_every_s=recording.intervals_s())
     return measures
 
 

@@ -3,7 +3,7 @@
 ``Scenario.invent(seed, ...)`` makes a fleet of couples and one *story*, the same for the same arguments:
 
 * couple 0: he waits outside the pre-alert distance, drives straight at her, crosses 2·d_A, then d_A, stays about
-  20 s inside, and leaves the way he came, beyond both exit bounds (DOMAIN section 3);
+  45 s inside, and leaves the way he came, beyond both exit bounds (DOMAIN section 3);
 * a protected person presses her key (BAR_SOS), a TGD phone its own (TGD_SOS), both at known seconds;
 * all the others live their day and stay out of each other's pre-alert distance.
 
@@ -30,7 +30,7 @@ QUARTER_M = 1_500.0  # how far anybody's day reaches from its middle
 CLEAR_M = 500.0  # the others stay this far outside the pre-alert distance: above any noise we add
 STORY_MARGIN_M = EXIT_MARGIN_M + 100.0  # he starts and ends beyond the pre-alert exit bound by this
 STORY_DEPTH_M = 100.0  # how far he comes inside d_A: well above the noise
-STORY_INSIDE_S = 20.0
+STORY_INSIDE_S = 45.0  # longer than the interval of whoever was last seen outside the pre-alert distance
 STORY_CAR_MPS = 14.0  # 50 km/h, where the duration allows
 STORY_MAX_MPS = 80.0  # below the 90 m/s from which a fix is called implausible
 STORY_REST = 0.1  # at least this share of the time standing outside, half before and half after

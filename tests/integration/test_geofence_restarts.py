@@ -32,7 +32,7 @@ LIVES = 20
 RATE = 60.0
 WEARERS = (1, 3, 5, 7)
 ORDERS = tuple(order(f"msr_{wearer}", wearer, wearer + 1) for wearer in WEARERS)
-PLACES_M = (500.0, 600.0, 1500.0)  # in, in, out once; then silence until the hour says that he is out
+PLACES_M = (700.0, 750.0, 1150.0)  # in, in, out once, as a car can; then silence until the hour says so
 SILENT_S = 70.0
 
 

@@ -37,6 +37,7 @@ from tocsin.embedded.child import (
     write_private,
 )
 from tocsin.model.ids import is_device_id
+from tocsin.subjects import STREAMS
 
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104  (a setting of the laboratory, never the default)
@@ -44,7 +45,8 @@ PORTS_FILE = "broker.ports"
 START_S = 60.0  # JetStream reads its files back before it listens
 RELOAD_S = 60.0
 STOP_S = 15.0
-MAX_FILE_B = 10 * 1000**3
+SPARE_FILE_B = 2 * 1024**3  # sessions of MQTT, buckets and snapshots, which are bounded by what they hold
+MAX_FILE_B = sum(stream.max_bytes for stream in STREAMS) + SPARE_FILE_B  # a stream reserves all that it may hold
 MAX_MEMORY_B = 256 * 1024**2
 MAX_PAYLOAD_B = 16 * 1024**2  # above ingest's own limit, so that ingest is the one to refuse, with a reason
 MAX_ACK_PENDING = 10_000  # ingest's window of unacknowledged messages

@@ -85,14 +85,30 @@ def test_the_story_and_nothing_else(seed: int) -> None:
 
 
 def test_a_ring_crossed_faster_than_the_unit_speaks_is_not_required() -> None:
-    scenario = Scenario.invent(1, couples=2, duration_s=60)
+    scenario = Scenario.invent(1, couples=2, duration_s=90)
     required = {one.code: one.required for one in oracle(scenario)}
     assert required == {
-        Code.PROX_PREALERT: False,  # 14 s of pre-alert at 30 s between two fixes
+        Code.PROX_PREALERT: False,  # 15 s of pre-alert at 30 s between two fixes
         Code.PROX_ALERT: True,
         Code.BAR_SOS: True,
         Code.TGD_SOS: True,
     }
+
+
+def test_whoever_was_never_seen_in_the_prealert_ring_reports_as_from_outside_it() -> None:
+    rules = Reporting(near_s=30.0, prealert_s=10.0, early_s=0.0, allowance_s=5.0)
+
+    def within_s(crossing_s: float) -> float:
+        """How long after the entry the alert may come, if he needs so long for the pre-alert ring."""
+        there_s = 10.0 + 1100.0 / 1000.0 * crossing_s
+        track = Track.through(
+            [(0.0, 2100.0, 0.0), (10.0, 2100.0, 0.0), (there_s, 1000.0, 0.0), (300.0, 900.0, 0.0)]
+        )
+        (alert,) = [one for one in oracle(world(track, 300.0), rules) if one.code is Code.PROX_ALERT]
+        return alert.latest_s - there_s
+
+    assert within_s(crossing_s=30.0) == pytest.approx(35.0, abs=0.5)
+    assert within_s(crossing_s=40.0) == pytest.approx(15.0, abs=0.5)
 
 
 def test_who_begins_inside_is_expected_at_once() -> None:

@@ -38,7 +38,7 @@ def test_every_party_has_its_own_device() -> None:
     assert all(map(is_device_id, devices))
 
 
-@given(duration_s=st.floats(56.0, 86_400.0), seed=st.integers(0, 1000))
+@given(duration_s=st.floats(84.0, 86_400.0), seed=st.integers(0, 1000))
 @settings(max_examples=40)
 def test_the_approach_is_where_its_schedule_says(duration_s: float, seed: int) -> None:
     scenario = Scenario.invent(seed, couples=1, duration_s=duration_s)
