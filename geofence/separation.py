@@ -268,8 +268,8 @@ def apart_until_ms(own: Mover, partner: Mover, now_ms: float, band: Band, role: 
         hours.append(_blind_ms(own, partner, now_ms, left_m, slack_a, slack_b, variance_a, variance_b))
     hours.append(own.at_ms + LOSS_MS_PER_S * own.interval_s)
     lost_ms = partner.heard_ms + LOSS_MS_PER_S * partner.interval_s
-    hour = min(*hours, *(one for one in (unfixed_ms, lost_ms) if one > now_ms))
-    return SECOND_MS * max(ceil(hour / SECOND_MS), now_ms // SECOND_MS + 1.0)
+    hours += [one for one in (unfixed_ms, lost_ms) if one > now_ms]
+    return SECOND_MS * max(ceil(min(hours) / SECOND_MS), now_ms // SECOND_MS + 1.0)
 
 
 def _blind_ms(

@@ -99,6 +99,7 @@ class Engine:
         return self._note(engine.step(self.table, NO_FIXES, second_ms), second_ms)
 
     def _note(self, step: engine.Step, now_ms: int) -> Sequence[Ask]:
+        assert not step.broken, "a score of rules that failed is the score of something else"
         for finding in step.findings:
             if (kept := _kept(self.logs[self.distance_of[finding.measure]], finding)) is not None:
                 kept.append(now_ms / MS)
