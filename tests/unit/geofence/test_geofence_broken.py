@@ -42,9 +42,7 @@ def judged(table, fixes):
 def table():
     """Sixty pairs, all 1.5 km apart and seen twice."""
     orders = [order(f"msr_{pair:03d}", wearer(pair), protected(pair)) for pair in range(PAIRS)]
-    found, _ = engine.revise(
-        PairTable(Roster()), roster(*orders, numbers=range(1, 2 * PAIRS + 1)), ms("00:00")
-    )
+    found, _ = engine.revise(PairTable(Roster()), roster(*orders, numbers=range(1, 2 * PAIRS + 1)), ms("00:00"))
     everybody = range(PAIRS)
     for at in ("00:10", "00:20"):
         judged(found, np.concatenate([batch(everybody, at, 0, protected), batch(everybody, at, 1500)]))
@@ -134,7 +132,9 @@ def test_it_recovers_by_reports_alone(table, damage):
     assert (standing.protection, standing.zone.name) == ("protected", "ALERT")
 
 
-@pytest.mark.parametrize("damage", [nan_in_the_velocity, infinite_place, nan_in_the_place, a_state_of_another_kind])
+@pytest.mark.parametrize(
+    "damage", [nan_in_the_velocity, infinite_place, nan_in_the_place, a_state_of_another_kind]
+)
 def test_a_tick_finds_it_too_and_goes_on_to_the_others(table, damage):
     """All sixty fall silent 1.5 km away: 59 become DEGRADED by the clock, one is unprotected."""
     damage(table)

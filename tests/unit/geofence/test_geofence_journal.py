@@ -14,8 +14,8 @@ from geofence.scribe import PartitionTaken, Scribe
 from tocsin import subjects
 from tocsin.errors import LogUnavailable
 from tocsin.limits import SNAPSHOT_EVERY_FIXES, SNAPSHOT_EVERY_S
-from tocsin.ports import Entry
 from tocsin.model.zone import Zone
+from tocsin.ports import Entry
 from tocsin.subjects import FIXES, JOURNAL
 from tocsin.telemetry import CLOCK_BACK, JOURNAL_STEPS
 from tocsin.testing.bus import MemoryLog

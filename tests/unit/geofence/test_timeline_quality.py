@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from geofence_pairs import P, W
-from timeline import LATENCY_MS, T0_MS, Desk, Story, message, ms
+from timeline import LATENCY_MS, T0_MS, Desk, Story, hour, message, ms
 
 pytestmark = pytest.mark.usefixtures("both_paths")
 
@@ -76,9 +76,9 @@ def test_f37_a_clock_behind_is_history_and_never_a_live_alarm(behind_s):
     assert desk.codes() & {"ALERT", "PREALERT"} == set()
 
 
-@pytest.mark.parametrize("epoch_ms", [1_774_746_000_000 - T0_MS, 1_554_595_200_000 - T0_MS, 0])
+@pytest.mark.parametrize("epoch_ms", [1_806_195_600_000 - T0_MS, 2_173_823_982_000 - T0_MS])
 def test_f37_only_utc_milliseconds_count(epoch_ms):
-    """The night of a change to summer time, the GPS rollover of April 2019: the same findings, that much later."""
+    """The night of a change to summer time, the GPS rollover of November 2038: the same findings, that much later."""
 
     def told(shift_ms):
         desk = Desk.of_measure()
@@ -108,15 +108,15 @@ def test_duplicates_and_the_out_of_order_move_nothing():
 
 @pytest.mark.parametrize("seed", range(6))
 def test_f15_of_a_unit_that_loses_55_percent_degraded_is_raised(seed):
-    """He is told 30 s at 3 km, and of his fixes 55 % get lost, ten minutes of twenty one and all: whenever the
-    last one is older than plausible blind risk (142 s) the desk shows it."""
+    """He is told 30 s at 3 km, and of his fixes 55 % get lost: whenever the last one is older than plausible
+    blind risk (142 s) the desk shows it."""
     chance = np.random.default_rng(seed)
     story = Story(he_every_s=30, she_every_s=30)
     story.she.stands(0)
     story.he.stands(3000)
     lost = [slot for slot in range(4, 360) if chance.random() < 0.55]
     for slot in lost:
-        story.he.is_silent(f"{slot // 2:02d}:{30 * (slot % 2):02d}", f"{slot // 2:02d}:{30 * (slot % 2) + 29:02d}")
+        story.he.is_silent(hour(30 * slot), hour(30 * slot + 30))
     desk = story.play("180:00")
     runs = "".join("x" if slot in set(lost) else "." for slot in range(360)).split(".")
     holes = sum(len(run) >= 5 for run in runs)  # 5 lost: 180 s between two fixes; the last hole may be open
@@ -127,7 +127,9 @@ def test_f15_of_a_unit_that_loses_55_percent_degraded_is_raised(seed):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_f16_noise_with_jumps_raises_no_alert(seed):
-    """An hour at 3 km with 10 m of noise, and every fortieth fix somewhere inside: each is refuted by the next."""
+    """An hour at 3 km with 10 m of noise, and every 200 s a fix somewhere inside, which the next one refutes.
+
+    A second jump to the same place within 180 s would confirm the first: that is believed, and not tested here."""
     chance = np.random.default_rng(seed)
     story = Story(he_every_s=5, she_every_s=30)
     story.she.stands(0)
@@ -135,13 +137,13 @@ def test_f16_noise_with_jumps_raises_no_alert(seed):
     jumps = 0
     for at_s in range(0, 3600, 5):
         place = 3000 + complex(*chance.normal(0, 10, 2))
-        if at_s and chance.random() < 1 / 40 and jumps < at_s // 100:
+        if at_s % 200 == 100:
             place, jumps = complex(*chance.uniform(-600, 600, 2)), jumps + 1
-            story.he.says(f"{at_s // 60:02d}:{at_s % 60:02d}", place)
+            story.he.says(hour(at_s), place)
             at_s += 2  # noqa: PLW2901  the next good one comes within the hold
             place = 3000 + complex(*chance.normal(0, 10, 2))
-        story.he.says(f"{at_s // 60:02d}:{at_s % 60:02d}", place)
+        story.he.says(hour(at_s), place)
     desk = story.play("60:00")
-    assert jumps > 3
+    assert jumps == 18
     assert desk.counts["implausible"] == jumps == len(desk.spans("UNCERTAIN"))
     assert desk.codes() & {"ALERT", "DEGRADED", "EVIDENTIAL_BREACH"} == set()
