@@ -34,7 +34,7 @@ def test_a_finding_says_all_there_is_to_say():
     assert found.id == derived("fnd", "msr_a", "PROX_ALERT", "entry", "b0000001", T0_MS + 10_000, 0, 4)
     assert (found.measure, found.order_version, found.threshold_m) == ("msr_a", 7, 2000)
     assert found.distance_dm == pytest.approx(15_000, abs=1)
-    assert found.lower_dm == pytest.approx(15_000 - 1.616 * 1550, abs=60), "150 m where nobody told an accuracy"
+    assert found.lower_dm == pytest.approx(15_000 - 1.62 * 1550 - 118, abs=5), "150 m if untold, 2 sigmas"
     assert (found.wearer.device, found.wearer.accuracy_dm) == ("b0000001", None)
     assert (found.protected.device, found.protected.accuracy_dm) == ("b0000002", 50)
     assert (found.wearer.fix_ms, found.protected.fix_ms) == (T0_MS + 10_000, T0_MS)

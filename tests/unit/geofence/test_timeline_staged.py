@@ -1,4 +1,4 @@
-"""Staged approaches, as the Queensland police staged 35 and saw 26 % raise nothing (F14): here every one is alerted
+"""Staged approaches, as the Queensland police staged 35 and saw 26 % raise nothing (F14): here each is alerted
 or shown.
 
 The criterion: he is alerted, or the desk shows UNCERTAIN or DEGRADED, at the latest UNAVOIDABLE_S after he first
