@@ -1,4 +1,5 @@
-"""What a bad fix does and does not: counted, never dropped in silence, never a breach (F10, F13, F15, F16, F37)."""
+"""What a bad fix does and does not: counted, never dropped in silence, never a breach (F10,
+F13, F15, F16, F37)."""
 
 from __future__ import annotations
 
