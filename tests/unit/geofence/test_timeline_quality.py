@@ -79,7 +79,7 @@ def test_f37_a_clock_behind_is_history_and_never_a_live_alarm(behind_s):
 
 @pytest.mark.parametrize("epoch_ms", [1_806_195_600_000 - T0_MS, 2_173_823_982_000 - T0_MS])
 def test_f37_only_utc_milliseconds_count(epoch_ms):
-    """The night of a change to summer time, the GPS rollover of November 2038: the same findings, that much later."""
+    """A change to summer time, the GPS rollover of November 2038: the same findings, that much later."""
 
     def told(shift_ms):
         desk = Desk.of_measure()
