@@ -50,13 +50,6 @@ def tell(look: Look, seen: Separation) -> None:
         state.interval_s, state.relax_ms = STEPS_S[STEPS_S.index(state.interval_s) + 1], None
 
 
-def hasten(state: PairState) -> None:
-    """A ring that he came into asks for its interval at once, also where no believed fix has seen it."""
-    wanted_s = ALERT_S if state.alert.inside else PREALERT_S
-    if wanted_s < state.interval_s:
-        state.interval_s, state.relax_ms = wanted_s, None
-
-
 def _wanted_s(look: Look, nearest_m: float, factor: float) -> int:
     """What the state asks for, and without one the band."""
     state = look.state

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from geofence.assumptions import EXIT_FIXES, EXIT_MARGIN_M, EXIT_MS, FAR_S
+from geofence.assumptions import ALERT_S, EXIT_FIXES, EXIT_MARGIN_M, EXIT_MS, FAR_S, PREALERT_S
 from geofence.motion import Mover
 from tocsin.limits import PREALERT_FACTOR
 from tocsin.model.finding import Change, Code
@@ -121,6 +121,12 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
         if self.alert.inside:
             return Zone.ALERT
         return Zone.PREALERT if self.prealert.inside else Zone.FAR
+
+    def hasten(self) -> None:
+        """A ring that he came into asks for its interval at once, also where no believed fix has seen it."""
+        wanted_s = ALERT_S if self.alert.inside else PREALERT_S
+        if wanted_s < self.interval_s:
+            self.interval_s, self.relax_ms = wanted_s, None
 
     @property
     def is_settled(self) -> bool:

@@ -21,7 +21,6 @@ from __future__ import annotations
 from math import inf
 
 from geofence.assumptions import DEGRADED_AFTER_MS, FORGET_MS, HOLD_MS, POOR_DM, Z_CLOCK
-from geofence.cadence import hasten
 from geofence.motion import Mover, Seen
 from geofence.pair_state import (
     CODE_OF_RING,
@@ -93,7 +92,7 @@ def enter(look: Look, ring: Zone, reason: Reason, *, low_confidence: bool = Fals
         state.alert = INSIDE
     if was >= ring:
         return
-    hasten(state)
+    state.hasten()
     if ring is Zone.ALERT:
         state.alert_ms, state.suspect, state.suspect_alert_ms = look.now_ms, -1, None
         state.one_reading = False

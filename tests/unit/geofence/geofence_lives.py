@@ -215,7 +215,7 @@ def talkative(step):
 
 
 def make_talkative(patch):
-    """The engine of now says neither commands nor standings: let it, so that their road is walked."""
+    """One command and one standing for each finding, so that a test can count them by hand."""
     step, revise = engine.step, engine.revise
     patch.setattr(engine, "step", lambda *args: talkative(step(*args)))
 

@@ -68,4 +68,4 @@ class World:
 
     @property
     def zone(self):
-        return int(self.table.zone[0])
+        return int(self.table.state(0).zone)

@@ -14,14 +14,15 @@ from geofence.scribe import PartitionTaken, Scribe
 from tocsin import subjects
 from tocsin.errors import LogUnavailable
 from tocsin.limits import SNAPSHOT_EVERY_FIXES, SNAPSHOT_EVERY_S
+from tocsin.model.zone import Zone
 from tocsin.ports import Entry
 from tocsin.subjects import FIXES, JOURNAL
 from tocsin.telemetry import CLOCK_BACK, JOURNAL_STEPS
 from tocsin.testing.bus import MemoryLog
 from tocsin.wire import encode_fixes
 
-APPROACH = np.concatenate([fix(P, 0), fix(W, 1, 500)])
-LEAVING = fix(W, 2, 1500)
+APPROACH = np.concatenate([fix(P, 0), fix(W, 1, 950)])
+LEAVING = fix(W, 3, 1110)
 LATER_MS = T0_MS + 64_000
 ALERT, PREALERT = "log.finding.0.PROX_ALERT", "log.finding.0.PROX_PREALERT"
 
@@ -137,14 +138,14 @@ async def test_a_journal_that_has_given_way_to_age_is_begun_anew():
 async def test_a_tick_with_nothing_due_leaves_no_trace():
     site, worker = await site_with((T0_MS, APPROACH))
     kept = snapshot.dump(snapshot.Snapshot(table=worker.table, sequence=0))
-    await meet(site, worker, LATER_MS, None)
+    await meet(site, worker, T0_MS + 5000, None)
     assert steps(site) == []
     assert snapshot.dump(snapshot.Snapshot(table=worker.table, sequence=0)) == kept
 
 
 async def test_the_hour_of_a_tick_never_goes_back():
     """The wall clock is set back by an hour after a tick: the next one is judged at the hour of the last."""
-    again = np.concatenate([fix(W, 70, 500, seq=9), fix(W, 71, 1500, seq=10)])
+    again = np.concatenate([fix(W, 70, 950, seq=9), fix(W, 73, 1110, seq=10)])
     site, worker = await site_with((T0_MS, APPROACH), (T0_MS + 3000, LEAVING), (LATER_MS, None))
     await meet(site, worker, LATER_MS + 70_000, again)
     await meet(site, worker, LATER_MS + 140_000, None)
@@ -189,7 +190,7 @@ async def test_a_pair_that_became_known_meanwhile_is_judged_at_once():
     await site.log.append(subjects.fixes(0), encode_fixes(fix(3, 5, 600)))
     worker = await site.born()
     assert len(site.findings[ALERT]) == 1
-    assert worker.table.zone.tolist() == [0, 2]
+    assert [worker.table.state(row).zone for row in (0, 1)] == [Zone.FAR, Zone.ALERT]
 
 
 # --- what is said, and when ----------------------------------------------------------------------------------
@@ -224,7 +225,7 @@ async def test_commands_that_wait_delay_no_finding_and_outlive_the_worker(monkey
     site.log = CommandsFull()
     worker = await site.born()
     await meet(site, worker, T0_MS, APPROACH)
-    await meet(site, worker, T0_MS + 10_000, np.concatenate([LEAVING, fix(W, 3, 1500)]))
+    await meet(site, worker, T0_MS + 10_000, np.concatenate([LEAVING, fix(W, 5, 1110)]))
     assert [len(site.findings[ALERT]), site.commands] == [2, {}]
     await worker.save()
     site.log.full = False
@@ -266,7 +267,7 @@ async def test_a_replay_does_not_say_again_what_the_log_has_forgotten_that_it_ha
     site, _ = await site_with((T0_MS, APPROACH))
     site.log._streams["FINDINGS"].seen.clear()
     worker = await site.born()
-    assert worker.table.zone.tolist() == [2], "it was judged again"
+    assert worker.table.state(0).zone is Zone.ALERT, "it was judged again"
     assert [len(said_of) for said_of in site.findings.values()] == [1]
 
 

@@ -69,7 +69,9 @@ def alerts_of(sessions, fixes):
         now_ms = int(batch["t3_ms"][-1])
         for finding in engine.step(table, batch, now_ms).findings:
             if (finding.code, finding.change) == (Code.PROX_ALERT, Change.ENTRY):
-                alerts.setdefault(sessions[int(finding.measure[4:])], []).append(finding.points.t3_ms / 1000)
+                alerts.setdefault(sessions[int(finding.measure[4:])], []).append(
+                    (finding.points.t3_ms or finding.at_ms) / 1000
+                )
         engine.step(table, batch[:0], now_ms)
     return {session: np.sort(hours) for session, hours in alerts.items()}
 

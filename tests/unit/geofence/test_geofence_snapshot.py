@@ -6,13 +6,14 @@ import pytest
 from geofence_pairs import P, W, World, order, roster
 
 from geofence import engine, snapshot
+from tocsin.model.zone import Zone
 
 
 def kept():
     world = World(order(), order("msr_b", protected=3))
     world.fix(P, 0)
     world.fix(W, 10, 500)
-    world.table.unprotected.add(1)
+    world.table.broken.add(1)
     return world, snapshot.dump(snapshot.Snapshot(table=world.table, sequence=42, outbox=tuple(world.findings)))
 
 
@@ -20,15 +21,15 @@ def test_it_says_where_the_stream_goes_on_and_what_is_still_to_be_said():
     world, payload = kept()
     loaded = snapshot.load(payload)
     assert (loaded.sequence, loaded.outbox) == (42, tuple(world.findings))
-    assert loaded.table.unprotected == {1}
-    assert loaded.table.now_ms == world.table.now_ms
+    assert loaded.table.broken == {1}
+    assert loaded.table.clock_ms == world.table.clock_ms
 
 
 def test_pairs_that_no_longer_exist_are_dropped():
     loaded = snapshot.load(kept()[1])
     table, judged = engine.revise(loaded.table, roster(order()), 0)
     assert [one.id for one in table.roster.orders] == ["msr_a"]
-    assert (judged.findings, int(table.zone[0])) == ((), 2)
+    assert (judged.findings, table.state(0).zone) == ((), Zone.ALERT)
 
 
 def test_passwords_are_not_kept():

@@ -147,7 +147,7 @@ def test_she_may_do_the_approaching():
 
 @pytest.mark.parametrize(("place_m", "raised"), [(950, True), (1450, False)])
 def test_a_straggler_raises_what_it_alone_has_seen(place_m, raised):
-    """A reader died with a fix of 01:30 in hand; it comes at 01:50, behind those of 01:20 and 01:40 from 1.5 km."""
+    """Somebody died with one of 01:30 in hand: it comes at 01:50, behind those of 01:20 and 01:40 from 1.5 km."""
     story = Story(he_every_s=20, she_every_s=20)
     story.she.stands(0)
     story.he.stands(1500).says("01:50", place_m, age_s=20)

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.usefixtures("both_paths")
 
 
 def jumping(*, until="05:00", place=500, accuracy_m=5, every_s=None, stands=4500, silent=True):
-    """At 02:25, 25 s after his last fix, he is reported to be at ``place``; then his unit is silent until 04:30."""
+    """At 02:25, 25 s after his last fix, he is reported at ``place``; then his unit is silent until 04:30."""
     story = Story(he_every_s=every_s)
     story.she.stands(0)
     story.he.stands(stands).says("02:25", place, accuracy_m=accuracy_m)

@@ -194,7 +194,7 @@ class Desk:
             self._told = one
 
     def _look(self, at_s):
-        """DOMAIN, invariant 13: at every moment exactly one state, whose age is known, and that is what was told."""
+        """DOMAIN, invariant 13: exactly one state, whose age is known, and that is what was told."""
         for now in engine.standings(self.table):
             told = self._told
             if told is not None:
