@@ -579,7 +579,7 @@ def _is_straggler(heard: Heard, valid_from_ms: int) -> bool:
 def _judge_hour(look: Look, seen: Separation | None) -> None:
     if seen is not None:
         standing.judge_hour(look, seen)
-    silence.judge_silence(look)
+    silence.judge_silence(look, by_clock=True)
     if seen is not None:
         standing.judge_certainty(look, seen, by_fix=False)
 
