@@ -26,8 +26,8 @@ from tocsin.model.finding import Change, Code
 
 def judge_silence(look: Look, *, by_clock: bool = False) -> None:
     """W_COMMS_LOSS, W_GNSS_LOSS, V_COMMS_LOSS: nothing for LOSS_INTERVALS intervals; a unit that was never heard
-    has lost nothing. A loss begins by the clock, whoever else is heard before, or with the unit's own word; it ends
-    with what was missed: another interval is no message."""
+    has lost nothing. A loss begins by the clock, whoever else is heard before, or with the unit's own word; it
+    ends with what was missed: another interval is no message."""
     state, wearer, protected = look.state, look.wearer, look.protected
     lost = _is_lost(wearer, look, state.wearer_lost, by_clock)
     _change(look, Code.W_COMMS_LOSS, lost, state.wearer_lost, Reason.NO_MESSAGE, wearer.heard_ms)
