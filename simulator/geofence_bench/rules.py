@@ -4,7 +4,7 @@ Of a sample of the measures each gets a table of its own, is told one fix at a t
 rules are asked at every fix, by the path for one. Whatever the batches, the columns, the bands and the other pairs
 do to the findings would show. (That the rules are right is another question: tests/properties, tests/reference.)
 Compared are, for each measure and code, the entries and exits in their order; hours are not, since the engine
-looks between batches. A unit reports as the fleet had told it: here it takes no orders, and its interval is handed in.
+looks between batches. A unit reports as the fleet had told it: here it takes no orders, its interval is handed in.
 """
 
 from __future__ import annotations
