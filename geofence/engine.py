@@ -334,7 +334,7 @@ class _Run:
     def by_columns(self, batch: Fixes) -> None:
         """In turns that have no cluster twice; what is left for a last, small one goes one by one."""
         columns = _Columns(batch, self.devices.places(batch["device"]), self.table.clock_ms)
-        self.counts["ahead"] += columns.ahead
+        self.counts["ahead"] += int(np.count_nonzero(columns.ahead))
         left = np.flatnonzero(columns.places >= 0)
         self.counts["stranger"] += batch.size - left.size
         clusters = self.table.cluster_of.take(columns.places.take(left))
@@ -347,7 +347,8 @@ class _Run:
         self.some(columns, left)
 
     def some(self, columns: _Columns, which: IntArray) -> None:
-        """A few of a batch, one by one."""
+        """A few of a batch, one by one; who is ahead is counted there again."""
+        self.counts["ahead"] -= int(np.count_nonzero(columns.ahead.take(which)))
         for index in which.tolist():
             self._take(index, int(columns.places[index]), columns.taken(index))
 
@@ -556,7 +557,7 @@ class _Columns:
         self.present = (batch["flags"] & FixFlag.PRESENCE) != 0
         self.some_present = bool(self.present.any())
         known = places >= 0
-        self.ahead = int(np.count_nonzero((fix_ms > t3_ms) & known & ~self.present))
+        self.ahead: Mask = (fix_ms > t3_ms) & known & ~self.present
         self.points: FloatArray = np.array(ecef(batch["lat_e6"], batch["lon_e6"]))
 
     def taken(self, index: int) -> Taken:
@@ -603,7 +604,7 @@ def _is_straggler(heard: Heard, valid_from_ms: int) -> bool:
 def _judge_hour(look: Look, seen: Separation | None) -> None:
     if seen is not None:
         standing.judge_hour(look, seen)
-    silence.judge_silence(look)
+    silence.judge_silence(look, by_clock=True)
     if seen is not None:
         standing.judge_certainty(look, seen, by_fix=False)
 

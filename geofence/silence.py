@@ -25,38 +25,34 @@ from tocsin.geodesy import FloatArray
 from tocsin.model.finding import Change, Code
 
 
-def judge_silence(look: Look) -> None:
+def judge_silence(look: Look, *, by_clock: bool = False) -> None:
     """W_COMMS_LOSS, W_GNSS_LOSS, V_COMMS_LOSS: nothing for LOSS_INTERVALS intervals; a unit that was never heard
-    has lost nothing. A loss begins on a whole second, whoever is looked at before, and ends with what was missed:
-    another interval is no message."""
+    has lost nothing. A loss begins by the clock, whoever else is heard before, or with the unit's own word; it
+    ends with what was missed: another interval is no message."""
     state, wearer, protected = look.state, look.wearer, look.protected
-    lost = _is_lost(wearer, look, state.wearer_lost)
+    lost = _is_lost(wearer, look, state.wearer_lost, by_clock)
     _change(look, Code.W_COMMS_LOSS, state.wearer_lost, lost, wearer.heard_ms)
-    unfixed = _is_unfixed(look, lost)
+    unfixed = _is_unfixed(look, lost, by_clock)
     _change(look, Code.W_GNSS_LOSS, state.wearer_unfixed, unfixed, wearer.at_ms)
-    her_lost = _is_lost(protected, look, state.protected_lost)
+    her_lost = _is_lost(protected, look, state.protected_lost, by_clock)
     _change(look, Code.V_COMMS_LOSS, state.protected_lost, her_lost, protected.heard_ms)
     state.wearer_lost, state.wearer_unfixed, state.protected_lost = lost, unfixed, her_lost
 
 
-def _is_lost(mover: Mover, look: Look, before: bool) -> bool:
-    if before and mover.heard_ms < look.now_ms:
-        return True
-    return mover.is_known and _second_ms(look) >= mover.heard_ms + _patience_ms(mover)
+def _is_lost(mover: Mover, look: Look, before: bool, by_clock: bool) -> bool:
+    if before:
+        return mover.heard_ms < look.now_ms
+    return by_clock and mover.is_known and look.now_ms >= mover.heard_ms + _patience_ms(mover)
 
 
-def _is_unfixed(look: Look, lost: bool) -> bool:
+def _is_unfixed(look: Look, lost: bool, by_clock: bool) -> bool:
     """Heard, and no fix with it."""
     wearer, before = look.wearer, look.state.wearer_unfixed
     if before and wearer.received_ms < look.now_ms:
         return True
-    missed = wearer.is_known and _second_ms(look) >= wearer.at_ms + _patience_ms(wearer)
-    return missed and (before or (wearer.heard_ms > wearer.received_ms and not lost))
-
-
-def _second_ms(look: Look) -> float:
-    """The whole second that has passed last."""
-    return SECOND_MS * (look.now_ms // SECOND_MS)
+    missed = wearer.is_known and look.now_ms >= wearer.at_ms + _patience_ms(wearer)
+    begins = wearer.heard_ms > wearer.received_ms and not lost and (by_clock or wearer.heard_ms >= look.now_ms)
+    return missed and (before or begins)
 
 
 def _patience_ms(mover: Mover) -> float:
@@ -78,7 +74,9 @@ def due_ms(look: Look) -> float:
     if wearer.is_known and not state.wearer_lost:
         hour = wearer.heard_ms + _patience_ms(wearer)
     unfixed_ms = wearer.at_ms + _patience_ms(wearer)
-    if wearer.is_known and not state.wearer_unfixed and unfixed_ms > _second_ms(look):
+    waits = wearer.heard_ms > wearer.received_ms and not state.wearer_lost
+    is_ahead = waits or unfixed_ms > look.now_ms // SECOND_MS * SECOND_MS
+    if wearer.is_known and not state.wearer_unfixed and is_ahead:
         hour = min(hour, unfixed_ms)
     if protected.is_known and not state.protected_lost:
         hour = min(hour, protected.heard_ms + _patience_ms(protected))

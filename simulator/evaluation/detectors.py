@@ -1,8 +1,8 @@
-"""Who is judged? The engine as it is in production, the rules proposed for the next one, and simple rules.
+"""Who is judged? The engine as it is in production, and simple rules.
 
 A detector reads the messages of one session in the order of their reception and says, for each distance, when it
-raised the alert. ``tocsin`` and ``interval`` are listeners (``listeners``), fed here with a stream whose interval
-is fixed, message by message and second by second; the others are in ``thresholds``.
+raised the alert. ``tocsin`` is a listener (``listeners``), fed here with a stream whose interval is fixed, message
+by message and second by second; the others are in ``thresholds``.
 """
 
 from __future__ import annotations

@@ -3,9 +3,8 @@
 A listener hears one message or one whole second at a time, in the order of reception, and answers with what it
 asks of the devices: an interval, or a fix at once. Who feeds it may obey (``closed_loop``) or not (``detectors``).
 
-* ``Engine`` is production: ``ingest``'s rule for late fixes and ``geofence.engine.step``; its asks are the
-  ``Step.commands`` of the engine.
-* ``Interval`` runs the rules proposed for the next engine, as they stand in ``simulator.evaluation.interval``.
+``Engine`` is production: ``ingest``'s rule for late fixes and ``geofence.engine.step``; its asks are the
+``Step.commands`` of the engine.
 
 ``period_s``: the interval at which the devices report whatever anybody asks; None: they do as they are told.
 """
@@ -19,14 +18,9 @@ import numpy as np
 
 from geofence import engine
 from geofence.pair_table import PairTable, Roster, roster_of
-from simulator.evaluation.interval.change import Change as Changed
-from simulator.evaluation.interval.change import Kind
-from simulator.evaluation.interval.device import Seen, seen
-from simulator.evaluation.interval.pair import Pair
 from simulator.evaluation.said import Log, Logs
 from simulator.evaluation.traces import PROTECTED, WEARER, Floats, Stream
 from tocsin.clock import MS
-from tocsin.geodesy import ecef
 from tocsin.limits import LATE_AFTER_S
 from tocsin.model.command import Action
 from tocsin.model.device import Device, DeviceKind
@@ -158,59 +152,4 @@ def _microdegrees(stream: Stream) -> tuple[Floats, Floats]:
     return np.round(stream.lat_e7 / 10), np.round(stream.lon_e7 / 10)
 
 
-# --- the rules proposed for the next engine -------------------------------------------------------------------
-
-
-class Interval:
-    """Each distance by itself; between the messages the clock is heard when it is due."""
-
-    def __init__(self, distances_m: Sequence[int], period_s: int | None, start_ms: int) -> None:  # noqa: ARG002
-        self.logs: Logs = {distance: Log() for distance in distances_m}
-        self.pairs = {distance: Pair(alert_m=float(distance)) for distance in distances_m}
-        self.is_obeyed = period_s is None
-        self.told_s = [BASE_S if period_s is None else period_s] * 2  # by role
-        self.opening: Sequence[Ask] = ()
-
-    def read(self, stream: Stream) -> Sequence[tuple[int, Seen]]:
-        """Role and fix, as admission would hand it on: places in whole microdegrees."""
-        points = zip(*(axis.tolist() for axis in ecef(*_microdegrees(stream))), strict=True)
-        told_m = [None if dm < 0 else dm / 10 for dm in stream.accuracy_dm.tolist()]
-        fixes = (seen(*one) for one in zip((stream.fix_ms / MS).tolist(), points, told_m, strict=True))
-        return list(zip(stream.role.tolist(), fixes, strict=True))
-
-    def hear(self, message: tuple[int, Seen], received_ms: int) -> Sequence[Ask]:
-        at_s, (role, fix) = received_ms / MS, message
-        for distance, pair in self.pairs.items():
-            _write(self.logs[distance], pair.on_fix(role, at_s, fix, self.told_s[role]))
-        return self._asks(at_s)
-
-    def tick(self, second_ms: int) -> Sequence[Ask]:
-        now_s, was_due = second_ms / MS, False
-        for distance, pair in self.pairs.items():
-            if pair.due_s <= now_s:
-                was_due = True
-                _write(self.logs[distance], pair.on_tick(now_s))
-        return self._asks(now_s) if was_due else ()
-
-    def _asks(self, now_s: float) -> Sequence[Ask]:
-        """Of several distances the shortest interval counts; a device is told what is new to it."""
-        if not self.is_obeyed:
-            return ()
-        wanted_s = [min(each) for each in zip(*(pair.tell(now_s) for pair in self.pairs.values()), strict=True)]
-        asks = [Ask(role, wanted_s[role]) for role in DEVICES if wanted_s[role] != self.told_s[role]]
-        self.told_s = wanted_s
-        return asks
-
-
-def _write(log: Log, said: Iterable[Changed]) -> None:
-    kept = {
-        Kind.ALERT: log.alerts_s, Kind.ALERT_LOW_CONFIDENCE: log.alerts_s, Kind.ALERT_END: log.alert_ends_s,
-        Kind.UNCERTAIN: log.doubts_s, Kind.UNCERTAIN_END: log.doubt_ends_s,
-        Kind.DEGRADED: log.degraded_s, Kind.DEGRADED_END: log.degraded_ends_s,
-    }  # fmt: skip
-    for at_s, kind in said:
-        if kind in kept:
-            kept[kind].append(at_s)
-
-
-LISTENERS: Final[dict[str, Listens]] = {"tocsin": Engine, "interval": Interval}
+LISTENERS: Final[dict[str, Listens]] = {"tocsin": Engine}

@@ -1,9 +1,10 @@
-"""What would the reference of the rules have found? The engine's findings beside those of ``interval``.
+"""What does the engine find when nothing may save it work? Its findings beside those of itself, taken slowly.
 
-``simulator.evaluation.interval`` is the specification of the rules as code, scalar and slow (docs/adr/0019). It
-hears every fix of a sample of the pairs, and the clock whenever it is due, and says what began and ended. Compared
-are, for each measure and code, the entries and exits in their order; hours are not, since the engine looks between
-batches.
+Of a sample of the measures each gets a table of its own, is told one fix at a time, and has no guard band: the
+rules are asked at every fix, by the path for one. Whatever the batches, the columns, the bands and the other pairs
+do to the findings would show. (That the rules are right is another question: tests/properties, tests/reference.)
+Compared are, for each measure and code, the entries and exits in their order; hours are not, since the engine
+looks between batches. A unit reports as the fleet had told it: here it takes no orders, its interval is handed in.
 """
 
 from __future__ import annotations
@@ -11,53 +12,37 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
+from math import inf
 from typing import Final
 
 import numpy as np
 
-from simulator.evaluation.interval.change import Change as Changed
-from simulator.evaluation.interval.change import Kind
-from simulator.evaluation.interval.device import seen
-from simulator.evaluation.interval.pair import PROTECTED, WEARER, Pair
+from geofence import engine
+from geofence.pair_table import PairTable, Roster, roster_of
 from simulator.geofence_bench.reference import Ints
 from tocsin.clock import MS
-from tocsin.geodesy import ecef_one
+from tocsin.model.device import Device, DeviceKind
 from tocsin.model.finding import Change, Code, Finding
-from tocsin.model.fix import Fixes
+from tocsin.model.fix import FIX_DTYPE, Fixes
 from tocsin.model.order import Order
 
 Sequences = Mapping[tuple[str, Code], Sequence[Change]]
 
-MEANING: Final[Mapping[Kind, tuple[Code, Change]]] = {
-    Kind.PRE_ALERT: (Code.PROX_PREALERT, Change.ENTRY),
-    Kind.PRE_ALERT_END: (Code.PROX_PREALERT, Change.EXIT),
-    Kind.ALERT: (Code.PROX_ALERT, Change.ENTRY),
-    Kind.ALERT_LOW_CONFIDENCE: (Code.PROX_ALERT, Change.ENTRY),
-    Kind.ALERT_END: (Code.PROX_ALERT, Change.EXIT),
-    Kind.UNCERTAIN: (Code.UNCERTAIN, Change.ENTRY),
-    Kind.UNCERTAIN_END: (Code.UNCERTAIN, Change.EXIT),
-    Kind.DEGRADED: (Code.DEGRADED, Change.ENTRY),
-    Kind.DEGRADED_END: (Code.DEGRADED, Change.EXIT),
-    Kind.IMMINENT: (Code.IMMINENT, Change.ENTRY),
-    Kind.IMMINENT_END: (Code.IMMINENT, Change.EXIT),
-}
-COMPARED: Final = frozenset(code for code, _ in MEANING.values())
+NO_FIXES: Final = np.empty(0, FIX_DTYPE)
+COMPARED: Final = frozenset({Code.PROX_PREALERT, Code.PROX_ALERT, Code.UNCERTAIN, Code.DEGRADED, Code.IMMINENT})
 
 
 def expected(orders: Iterable[Order], numbers: Mapping[str, int], fixes: Fixes, interval_s: Ints) -> Sequences:
-    """What ``interval`` says of these measures; ``numbers`` of their devices, ``interval_s`` told at each fix."""
+    """What is to be said of these measures; ``numbers`` of their devices, ``interval_s`` told at each fix."""
     order_of = np.argsort(fixes["device"], kind="stable")
     device = fixes["device"][order_of]
-    found: dict[tuple[str, Code], list[Change]] = defaultdict(list)
+    found: list[Finding] = []
     for order in orders:
         his, hers = (order_of[_span(device, numbers[name])] for name in (order.wearer, order.protected))
         mine = np.sort(np.concatenate((his, hers)))
-        role = np.where(fixes["device"][mine] == numbers[order.wearer], WEARER, PROTECTED)
-        for one in _told(order.alert_distance_m, role, fixes[mine], interval_s[mine], int(fixes["t3_ms"][-1])):
-            if one.kind in MEANING:
-                code, change = MEANING[one.kind]
-                found[order.id, code].append(change)
-    return found
+        if mine.size:
+            found += _said(order, numbers, fixes[mine], interval_s[mine], int(fixes["t3_ms"][-1]))
+    return sequences(found, frozenset(one.measure for one in found))
 
 
 def _span(sorted_devices: Ints, number: int) -> slice:
@@ -65,21 +50,29 @@ def _span(sorted_devices: Ints, number: int) -> slice:
     return slice(first, last)
 
 
-def _told(alert_m: int, role: Ints, fixes: Fixes, interval_s: Ints, end_ms: int) -> Iterator[Changed]:
-    pair = Pair(alert_m=float(alert_m))
-    for one, fix, told_s in zip(role.tolist(), fixes, interval_s.tolist(), strict=True):
-        received_s = int(fix["t3_ms"]) / MS
-        yield from _ticks(pair, received_s)
-        accuracy_dm = int(fix["accuracy_dm"])
-        place = ecef_one(int(fix["lat_e6"]), int(fix["lon_e6"]))
-        measured = seen(int(fix["fix_ms"]) / MS, place, None if accuracy_dm < 0 else accuracy_dm / 10)
-        yield from pair.on_fix(one, received_s, measured, told_s)
-    yield from _ticks(pair, end_ms / MS)
+def _said(
+    order: Order, numbers: Mapping[str, int], fixes: Fixes, interval_s: Ints, end_ms: int
+) -> Iterator[Finding]:
+    devices = {
+        name: Device(id=name, number=numbers[name], kind=DeviceKind.WEARER, reports_every_s=60)
+        for name in (order.wearer, order.protected)
+    }
+    roster = roster_of([order], devices, partition=0, partitions=1)
+    table, _ = engine.revise(PairTable(Roster()), roster, int(fixes["t3_ms"][0]) // MS * MS)
+    for at, told_s in enumerate(interval_s.tolist()):
+        one = fixes[at : at + 1]
+        yield from _ticked(table, int(one["t3_ms"][0]))
+        if table.devices.tell(table.devices.place_of[int(one["device"][0])], told_s):
+            table.due_ms[:] = np.minimum(table.due_ms, int(one["t3_ms"][0]) // MS * MS + MS)
+        table.lo[:], table.hi[:] = inf, -inf
+        yield from engine.step(table, one, int(one["t3_ms"][0])).findings
+    yield from _ticked(table, end_ms)
 
 
-def _ticks(pair: Pair, until_s: float) -> Iterator[Changed]:
-    while pair.due_s < until_s:
-        yield from pair.on_tick(pair.due_s)
+def _ticked(table: PairTable, before_ms: int) -> Iterator[Finding]:
+    """The clock, on every second at which it is due."""
+    while (due_ms := int(table.due_ms.min())) < before_ms:
+        yield from engine.step(table, NO_FIXES, due_ms or table.clock_ms).findings
 
 
 def sequences(findings: Iterable[Finding], measures: frozenset[str]) -> Sequences:

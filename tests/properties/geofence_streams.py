@@ -1,8 +1,8 @@
 """Hard lives for the engine: people near the edges of the rings, heard badly.
 
 A life is who is watched (``Cast``) and what happens (``Act``): one person sets off, turns, stops, and one message
-of his is received, in order or late, twice, from elsewhere, without a place. Everything is drawn by Hypothesis from
-few, telling values, so that what fails shrinks to a short story. Metres, milliseconds.
+of his is received, in order or late, twice, from elsewhere, without a place. Everything is drawn by Hypothesis
+from few, telling values, so that what fails shrinks to a short story. Metres, milliseconds.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ class Played:
     """One table, and all that it said."""
 
     def __init__(self, cast: Cast, *, banded: bool = True) -> None:
-        self.banded, self.steps = banded, list[engine.Step]()
+        self.banded, self.steps, self.hour_ms = banded, list[engine.Step](), T0_MS
         self.table = PairTable(Roster())
         self.revise(roster(cast), T0_MS)
 
@@ -186,6 +186,7 @@ class Played:
             self.table.lo[:], self.table.hi[:] = math.inf, -math.inf
         if batch.size:
             self._took(engine.step(self.table, batch, int(batch["t3_ms"][-1]) + 5))
+            self._check_begun(int(batch["t3_ms"].max()))
 
     def tick(self, now_ms: int, *, everybody: bool = False) -> None:
         """``everybody``: also the pairs that are not due."""
@@ -194,6 +195,13 @@ class Played:
             self.table.due_ms[in_force] = np.minimum(self.table.due_ms[in_force], now_ms)
         if engine.is_due(self.table, now_ms):
             self._took(engine.step(self.table, NO_FIXES, now_ms))
+        self._check_begun(now_ms)
+
+    def _check_begun(self, now_ms: int) -> None:
+        """No measure is in force before its time."""
+        self.hour_ms = max(self.hour_ms, now_ms)
+        for row, order in enumerate(self.table.roster.orders):
+            assert self.table.phase[row] == Phase.WAITING or self.hour_ms >= order.valid_from_ms
 
     def revise(self, measures: Roster, now_ms: int) -> None:
         self.table, step = engine.revise(self.table, measures, now_ms)
@@ -205,8 +213,11 @@ class Played:
         self.table = snapshot.load(self.kept()).table
         self.revise(measures, self.table.clock_ms)
 
-    def by_the_second(self, fixes: np.ndarray, *, everybody: bool = False) -> None:
-        """One message at a time, and the clock on every whole second before it and for five minutes behind."""
+    def by_the_second(
+        self, fixes: np.ndarray, *, everybody: bool = False, at: int = -1, measures: Roster | None = None
+    ) -> None:
+        """One message at a time, and the clock on every whole second before it and for five minutes behind.
+        ``measures``: from message ``at`` on."""
         next_s = T0_MS // 1000 + 1
         for index in range(fixes.size + 1):
             last = index == fixes.size
@@ -214,6 +225,8 @@ class Played:
             for second in range(next_s, until_s + 1):
                 self.tick(1000 * second, everybody=everybody)
             next_s = max(next_s, until_s + 1)
+            if index == at and measures is not None:
+                self.revise(measures, 1000 * next_s - 1000)
             self.hear(fixes[index : index + 1])
 
     # --- what is compared
@@ -226,7 +239,8 @@ class Played:
 
     def stood(self) -> bytes:
         """The last standing of each measure."""
-        return msgspec.msgpack.encode({one.measure: one for step in self.steps for one in step.standings})
+        last = {one.measure: one for step in self.steps for one in step.standings}
+        return msgspec.msgpack.encode([last[name] for name in sorted(last)])
 
     def kept(self) -> bytes:
         return snapshot.dump(snapshot.Snapshot(table=self.table, sequence=0))

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference.interval.apart import lower_bound
+from reference.interval.change import Change
+from reference.interval.device import Device, seen
+from reference.interval.pair import Pair
 
-from simulator.evaluation.interval.apart import lower_bound
-from simulator.evaluation.interval.change import Change
-from simulator.evaluation.interval.device import Device, seen
-from simulator.evaluation.interval.pair import Pair
 from tocsin.geodesy import SEMI_MAJOR_M
 
 D = 1000.0

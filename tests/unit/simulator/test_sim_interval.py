@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
+from reference.interval.cadence import Cadence, protected_s
+from reference.interval.change import Change, Kind
+from reference.interval.device import Seen, seen
+from reference.interval.pair import PROTECTED, WEARER, Pair
 
-from simulator.evaluation.interval.cadence import Cadence, protected_s
-from simulator.evaluation.interval.change import Change, Kind
-from simulator.evaluation.interval.device import Seen, seen
-from simulator.evaluation.interval.pair import PROTECTED, WEARER, Pair
 from tocsin.geodesy import SEMI_MAJOR_M
 
 D = 1000.0

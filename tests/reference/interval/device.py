@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import exp, inf, sqrt
 from typing import Final, NamedTuple
 
-from simulator.evaluation.interval.settings import (
+from reference.interval.settings import (
     FORGET_S,
     IMPOSSIBLE_M_S,
     OVERDUE_INTERVALS,

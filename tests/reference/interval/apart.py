@@ -9,8 +9,8 @@ from __future__ import annotations
 from math import inf, sqrt
 from typing import NamedTuple
 
-from simulator.evaluation.interval.device import Device, minus
-from simulator.evaluation.interval.settings import CAP, D_LB_SIGMAS, FORGET_S, FRESH_S, R95, SILENT_M_S, Z_FIX
+from reference.interval.device import Device, minus
+from reference.interval.settings import CAP, D_LB_SIGMAS, FORGET_S, FRESH_S, R95, SILENT_M_S, Z_FIX
 from tocsin.geodesy import chord_m
 
 

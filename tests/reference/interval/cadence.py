@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from simulator.evaluation.interval.settings import (
+from reference.interval.settings import (
     ALERT_INTERVAL_S,
     BANDS,
     IMMINENT_INTERVAL_S,

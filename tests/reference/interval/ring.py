@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-from simulator.evaluation.interval.change import Kind
-from simulator.evaluation.interval.settings import EXIT_FIXES, EXIT_MARGIN_M, EXIT_S
+from reference.interval.change import Kind
+from reference.interval.settings import EXIT_FIXES, EXIT_MARGIN_M, EXIT_S
 
 
 @dataclass(slots=True)

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 
-from simulator.evaluation.interval.apart import Apart, closing_m_s
-from simulator.evaluation.interval.change import Kind
-from simulator.evaluation.interval.device import Device
-from simulator.evaluation.interval.settings import (
+from reference.interval.apart import Apart, closing_m_s
+from reference.interval.change import Kind
+from reference.interval.device import Device
+from reference.interval.settings import (
     CLOSING_MIN_M_S,
     EVIDENCE_AGE_S,
     EVIDENCE_FIXES,

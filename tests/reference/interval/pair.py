@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import floor, inf
 from typing import Final, NamedTuple
 
-from simulator.evaluation.interval.apart import (
+from reference.interval.apart import (
     apart,
     are_comparable,
     blind_not_before_s,
@@ -25,12 +25,12 @@ from simulator.evaluation.interval.apart import (
     radii_m,
     shown_m,
 )  # fmt: skip
-from simulator.evaluation.interval.approach import Approach
-from simulator.evaluation.interval.cadence import Cadence, protected_s
-from simulator.evaluation.interval.change import Change, Kind
-from simulator.evaluation.interval.device import Device, Seen, minus, moved
-from simulator.evaluation.interval.ring import Ring
-from simulator.evaluation.interval.settings import (
+from reference.interval.approach import Approach
+from reference.interval.cadence import Cadence, protected_s
+from reference.interval.change import Change, Kind
+from reference.interval.device import Device, Seen, minus, moved
+from reference.interval.ring import Ring
+from reference.interval.settings import (
     BANDS,
     DEGRADED_AFTER_S,
     FORGET_S,

@@ -1,0 +1,113 @@
+"""Each kernel for many is the rule for one: bit for bit where it decides, a bound where it only saves work."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from geofence import silence
+from geofence.devices import DeviceTable, Verdict
+from geofence.motion import Mover, Seen, velocities, velocity
+from geofence.separation import apart_until_ms, kept_apart, lower_m, separation, slack, upper_m
+
+NOW_MS = 1_795_219_200_000.0
+RADIUS_M = 6_378_137.0
+
+metres = st.one_of(st.just(0.0), st.just(-0.0), st.floats(-3_000, 3_000))
+ways = st.tuples(metres, metres, metres)
+accuracies = st.sampled_from([1.0, 5.0, 12.05, 40.0, 150.0])
+ages_ms = st.one_of(st.sampled_from([0, 1, 99, 5_000, 30_000, 95_000]), st.integers(0, 900_000))
+
+
+def moved(x_m: float, way: tuple[float, float, float], age_ms: int, dt_ms: int, told: tuple[float, int]) -> Mover:
+    """Seen twice, ``dt_ms`` apart, the second time at ``x_m`` along the coast of Gabon."""
+    accuracy_m, interval_s = told
+    place = (RADIUS_M, x_m, 0.0)
+    before = tuple(here - step for here, step in zip(place, way, strict=True))
+    walked = tuple(here - there for here, there in zip(place, before, strict=True))
+    of, speed = velocity(walked, float(dt_ms), accuracy_m, accuracy_m)
+    at_ms = NOW_MS - age_ms
+    return Mover(*place, at_ms, accuracy_m, at_ms, float(interval_s), at_ms, *before, at_ms - dt_ms, *of, speed)
+
+
+movers = st.builds(
+    moved, st.floats(0, 40_000), ways, ages_ms, st.integers(1, 200_000),
+    st.tuples(accuracies, st.sampled_from([5, 10, 30, 60])),
+)  # fmt: skip
+
+
+def columns(*those: Mover) -> np.ndarray:
+    return np.array(those, np.float64).T.copy()
+
+
+@given(st.lists(st.tuples(ways, st.integers(1, 200_000), accuracies, accuracies), min_size=1))
+def test_velocities_are_the_velocity(rows: list[tuple[tuple[float, float, float], int, float, float]]) -> None:
+    """Also of who stands, is too fast, or was seen too long ago; -0.0 is not 0.0 here."""
+    steps, dt_ms, here_m, there_m = (np.array(column, np.float64) for column in zip(*rows, strict=True))
+    vectors, speeds = velocities(steps.T, dt_ms, here_m, there_m)
+    for index, (way, dt, here, there) in enumerate(rows):
+        one, speed = velocity(way, float(dt), here, there)
+        one = tuple(part + 0.0 for part in one)
+        assert np.array([*one, speed]).tobytes() == np.array([*vectors[:, index], speeds[index]]).tobytes()
+
+
+@given(movers, ways, st.integers(-5_000, 200_000), accuracies)
+def test_a_plain_fix_is_accepted_as_one_is_heard(
+    mover: Mover, way: tuple[float, float, float], dt_ms: int, accuracy_m: float
+) -> None:
+    tables = [DeviceTable(np.array([7])) for _ in range(2)]
+    for table in tables:
+        table.write(0, mover)
+    at_ms, now_ms = mover.at_ms + dt_ms, mover.at_ms + dt_ms + 700.0
+    point = tuple(here + step for here, step in zip(mover.place, way, strict=True))
+    rows, points = tables[0].rows.copy(), np.array([point]).T.copy()
+    given_ = (np.array([at_ms]), np.array([accuracy_m]))
+    assume(tables[0].plain(rows, np.zeros(1, bool), points, *given_).all())
+    tables[0].accept(np.array([0]), rows, points, *given_, np.array([now_ms]))
+    told_dm = round(10 * accuracy_m)
+    assert tables[1].hear(0, mover, Seen(at_ms, point, accuracy_m), now_ms, told_dm=told_dm) is Verdict.ACCEPTED
+    assert tables[0].rows.tobytes() == tables[1].rows.tobytes()
+
+
+@settings(max_examples=300)
+@given(movers, movers, st.sampled_from([1_000.0, 2_000.0]), st.sampled_from([(4.0, np.inf), (2.0, 4.4)]))
+def test_the_gate_for_many_is_the_gate_for_one(
+    a: Mover, b: Mover, alert_m: float, band: tuple[float, float]
+) -> None:
+    lo_m, hi_m = (alert_m * factor for factor in band)
+    until_ms = apart_until_ms(a, b, NOW_MS, lo_m, hi_m, alert_m)
+    given_ = (np.array([one]) for one in (NOW_MS, lo_m, hi_m, alert_m))
+    kept = kept_apart(columns(a), columns(b), *given_)
+    assert bool(kept.quiet[0]) is (until_ms > 0.0)
+    assert not until_ms or kept.due_ms[0] == until_ms
+
+
+@given(movers, movers, st.sampled_from([1_000.0, 2_000.0]))
+def test_the_hours_of_blind_risk_are_the_hour_of_one(a: Mover, b: Mover, alert_m: float) -> None:
+    """Within the decimetres to which the distance of one is rounded, and a millisecond."""
+    seen = separation(a, b, NOW_MS)
+    one = silence.blind(a, b, int(NOW_MS), seen, alert_m)
+    many = silence.blind_hours(columns(a), columns(b), NOW_MS, np.array([alert_m]))
+    for hour_ms, hours_ms in zip(one, (many.worst_ms, many.plausible_ms), strict=True):
+        assert abs(hour_ms - hours_ms[0]) <= 1.0 + 1000 * 0.11 / 14.0
+
+
+@given(movers, movers, st.sampled_from([10.0, 300.0]))
+def test_of_one_movement_a_worse_accuracy_only_widens_the_interval(a: Mover, b: Mover, more_m: float) -> None:
+    """With the velocity given: a worse accuracy also shrinks the velocity, and a slower man may be farther."""
+    worse = a._replace(accuracy_m=a.accuracy_m + more_m)
+    bounds = []
+    for one in (a, worse):
+        seen, slack_m = separation(one, b, NOW_MS), slack(one, b, NOW_MS).metres
+        assert lower_m(seen, slack_m) <= seen.best_m <= upper_m(seen, slack_m) + 0.05
+        bounds.append((lower_m(seen, slack_m), upper_m(seen, slack_m)))
+    assert bounds[1][0] <= bounds[0][0]
+    assert bounds[1][1] >= bounds[0][1]
+
+
+@given(movers, movers)
+def test_who_is_named_first_changes_nothing(a: Mover, b: Mover) -> None:
+    one, other = separation(a, b, NOW_MS), separation(b, a, NOW_MS)
+    assert one == other
+    assert silence.blind(a, b, int(NOW_MS), one, 1000.0) == silence.blind(b, a, int(NOW_MS), other, 1000.0)
