@@ -1,9 +1,10 @@
 """What is remembered of each device, and is a new fix of it believed?
 
-The memory that every fix touches is two cache lines a device, float64 (``geofence.motion.Mover`` names them):
+The memory that every fix touches is one row a device, float64 (``geofence.motion.Mover`` names them):
 
     x y z   at_ms accuracy_m heard_ms interval_s received_ms     the last believed fix, ECEF metres
     bx by bz before_ms   vx vy vz speed                          the one before, and the velocity from it
+    told_ms                                                      when it was given its interval
 
 Beside it, for the few that jumped, the other place where they may be. A fix that nobody could have reached in
 time is a second hypothesis and no more; the next fix that fits it better than the present place is believed at
@@ -28,8 +29,10 @@ from geofence.assumptions import FAR_S, FORGET_MS, IMPOSSIBLE_M_S, LATE_MS, POOR
 from geofence.motion import UNHEARD_MS, Mover, Seen, Vector, is_reachable, velocities, velocity
 from tocsin.geodesy import FloatArray, IntArray
 
-WIDTH: Final = 16
-X, AT, ACCURACY, HEARD, INTERVAL, RECEIVED, BEFORE, BEFORE_MS, V, SPEED = 0, 3, 4, 5, 6, 7, 8, 11, 12, 15
+WIDTH: Final = 17
+X, AT, ACCURACY, HEARD, INTERVAL, RECEIVED, BEFORE, BEFORE_MS, V, SPEED, TOLD = (
+    0, 3, 4, 5, 6, 7, 8, 11, 12, 15, 16,
+)  # fmt: skip
 DENSE_FACTOR, DENSE_FREE = 64, 4096  # device numbers are given in sequence: a table of 8 bytes each, 512 a device
 AT_REST: Final = (0.0, 0.0, 0.0, 0.0)
 NEWLY: Final = (0.0, 0.0, 0.0, UNHEARD_MS, 0.0, UNHEARD_MS, float(FAR_S), 0.0, 0.0, 0.0, 0.0, UNHEARD_MS) + 4 * (
@@ -84,12 +87,12 @@ class DeviceTable:
     def write(self, place: int, mover: Mover) -> None:
         _ROW.pack_into(self._bytes, place * _ROW.size, *mover)
 
-    def tell(self, place: int, interval_s: int) -> bool:
+    def tell(self, place: int, interval_s: int, now_ms: int) -> bool:
         """Whether the device is told something new."""
         mover = self.mover(place)
         if mover.interval_s == interval_s:
             return False
-        self.write(place, mover._replace(interval_s=float(interval_s)))
+        self.write(place, mover._replace(interval_s=float(interval_s), told_ms=float(now_ms)))
         return True
 
     def carry(self, source: DeviceTable) -> None:
@@ -119,10 +122,8 @@ class DeviceTable:
         elif (believed := self._believed(place, mover, seen)) is None:
             verdict = Verdict.IMPLAUSIBLE
         else:
-            self.write(
-                place,
-                Mover(*seen.place, seen.at_ms, seen.accuracy_m, heard_ms, mover.interval_s, now_ms, *believed),
-            )
+            first = (*seen.place, seen.at_ms, seen.accuracy_m, heard_ms, mover.interval_s, now_ms)
+            self.write(place, Mover._make((*first, *believed, mover.told_ms)))
             return Verdict.ACCEPTED
         self.write(place, mover._replace(heard_ms=heard_ms))
         return verdict
@@ -168,7 +169,7 @@ class DeviceTable:
     def plain(
         self, movers: FloatArray, doubted: Mask, points: FloatArray, at_ms: FloatArray, accuracy_m: FloatArray
     ) -> Mask:
-        """Which fixes continue a known movement beyond any question. ``movers`` (n, 16), ``points`` (3, n)."""
+        """Which fixes continue a known movement beyond any question. ``movers`` (n, 17), ``points`` (3, n)."""
         dt_ms = at_ms - movers[:, AT]
         reach_m = dt_ms * (IMPOSSIBLE_M_S / 1_000.0) + R95 * (accuracy_m + movers[:, ACCURACY]) - SURE_M
         ways = points - movers[:, X:AT].T
@@ -180,12 +181,12 @@ class DeviceTable:
         self, places: IntArray, movers: FloatArray, points: FloatArray, at_ms: FloatArray, accuracy_m: FloatArray,
         now_ms: FloatArray,
     ) -> FloatArray:  # fmt: skip
-        """Remember fixes that are ``plain``; the rows as they are now, by columns (16, n)."""
+        """Remember fixes that are ``plain``; the rows as they are now, by columns (17, n)."""
         columns = np.empty((WIDTH, places.size))
         columns[X:AT] = points
         columns[AT], columns[ACCURACY] = at_ms, accuracy_m
         np.maximum(movers[:, HEARD], now_ms, out=columns[HEARD])
-        columns[INTERVAL], columns[RECEIVED] = movers[:, INTERVAL], now_ms
+        columns[INTERVAL], columns[RECEIVED], columns[TOLD] = movers[:, INTERVAL], now_ms, movers[:, TOLD]
         columns[BEFORE:V] = movers[:, X:ACCURACY].T
         ways = points - columns[BEFORE:BEFORE_MS]
         velocity_m_s, columns[SPEED] = velocities(

@@ -34,14 +34,14 @@ import numpy as np
 
 from geofence import findings, silence, standing
 from geofence.approach import judge_approach
-from geofence.assumptions import LATE_MS, LOSS_INTERVALS, POOR_DM
+from geofence.assumptions import LATE_MS, POOR_DM
 from geofence.cadence import tell
 from geofence.devices import AT, HEARD, INTERVAL, Mask, Verdict, accuracies_m, accuracy_of_m
 from geofence.findings import Taken, Trigger, clock_trigger, fix_trigger, measure_trigger, taken_of
 from geofence.motion import Mover, Seen, is_reachable
 from geofence.pair_state import PROTECTED, WEARER, Look, PairState, Reason
 from geofence.pair_table import NEVER_MS, PROTECTIONS, UNPROTECTED, PairTable, Phase, Roster
-from geofence.separation import Separation, apart_until_ms, kept_apart, separation
+from geofence.separation import Separation, apart_until_ms, kept_apart, lost_ms, separation
 from tocsin.geodesy import FloatArray, IntArray, ecef, ecef_one
 from tocsin.limits import PREALERT_FACTOR, STRAGGLER_MAX_S
 from tocsin.model.command import Command
@@ -289,7 +289,7 @@ class _Run:
         state, own = table.states.get(row), self.devices.mover(table.pairs[row][side & 1])
         if state is not None and (state.wearer_lost, state.protected_lost)[side & 1]:
             return False
-        if now_ms >= own.at_ms + SECOND_MS * LOSS_INTERVALS * own.interval_s:
+        if now_ms >= own.lost_ms(own.at_ms):
             return False
         if verdict in {Verdict.DUPLICATE, Verdict.LATE}:
             return True
@@ -303,7 +303,7 @@ class _Run:
         """A message without a position: while the last fix is young it says nothing about any pair."""
         self.counts["presence"] += 1
         self.devices.rows[place, HEARD] = max(before.heard_ms, now_ms)
-        if now_ms < before.at_ms + SECOND_MS * LOSS_INTERVALS * before.interval_s:
+        if now_ms < before.lost_ms(before.at_ms):
             return
         for side in self.table.sides_of[place]:
             if self.table.phase_of[side >> 1] == Phase.IN_FORCE:
@@ -377,7 +377,7 @@ class _Run:
     ) -> tuple[Mask, Mask]:
         """Which messages are fixes to be believed without a second thought, and which say only "I am here"."""
         at_ms = columns.fix_ms.take(which)
-        young = now_ms < movers[:, HEARD] + (SECOND_MS * LOSS_INTERVALS) * movers[:, INTERVAL]
+        young = now_ms < lost_ms(movers.T, HEARD)
         usual = self.devices.plain(
             movers, self.devices.doubted.take(places), columns.points.take(which, 1), at_ms,
             columns.accuracy_m.take(which),
@@ -386,13 +386,13 @@ class _Run:
         if not columns.some_present:
             return usual, np.zeros(which.size, np.bool_)
         present = columns.present.take(which)
-        young = now_ms < movers[:, AT] + (SECOND_MS * LOSS_INTERVALS) * movers[:, INTERVAL]
+        young = now_ms < lost_ms(movers.T, AT)
         return usual & ~present, present & young
 
     def _accept(
         self, columns: _Columns, which: IntArray, places: IntArray, now_ms: FloatArray, movers: FloatArray
     ) -> FloatArray:
-        """The rows of the devices as they are now, by columns (16, n)."""
+        """The rows of the devices as they are now, by columns (17, n)."""
         self.counts["applied"] += int(which.size)
         points = columns.points.take(which, 1)
         if (moving := columns.batch["speed_cms"].take(which) >= MOVING_CMS).any():
@@ -522,7 +522,7 @@ class _Run:
     def give_order(self, index: int, place: int, now_ms: int, identity: Identity) -> None:
         table = self.table
         wanted_s = min(table.asked[side >> 1][side & 1] for side in table.sides_of[place])
-        if table.takes_orders[place] and self.devices.tell(place, wanted_s):
+        if table.takes_orders[place] and self.devices.tell(place, wanted_s, now_ms):
             self._order(index, place, wanted_s, now_ms, identity)
             for row in {side >> 1 for side in table.sides_of[place]}:
                 if table.phase_of[row] == Phase.IN_FORCE:  # overdue earlier, or not any more
@@ -622,7 +622,7 @@ def _protection(look: Look) -> int:
 
 def _returns(before: Mover, now_ms: int) -> bool:
     """Whether a device is heard for the first time, or after so long that it may have missed what it was told."""
-    return now_ms >= before.heard_ms + SECOND_MS * LOSS_INTERVALS * before.interval_s
+    return now_ms >= before.lost_ms(before.heard_ms)
 
 
 def _first_of_each(values: IntArray, mark: IntArray) -> Mask:

@@ -258,7 +258,7 @@ def standing(table: PairTable, row: int, now_ms: int) -> Standing:
     return Standing(
         measure=table.roster.orders[row].id,
         protection=what,
-        since_ms=int(table.protection_ms[row]),
+        since_ms=min(int(table.protection_ms[row]), now_ms),
         reason=str(why),
         zone=state.zone,
         at_ms=now_ms,

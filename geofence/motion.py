@@ -20,6 +20,7 @@ import numpy as np
 from geofence.assumptions import (
     FORGET_MS,
     IMPOSSIBLE_M_S,
+    LOSS_INTERVALS,
     OVERDUE_INTERVALS,
     OVERDUE_MS,
     R95,
@@ -68,10 +69,12 @@ def age_ds(now_ms: float, at_ms: float) -> int:
 
 
 class Mover(NamedTuple):
-    """One device as its row in ``geofence.devices`` says. ``accuracy_m`` of the last fix; ``heard_ms``: the last
-    message of any kind, ``received_ms``: that of the last fix; ``interval_s``: what it was told. Behind a first
-    fix, and behind a jump that was believed, ``before`` is the last fix itself, and there is no velocity;
-    ``before_ms`` of a first fix is UNHEARD_MS."""
+    """One device as its row in ``geofence.devices`` says.
+
+    ``accuracy_m`` of the last fix; ``heard_ms``: the last message of any kind, ``received_ms``: that of the last
+    fix; ``interval_s``: what it was told at ``told_ms``. Behind a first fix, and behind a jump that was believed,
+    ``before`` is the last fix itself, and there is no velocity; ``before_ms`` of a first fix is UNHEARD_MS.
+    """
 
     x: float
     y: float
@@ -89,6 +92,7 @@ class Mover(NamedTuple):
     vy: float
     vz: float
     speed_m_s: float
+    told_ms: float
 
     @property
     def place(self) -> Vector:
@@ -105,8 +109,13 @@ class Mover(NamedTuple):
 
     @property
     def overdue_ms(self) -> float:
-        """When it will have been silent for longer than one lost report explains."""
-        return self.at_ms + 1_000.0 * OVERDUE_INTERVALS * self.interval_s + OVERDUE_MS
+        """When it will have been silent for longer than one lost report explains: since its last fix, or since it
+        was told to report at another interval."""
+        return max(self.at_ms, self.told_ms) + 1_000.0 * OVERDUE_INTERVALS * self.interval_s + OVERDUE_MS
+
+    def lost_ms(self, since_ms: float) -> float:
+        """When it will have said nothing for LOSS_INTERVALS intervals, the last at ``since_ms``."""
+        return max(since_ms, self.told_ms) + 1_000.0 * LOSS_INTERVALS * self.interval_s
 
     @property
     def silent_m_s(self) -> float:

@@ -93,15 +93,17 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
 
 class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
     """``suspect``: whose fix was not believed and inside, -1 nobody's; at ``suspect_alert_ms`` it becomes an
-    alert, never if None. ``one_reading``: raw or expected inside, and the rule for entering not met by it.
-    ``evidence``: evaluations running that say "inside" whatever is doubted, EVIDENCE_FIXES until the alert ends.
-    ``interval_s``: what this pair asks of its devices, ``relax_ms``: since when a longer one would do."""
+    alert, never if None; then ``unconfirmed`` is whose good fix the alert waits for. ``one_reading``: raw or
+    expected inside, and the rule for entering not met by it. ``evidence``: evaluations running that say "inside"
+    whatever is doubted, EVIDENCE_FIXES until the alert ends. ``interval_s``: what this pair asks of its devices,
+    ``relax_ms``: since when a longer one would do."""
 
     alert: Ring = OUTSIDE
     prealert: Ring = OUTSIDE
     alert_ms: int | None = None
     suspect: int = -1
     suspect_alert_ms: int | None = None
+    unconfirmed: int = -1
     one_reading: bool = False
     uncertain_ms: int | None = None
     uncertain_reason: str = ""
@@ -133,7 +135,7 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
         """Whether nothing is going on but what may go on for long: a ring that holds him, a silence that was
         said."""
         return not (
-            self.suspect >= 0 or self.one_reading or self.imminent or self.alert.outside or self.prealert.outside
+            self.suspect >= 0 or self.unconfirmed >= 0 or self.one_reading or self.imminent or self.alert.outside or self.prealert.outside
             or (self.uncertain_ms is not None and not self.degraded)
         )  # fmt: skip
 

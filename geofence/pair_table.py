@@ -198,6 +198,10 @@ class PairTable:
         _BAND.pack_into(self._band_bytes, row * _BAND.size, *band)
         self.asked[row] = asked(state)
 
+    def look_always(self) -> None:
+        """Without guard bands the rules are asked at every believed fix; they find the same."""
+        self.bands[:] = ALWAYS_LOOK
+
     def band(self, row: int) -> Band:
         return Band._make(_BAND.unpack_from(self._band_bytes, row * _BAND.size))
 

@@ -31,7 +31,7 @@ from geofence.assumptions import (
     Z_CLOCK,
     Z_FIX,
 )
-from geofence.devices import ACCURACY, AT, BEFORE, BEFORE_MS, HEARD, INTERVAL, SPEED, Mask, V, X
+from geofence.devices import ACCURACY, AT, BEFORE, BEFORE_MS, HEARD, INTERVAL, SPEED, TOLD, Mask, V, X
 from geofence.motion import Mover
 from tocsin.geodesy import FloatArray, IntArray, chord_m
 
@@ -249,7 +249,7 @@ def apart_until_ms(own: Mover, partner: Mover, now_ms: float, band: Band, role: 
     left_m, beyond_m = low_m - band.blind_m, near_m - band.ring_m
     turning_m_s = 2.0 * drift_m * (speed_a + speed_b) / (raw_m + NOWHERE_M)
     closing_m_s = closing_a + closing_b + turning_m_s + STILL_M_S
-    unfixed_ms = partner.at_ms + LOSS_MS_PER_S * partner.interval_s
+    unfixed_ms = partner.lost_ms(partner.at_ms)
     quiet = low_m - Z_FIX * sqrt(variance_a + variance_b) > band.lo_m and now_ms < band.look_ms
     quiet = quiet and raw_m + drift_m + 1.0 - max(band.margin_m, both_radii_m) < band.hi_m
     quiet = quiet and min(near_m, seen_m) > band.ring_m and beyond_m > band.watch_s * closing_m_s
@@ -266,9 +266,8 @@ def apart_until_ms(own: Mover, partner: Mover, now_ms: float, band: Band, role: 
         return 0.0
     else:
         hours.append(_blind_ms(own, partner, now_ms, left_m, slack_a, slack_b, variance_a, variance_b))
-    hours.append(own.at_ms + LOSS_MS_PER_S * own.interval_s)
-    lost_ms = partner.heard_ms + LOSS_MS_PER_S * partner.interval_s
-    hours += [one for one in (unfixed_ms, lost_ms) if one > now_ms]
+    hours.append(own.lost_ms(own.at_ms))
+    hours += [one for one in (unfixed_ms, partner.lost_ms(partner.heard_ms)) if one > now_ms]
     return SECOND_MS * max(ceil(min(hours) / SECOND_MS), now_ms // SECOND_MS + 1.0)
 
 
@@ -308,7 +307,7 @@ class KeptApart(NamedTuple):
 def kept_apart(  # noqa: PLR0915  # one formula; in pieces it would be arrays handed around
     own: FloatArray, partner: FloatArray, now_ms: FloatArray, bands: FloatArray, role: IntArray
 ) -> KeptApart:
-    """``apart_until_ms`` for rows of both parties by columns (16, n), bands by columns (8, n), roles (n)."""
+    """``apart_until_ms`` for rows of both parties by columns (17, n), bands by columns (8, n), roles (n)."""
     lo_m, hi_m, margin_m, ring_m, blind_m, watch_s, look_ms, lost = bands
     age_a, age_b = _ages_s(own, now_ms), _ages_s(partner, now_ms)
     speed_a, speed_b = own[SPEED], partner[SPEED]
@@ -339,8 +338,7 @@ def kept_apart(  # noqa: PLR0915  # one formula; in pieces it would be arrays ha
     due_ms = now_ms + SECOND_MS * beyond_m / closing_a
     due_ms[raw_m - TURN_S * closing_a - 1.0 > ring_m] = inf
     closing_a += 2.0 * drift_m * (speed_a + speed_b) / (raw_m + NOWHERE_M)
-    unfixed_ms = partner[AT] + LOSS_MS_PER_S * partner[INTERVAL]
-    lost_ms = partner[HEARD] + LOSS_MS_PER_S * partner[INTERVAL]
+    unfixed_ms, unheard_ms = lost_ms(partner, AT), lost_ms(partner, HEARD)
     fixed, said = unfixed_ms > now_ms, blind_m < 0.0
     quiet = (low_m - Z_FIX * np.sqrt(variance_a + variance_b) > lo_m) & (now_ms < look_ms)
     quiet &= raw_m + drift_m + 1.0 - np.maximum(margin_m, both_radii_m) < hi_m
@@ -360,9 +358,9 @@ def kept_apart(  # noqa: PLR0915  # one formula; in pieces it would be arrays ha
     np.maximum(both_ms, last_ms, out=both_ms)
     np.copyto(blind_ms, both_ms, where=blind_ms >= last_ms)
     np.minimum(due_ms, blind_ms, out=due_ms, where=~said)
-    np.minimum(due_ms, own[AT] + LOSS_MS_PER_S * own[INTERVAL], out=due_ms)
+    np.minimum(due_ms, lost_ms(own, AT), out=due_ms)
     np.minimum(due_ms, unfixed_ms, out=due_ms, where=fixed)
-    np.minimum(due_ms, lost_ms, out=due_ms, where=lost_ms > now_ms)
+    np.minimum(due_ms, unheard_ms, out=due_ms, where=unheard_ms > now_ms)
     return KeptApart(quiet, next_second_ms(due_ms, now_ms))
 
 
@@ -383,8 +381,16 @@ def next_second_ms(due_ms: FloatArray, now_ms: FloatArray) -> FloatArray:
 
 
 def overdue_ms(rows: FloatArray) -> FloatArray:
-    """When each will have been silent for longer than one lost report explains; ``rows`` by columns (16, n)."""
-    hours: FloatArray = rows[AT] + (SECOND_MS * OVERDUE_INTERVALS) * rows[INTERVAL] + OVERDUE_MS
+    """When each will have been silent for longer than one lost report explains; ``rows`` by columns (17, n)."""
+    hours: FloatArray = np.maximum(rows[AT], rows[TOLD])
+    hours += (SECOND_MS * OVERDUE_INTERVALS) * rows[INTERVAL] + OVERDUE_MS
+    return hours
+
+
+def lost_ms(rows: FloatArray, since: int) -> FloatArray:
+    """When each will have said nothing for LOSS_INTERVALS intervals, the last at column ``since``."""
+    hours: FloatArray = np.maximum(rows[since], rows[TOLD])
+    hours += LOSS_MS_PER_S * rows[INTERVAL]
     return hours
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from geofence.assumptions import LOSS_INTERVALS, R95, SILENT_M_S, WORST_M_S
+from geofence.assumptions import R95, SILENT_M_S, WORST_M_S
 from geofence.devices import ACCURACY, AT, SPEED, Mask, X
 from geofence.motion import Mover
 from geofence.pair_state import Look, Reason
@@ -42,7 +42,7 @@ def judge_silence(look: Look, *, by_clock: bool = False) -> None:
 def _is_lost(mover: Mover, look: Look, before: bool, by_clock: bool) -> bool:
     if before:
         return mover.heard_ms < look.now_ms
-    return by_clock and mover.is_known and look.now_ms >= mover.heard_ms + _patience_ms(mover)
+    return by_clock and mover.is_known and look.now_ms >= mover.lost_ms(mover.heard_ms)
 
 
 def _is_unfixed(look: Look, lost: bool, by_clock: bool) -> bool:
@@ -50,13 +50,9 @@ def _is_unfixed(look: Look, lost: bool, by_clock: bool) -> bool:
     wearer, before = look.wearer, look.state.wearer_unfixed
     if before and wearer.received_ms < look.now_ms:
         return True
-    missed = wearer.is_known and look.now_ms >= wearer.at_ms + _patience_ms(wearer)
+    missed = wearer.is_known and look.now_ms >= wearer.lost_ms(wearer.at_ms)
     begins = wearer.heard_ms > wearer.received_ms and not lost and (by_clock or wearer.heard_ms >= look.now_ms)
     return missed and (before or begins)
-
-
-def _patience_ms(mover: Mover) -> float:
-    return SECOND_MS * LOSS_INTERVALS * mover.interval_s
 
 
 def _change(look: Look, code: Code, before: bool, now: bool, since_ms: float) -> None:
@@ -72,14 +68,14 @@ def due_ms(look: Look) -> float:
     state, wearer, protected = look.state, look.wearer, look.protected
     hour = inf
     if wearer.is_known and not state.wearer_lost:
-        hour = wearer.heard_ms + _patience_ms(wearer)
-    unfixed_ms = wearer.at_ms + _patience_ms(wearer)
+        hour = wearer.lost_ms(wearer.heard_ms)
+    unfixed_ms = wearer.lost_ms(wearer.at_ms)
     waits = wearer.heard_ms > wearer.received_ms and not state.wearer_lost
     is_ahead = waits or unfixed_ms > look.now_ms // SECOND_MS * SECOND_MS
     if wearer.is_known and not state.wearer_unfixed and is_ahead:
         hour = min(hour, unfixed_ms)
     if protected.is_known and not state.protected_lost:
-        hour = min(hour, protected.heard_ms + _patience_ms(protected))
+        hour = min(hour, protected.lost_ms(protected.heard_ms))
     return hour
 
 
@@ -113,7 +109,7 @@ class BlindHours(NamedTuple):
 
 
 def blind_hours(a: FloatArray, b: FloatArray, now_ms: float, alert_m: FloatArray) -> BlindHours:
-    """For rows of both parties by columns (16, n) and their alert distances. Pairs of which one was never heard:
+    """For rows of both parties by columns (17, n) and their alert distances. Pairs of which one was never heard:
     -inf, first in every ranking."""
     over_a, over_b = now_ms > overdue_ms(a), now_ms > overdue_ms(b)
     nobody = ~(over_a | over_b)

@@ -59,14 +59,18 @@ def judge_rings(look: Look, role: int, seen: Separation) -> None:
     state, mine, partner = look.state, look.movers[role], look.movers[1 - role]
     if state.suspect == role:
         state.suspect, state.suspect_alert_ms = -1, None
+    if state.unconfirmed == role:
+        state.unconfirmed = -1
     if shown_m(mine, partner, look.now_ms, seen, look.alert_m) <= look.alert_m:
         enter(look, Zone.ALERT, Reason.INSIDE_ALERT)
+        state.unconfirmed = -1
         return
     radius_m = look.radius_m(Zone.PREALERT)
     is_inside = shown_m(mine, partner, look.now_ms, seen, radius_m) <= radius_m
     if is_inside:
         enter(look, Zone.PREALERT, Reason.INSIDE_PREALERT)
-    _evaluate(look, seen, entered=is_inside)
+    if state.unconfirmed < 0:  # else his next good fix will say, not hers
+        _evaluate(look, seen, entered=is_inside)
 
 
 def _evaluate(look: Look, seen: Separation, *, entered: bool) -> None:
@@ -185,6 +189,7 @@ def judge_hour(look: Look, seen: Separation) -> None:
     if state.alert.inside:
         return
     if state.suspect_alert_ms is not None and state.suspect_alert_ms <= look.now_ms:
+        state.unconfirmed = state.suspect
         enter(look, Zone.ALERT, Reason.UNCONFIRMED_INSIDE, low_confidence=True)
     elif _are_reporting(look) and seen.is_live:
         _carry_in(look, seen.best_m + Z_CLOCK * seen.doubt_m)

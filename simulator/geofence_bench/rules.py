@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
-from math import inf
 from typing import Final
 
 import numpy as np
@@ -62,9 +61,9 @@ def _said(
     for at, told_s in enumerate(interval_s.tolist()):
         one = fixes[at : at + 1]
         yield from _ticked(table, int(one["t3_ms"][0]))
-        if table.devices.tell(table.devices.place_of[int(one["device"][0])], told_s):
+        if table.devices.tell(table.devices.place_of[int(one["device"][0])], told_s, int(one["t3_ms"][0])):
             table.due_ms[:] = np.minimum(table.due_ms, int(one["t3_ms"][0]) // MS * MS + MS)
-        table.lo[:], table.hi[:] = inf, -inf
+        table.look_always()
         yield from engine.step(table, one, int(one["t3_ms"][0])).findings
     yield from _ticked(table, end_ms)
 

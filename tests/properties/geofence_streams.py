@@ -183,7 +183,7 @@ class Played:
     def hear(self, batch: np.ndarray) -> None:
         """One batch; without the band the rules are asked about every fix (of a batch of one)."""
         if not self.banded:
-            self.table.lo[:], self.table.hi[:] = math.inf, -math.inf
+            self.table.look_always()
         if batch.size:
             self._took(engine.step(self.table, batch, int(batch["t3_ms"][-1]) + 5))
             self._check_begun(int(batch["t3_ms"].max()))
