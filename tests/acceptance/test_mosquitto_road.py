@@ -28,6 +28,8 @@ HIS, HERS = "his-w", "her-p"
 HOME = (43.2965, 5.3698)
 NORTH_PER_M = 1 / 111_132.0
 HEARD_WITHIN_S = 25.0
+WAY_M = (2200.0, 1900.0, 1600.0, 1300.0, 980.0)  # 80 m/s at most: a fix that is farther is not believed
+STEP_MS = 4 * MS
 CROSSING = {
     ("teleassistance", "PROX_PREALERT"),
     ("teleassistance", "PROX_ALERT"),
@@ -51,12 +53,15 @@ async def test_a_crossing_reported_by_two_holders_of_certificates_raises_the_ale
     files = {f"mqtt_{name}_file": getattr(door.tls, name) for name in ("ca", "cert", "key")}
     async with running_lab(mqtt_url=door.bare_url, **files) as (lab, told):
         pair = PairWanted(key="one", wearer=HIS, protected=HERS, alert_distance_m=1000)
-        await lab.register({HIS: DeviceKind.WEARER, HERS: DeviceKind.PROTECTED}, [pair])
+        devices = {HIS: DeviceKind.WEARER, HERS: DeviceKind.PROTECTED}
+        await lab.register(devices, [pair], reports_every_s=dict.fromkeys(devices, 30))
         await _forge(door, f"tocsin/1/{HERS}/sos", _sos(lab, 1))
         async with maybe_cut(door.device(HIS)) as his, maybe_cut(door.device(HERS)) as hers:
-            await hers.publish(f"tocsin/1/{HERS}/loc", _place(lab, 0.0, 1), qos=1)
-            for seq, north_m in enumerate((3000.0, 1500.0, 800.0), start=1):
-                await his.publish(f"tocsin/1/{HIS}/loc", _place(lab, north_m, seq), qos=1)
+            begun_ms = lab.clock.now_ms() - len(WAY_M) * STEP_MS
+            await hers.publish(f"tocsin/1/{HERS}/loc", _place(begun_ms, 0.0, 1), qos=1)
+            for seq, north_m in enumerate(WAY_M, start=1):
+                said = _place(begun_ms + seq * STEP_MS, north_m, seq)
+                await his.publish(f"tocsin/1/{HIS}/loc", said, qos=1)
                 await _admitted(lab, seq + 1)
             await _heard(lab, CROSSING)
             await _killed_and_back(door, his)
@@ -81,17 +86,17 @@ async def _killed_and_back(door: MosquittoDoor, connected: aiomqtt.Client) -> No
     await door.start()
 
 
-def _place(lab: Laboratory, north_m: float, seq: int) -> bytes:
+def _place(at_ms: int, north_m: float, seq: int) -> bytes:
     said = {"_type": "location", "lat": HOME[0] + north_m * NORTH_PER_M, "lon": HOME[1], "acc": 5.0}
-    return json.dumps({**said, **_numbered(lab, seq)}).encode()
+    return json.dumps({**said, **_numbered(at_ms, seq)}).encode()
 
 
 def _sos(lab: Laboratory, seq: int) -> bytes:
-    return json.dumps({"_type": "sos", "silent": True, **_numbered(lab, seq)}).encode()
+    return json.dumps({"_type": "sos", "silent": True, **_numbered(lab.clock.now_ms(), seq)}).encode()
 
 
-def _numbered(lab: Laboratory, seq: int) -> dict[str, int]:
-    second, ms = divmod(lab.clock.now_ms(), MS)
+def _numbered(at_ms: int, seq: int) -> dict[str, int]:
+    second, ms = divmod(at_ms, MS)
     return {"tst": second, "ms": ms, "seq": seq, "boot": 1}
 
 

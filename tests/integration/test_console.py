@@ -248,7 +248,7 @@ async def test_a_countdown_doubt_and_silence_are_shown_and_who_is_not_protected(
         "msr_0004", "msr_0005", "msr_0006",
     ]  # fmt: skip
     await expect(pairs.nth(0).locator(".blind.past")).to_contain_text("risque à l'aveugle : depuis 00:")
-    await expect(pairs.nth(1)).to_contain_text("rapport du porteur en retard, depuis")
+    await expect(pairs.nth(1)).to_contain_text("unité silencieuse à portée de la zone d'alerte, depuis")
     await expect(pairs.nth(1).locator(".blind")).to_contain_text("risque à l'aveugle : dans 04:")
     await expect(pairs.nth(2)).to_contain_text("a_new_word")
     await shot(page, "protection")

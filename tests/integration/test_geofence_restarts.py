@@ -1,4 +1,4 @@
-"""On the real log, a worker that dies twenty times says what one that never died would have (F01, F02).
+"""On the real log, a worker that dies at least twenty times says what one that never died would have (F01, F02).
 
 The clock runs at sixty times the wall's: an exit by the hour (60 s) takes a second.
 The fixes come from a world that does not care about deaths. What FIXES and JOURNAL give through the bare engine,
@@ -29,6 +29,7 @@ from tocsin.subjects import COMMANDS, FINDINGS, FIXES, JOURNAL
 from tocsin.wire import decode_finding, decode_fixes, encode, encode_fixes
 
 LIVES = 20
+TICKS = 2  # so many must have mattered, however many lives that takes
 RATE = 60.0
 WEARERS = (1, 3, 5, 7)
 ORDERS = tuple(order(f"msr_{wearer}", wearer, wearer + 1) for wearer in WEARERS)
@@ -123,7 +124,9 @@ async def test_killed_twenty_times_it_resumes_to_the_same(bus):
     seed = random.randrange(10**6)
     chance, world = random.Random(seed), await World(bus).furnish()
     async with world.people():
-        for _ in range(LIVES):
+        lives = 0
+        while lives < LIVES or len(await world.entries(JOURNAL)) < TICKS:
+            lives += 1
             mortality = Mortality(chance.randint(3, 16), after=chance.random() < 0.5)
             life = world.worker(mortality)
             async with asyncio.timeout(20):
@@ -131,7 +134,6 @@ async def test_killed_twenty_times_it_resumes_to_the_same(bus):
             assert life.exception().split(Killed)[1] is None, f"seed {seed}"
     await finished(world)
     assert await world.findings() == await world.explained(), f"seed {seed}"
-    assert len(await world.entries(JOURNAL)) >= 2, "ticks mattered"
 
 
 async def finished(world):

@@ -208,6 +208,7 @@ class Follower:
             )
             try:
                 waiting = await self._ask(target)
+                _honour_cancellation()
                 if waiting == 0 and not self._told_present:
                     self._told_present = True
                     yield []
@@ -289,6 +290,14 @@ def _in_sequence(messages: list[Msg], expected: int) -> list[Msg]:
 def _is_control(message: Msg) -> bool:
     """A heartbeat or a flow-control request: no data, status 100."""
     return not message.data and bool(message.headers) and (message.headers or {}).get("Status") == "100"
+
+
+def _honour_cancellation() -> None:
+    """A request of nats-py waits with ``wait_for``, which may swallow a cancellation (3.11): whoever then went on
+    to read for ever would keep its task group, and a worker that gives up, from ending."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _unsubscribe(subscription: Subscription) -> None:
