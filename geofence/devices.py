@@ -35,9 +35,8 @@ X, AT, ACCURACY, HEARD, INTERVAL, RECEIVED, BEFORE, BEFORE_MS, V, SPEED, TOLD = 
 )  # fmt: skip
 DENSE_FACTOR, DENSE_FREE = 64, 4096  # device numbers are given in sequence: a table of 8 bytes each, 512 a device
 AT_REST: Final = (0.0, 0.0, 0.0, 0.0)
-NEWLY: Final = (0.0, 0.0, 0.0, UNHEARD_MS, 0.0, UNHEARD_MS, float(FAR_S), 0.0, 0.0, 0.0, 0.0, UNHEARD_MS) + 4 * (
-    0.0,
-)
+NOWHERE: Final = (0.0, 0.0, 0.0, UNHEARD_MS)
+NEWLY: Final = (*NOWHERE, 0.0, UNHEARD_MS, float(FAR_S), 0.0, *NOWHERE, *AT_REST, UNHEARD_MS)
 _ROW: Final = Struct(f"{WIDTH}d")
 SURE_M: Final = 0.01  # by so much the vectorised test of a jump is stricter: what is close goes to the exact one
 

@@ -135,7 +135,8 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
         """Whether nothing is going on but what may go on for long: a ring that holds him, a silence that was
         said."""
         return not (
-            self.suspect >= 0 or self.unconfirmed >= 0 or self.one_reading or self.imminent or self.alert.outside or self.prealert.outside
+            self.suspect >= 0 or self.unconfirmed >= 0 or self.one_reading or self.imminent
+            or self.alert.outside or self.prealert.outside
             or (self.uncertain_ms is not None and not self.degraded)
         )  # fmt: skip
 

@@ -107,12 +107,13 @@ def shown_m(mine: Mover, partner: Mover, now_ms: float, seen: Separation, radius
 
     The least of three readings: what was observed on both sides; with both fixes fresh, the greater of raw and
     best, nothing held against it; the best, with the doubt held against it, but never more than CAP of the
-    ring. A fix that is itself old says where he was, not where he is: then only the first.
+    ring. A fix that is itself old (overdue, and not fresh) says where he was,
+    not where he is: then only the first.
     """
     if not seen.is_live:
         return inf
     nearest_m = observed_m(mine, partner)
-    if now_ms > mine.overdue_ms:
+    if now_ms > max(mine.overdue_ms, mine.at_ms + FRESH_MS):
         return nearest_m
     if now_ms - mine.at_ms <= FRESH_MS and now_ms - partner.at_ms <= FRESH_MS:
         nearest_m = min(nearest_m, max(seen.raw_m, seen.best_m))
