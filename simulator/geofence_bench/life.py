@@ -1,10 +1,10 @@
 """What does a fleet of couples say in ordinary times? The messages of the second work, second after second.
 
-Most couples live 2 to 40 km apart, and farther than the pre-alert distance; 1.5 % live between the alert and the
-pre-alert distance, 0.3 % nearer. About one person in eight is under way, half of them on foot, the others by car,
+Most couples live 2 to 40 km apart, and farther than the pre-alert distance; 1 % are between the alert and the
+pre-alert distance, 0.1 % nearer. About one person in twelve is under way, half of them on foot, the others by car,
 and turns back 4 km from home. The others stand still, and are never seen exactly: the error wanders, its size is
-the accuracy that the unit reports, 5 to 30 m; 1 % of the fixes are poor, 200 to 600 m. 2 % of the units are silent
-at any time, for ten minutes on average. 3 % of the wearers have two protected persons.
+the accuracy that the unit reports, 5 to 30 m; 1 % of the fixes are poor, 200 to 600 m. 0.5 % of the units are silent
+at any time, for half an hour on average. 3 % of the wearers have two protected persons.
 
 A unit reports at the interval that it was told; as long as nobody tells it any, at the one that the true distance
 asks for (domain, section 5): 60 s, 30 s below four alert distances, 10 s inside the pre-alert ring, 5 s inside the
@@ -31,22 +31,22 @@ from tocsin.model.order import Order
 START_MS: Final = 1_795_219_200_000
 ALERT_M: Final = (1000, 2000, 3000, 5000, 10_000)
 ALERT_SHARES: Final = (0.45, 0.25, 0.12, 0.13, 0.05)
-IN_PREALERT, IN_ALERT = 0.015, 0.003
+IN_PREALERT, IN_ALERT = 0.01, 0.001
 APART_M: Final = (2_000.0, 40_000.0)
 SHARED: Final = 0.03
 FRANCE: Final = ((43.0, 49.0), (-1.0, 6.0))
 METRES_PER_DEGREE: Final = 111_195.0
-UNDER_WAY: Final = 0.125
+UNDER_WAY: Final = 0.08
 JOURNEY_S: Final = 1200.0
 WALK_M_S: Final = 1.4
-DRIVE_M_S: Final = (5.0, 25.0)
+DRIVE_M_S: Final = (5.0, 20.0)
 BACK_M: Final = 4_000.0
 TURN_RAD: Final = 0.05  # a second
 ACCURACY_M: Final = (5.0, 30.0)
 POOR, POOR_M = 0.01, (200.0, 600.0)
 ERROR_KEPT_S: Final = 300.0
 R68_SIGMAS: Final = 1.51  # the radius that holds 68 % of a circular normal error
-SILENT, SILENT_S = 0.02, 600.0
+SILENT, SILENT_S = 0.005, 1800.0
 DELAY_MS: Final = (150, 2500)
 LOOK_S: Final = 5  # so often the true distances are looked at
 FIRST_S: Final = 60  # by then everybody has spoken once; then the silence begins
