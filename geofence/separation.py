@@ -268,7 +268,8 @@ def apart_until_ms(own: Mover, partner: Mover, now_ms: float, band: Band, role: 
     else:
         hours.append(_blind_ms(own, partner, now_ms, left_m, slack_a, slack_b, variance_a, variance_b))
     hours.append(own.lost_ms(own.at_ms))
-    hours += [one for one in (unfixed_ms, partner.lost_ms(partner.heard_ms)) if one > now_ms]
+    second_ms = SECOND_MS * (now_ms // SECOND_MS)  # what has come to be since, no clock has judged yet
+    hours += [one for one in (unfixed_ms, partner.lost_ms(partner.heard_ms)) if one > second_ms]
     return SECOND_MS * max(ceil(min(hours) / SECOND_MS), now_ms // SECOND_MS + 1.0)
 
 
@@ -360,8 +361,9 @@ def kept_apart(  # noqa: PLR0915  # one formula; in pieces it would be arrays ha
     np.copyto(blind_ms, both_ms, where=blind_ms >= last_ms)
     np.minimum(due_ms, blind_ms, out=due_ms, where=~said)
     np.minimum(due_ms, lost_ms(own, AT), out=due_ms)
-    np.minimum(due_ms, unfixed_ms, out=due_ms, where=fixed)
-    np.minimum(due_ms, unheard_ms, out=due_ms, where=unheard_ms > now_ms)
+    second_ms = SECOND_MS * (now_ms // SECOND_MS)  # what has come to be since, no clock has judged yet
+    np.minimum(due_ms, unfixed_ms, out=due_ms, where=unfixed_ms > second_ms)
+    np.minimum(due_ms, unheard_ms, out=due_ms, where=unheard_ms > second_ms)
     return KeptApart(quiet, next_second_ms(due_ms, now_ms))
 
 

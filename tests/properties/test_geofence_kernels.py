@@ -7,34 +7,57 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from geofence import silence
+from geofence.assumptions import ALERT_S, NEAR_S, PREALERT_S
 from geofence.devices import DeviceTable, Verdict
 from geofence.motion import Mover, Seen, velocities, velocity
+from geofence.pair_state import INSIDE, PairState
+from geofence.pair_table import ALWAYS_LOOK, band_of
 from geofence.separation import apart_until_ms, kept_apart, lower_m, separation, slack, upper_m
 
 NOW_MS = 1_795_219_200_000.0
 RADIUS_M = 6_378_137.0
 
-metres = st.one_of(st.just(0.0), st.just(-0.0), st.floats(-3_000, 3_000))
+metres = st.one_of(st.just(0.0), st.just(-0.0), st.floats(-3_000, 3_000).filter(lambda m: abs(m) > 1e-9))
+"""No difference between two places on the ellipsoid is less than a nanometre and not nothing."""
 ways = st.tuples(metres, metres, metres)
 accuracies = st.sampled_from([1.0, 5.0, 12.05, 40.0, 150.0])
 ages_ms = st.one_of(st.sampled_from([0, 1, 99, 5_000, 30_000, 95_000]), st.integers(0, 900_000))
 
 
-def moved(x_m: float, way: tuple[float, float, float], age_ms: int, dt_ms: int, told: tuple[float, int]) -> Mover:
-    """Seen twice, ``dt_ms`` apart, the second time at ``x_m`` along the coast of Gabon."""
-    accuracy_m, interval_s = told
+def moved(
+    x_m: float, way: tuple[float, float, float], age_ms: int, dt_ms: int, told: tuple[float, int, float]
+) -> Mover:
+    """Seen twice, ``dt_ms`` apart, the second time at ``x_m`` along the coast of Gabon; given its interval an hour
+    ago, or since it was seen."""
+    accuracy_m, interval_s, told_share = told
     place = (RADIUS_M, x_m, 0.0)
     before = tuple(here - step for here, step in zip(place, way, strict=True))
     walked = tuple(here - there for here, there in zip(place, before, strict=True))
     of, speed = velocity(walked, float(dt_ms), accuracy_m, accuracy_m)
     at_ms = NOW_MS - age_ms
-    return Mover(*place, at_ms, accuracy_m, at_ms, float(interval_s), at_ms, *before, at_ms - dt_ms, *of, speed)
+    told_ms = at_ms + told_share * age_ms // 1 if told_share else NOW_MS - 3_600_000.0
+    last = (*place, at_ms, accuracy_m, at_ms, float(interval_s), at_ms)
+    return Mover(*last, *before, at_ms - dt_ms, *of, speed, told_ms)
 
 
 movers = st.builds(
     moved, st.floats(0, 40_000), ways, ages_ms, st.integers(1, 200_000),
-    st.tuples(accuracies, st.sampled_from([5, 10, 30, 60])),
+    st.tuples(accuracies, st.sampled_from([5, 10, 30, 60]), st.sampled_from([0.0, 0.0, 0.5, 1.0])),
 )  # fmt: skip
+states = st.sampled_from(
+    [
+        PairState(),
+        PairState(interval_s=NEAR_S),
+        PairState(interval_s=PREALERT_S),
+        PairState(interval_s=NEAR_S, relax_ms=int(NOW_MS) - 20_000),
+        PairState(prealert=INSIDE, interval_s=PREALERT_S),
+        PairState(prealert=INSIDE, alert=INSIDE, alert_ms=int(NOW_MS) - 9_000, evidence=2, interval_s=ALERT_S),
+        PairState(prealert=INSIDE, alert=INSIDE, alert_ms=int(NOW_MS) - 9_000_000, evidence=2, interval_s=PREALERT_S),
+        PairState(uncertain_ms=int(NOW_MS) - 90_000, degraded=True),
+        PairState(uncertain_ms=int(NOW_MS) - 90_000, degraded=True, wearer_lost=True),
+        PairState(uncertain_ms=int(NOW_MS) - 90_000, degraded=True, protected_lost=True, interval_s=NEAR_S),
+    ]
+)
 
 
 def columns(*those: Mover) -> np.ndarray:
@@ -71,16 +94,20 @@ def test_a_plain_fix_is_accepted_as_one_is_heard(
 
 
 @settings(max_examples=300)
-@given(movers, movers, st.sampled_from([1_000.0, 2_000.0]), st.sampled_from([(4.0, np.inf), (2.0, 4.4)]))
-def test_the_gate_for_many_is_the_gate_for_one(
-    a: Mover, b: Mover, alert_m: float, band: tuple[float, float]
+@given(movers, movers, st.sampled_from([1_000.0, 2_000.0]), states, st.integers(0, 1))
+def test_the_band_for_many_is_the_band_for_one(
+    a: Mover, b: Mover, alert_m: float, state: PairState, role: int
 ) -> None:
-    lo_m, hi_m = (alert_m * factor for factor in band)
-    until_ms = apart_until_ms(a, b, NOW_MS, lo_m, hi_m, alert_m)
-    given_ = (np.array([one]) for one in (NOW_MS, lo_m, hi_m, alert_m))
-    kept = kept_apart(columns(a), columns(b), *given_)
+    band = band_of(state, alert_m)
+    until_ms = apart_until_ms(a, b, NOW_MS, band, role)
+    kept = kept_apart(columns(a), columns(b), np.array([NOW_MS]), np.array([band]).T, np.array([role]))
     assert bool(kept.quiet[0]) is (until_ms > 0.0)
     assert not until_ms or kept.due_ms[0] == until_ms
+
+
+@given(movers, movers, st.integers(0, 1))
+def test_a_pair_without_a_band_is_always_looked_at(a: Mover, b: Mover, role: int) -> None:
+    assert apart_until_ms(a, b, NOW_MS, ALWAYS_LOOK, role) == 0.0
 
 
 @given(movers, movers, st.sampled_from([1_000.0, 2_000.0]))
