@@ -254,7 +254,8 @@ def standing(table: PairTable, row: int, now_ms: int) -> Standing:
     state = table.states.get(row, QUIET)
     wearer, protected = (table.devices.mover(place) for place in table.pairs[row])
     is_known = wearer.is_known and protected.is_known and row not in table.broken
-    hours = _blind(wearer, protected, now_ms, table.alert_of[row]) if is_known else None
+    in_doubt = is_known and state.is_in_doubt
+    hours = _blind(wearer, protected, now_ms, table.alert_of[row]) if in_doubt else None
     return Standing(
         measure=table.roster.orders[row].id,
         protection=what,

@@ -131,6 +131,15 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
             self.interval_s, self.relax_ms = wanted_s, None
 
     @property
+    def is_in_doubt(self) -> bool:
+        """Whether a silence or a doubt has been said and not taken back: its beginning and its end are both
+        told, so that the hours of blind risk cannot outlast it in a standing."""
+        return (
+            self.wearer_lost or self.wearer_unfixed or self.protected_lost
+            or self.uncertain_ms is not None or self.degraded
+        )  # fmt: skip
+
+    @property
     def is_settled(self) -> bool:
         """Whether nothing is going on but what may go on for long: a ring that holds him, a silence that was
         said."""

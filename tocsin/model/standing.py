@@ -20,9 +20,14 @@ class Protection(StrEnum):
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Where one measure stands; the newest lies in the bucket ``standings`` under the measure's id.
 
+    It is written when something of it changes, and not at each fix: ``at_ms`` is the hour of that change, and
+    ``*_heard_ms`` who had been heard when by then; a pair that reports is heard again later, unsaid.
+
     ``since_ms``: when ``protection`` became what it is, ``reason`` why. ``uncertain_since_ms``: since when neither
     "inside" nor "outside" can be said. ``blind_*_ms``: the hours of blind risk if nobody speaks from now on, at
-    the worst and at the plausible speed; they rank the silent, and an hour that has passed is risk now.
+    the worst and at the plausible speed; they rank the silent, and an hour that has passed is risk now. None
+    while no loss and no uncertainty is open: who reports is not silent, and the hours of an old fix would be
+    false.
     """
 
     measure: str

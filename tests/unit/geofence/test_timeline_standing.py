@@ -6,7 +6,7 @@ The desk of these timelines checks at every second that the engine's standing is
 from __future__ import annotations
 
 import pytest
-from timeline import T0_MS, Story, ms
+from timeline import T0_MS, Story, hour, ms
 
 pytestmark = pytest.mark.usefixtures("both_paths")
 
@@ -76,3 +76,30 @@ def test_the_standing_says_when_each_was_heard(who):
     heard_ms = {"he": standing.wearer_heard_ms, "she": standing.protected_heard_ms}
     assert heard_ms.pop(who) == T0_MS + 270_400
     assert set(heard_ms.values()) == {ms("09:30") + 400}
+
+
+def test_who_reports_has_no_hour_of_blind_risk():
+    """A standing is told when something changes: an hour in it would be stale by the next fix. The losses bring
+    the hours, and their end takes them back, whoever of the two it was."""
+    story = Story(he_every_s=30, she_every_s=30)
+    story.she.stands(0).is_silent("12:00", "18:00")
+    story.he.stands(30_000).is_silent("05:00", "10:00")
+    desk = story.play("20:00")
+    known = [(at_s, one.blind_worst_ms, one.blind_plausible_ms) for at_s, one in desk.told]
+    assert {worst is None for _, worst, _ in known} == {True, False}
+    assert all((worst is None) == (plausible is None) for _, worst, plausible in known)
+    assert [hour(at_s) for at_s, worst, _ in known if worst is not None] == ["06:01", "13:01"]
+    assert desk.told[-1][1].blind_worst_ms is None
+    assert desk.standing("11:00").blind_worst_ms is desk.standing("19:00").blind_worst_ms is None
+
+
+def test_a_doubt_brings_the_hour_of_blind_risk_and_its_end_takes_it_back():
+    """He is silent within reach, and was not lost yet: UNCERTAIN at 01:25, resolved at 02:00."""
+    story = Story()
+    story.she.stands(0)
+    story.he.stands(1500).is_silent("01:00", "02:00")
+    desk = story.play("03:00")
+    ((begins, ends),) = desk.spans("UNCERTAIN")
+    told = [(hour(at_s), one.blind_worst_ms is not None) for at_s, one in desk.told]
+    assert (begins, True) in told
+    assert told[-1] == (ends, False)

@@ -169,7 +169,7 @@ class Desk:
 
     def __init__(self, measures):
         self.findings, self.commands, self.standings = [], [], []
-        self.counts, self.broken, self._told = Counter(), [], None
+        self.counts, self.broken, self.told = Counter(), [], []
         self.table = PairTable(Roster())
         self.table, first = engine.revise(self.table, measures, T0_MS - 1000)
         self._hear(first, 0)
@@ -190,15 +190,15 @@ class Desk:
         self.commands.extend((at_s, one) for one in step.commands)
         self.broken.extend(step.broken)
         self.counts.update(_counts(step.counts))
-        for one in step.standings:
-            self._told = one
+        self.told.extend((at_s, one) for one in step.standings)
 
     def _look(self, at_s):
         """DOMAIN, invariant 13: exactly one state, whose age is known, and that is what was told."""
         for now in engine.standings(self.table):
-            told = self._told
-            if told is not None:
+            if self.told:
+                _, told = self.told[-1]
                 assert (now.protection, now.since_ms) == (told.protection, told.since_ms), hour(at_s)
+                assert (now.blind_worst_ms is None) == (told.blind_worst_ms is None), hour(at_s)
             assert now.since_ms <= now.at_ms or now.reason == "not_in_force"
             self.standings.append((at_s, now))
 
