@@ -65,6 +65,8 @@ class DeviceTable:
         self.other: dict[int, Seen] = {}
         self.doubted = np.zeros(numbers.size, np.bool_)
         """Whether there is another hypothesis."""
+        self.missed = np.zeros(numbers.size, np.bool_)
+        """Whose silence has been said."""
         self.place_of = {number: place for place, number in enumerate(numbers.tolist())}
         self._dense = _place_by_number(numbers)
 
@@ -87,11 +89,13 @@ class DeviceTable:
         _ROW.pack_into(self._bytes, place * _ROW.size, *mover)
 
     def tell(self, place: int, interval_s: int, now_ms: int) -> bool:
-        """Whether the device is told something new."""
+        """Whether the device is told something new. Its time to answer begins anew, unless it owes an answer
+        already: an order makes nobody speak."""
         mover = self.mover(place)
         if mover.interval_s == interval_s:
             return False
-        self.write(place, mover._replace(interval_s=float(interval_s), told_ms=float(now_ms)))
+        told_ms = float(now_ms) if now_ms <= mover.overdue_ms else mover.told_ms
+        self.write(place, mover._replace(interval_s=float(interval_s), told_ms=told_ms))
         return True
 
     def carry(self, source: DeviceTable) -> None:
@@ -109,12 +113,14 @@ class DeviceTable:
 
     # --- one fix
 
-    def hear(self, place: int, mover: Mover, seen: Seen, now_ms: float, *, told_dm: int) -> Verdict:
+    def hear(
+        self, place: int, mover: Mover, seen: Seen, now_ms: float, *, told_dm: int, received_ms: float
+    ) -> Verdict:
         """Judge one fix of a device that stands as ``mover``, and remember it. ``told_dm``: its accuracy."""
         heard_ms = max(mover.heard_ms, now_ms)
         if seen.at_ms <= mover.at_ms:
             verdict = Verdict.DUPLICATE if seen.at_ms == mover.at_ms else Verdict.OUT_OF_ORDER
-        elif now_ms - seen.at_ms > LATE_MS:
+        elif received_ms - seen.at_ms > LATE_MS:  # by its own reception: a clock ahead makes nobody late
             verdict = Verdict.LATE
         elif told_dm > POOR_DM:
             verdict = Verdict.POOR

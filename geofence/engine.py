@@ -219,7 +219,7 @@ class _Run:
         def rules(look: Look, seen: Separation | None) -> None:
             _judge_believed(look, seen, newest)
 
-        self._look(index, row, now_ms, rules, lambda: measure_trigger(self.table, row))
+        self._look(index, row, now_ms, rules, lambda: measure_trigger(self.table, row, now_ms))
 
     # --- fixes, one by one -------------------------------------------------------------------------------
 
@@ -247,7 +247,9 @@ class _Run:
             self.counts["ahead"] += taken.fix_ms > taken.t3_ms
             point = ecef_one(taken.lat_e6, taken.lon_e6)
             fix = Seen(float(min(taken.fix_ms, taken.t3_ms)), point, accuracy_of_m(taken.accuracy_dm))
-            verdict = self.devices.hear(place, before, fix, float(now_ms), told_dm=taken.accuracy_dm)
+            verdict = self.devices.hear(
+                place, before, fix, float(now_ms), told_dm=taken.accuracy_dm, received_ms=float(taken.t3_ms)
+            )
             self.counts[OUTCOMES[verdict]] += 1
             if point == before.place and taken.speed_cms >= MOVING_CMS and verdict is Verdict.ACCEPTED:
                 self.counts["frozen"] += 1
@@ -303,7 +305,7 @@ class _Run:
         """A message without a position: while the last fix is young it says nothing about any pair."""
         self.counts["presence"] += 1
         self.devices.rows[place, HEARD] = max(before.heard_ms, now_ms)
-        if now_ms < before.lost_ms(before.at_ms):
+        if now_ms < before.lost_ms(before.at_ms) and not self.devices.missed[place]:
             return
         for side in self.table.sides_of[place]:
             if self.table.phase_of[side >> 1] == Phase.IN_FORCE:
@@ -382,11 +384,11 @@ class _Run:
             movers, self.devices.doubted.take(places), columns.points.take(which, 1), at_ms,
             columns.accuracy_m.take(which),
         )  # fmt: skip
-        usual &= columns.good.take(which) & (now_ms - at_ms <= LATE_MS) & young
+        usual &= columns.good.take(which) & columns.timely.take(which) & young
         if not columns.some_present:
             return usual, np.zeros(which.size, np.bool_)
         present = columns.present.take(which)
-        young = now_ms < lost_ms(movers.T, AT)
+        young = (now_ms < lost_ms(movers.T, AT)) & ~self.devices.missed.take(places)
         return usual & ~present, present & young
 
     def _accept(
@@ -458,7 +460,11 @@ class _Run:
             look.say(Code.DEGRADED, Change.EXIT, Reason.RESOLVED)
         if look.said:
             cause = trigger()
-            made = [findings.finding(table, row, said, look, seen, zone, cause) for said in look.said]
+            made = [
+                findings.finding(table, row, said, look, seen, zone, cause)
+                for said in look.said
+                if findings.is_news(state, said)
+            ]
             self.found.extend((index, row, one) for one in made)
             if any((one.code, one.change) == (Code.UNCERTAIN, Change.ENTRY) for one in made):
                 self._ask_for_a_fix(index, row, look, cause.identity)
@@ -470,9 +476,7 @@ class _Run:
 
     def _schedule(self, row: int, look: Look, seen: Separation | None) -> None:
         until_ms = self.table.until_of[row]
-        hour = silence.due_ms(look)
-        if seen is not None:
-            hour = min(hour, standing.due_ms(look, seen))
+        hour = min(silence.due_ms(look), standing.due_ms(look, seen))
         if hour < until_ms:
             whole_s = max(-floor(-hour / SECOND_MS), look.now_ms // SECOND_MS + 1)
             hour = float(SECOND_MS * whole_s)
@@ -536,7 +540,7 @@ class _Run:
     def _ask_for_a_fix(self, index: int, row: int, look: Look, identity: Identity) -> None:
         """Of whoever makes the distance uncertain: the party that is not believed, or else the older fix."""
         older = WEARER if look.wearer.at_ms <= look.protected.at_ms else PROTECTED
-        role = look.state.suspect if look.state.suspect >= 0 else older
+        role = next(reversed(look.state.suspicions), older)
         place = self.table.pairs[row][role]
         if self.table.takes_orders[place]:
             command = findings.location_command(self.table.device_of[place], look.now_ms, identity)
@@ -554,6 +558,7 @@ class _Columns:
         self.now_ms = np.maximum(t3_ms, clock_ms).astype(np.float64)
         self.accuracy_m = accuracies_m(told_dm)
         self.good = told_dm <= POOR_DM
+        self.timely = t3_ms - fix_ms <= LATE_MS
         self.present = (batch["flags"] & FixFlag.PRESENCE) != 0
         self.some_present = bool(self.present.any())
         known = places >= 0
@@ -588,7 +593,7 @@ def _judge_unbelieved(
     if verdict is Verdict.OUT_OF_ORDER and seen is not None and _is_straggler(heard, valid_from_ms):
         standing.reconsider(look, role, heard.fix)
     silence.judge_silence(look)
-    if seen is not None and (is_inside or look.state.alert.inside):  # a straggler's alert ends UNCERTAIN too
+    if is_inside or look.state.alert.inside:  # a straggler's alert ends UNCERTAIN too
         standing.judge_certainty(look, seen, by_fix=False)
 
 
@@ -602,11 +607,9 @@ def _is_straggler(heard: Heard, valid_from_ms: int) -> bool:
 
 
 def _judge_hour(look: Look, seen: Separation | None) -> None:
-    if seen is not None:
-        standing.judge_hour(look, seen)
+    standing.judge_hour(look, seen)
     silence.judge_silence(look, by_clock=True)
-    if seen is not None:
-        standing.judge_certainty(look, seen, by_fix=False)
+    standing.judge_certainty(look, seen, by_fix=False)
 
 
 def _judge_losses(look: Look, _: Separation | None) -> None:

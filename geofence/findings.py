@@ -18,7 +18,18 @@ from geofence import silence
 from geofence.assumptions import COMMAND_EXPIRES_MS
 from geofence.devices import told_m
 from geofence.motion import Mover
-from geofence.pair_state import CODE_OF_RING, PROTECTED, WEARER, Look, Opened, PairState, Reason, Said
+from geofence.pair_state import (
+    CODE_OF_RING,
+    INSIDE,
+    OUTSIDE,
+    PROTECTED,
+    WEARER,
+    Look,
+    Opened,
+    PairState,
+    Reason,
+    Said,
+)
 from geofence.pair_table import PROTECTIONS, QUIET, PairTable, Phase
 from geofence.separation import Separation, lower_m, radii_m, separation, slack, upper_m
 from tocsin.geodesy import surface_e6
@@ -80,13 +91,11 @@ def clock_trigger(at_ms: int) -> Trigger:
     return Trigger(("clock", at_ms), at_ms, ClockPoints())
 
 
-def measure_trigger(table: PairTable, row: int) -> Trigger:
-    """The measure did it, by beginning or by a new distance: what is known became relevant."""
+def measure_trigger(table: PairTable, row: int, now_ms: int) -> Trigger:
+    """The measure did it at ``now_ms``, by beginning or by a new distance: what is known became relevant."""
     order = table.roster.orders[row]
     newest = int(max(table.devices.mover(place).at_ms for place in table.pairs[row]))
-    return Trigger(
-        ("measure", order.version, order.valid_from_ms), max(order.valid_from_ms, newest), ClockPoints()
-    )
+    return Trigger(("measure", order.version, now_ms), max(order.valid_from_ms, newest), ClockPoints())
 
 
 # --- findings --------------------------------------------------------------------------------------------------
@@ -133,6 +142,12 @@ def finding(
         silent_since_ms=said.silent_since_ms,
         **_numbers(said.code, look, seen),
     )
+
+
+def is_news(state: PairState, said: Said) -> bool:
+    """An end of what never began is none: who came straight into the alert ring was never said to be in the
+    other."""
+    return said.change is Change.ENTRY or said.code in state.opened
 
 
 def _entry(state: PairState, said: Said, here: Opened) -> Opened:
@@ -203,7 +218,27 @@ def sound_state(table: PairTable, row: int) -> None:
         table.states[row] = PairState()
         return
     if row in table.broken:
-        table.states[row] = PairState(opened=dict(state.opened), left_ms=dict(state.left_ms))
+        table.states[row] = _as_opened(state)
+
+
+def _as_opened(state: PairState) -> PairState:
+    """What is left of a state with which the rules fail: what has been said to have begun and not to have
+    ended."""
+    opened = dict(state.opened)
+    alert, uncertain = opened.get(Code.PROX_ALERT), opened.get(Code.UNCERTAIN)
+    return PairState(
+        alert=INSIDE if alert else OUTSIDE,
+        prealert=INSIDE if alert or Code.PROX_PREALERT in opened else OUTSIDE,
+        alert_ms=alert.at_ms if alert else None,
+        uncertain_ms=uncertain.at_ms if uncertain else None,
+        degraded=uncertain is not None and Code.DEGRADED in opened,
+        imminent=Code.IMMINENT in opened and alert is None,
+        wearer_lost=Code.W_COMMS_LOSS in opened,
+        wearer_unfixed=Code.W_GNSS_LOSS in opened,
+        protected_lost=Code.V_COMMS_LOSS in opened,
+        opened=opened,
+        left_ms=dict(state.left_ms),
+    )
 
 
 def remember_broken(table: PairTable, row: int, said: Finding) -> None:

@@ -58,6 +58,9 @@ class Reason(StrEnum):
 assert (EXIT_FIXES, EXIT_MS) == (2, 60_000), "the reasons name these numbers"
 
 
+NEVER_ALERTS: Final = 2**52
+
+
 class Ring(NamedTuple):
     """``outside``: evaluations running that say he has left, the first at ``since_ms``."""
 
@@ -92,17 +95,16 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """``suspect``: whose fix was not believed and inside, -1 nobody's; at ``suspect_alert_ms`` it becomes an
-    alert, never if None; then ``unconfirmed`` is whose good fix the alert waits for. ``one_reading``: raw or
-    expected inside, and the rule for entering not met by it. ``evidence``: evaluations running that say "inside"
-    whatever is doubted, EVIDENCE_FIXES until the alert ends. ``interval_s``: what this pair asks of its devices,
-    ``relax_ms``: since when a longer one would do."""
+    """``suspicions``: whose fix was not believed and inside, and when it becomes an alert, NEVER_ALERTS if it
+    cannot; ``unconfirmed``: whose good fix a low-confidence alert waits for, -1 nobody's. ``one_reading``: raw
+    or expected inside, and the rule for entering not met by it. ``evidence``: evaluations running that say
+    "inside" whatever is doubted, EVIDENCE_FIXES until the alert ends. ``interval_s``: what this pair asks of its
+    devices, ``relax_ms``: since when a longer one would do."""
 
     alert: Ring = OUTSIDE
     prealert: Ring = OUTSIDE
     alert_ms: int | None = None
-    suspect: int = -1
-    suspect_alert_ms: int | None = None
+    suspicions: dict[int, int] = {}
     unconfirmed: int = -1
     one_reading: bool = False
     uncertain_ms: int | None = None
@@ -140,11 +142,16 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
         )  # fmt: skip
 
     @property
+    def suspicion_ms(self) -> int:
+        """When the first suspicion becomes an alert."""
+        return min(self.suspicions.values(), default=NEVER_ALERTS)
+
+    @property
     def is_settled(self) -> bool:
         """Whether nothing is going on but what may go on for long: a ring that holds him, a silence that was
         said."""
         return not (
-            self.suspect >= 0 or self.unconfirmed >= 0 or self.one_reading or self.imminent
+            self.suspicions or self.unconfirmed >= 0 or self.one_reading or self.imminent
             or self.alert.outside or self.prealert.outside
             or (self.uncertain_ms is not None and not self.degraded)
         )  # fmt: skip

@@ -177,7 +177,9 @@ class PairTable:
         return (
             PairState()
             if kept is None
-            else msgspec.structs.replace(kept, opened=dict(kept.opened), left_ms=dict(kept.left_ms))
+            else msgspec.structs.replace(
+                kept, suspicions=dict(kept.suspicions), opened=dict(kept.opened), left_ms=dict(kept.left_ms)
+            )
         )
 
     def settle(self, row: int, state: PairState) -> None:
@@ -197,6 +199,10 @@ class PairTable:
             band = band_of(state, self.alert_of[row])
         _BAND.pack_into(self._band_bytes, row * _BAND.size, *band)
         self.asked[row] = asked(state)
+        for place, lost in zip(
+            self.pairs[row], (state.wearer_lost or state.wearer_unfixed, state.protected_lost), strict=True
+        ):
+            self.devices.missed[place] = lost
 
     def look_always(self) -> None:
         """Without guard bands the rules are asked at every believed fix; they find the same."""
@@ -221,13 +227,18 @@ class PairTable:
                 table.devices.rows[place, INTERVAL] = device.reports_every_s
         old_row = {order.id: row for row, order in enumerate(self.roster.orders)}
         judge: list[int] = []
+        same: list[tuple[int, int]] = []
         for row, order in enumerate(roster.orders):
             old = old_row.get(order.id)
             if old is not None:
                 table._carry(self, old, row)
                 if self._geometry(old) != table._geometry(row):
                     judge.append(row)
+                elif self.roster.orders[old] == order:
+                    same.append((row, old))
         table.refresh_all()
+        for row, old in same:  # nothing of theirs has changed, so neither has the hour of their next look
+            table.due_ms[row] = self.due_ms[old]
         return table, tuple(judge)
 
     def refresh_all(self) -> None:

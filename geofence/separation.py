@@ -261,7 +261,7 @@ def apart_until_ms(own: Mover, partner: Mover, now_ms: float, band: Band, role: 
         [] if raw_m - TURN_S * carried_m_s - 1.0 > band.ring_m else [now_ms + SECOND_MS * beyond_m / carried_m_s]
     )
     if band.blind_m < 0.0:
-        if raw_m - both_radii_m - late_m + LATE_MARGIN_M > -band.blind_m:
+        if late_m == 0.0 or raw_m - both_radii_m - late_m + LATE_MARGIN_M > -band.blind_m:
             return 0.0
     elif left_m <= moved_m + late_m:
         return 0.0
@@ -345,7 +345,11 @@ def kept_apart(  # noqa: PLR0915  # one formula; in pieces it would be arrays ha
     quiet = (low_m - Z_FIX * np.sqrt(variance_a + variance_b) > lo_m) & (now_ms < look_ms)
     quiet &= raw_m + drift_m + 1.0 - np.maximum(margin_m, both_radii_m) < hi_m
     quiet &= (np.minimum(near_m, seen_m) > ring_m) & (beyond_m > watch_s * closing_a)
-    quiet &= np.where(said, raw_m - both_radii_m - late_m + LATE_MARGIN_M <= -blind_m, left_m > moved_m + late_m)
+    quiet &= np.where(
+        said,
+        (late_a | late_b) & (raw_m - both_radii_m - late_m + LATE_MARGIN_M <= -blind_m),
+        left_m > moved_m + late_m,
+    )
     whose = lost.astype(np.int64)
     quiet &= (whose >> role & 1 == 0) & (fixed | (whose >> (1 - role) & 1 != 0))
     a_first = overdue_a <= overdue_b

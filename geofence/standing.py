@@ -25,6 +25,7 @@ from geofence.motion import Mover, Seen
 from geofence.pair_state import (
     CODE_OF_RING,
     INSIDE,
+    NEVER_ALERTS,
     OUTSIDE,
     PROTECTED,
     RINGS,
@@ -57,13 +58,14 @@ INSIDE_REASON = {Zone.ALERT: Reason.INSIDE_ALERT, Zone.PREALERT: Reason.INSIDE_P
 def judge_rings(look: Look, role: int, seen: Separation) -> None:
     """A believed fix of the party ``role``, both known."""
     state, mine, partner = look.state, look.movers[role], look.movers[1 - role]
-    if state.suspect == role:
-        state.suspect, state.suspect_alert_ms = -1, None
+    state.suspicions.pop(role, None)
     if state.unconfirmed == role:
         state.unconfirmed = -1
     if shown_m(mine, partner, look.now_ms, seen, look.alert_m) <= look.alert_m:
+        if state.unconfirmed >= 0:  # now it is certain, and said so
+            state.unconfirmed = -1
+            look.say(Code.PROX_ALERT, Change.ENTRY, Reason.INSIDE_ALERT)
         enter(look, Zone.ALERT, Reason.INSIDE_ALERT)
-        state.unconfirmed = -1
         return
     radius_m = look.radius_m(Zone.PREALERT)
     is_inside = shown_m(mine, partner, look.now_ms, seen, radius_m) <= radius_m
@@ -98,8 +100,8 @@ def enter(look: Look, ring: Zone, reason: Reason, *, low_confidence: bool = Fals
         return
     state.hasten()
     if ring is Zone.ALERT:
-        state.alert_ms, state.suspect, state.suspect_alert_ms = look.now_ms, -1, None
-        state.one_reading = False
+        state.alert_ms, state.one_reading = look.now_ms, False
+        state.suspicions.clear()
         if state.imminent:
             state.imminent = False
             look.say(Code.IMMINENT, Change.EXIT, Reason.INSIDE_ALERT)
@@ -126,14 +128,12 @@ def suspect(look: Look, role: int, fix: Seen, told_dm: int) -> bool:
         seen_from = partner.place_at(fix.at_ms)
     if quantised(chord_m(fix.place, seen_from)) > look.alert_m:
         return False
-    alert_ms = inf
+    alert_ms: float = NEVER_ALERTS
     weighed = fix.place if told_dm <= POOR_DM else _weighed(mine, fix)
     near_in_time = abs(fix.at_ms - partner.at_ms) <= FORGET_MS
     if near_in_time and quantised(chord_m(weighed, seen_from)) <= look.alert_m:
         alert_ms = look.now_ms + min(HOLD_MS, 1_000 * int(mine.interval_s))
-    if state.suspect == role and state.suspect_alert_ms is not None:
-        alert_ms = min(alert_ms, state.suspect_alert_ms)
-    state.suspect, state.suspect_alert_ms = role, None if alert_ms == inf else int(alert_ms)
+    state.suspicions[role] = min(int(alert_ms), state.suspicions.get(role, NEVER_ALERTS))
     return True
 
 
@@ -174,8 +174,8 @@ def reconsider(look: Look, role: int, fix: Seen) -> None:
 # --- the hour --------------------------------------------------------------------------------------------------
 
 
-def judge_hour(look: Look, seen: Separation) -> None:
-    """What time alone decides at a whole second, both known."""
+def judge_hour(look: Look, seen: Separation | None) -> None:
+    """What time alone decides at a whole second; ``seen`` None: one of them was never seen."""
     state = look.state
     for ring in RINGS:
         held = ring is Zone.PREALERT and state.alert.inside
@@ -188,10 +188,10 @@ def judge_hour(look: Look, seen: Separation) -> None:
             _leave(look, ring, Reason.OUTSIDE_60_S, at_ms=int(of_ring.out_ms))
     if state.alert.inside:
         return
-    if state.suspect_alert_ms is not None and state.suspect_alert_ms <= look.now_ms:
-        state.unconfirmed = state.suspect
+    if state.suspicion_ms <= look.now_ms:
+        state.unconfirmed = min(state.suspicions, key=lambda role: state.suspicions[role])
         enter(look, Zone.ALERT, Reason.UNCONFIRMED_INSIDE, low_confidence=True)
-    elif _are_reporting(look) and seen.is_live:
+    elif seen is not None and _are_reporting(look) and seen.is_live:
         _carry_in(look, seen.best_m + Z_CLOCK * seen.doubt_m)
 
 
@@ -210,10 +210,10 @@ def _carry_in(look: Look, distance_m: float) -> None:
 # --- certainty -------------------------------------------------------------------------------------------------
 
 
-def judge_certainty(look: Look, seen: Separation, *, by_fix: bool) -> None:
-    """UNCERTAIN and DEGRADED, behind everything else of this look, both known."""
+def judge_certainty(look: Look, seen: Separation | None, *, by_fix: bool) -> None:
+    """UNCERTAIN and DEGRADED, behind everything else of this look."""
     state = look.state
-    held = slack(look.wearer, look.protected, look.now_ms)
+    held = Slack(0.0, inf) if seen is None else slack(look.wearer, look.protected, look.now_ms)
     why = _why_unsure(look, seen, held)
     if why is None:
         if state.uncertain_ms is not None and (by_fix or state.alert.inside):
@@ -227,15 +227,15 @@ def judge_certainty(look: Look, seen: Separation, *, by_fix: bool) -> None:
         look.say(Code.DEGRADED, Change.ENTRY, Reason.UNRESOLVED_60_S)
 
 
-def _why_unsure(look: Look, seen: Separation, held: Slack) -> Reason | None:
+def _why_unsure(look: Look, seen: Separation | None, held: Slack) -> Reason | None:
     state = look.state
     if state.alert.inside:
         return None
-    if state.suspect >= 0:
+    if state.suspicions:
         return Reason.UNBELIEVED_FIX
     if state.one_reading:
         return Reason.ONE_READING
-    if held.overdue_ms < inf and lower_m(seen, held.metres) <= look.alert_m:
+    if seen is not None and held.overdue_ms < inf and lower_m(seen, held.metres) <= look.alert_m:
         return Reason.SILENT_IN_REACH
     return None
 
@@ -260,24 +260,26 @@ def _degraded_ms(look: Look, held: Slack) -> float:
 # --- when to look again ----------------------------------------------------------------------------------------
 
 
-def due_ms(look: Look, seen: Separation) -> float:
+def due_ms(look: Look, seen: Separation | None) -> float:
     """A bound from below of the hour at which time alone could change anything here."""
     state = look.state
     hour = min(state.alert.out_ms, state.prealert.out_ms)
     if state.alert.inside:
         return hour
-    if state.suspect_alert_ms is not None:
-        hour = min(hour, state.suspect_alert_ms)
-    if _are_reporting(look) and are_comparable(look.wearer, look.protected):
+    if state.suspicion_ms < NEVER_ALERTS:
+        hour = min(hour, state.suspicion_ms)
+    if seen is not None and _are_reporting(look) and are_comparable(look.wearer, look.protected):
         ring = Zone.ALERT if state.prealert.inside else Zone.PREALERT
         radius_m = look.radius_m(ring)
         hour = min(hour, carried_in_not_before_ms(look.wearer, look.protected, look.now_ms, seen, radius_m))
-    if state.uncertain_ms is None:
-        return min(hour, blind_not_before_ms(look.wearer, look.protected, look.now_ms, seen, look.alert_m))
     if state.degraded:
         return hour
-    overdue_ms = min(mover.overdue_ms for mover in (look.wearer, look.protected))
-    return min(hour, max(state.uncertain_ms, min(state.uncertain_ms, overdue_ms) + DEGRADED_AFTER_MS))
+    if state.uncertain_ms is not None:
+        overdue_ms = min(mover.overdue_ms for mover in look.movers) if seen is not None else inf
+        return min(hour, max(state.uncertain_ms, min(state.uncertain_ms, overdue_ms) + DEGRADED_AFTER_MS))
+    if seen is None:
+        return hour
+    return min(hour, blind_not_before_ms(look.wearer, look.protected, look.now_ms, seen, look.alert_m))
 
 
 assert (WEARER, PROTECTED) == (0, 1)

@@ -3,8 +3,8 @@
 Most couples live 2 to 40 km apart, and farther than the pre-alert distance; 1 % are between the alert and the
 pre-alert distance, 0.1 % nearer. About one person in twelve is under way, half of them on foot, the others by car,
 and turns back 4 km from home. The others stand still, and are never seen exactly: the error wanders, its size is
-the accuracy that the unit reports, 5 to 30 m; 1 % of the fixes are poor, 200 to 600 m. 0.5 % of the units are silent
-at any time, for half an hour on average. 3 % of the wearers have two protected persons.
+the accuracy that the unit reports, 5 to 30 m; 1 % of the fixes are poor, 200 to 600 m. 0.5 % of the units are
+silent at any time, for half an hour on average. 3 % of the wearers have two protected persons.
 
 A unit reports at the interval that it was told; as long as nobody tells it any, at the one that the true distance
 asks for (domain, section 5): 60 s, 30 s below four alert distances, 10 s inside the pre-alert ring, 5 s inside the

@@ -79,8 +79,8 @@ def test_a_wearer_without_gnss_is_heard_and_not_seen():
 
 
 def test_a_unit_that_goes_on_losing_both_has_both_losses():
-    """Heard last at 07:30.4; and her fix of 09:00.4, at the very hour of the loss and between two seconds, does not
-    put off for ever what the clock is to say at 09:01."""
+    """Heard last at 07:30.4; and her fix of 09:00.4, at the very hour of the loss and between two seconds, does
+    not put off for ever what the clock is to say at 09:01."""
     story = Story(he_every_s=30, she_every_s=30)
     story.she.stands(0)
     story.he.stands(30_000).has_no_gnss("05:00").is_silent("08:00")
