@@ -154,6 +154,8 @@ def _on_raise(episode: Episode | None, event: Event, cause: Finding | Alarm, her
 def _on_exit(episode: Episode | None, event: Event, finding: Finding, here: _Here) -> Answer:
     if episode is not None and finding.id in episode.causes:
         return Unchanged(reason="applied_before", episode=episode)
+    if finding.entry == finding.id:  # he came through this ring straight into the inner one: only that was said
+        return Unchanged(reason="exit_of_nothing_said", episode=episode)
     if episode is None or finding.entry not in episode.causes:
         return _exit_before_entry(episode, event, finding, here)
     if not episode.is_open:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -101,7 +102,7 @@ async def run_demo(demo: Demo, console: Console) -> dict[str, Any]:
             _print_report(console, report)
             if demo.stay:
                 console.print(f"La console reste ouverte : {lab.stack.addresses.api_url}/   (Ctrl-C pour finir)")
-                await asyncio.Event().wait()
+                await _fleet_of_after(lab, scenario, passwords, fleet).run()
             for task in watching:
                 task.cancel()
             await asyncio.gather(*watching, return_exceptions=True)
@@ -161,7 +162,7 @@ def people_of(scenario: Scenario) -> tuple[dict[str, Any], list[PairWanted]]:
     )
 
 
-def _fleet(lab: Laboratory, scenario: Scenario, passwords: Mapping[str, str]) -> Fleet:
+def _fleet(lab: Laboratory, scenario: Scenario, passwords: Mapping[str, str], *, boot: int = 1) -> Fleet:
     host, port = address_of(lab.stack.addresses.mqtt_url)
     return Fleet(
         scenario,
@@ -171,7 +172,22 @@ def _fleet(lab: Laboratory, scenario: Scenario, passwords: Mapping[str, str]) ->
         clock=lab.clock,
         sky=URBAN,
         interval_s=INTERVAL_S,
+        boot=boot,
     )
+
+
+def _fleet_of_after(lab: Laboratory, scenario: Scenario, passwords: Mapping[str, str], before: Fleet) -> Fleet:
+    """The same units, switched on again, at the intervals that they had been told: a console full of losses would
+    hide the alerts of the story. Its figures count in no report."""
+    fleet = _fleet(lab, after(scenario), passwords, boot=2)
+    for device, unit in fleet.units.items():
+        unit.interval_s = before.units[device].interval_s
+    return fleet
+
+
+def after(scenario: Scenario) -> Scenario:
+    """The world when the story is over, without end: they end the way that they are on, and nobody presses."""
+    return replace(scenario, presses=(), duration_s=math.inf)
 
 
 def _reporting(speed: float) -> Reporting:

@@ -34,6 +34,7 @@ class Fleet:
         clock: Clock,
         sky: Sky = OPEN,
         interval_s: float = 30.0,
+        boot: int = 1,
     ) -> None:
         self._scenario = scenario
         self._clock = clock
@@ -47,6 +48,7 @@ class Fleet:
                 start_ms=scenario.start_ms,
                 rng=chance_of(scenario, party.device, UNIT_CHANCE),
                 interval_s=interval_s,
+                boot=boot,
             )
             for party in scenario.parties
         }

@@ -34,6 +34,7 @@ from tocsin.subjects import topic
 SET_UP_S = 40.0  # on the wall: ten processes on two busy cores take 20
 QUIET_S = 2.0  # on the wall: nothing new for this long after the last message, and all has arrived
 ARRIVE_WITHIN_S = 60.0
+RINGS = frozenset({Code.PROX_ALERT, Code.PROX_PREALERT})  # what is compared: what begins when a ring is entered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -96,7 +97,8 @@ def in_one_process(recording: Recording, partitions: int = 2) -> list[Crossing]:
                 continue
             for partition, row in admission.copies:
                 found += engine.step(tables[partition], np.array([row], FIX_DTYPE), now_ms).findings
-    return sorted(_crossing(finding, orders) for finding in found if finding.change is Change.ENTRY)
+    entries = [finding for finding in found if finding.change is Change.ENTRY and finding.code in RINGS]
+    return sorted(_crossing(finding, orders) for finding in entries)
 
 
 def _nouns(recording: Recording) -> tuple[dict[str, Device], dict[str, Order]]:
@@ -259,6 +261,7 @@ def _bells(lab: Laboratory) -> list[Any]:
         if delivery.channel == "teleassistance"
         and not delivery.repeat
         and delivery.type.rpartition(".")[2] in {"opened", "raised"}
+        and delivery.data["code"] in RINGS
     ]
 
 
@@ -270,7 +273,6 @@ def _heard(lab: Laboratory, keys: Mapping[str, str]) -> list[Crossing]:
             code=str(bell.data["code"]),
         )
         for bell in _bells(lab)
-        if bell.data["code"] in {Code.PROX_ALERT, Code.PROX_PREALERT}
     )
 
 

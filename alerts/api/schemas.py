@@ -188,8 +188,9 @@ class MeasureProtection(BaseModel):
     """How well one measure is protected at ``at`` of the reply.
 
     ``age_s``: how long ``protection`` has been what it is, ``reason`` why, in the word of the engine.
-    ``blind_risk``: the hours of blind risk if nobody speaks from now on; ``blind_worst_s``, ``blind_plausible_s``:
-    the seconds until then, negative: risk now. ``updated_at``: when geofence last changed any of this.
+    ``blind_risk``: the hours of blind risk if nobody speaks from now on, null while no loss and no uncertainty is
+    open; ``blind_worst_s``, ``blind_plausible_s``: the seconds until then, negative: risk now. ``updated_at``:
+    when geofence last changed any of this; ``wearer_heard_at``, ``protected_heard_at``: the last message by then.
     """
 
     measure: str
