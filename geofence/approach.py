@@ -7,7 +7,7 @@ from math import inf
 from geofence.assumptions import CLOSING_MIN_M_S, EVIDENCE_FIXES, FRESH_MS, IMMINENT_END_MS, IMMINENT_MS
 from geofence.devices import told_m
 from geofence.pair_state import Look, Reason
-from geofence.separation import SECOND_MS, Separation, closing_m_s
+from geofence.separation import SECOND_MS, Separation, closing_m_s, slack, upper_m
 from tocsin.model.finding import Change, Code
 
 
@@ -42,7 +42,7 @@ def _prove(look: Look, seen: Separation) -> None:
         return
     oldest_ms = look.now_ms - min(look.wearer.at_ms, look.protected.at_ms)
     is_told = all(told_m(mover.accuracy_m) is not None for mover in look.movers)
-    certain = seen.best_m + seen.radii_m + seen.doubt_m <= look.alert_m
+    certain = upper_m(seen, slack(*look.movers, look.now_ms).metres) <= look.alert_m
     state.evidence = state.evidence + 1 if seen.is_live and certain and is_told and oldest_ms <= FRESH_MS else 0
     if state.evidence == EVIDENCE_FIXES:
         look.say(Code.EVIDENTIAL_BREACH, Change.ENTRY, Reason.CERTAIN_TWICE)

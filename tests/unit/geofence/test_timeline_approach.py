@@ -67,7 +67,7 @@ def test_beyond_the_prealert_ring_nothing_is_imminent():
 
 def test_two_pairs_of_fixes_prove_the_breach_once():
     desk = driving(until="12:00")
-    assert [at for at, _ in desk.of("EVIDENTIAL_BREACH")] == [8 * 60 + 5]
+    assert [at for at, _ in desk.of("EVIDENTIAL_BREACH")] == [8 * 60 + 10]
     proof = desk.one("EVIDENTIAL_BREACH")
     assert proof.upper_dm <= 10_000
     assert (proof.reason, proof.change.value) == ("certain_two_fixes", "entry")
