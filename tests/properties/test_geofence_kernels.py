@@ -52,7 +52,9 @@ states = st.sampled_from(
         PairState(interval_s=NEAR_S, relax_ms=int(NOW_MS) - 20_000),
         PairState(prealert=INSIDE, interval_s=PREALERT_S),
         PairState(prealert=INSIDE, alert=INSIDE, alert_ms=int(NOW_MS) - 9_000, evidence=2, interval_s=ALERT_S),
-        PairState(prealert=INSIDE, alert=INSIDE, alert_ms=int(NOW_MS) - 9_000_000, evidence=2, interval_s=PREALERT_S),
+        PairState(
+            prealert=INSIDE, alert=INSIDE, alert_ms=int(NOW_MS) - 9_000_000, evidence=2, interval_s=PREALERT_S
+        ),
         PairState(uncertain_ms=int(NOW_MS) - 90_000, degraded=True),
         PairState(uncertain_ms=int(NOW_MS) - 90_000, degraded=True, wearer_lost=True),
         PairState(uncertain_ms=int(NOW_MS) - 90_000, degraded=True, protected_lost=True, interval_s=NEAR_S),
