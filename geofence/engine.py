@@ -184,14 +184,17 @@ class _Run:
                     self._pass_hour(0, row, hour_ms)
             self._give_orders(0, hour_ms, ("clock", hour_ms))
 
-    def advance(self, index: int, row: int, now_ms: int) -> None:
-        """What the hour alone decides for one pair, second by second, up to ``now_ms``."""
-        table = self.table
-        with self._contained(index, (2 * row,), now_ms):
-            while (due_ms := table.due_of[row]) <= now_ms:
-                hour_ms = int(due_ms) or SECOND_MS * (now_ms // SECOND_MS)  # 0: since a new roster
-                self._pass_hour(index, row, hour_ms)
-                self._give_orders(index, hour_ms, ("clock", hour_ms))
+    def advance(self, index: int, sides: Sequence[int], now_ms: int) -> None:
+        """The same for the pairs of one device, up to ``now_ms``: an order that one of them gives may make another
+        due."""
+        due_of, rows = self.table.due_of, [side >> 1 for side in sides]
+        while (first_ms := min(due_of[row] for row in rows)) <= now_ms:
+            hour_ms = int(first_ms) or SECOND_MS * (now_ms // SECOND_MS)  # 0: since a new roster
+            for row in rows:
+                if due_of[row] == first_ms:
+                    with self._contained(index, (2 * row,), now_ms):
+                        self._pass_hour(index, row, hour_ms)
+            self._give_orders(index, hour_ms, ("clock", hour_ms))
 
     def _pass_hour(self, index: int, row: int, hour_ms: int) -> None:
         table, order = self.table, self.table.roster.orders[row]
@@ -238,7 +241,7 @@ class _Run:
         now_ms = max(taken.t3_ms, table.clock_ms)
         for side in sides:
             if table.due_of[side >> 1] <= now_ms:
-                self.advance(index, side >> 1, now_ms)
+                self.advance(index, sides, now_ms)
         with self._contained(index, sides, now_ms):
             before = self.devices.mover(place)
             if taken.flags & FixFlag.PRESENCE:
@@ -360,8 +363,8 @@ class _Run:
         places, now_ms = columns.places.take(which), columns.now_ms.take(which)
         of, sides = table.expand(places)
         rows = sides >> 1
-        for at in np.flatnonzero(table.due_ms.take(rows) <= now_ms.take(of)).tolist():
-            self.advance(int(which[of[at]]), int(rows[at]), int(now_ms[of[at]]))
+        for at in np.unique(of[table.due_ms.take(rows) <= now_ms.take(of)]).tolist():
+            self.advance(int(which[at]), table.sides_of[int(places[at])], int(now_ms[at]))
         movers = devices.rows.take(places, 0)
         usual, present = self._usual(columns, which, places, now_ms, movers)
         if not usual.all():

@@ -91,7 +91,10 @@ def test_a_plain_fix_is_accepted_as_one_is_heard(
     assume(tables[0].plain(rows, np.zeros(1, bool), points, *given_).all())
     tables[0].accept(np.array([0]), rows, points, *given_, np.array([now_ms]))
     told_dm = round(10 * accuracy_m)
-    assert tables[1].hear(0, mover, Seen(at_ms, point, accuracy_m), now_ms, told_dm=told_dm, received_ms=now_ms) is Verdict.ACCEPTED
+    assert (
+        tables[1].hear(0, mover, Seen(at_ms, point, accuracy_m), now_ms, told_dm=told_dm, received_ms=now_ms)
+        is Verdict.ACCEPTED
+    )
     assert tables[0].rows.tobytes() == tables[1].rows.tobytes()
 
 

@@ -73,7 +73,7 @@ def _talkative():
         yield
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(stories, st.lists(st.integers(0, 5), max_size=4))
 async def test_how_the_fixes_were_split_is_nobodys_business(plan, cuts):
     story = told(plan)
@@ -85,7 +85,7 @@ async def test_how_the_fixes_were_split_is_nobodys_business(plan, cuts):
     assert await outcome(pieces) == await outcome(story)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(stories)
 async def test_killed_at_any_operation_it_says_no_more_and_no_less(plan):
     story = told(plan)
@@ -97,7 +97,7 @@ async def test_killed_at_any_operation_it_says_no_more_and_no_less(plan):
             assert await outcome(story, [Mortality(at, after=after)]) == expected, (at, after)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(stories, deaths)
 async def test_killed_again_and_again_also_while_it_comes_back(plan, when):
     story = told(plan)
@@ -105,7 +105,7 @@ async def test_killed_again_and_again_also_while_it_comes_back(plan, when):
     assert await outcome(story, mortalities) == await outcome(story)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(stories)
 async def test_the_journal_explains_the_findings(plan):
     """FIXES and JOURNAL alone, through the bare engine, give what the worker said."""

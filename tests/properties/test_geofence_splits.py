@@ -10,8 +10,8 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from geofence_streams import NO_FIXES, T0_MS, Act, Cast, Played, acts, casts, lives, long_life, messages
-from hypothesis import given, settings
+from geofence_streams import CASTS, NO_FIXES, T0_MS, Act, Cast, Played, acts, casts, lives, long_life, messages
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from geofence import engine
@@ -41,8 +41,20 @@ def counts(played: Played) -> dict[str, int]:
     return {name: sum(getattr(step.counts, name) for step in played.steps) for name in names}
 
 
-@settings(max_examples=150)
+AN_ORDER_MAKES_ANOTHER_DUE = (
+    Cast(CASTS[3], (6_000, 4_000, 1_100, 2_150, 1_000, 2_150), None),
+    [
+        Act(3, 0, "toward", None, "beside", 0, 50),
+        Act(1, 4_700, "toward", None, "fix", 0, 50),
+        Act(1, 61_000, "toward", None, "fix", 0, 50),
+    ],
+)
+"""By columns, a pair was not asked about the hour if only an order of his other pair, given then, made it due."""
+
+
+@settings(max_examples=60)
 @given(casts, crowds)
+@example(*AN_ORDER_MAKES_ANOTHER_DUE)
 def test_by_columns_is_one_by_one(cast: Cast, life: list[Act]) -> None:
     fixes = messages(cast, life)
     one_by_one = heard(cast, fixes, scalar_below=ALL_ONE_BY_ONE)
@@ -51,7 +63,7 @@ def test_by_columns_is_one_by_one(cast: Cast, life: list[Act]) -> None:
         assert counts(one_by_one) == counts(by_columns)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(casts, lives, cuts, st.sampled_from([ALL_BY_COLUMNS, engine.SCALAR_BELOW]))
 def test_splitting_a_batch_changes_nothing(cast: Cast, life: list[Act], cut: list[int], scalar_below: int) -> None:
     fixes = messages(cast, life)
@@ -59,7 +71,7 @@ def test_splitting_a_batch_changes_nothing(cast: Cast, life: list[Act], cut: lis
     compare(heard(cast, fixes), pieces)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_nor_does_it_in_a_long_life(seed: int) -> None:
     cast, life = long_life(seed, 400)
     fixes = messages(cast, life)
@@ -69,7 +81,7 @@ def test_nor_does_it_in_a_long_life(seed: int) -> None:
     compare(whole, heard(cast, fixes))
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(casts, crowds)
 def test_clusters_may_come_in_any_order(cast: Cast, life: list[Act]) -> None:
     """5 and 6 are in no pair with the others: each cluster says the same, whoever of the other spoke between."""

@@ -109,3 +109,28 @@ def test_it_is_degraded_when_nobody_resolves_it():
     assert desk.spans("UNCERTAIN") == [("02:25", None)]
     assert desk.one("DEGRADED").at_ms == ms("03:26")
     assert desk.one("DEGRADED").reason == "unresolved_60_s"
+
+
+# --- what ends an alert that nobody has confirmed ------------------------------------------------------------
+
+
+def unconfirmed(until="08:00"):
+    """He jumps to 500 m, an alert at 02:36, and his unit is silent until 06:00; she reports all the time."""
+    story = Story(he_every_s=10, she_every_s=10)
+    story.she.stands(0)
+    story.he.stands(4500).says("02:25", 500).is_silent("02:25", "06:00")
+    return story.play(until)
+
+
+def test_her_fixes_alone_do_not_end_an_alert_that_waits_for_his():
+    """The last place of his that was believed is 4.5 km away, and each of her fixes shows it anew: it is no evidence
+    that he has left where the other fix saw him."""
+    desk = unconfirmed()
+    ((_, entry), (_, exit_)) = desk.of("ALERT")
+    assert entry.low_confidence
+    assert desk.spans("ALERT") == [("02:36", "06:10")], "his own word, and one of hers behind it"
+    assert (exit_.reason, exit_.entry) == ("outside_two_fixes", entry.id)
+
+
+def test_nor_does_time():
+    assert unconfirmed("05:59").spans("ALERT")[0][1] is None
