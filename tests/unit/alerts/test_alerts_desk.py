@@ -37,7 +37,7 @@ from tocsin.model.episode import (
     State,
     Verb,
 )
-from tocsin.model.finding import Code, Finding
+from tocsin.model.finding import Change, Code, Finding
 from tocsin.model.ids import derived
 from tocsin.wire import decode_ruling, encode
 
@@ -45,6 +45,9 @@ MINE, HIS = "A. Martin", "B. Diallo"
 FIRST = entry()
 AGAIN = entry("fnd_in2", NOW_MS + 300_000)
 OUT = leaving(FIRST)
+UNSAID = entry(
+    "fnd_out9", NOW_MS + 60_000, code=Code.PROX_PREALERT, change=Change.EXIT
+)  # names itself as its entry
 PROOF = entry("fnd_proof", NOW_MS + 20_000, code=Code.EVIDENTIAL_BREACH)
 DOUBT = entry("fnd_doubt", code=Code.UNCERTAIN)
 EXPIRED_MS = NOW_MS + ACK_EXPIRES_S * 1000
@@ -173,6 +176,9 @@ UNCHANGED: dict[str, tuple[Start, Event | Callable[[Episode | None], Act], str]]
     "raised, doubt": (RAISED, came(DOUBT), "opens_no_alert"),
     "closed, its entry": (CLOSED, came(FIRST), "applied_before"),
     "closed, its exit": (CLOSED, came(OUT), "closed_before_exit"),
+    "none, exit of what was never said": (NONE, came(UNSAID), "exit_of_nothing_said"),
+    "raised, exit of what was never said": (RAISED, came(UNSAID), "exit_of_nothing_said"),
+    "closed, exit of what was never said": (CLOSED, came(UNSAID), "exit_of_nothing_said"),
 }  # fmt: skip
 
 
