@@ -224,7 +224,9 @@ def make_talkative(patch):
         return table, talkative(judged)
 
     patch.setattr(engine, "revise", revised)
-    patch.setattr(engine, "standings", lambda _table: ())  # those of the engine would stand beside the counted ones
+    patch.setattr(
+        engine, "standings", lambda _table: ()
+    )  # those of the engine would stand beside the counted ones
 
 
 def split(fixes, cuts):

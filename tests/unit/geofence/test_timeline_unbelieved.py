@@ -123,8 +123,8 @@ def unconfirmed(until="08:00"):
 
 
 def test_her_fixes_alone_do_not_end_an_alert_that_waits_for_his():
-    """The last place of his that was believed is 4.5 km away, and each of her fixes shows it anew: it is no evidence
-    that he has left where the other fix saw him."""
+    """The last place of his that was believed is 4.5 km away, and each of her fixes shows it anew: it is no
+    evidence     that he has left where the other fix saw him."""
     desk = unconfirmed()
     ((_, entry), (_, exit_)) = desk.of("ALERT")
     assert entry.low_confidence
