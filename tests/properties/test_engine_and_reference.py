@@ -1,8 +1,8 @@
 """Do the engine and the plain reference of its rules raise the same alerts about real people?
 
 ``tests/reference/interval`` was written first and by itself: one pair, one object, seconds and metres as floats.
-The engine counts ages in tenths of a second and distances in decimetres, hears the clock on whole seconds, and has
-rules that the reference lacks (overtaken fixes; an alert that waits for the right party's fix). So here and there an
+The engine counts ages in tenths of a second and distances in decimetres, hears the clock on whole seconds, and
+has rules that the reference lacks (overtaken fixes; an alert that waits for the right party's fix). So here and there an
 alert comes at another second, or a doubtful one does not come: in at most one of twenty-five.
 """
 
