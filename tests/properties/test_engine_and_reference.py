@@ -2,8 +2,8 @@
 
 ``tests/reference/interval`` was written first and by itself: one pair, one object, seconds and metres as floats.
 The engine counts ages in tenths of a second and distances in decimetres, hears the clock on whole seconds, and
-has rules that the reference lacks (overtaken fixes; an alert that waits for the right party's fix). So here and there an
-alert comes at another second, or a doubtful one does not come: in at most one of twenty-five.
+has rules that the reference lacks (overtaken fixes; an alert that waits for the right party's fix). So here and
+there an alert comes at another second, or a doubtful one does not come: in at most one of twenty-five.
 """
 
 from __future__ import annotations
