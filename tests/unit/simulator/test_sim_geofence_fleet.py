@@ -46,10 +46,10 @@ def test_its_orders_can_be_carried_out() -> None:
 def test_it_is_as_it_says(lived) -> None:
     fleet, seconds = lived
     apart = fleet.apart_m() / fleet.alert_m
-    assert 0.01 < ((apart > 1) & (apart <= 2)).mean() < 0.03
-    assert 0.001 < (apart <= 1).mean() < 0.006
-    assert 0.01 < fleet.silent() < 0.03
-    assert 0.10 < (fleet._speed > 0).mean() < 0.15
+    assert 0.005 < ((apart > 1) & (apart <= 2)).mean() < 0.02
+    assert 0.0001 < (apart <= 1).mean() < 0.004
+    assert 0.001 < fleet.silent() < 0.012
+    assert 0.06 < (fleet._speed > 0).mean() < 0.10
     fixes = np.concatenate([said for said, _ in seconds])
     good = fixes["accuracy_dm"] <= 300
     assert 0.003 < (~good).mean() < 0.03
