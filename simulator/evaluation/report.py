@@ -30,13 +30,14 @@ class ReportError(TocsinError):
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of ``tocsin bench geofence --json``. ``events_match`` None: nothing to compare with."""
+    """One row of ``tocsin bench geofence --json``. ``events_match``: the share of events equal to the
+    reference's; None: nothing to compare with."""
 
     engine: str
     pairs: int
     batch: int
     cpu_us_per_update: float
-    events_match: bool | None = None
+    events_match: float | bool | None = None
 
 
 class CostReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,14 +144,13 @@ def tables(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def cost_table(rows: Sequence[Cost]) -> str:
-    same = {True: "yes", False: "**no**", None: "–"}
     cells = [
         [
             each.engine,
             f"{each.pairs:,}",
             f"{each.batch:,}",
             f"{each.cpu_us_per_update:.2f}",
-            same[each.events_match],
+            _percent(None if each.events_match is None else float(each.events_match)),
         ]
         for each in rows
     ]

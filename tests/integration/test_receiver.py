@@ -265,7 +265,7 @@ async def site() -> AsyncIterator[Site]:
     home = Path(tempfile.mkdtemp(prefix="t-"))
     broker = EmbeddedBroker(home=home, service_password="s" * 32, fleet_password="f" * 32)
     word = hash_password(PASSWORD)
-    devices = [party.device for party in Scenario.invent(0, couples=3, duration_s=60).parties]
+    devices = [party.device for party in Scenario.invent(0, couples=3, duration_s=84).parties]
     await broker.admit([DeviceLogin(device=device, password_bcrypt=word) for device in devices])
     try:
         yield Site(broker, await broker.start())
@@ -379,7 +379,7 @@ async def test_what_happens_while_disconnected_arrives_afterwards_key_first(site
 async def test_a_fleet_lives_its_scenario_and_everything_is_acknowledged(site: Site) -> None:
     """Sixty seconds of story in three of ours."""
     clock = AffineClock(epoch_ms=CLOCK.wall_ms(), anchor_ms=CLOCK.wall_ms(), rate=20.0)
-    scenario = Scenario.invent(0, couples=3, duration_s=60, start_ms=clock.now_ms())
+    scenario = Scenario.invent(0, couples=3, duration_s=84, start_ms=clock.now_ms())
     fleet = Fleet(
         scenario,
         host=site.line.host,

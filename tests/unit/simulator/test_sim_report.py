@@ -80,7 +80,7 @@ def test_the_same_rows_give_the_same_files(tmp_path: Path) -> None:
     text = (tmp_path / "one" / "evaluation.md").read_text()
     assert set(re.findall(r"images/([\w-]+\.svg)", text)) == set(images)
     assert "Release 0.1.0, 2027-01-15, seed 7, in 13 s\non 2 cores (A processor)." in text
-    assert "| tocsin | 10,000 | 64 | 12.35 | **no** |" in text
+    assert "| tocsin | 10,000 | 64 | 12.35 | 0.0 % |" in text
     assert "$" not in text
 
 
