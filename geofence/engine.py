@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import floor
+from math import ceil, floor
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -239,9 +239,7 @@ class _Run:
         """One message of one device, for all its pairs."""
         table, sides = self.table, self.table.sides_of[place]
         now_ms = max(taken.t3_ms, table.clock_ms)
-        for side in sides:
-            if table.due_of[side >> 1] <= now_ms:
-                self.advance(index, sides, now_ms)
+        self.advance(index, sides, now_ms)
         with self._contained(index, sides, now_ms):
             before = self.devices.mover(place)
             if taken.flags & FixFlag.PRESENCE:
@@ -290,16 +288,16 @@ class _Run:
     def _says_nothing(self, side: int, verdict: Verdict, fix: Seen, now_ms: int) -> bool:
         """Whether a fix that was not believed is too far away to be held against the rings, and touches no
         silence."""
-        table, row = self.table, side >> 1
-        state, own = table.states.get(row), self.devices.mover(table.pairs[row][side & 1])
-        if state is not None and (state.wearer_lost, state.protected_lost)[side & 1]:
-            return False
-        if now_ms >= own.lost_ms(own.at_ms):
+        table, row, role = self.table, side >> 1, side & 1
+        place, partner_place = table.pairs[row][role], table.pairs[row][1 - role]
+        own = self.devices.mover(place)
+        if self.devices.missed[place] or now_ms >= own.lost_ms(own.at_ms):
             return False
         if verdict in {Verdict.DUPLICATE, Verdict.LATE}:
             return True
-        partner = self.devices.mover(table.pairs[row][1 - (side & 1)])
-        return not (partner.is_known and standing.may_show(partner, fix, PREALERT_FACTOR * table.alert_of[row]))
+        partner = self.devices.mover(partner_place)
+        reach = 1 if verdict in DISBELIEVED else PREALERT_FACTOR
+        return not (partner.is_known and standing.may_show(partner, fix, reach * table.alert_of[row]))
 
     def _identity(self, place: int, taken: Taken) -> Identity:
         return fix_trigger(self.table.device_of[place], taken).identity
@@ -339,7 +337,6 @@ class _Run:
     def by_columns(self, batch: Fixes) -> None:
         """In turns that have no cluster twice; what is left for a last, small one goes one by one."""
         columns = _Columns(batch, self.devices.places(batch["device"]), self.table.clock_ms)
-        self.counts["ahead"] += int(np.count_nonzero(columns.ahead))
         left = np.flatnonzero(columns.places >= 0)
         self.counts["stranger"] += batch.size - left.size
         clusters = self.table.cluster_of.take(columns.places.take(left))
@@ -352,8 +349,7 @@ class _Run:
         self.some(columns, left)
 
     def some(self, columns: _Columns, which: IntArray) -> None:
-        """A few of a batch, one by one; who is ahead is counted there again."""
-        self.counts["ahead"] -= int(np.count_nonzero(columns.ahead.take(which)))
+        """A few of a batch, one by one."""
         for index in which.tolist():
             self._take(index, int(columns.places[index]), columns.taken(index))
 
@@ -366,12 +362,10 @@ class _Run:
         for at in np.unique(of[table.due_ms.take(rows) <= now_ms.take(of)]).tolist():
             self.advance(int(which[at]), table.sides_of[int(places[at])], int(now_ms[at]))
         movers = devices.rows.take(places, 0)
-        usual, present = self._usual(columns, which, places, now_ms, movers)
+        usual = self._usual(columns, which, places, now_ms, movers)
         if not usual.all():
-            if present.any():
-                self.counts["presence"] += int(np.count_nonzero(present))
-                devices.rows[places[present], HEARD] = np.maximum(movers[present, HEARD], now_ms[present])
-            self.some(columns, which[~(usual | present)])
+            heard = self._only_heard(columns, which, places, now_ms, movers)
+            self.some(columns, which[~(usual | heard)])
             which, places, now_ms, movers = which[usual], places[usual], now_ms[usual], movers[usual]
             of, sides = table.expand(places)
         own = self._accept(columns, which, places, now_ms, movers)
@@ -379,26 +373,51 @@ class _Run:
 
     def _usual(
         self, columns: _Columns, which: IntArray, places: IntArray, now_ms: FloatArray, movers: FloatArray
-    ) -> tuple[Mask, Mask]:
-        """Which messages are fixes to be believed without a second thought, and which say only "I am here"."""
-        at_ms = columns.fix_ms.take(which)
-        young = now_ms < lost_ms(movers.T, HEARD)
+    ) -> Mask:
+        """Which messages are fixes to be believed without a second thought."""
         usual = self.devices.plain(
-            movers, self.devices.doubted.take(places), columns.points.take(which, 1), at_ms,
+            movers, self.devices.doubted.take(places), columns.points.take(which, 1), columns.fix_ms.take(which),
             columns.accuracy_m.take(which),
         )  # fmt: skip
-        usual &= columns.good.take(which) & columns.timely.take(which) & young
-        if not columns.some_present:
-            return usual, np.zeros(which.size, np.bool_)
-        present = columns.present.take(which)
+        usual &= columns.good.take(which)
+        usual &= now_ms < lost_ms(movers.T, HEARD)
+        return usual
+
+    def _only_heard(
+        self, columns: _Columns, which: IntArray, places: IntArray, now_ms: FloatArray, movers: FloatArray
+    ) -> Mask:
+        """Messages that say nothing of any pair but that the unit is alive: while its last fix is young and no
+        silence of it has been said, its presence, and a poor fix that is far from whoever it is kept from."""
         young = (now_ms < lost_ms(movers.T, AT)) & ~self.devices.missed.take(places)
-        return usual & ~present, present & young
+        present, poor = columns.present.take(which) & young, columns.poor.take(which) & young
+        poor &= columns.fix_ms.take(which) > movers[:, AT]
+        poor[poor] = self._far_away(columns, which[poor], places[poor])
+        self.counts["presence"] += int(np.count_nonzero(present))
+        self.counts["poor"] += int(np.count_nonzero(poor))
+        self.counts["ahead"] += int(np.count_nonzero(columns.ahead.take(which) & poor))
+        heard: Mask = present | poor
+        self.devices.rows[places[heard], HEARD] = np.maximum(movers[heard, HEARD], now_ms[heard])
+        return heard
+
+    def _far_away(self, columns: _Columns, which: IntArray, places: IntArray) -> Mask:
+        """Which of these fixes cannot show any of its pairs inside the alert distance."""
+        of, sides = self.table.expand(places)
+        partners = self.devices.rows.take(self.table.places.reshape(-1).take(sides ^ 1), 0).T
+        near = standing.may_show_many(
+            partners, columns.points.take(which[of], 1), columns.fix_ms.take(which[of]),
+            self.table.alert_m.take(sides >> 1),
+        )  # fmt: skip
+        far = np.ones(which.size, np.bool_)
+        far[of[near]] = False
+        return far
 
     def _accept(
         self, columns: _Columns, which: IntArray, places: IntArray, now_ms: FloatArray, movers: FloatArray
     ) -> FloatArray:
         """The rows of the devices as they are now, by columns (17, n)."""
         self.counts["applied"] += int(which.size)
+        if columns.some_ahead:
+            self.counts["ahead"] += int(np.count_nonzero(columns.ahead.take(which)))
         points = columns.points.take(which, 1)
         if (moving := columns.batch["speed_cms"].take(which) >= MOVING_CMS).any():
             stands = (movers[moving, :3] == points[:, moving].T).all(axis=1)
@@ -529,11 +548,22 @@ class _Run:
     def give_order(self, index: int, place: int, now_ms: int, identity: Identity) -> None:
         table = self.table
         wanted_s = min(table.asked[side >> 1][side & 1] for side in table.sides_of[place])
+        before = self.devices.mover(place)
         if table.takes_orders[place] and self.devices.tell(place, wanted_s, now_ms):
             self._order(index, place, wanted_s, now_ms, identity)
+            hour = self._matters_ms(before, self.devices.mover(place), now_ms)
             for row in {side >> 1 for side in table.sides_of[place]}:
-                if table.phase_of[row] == Phase.IN_FORCE:  # overdue earlier, or not any more
-                    table.due_of[row] = min(table.due_of[row], SECOND_MS * (now_ms // SECOND_MS + 1))
+                if table.phase_of[row] == Phase.IN_FORCE:
+                    table.due_of[row] = min(table.due_of[row], hour)
+
+    @staticmethod
+    def _matters_ms(before: Mover, after: Mover, now_ms: int) -> float:
+        """The first whole second at which another interval can change anything: he is overdue, or lost, earlier, or
+        he was and is not any more."""
+        hours = [after.overdue_ms, after.lost_ms(after.at_ms), after.lost_ms(after.heard_ms)]
+        was_late = now_ms > before.overdue_ms or now_ms >= before.lost_ms(before.at_ms)
+        hour = now_ms if was_late else min(hours)
+        return float(SECOND_MS * max(ceil(hour / SECOND_MS), now_ms // SECOND_MS + 1))
 
     def _order(self, index: int, place: int, interval_s: int, now_ms: int, identity: Identity) -> None:
         if self.table.takes_orders[place]:
@@ -560,12 +590,12 @@ class _Columns:
         self.fix_ms = np.minimum(fix_ms, t3_ms).astype(np.float64)
         self.now_ms = np.maximum(t3_ms, clock_ms).astype(np.float64)
         self.accuracy_m = accuracies_m(told_dm)
-        self.good = told_dm <= POOR_DM
-        self.timely = t3_ms - fix_ms <= LATE_MS
-        self.present = (batch["flags"] & FixFlag.PRESENCE) != 0
-        self.some_present = bool(self.present.any())
-        known = places >= 0
-        self.ahead: Mask = (fix_ms > t3_ms) & known & ~self.present
+        self.present: Mask = (batch["flags"] & FixFlag.PRESENCE) != 0
+        timely = (t3_ms - fix_ms <= LATE_MS) & ~self.present
+        self.good: Mask = timely & (told_dm <= POOR_DM)
+        self.poor: Mask = timely & ~self.good
+        self.ahead: Mask = (fix_ms > t3_ms) & ~self.present
+        self.some_ahead = bool(self.ahead.any())
         self.points: FloatArray = np.array(ecef(batch["lat_e6"], batch["lon_e6"]))
 
     def taken(self, index: int) -> Taken:

@@ -199,10 +199,13 @@ class PairTable:
             band = band_of(state, self.alert_of[row])
         _BAND.pack_into(self._band_bytes, row * _BAND.size, *band)
         self.asked[row] = asked(state)
-        for place, lost in zip(
-            self.pairs[row], (state.wearer_lost or state.wearer_unfixed, state.protected_lost), strict=True
-        ):
-            self.devices.missed[place] = lost
+        for place in self.pairs[row]:
+            self.devices.missed[place] = any(map(self._misses, self.sides_of[place]))
+
+    def _misses(self, side: int) -> bool:
+        """Whether a silence of this side has been said, and not its end."""
+        state = self.states.get(side >> 1, QUIET)
+        return state.protected_lost if side & 1 else state.wearer_lost or state.wearer_unfixed
 
     def look_always(self) -> None:
         """Without guard bands the rules are asked at every believed fix; they find the same."""

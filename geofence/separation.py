@@ -260,7 +260,7 @@ def apart_until_ms(own: Mover, partner: Mover, now_ms: float, band: Band, role: 
     hours = (
         [] if raw_m - TURN_S * carried_m_s - 1.0 > band.ring_m else [now_ms + SECOND_MS * beyond_m / carried_m_s]
     )
-    if band.blind_m < 0.0:
+    if -inf < band.blind_m < 0.0:
         if late_m == 0.0 or raw_m - both_radii_m - late_m + LATE_MARGIN_M > -band.blind_m:
             return 0.0
     elif left_m <= moved_m + late_m:
@@ -341,7 +341,7 @@ def kept_apart(  # noqa: PLR0915  # one formula; in pieces it would be arrays ha
     due_ms[raw_m - TURN_S * closing_a - 1.0 > ring_m] = inf
     closing_a += 2.0 * drift_m * (speed_a + speed_b) / (raw_m + NOWHERE_M)
     unfixed_ms, unheard_ms = lost_ms(partner, AT), lost_ms(partner, HEARD)
-    fixed, said = unfixed_ms > now_ms, blind_m < 0.0
+    fixed, said = unfixed_ms > now_ms, (blind_m < 0.0) & (blind_m > -inf)
     quiet = (low_m - Z_FIX * np.sqrt(variance_a + variance_b) > lo_m) & (now_ms < look_ms)
     quiet &= raw_m + drift_m + 1.0 - np.maximum(margin_m, both_radii_m) < hi_m
     quiet &= (np.minimum(near_m, seen_m) > ring_m) & (beyond_m > watch_s * closing_a)

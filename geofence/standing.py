@@ -20,8 +20,11 @@ from __future__ import annotations
 
 from math import inf
 
+import numpy as np
+
 from geofence.assumptions import DEGRADED_AFTER_MS, FORGET_MS, HOLD_MS, POOR_DM, Z_CLOCK
-from geofence.motion import Mover, Seen
+from geofence.devices import AT, BEFORE, BEFORE_MS, SPEED, Mask, X
+from geofence.motion import UNHEARD_MS, Mover, Seen
 from geofence.pair_state import (
     CODE_OF_RING,
     INSIDE,
@@ -45,7 +48,7 @@ from geofence.separation import (
     shown_m,
     slack,
 )
-from tocsin.geodesy import chord_m
+from tocsin.geodesy import FloatArray, chord_m
 from tocsin.model.finding import Change, Code
 from tocsin.model.zone import Zone
 
@@ -143,6 +146,17 @@ def may_show(partner: Mover, fix: Seen, radius_m: float) -> bool:
     before = (partner.before_x, partner.before_y, partner.before_z)
     moved_m = partner.speed_m_s * ahead_s + chord_m(partner.place, before) + 1.0
     return chord_m(fix.place, partner.place) - moved_m <= radius_m
+
+
+def may_show_many(
+    partners: FloatArray, points: FloatArray, fix_ms: FloatArray, radius_m: FloatArray
+) -> Mask:
+    """The same for rows of partners by columns (17, n), fixes at ``points`` (3, n); of one never heard: no."""
+    ahead_s = np.maximum(fix_ms - partners[AT], 0.0) / 1_000.0 + 0.1
+    ways, since = points - partners[X:AT], partners[X:AT] - partners[BEFORE:BEFORE_MS]
+    moved_m = partners[SPEED] * ahead_s + np.sqrt((since * since).sum(axis=0)) + 1.0
+    may: Mask = np.sqrt((ways * ways).sum(axis=0)) - moved_m <= radius_m
+    return may & (partners[AT] > UNHEARD_MS)
 
 
 def _weighed(mine: Mover, fix: Seen) -> tuple[float, float, float]:
