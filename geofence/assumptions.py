@@ -47,6 +47,10 @@ SLACK_SIGMAS: Final = 2.0  # of the unobserved movement of whoever is not overdu
 DEGRADED_AFTER_MS: Final = 60_000  # UNCERTAIN, or overdue, for so long
 LOSS_INTERVALS: Final = 3  # W_COMMS_LOSS, W_GNSS_LOSS, V_COMMS_LOSS: nothing for 3 T
 
+LEAST_INTERVAL_S: Final = (
+    4  # a unit that reports more often is judged by this: nobody is lost before he is overdue
+)
+
 # --- has he left?
 EXIT_MARGIN_M: Final = 100.0
 EXIT_FIXES: Final = 2
@@ -71,5 +75,6 @@ RELAX_MS: Final = 60_000  # ... for so long
 COMMAND_EXPIRES_MS: Final = 60_000  # a unit that was away longer is told again when it is heard
 
 assert HOLD_MS < FORGET_MS
+assert LOSS_INTERVALS * LEAST_INTERVAL_S * 1_000 > OVERDUE_INTERVALS * LEAST_INTERVAL_S * 1_000 + OVERDUE_MS
 assert LATE_MS < FORGET_MS
 assert ALERT_S < PREALERT_S < NEAR_S < FAR_S

@@ -4,7 +4,7 @@ The memory that every fix touches is one row a device, float64 (``geofence.motio
 
     x y z   at_ms accuracy_m heard_ms interval_s received_ms     the last believed fix, ECEF metres
     bx by bz before_ms   vx vy vz speed                          the one before, and the velocity from it
-    told_ms                                                      when it was given its interval
+    told_ms way_m overdue_ms                                     when it was given its interval; derived
 
 Beside it, for the few that jumped, the other place where they may be. A fix that nobody could have reached in
 time is a second hypothesis and no more; the next fix that fits it better than the present place is believed at
@@ -25,18 +25,30 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from geofence.assumptions import FAR_S, FORGET_MS, IMPOSSIBLE_M_S, LATE_MS, POOR_DM, R95, UNTOLD_ACCURACY_M
-from geofence.motion import UNHEARD_MS, Mover, Seen, Vector, is_reachable, velocities, velocity
+from geofence.assumptions import (
+    FAR_S,
+    FORGET_MS,
+    IMPOSSIBLE_M_S,
+    LATE_MS,
+    OVERDUE_INTERVALS,
+    OVERDUE_MS,
+    POOR_DM,
+    R95,
+    UNTOLD_ACCURACY_M,
+)
+from geofence.motion import UNHEARD_MS, Mover, Seen, Vector, is_reachable, movement, movements, overdue_from
 from tocsin.geodesy import FloatArray, IntArray
 
-WIDTH: Final = 17
-X, AT, ACCURACY, HEARD, INTERVAL, RECEIVED, BEFORE, BEFORE_MS, V, SPEED, TOLD = (
-    0, 3, 4, 5, 6, 7, 8, 11, 12, 15, 16,
+WIDTH: Final = 19
+X, AT, ACCURACY, HEARD, INTERVAL, RECEIVED, BEFORE, BEFORE_MS, V, SPEED, TOLD, WAY, OVERDUE = (
+    0, 3, 4, 5, 6, 7, 8, 11, 12, 15, 16, 17, 18,
 )  # fmt: skip
 DENSE_FACTOR, DENSE_FREE = 64, 4096  # device numbers are given in sequence: a table of 8 bytes each, 512 a device
-AT_REST: Final = (0.0, 0.0, 0.0, 0.0)
+AT_REST: Final = (0.0, 0.0, 0.0, 0.0)  # velocity and speed
 NOWHERE: Final = (0.0, 0.0, 0.0, UNHEARD_MS)
-NEWLY: Final = (*NOWHERE, 0.0, UNHEARD_MS, float(FAR_S), 0.0, *NOWHERE, *AT_REST, UNHEARD_MS)
+NEWLY: Final = (
+    *NOWHERE, 0.0, UNHEARD_MS, float(FAR_S), 0.0, *NOWHERE, *AT_REST, UNHEARD_MS, 0.0, UNHEARD_MS,
+)  # fmt: skip
 _ROW: Final = Struct(f"{WIDTH}d")
 SURE_M: Final = 0.01  # by so much the vectorised test of a jump is stricter: what is close goes to the exact one
 
@@ -60,7 +72,7 @@ class DeviceTable:
 
     def __init__(self, numbers: IntArray) -> None:
         self.numbers = numbers
-        self.rows = _cache_lines(numbers.size)
+        self.rows = np.tile(np.array(NEWLY), (numbers.size, 1))
         self._bytes = self.rows.reshape(-1).data.cast("B")
         self.other: dict[int, Seen] = {}
         self.doubted = np.zeros(numbers.size, np.bool_)
@@ -95,8 +107,17 @@ class DeviceTable:
         if mover.interval_s == interval_s:
             return False
         told_ms = float(now_ms) if now_ms <= mover.overdue_ms else mover.told_ms
-        self.write(place, mover._replace(interval_s=float(interval_s), told_ms=told_ms))
+        self._set_interval(place, mover, interval_s, told_ms)
         return True
+
+    def set_interval(self, place: int, interval_s: int) -> None:
+        """The device reports at an interval of its own."""
+        mover = self.mover(place)
+        self._set_interval(place, mover, interval_s, mover.told_ms)
+
+    def _set_interval(self, place: int, mover: Mover, interval_s: int, told_ms: float) -> None:
+        overdue_ms = overdue_from(mover.at_ms, told_ms, interval_s)
+        self.write(place, mover._replace(interval_s=float(interval_s), told_ms=told_ms, overdue_ms=overdue_ms))
 
     def carry(self, source: DeviceTable) -> None:
         """Remember what ``source`` knows of the devices that are here too."""
@@ -128,22 +149,24 @@ class DeviceTable:
             verdict = Verdict.IMPLAUSIBLE
         else:
             first = (*seen.place, seen.at_ms, seen.accuracy_m, heard_ms, mover.interval_s, now_ms)
-            self.write(place, Mover._make((*first, *believed, mover.told_ms)))
+            *second, way_m = believed
+            overdue_ms = overdue_from(seen.at_ms, mover.told_ms, mover.interval_s)
+            self.write(place, Mover._make((*first, *second, mover.told_ms, way_m, overdue_ms)))
             return Verdict.ACCEPTED
         self.write(place, mover._replace(heard_ms=heard_ms))
         return verdict
 
     def _believed(self, place: int, mover: Mover, seen: Seen) -> tuple[float, ...] | None:
-        """What stands in the second half of the row behind a fix that is believed; None if it is not."""
+        """The fix before, velocity, speed and way behind a fix that is believed; None if it is not."""
         if not mover.is_known:
-            return (*seen.place, UNHEARD_MS, *AT_REST)
+            return (*seen.place, UNHEARD_MS, *AT_REST, 0.0)
         here_m2 = _square(seen.place, mover.place)
         there_m2 = self._from_other_m2(place, seen) if place in self.other else inf
         if here_m2 <= there_m2 and is_reachable(mover.place, mover.at_ms, mover.accuracy_m, seen):
             return self._continued(mover, seen)
         if there_m2 < inf:  # of the way there nothing is known
             self._doubt(place, Seen(mover.at_ms, mover.place, mover.accuracy_m))
-            return (*seen.place, seen.at_ms, *AT_REST)
+            return (*seen.place, seen.at_ms, *AT_REST, 0.0)
         self._doubt(place, seen)
         return None
 
@@ -151,8 +174,8 @@ class DeviceTable:
     def _continued(mover: Mover, seen: Seen) -> tuple[float, ...]:
         x, y, z = seen.place
         way = (x - mover.x, y - mover.y, z - mover.z)
-        (vx, vy, vz), speed = velocity(way, seen.at_ms - mover.at_ms, seen.accuracy_m, mover.accuracy_m)
-        return mover.x, mover.y, mover.z, mover.at_ms, vx, vy, vz, speed
+        (vx, vy, vz), speed_m_s, way_m = movement(way, seen.at_ms - mover.at_ms, seen.accuracy_m, mover.accuracy_m)
+        return mover.x, mover.y, mover.z, mover.at_ms, vx, vy, vz, speed_m_s, way_m
 
     def _from_other_m2(self, place: int, seen: Seen) -> float:
         """How far from the other hypothesis, if it can be reached from there and is not forgotten; else inf."""
@@ -174,7 +197,7 @@ class DeviceTable:
     def plain(
         self, movers: FloatArray, doubted: Mask, points: FloatArray, at_ms: FloatArray, accuracy_m: FloatArray
     ) -> Mask:
-        """Which fixes continue a known movement beyond any question. ``movers`` (n, 17), ``points`` (3, n)."""
+        """Which fixes continue a known movement beyond any question. ``movers`` (n, 19), ``points`` (3, n)."""
         dt_ms = at_ms - movers[:, AT]
         reach_m = dt_ms * (IMPOSSIBLE_M_S / 1_000.0) + R95 * (accuracy_m + movers[:, ACCURACY]) - SURE_M
         ways = points - movers[:, X:AT].T
@@ -186,7 +209,7 @@ class DeviceTable:
         self, places: IntArray, movers: FloatArray, points: FloatArray, at_ms: FloatArray, accuracy_m: FloatArray,
         now_ms: FloatArray,
     ) -> FloatArray:  # fmt: skip
-        """Remember fixes that are ``plain``; the rows as they are now, by columns (17, n)."""
+        """Remember fixes that are ``plain``; the rows as they are now, by columns (19, n)."""
         columns = np.empty((WIDTH, places.size))
         columns[X:AT] = points
         columns[AT], columns[ACCURACY] = at_ms, accuracy_m
@@ -194,10 +217,11 @@ class DeviceTable:
         columns[INTERVAL], columns[RECEIVED], columns[TOLD] = movers[:, INTERVAL], now_ms, movers[:, TOLD]
         columns[BEFORE:V] = movers[:, X:ACCURACY].T
         ways = points - columns[BEFORE:BEFORE_MS]
-        velocity_m_s, columns[SPEED] = velocities(
+        columns[V:SPEED], columns[SPEED], columns[WAY] = movements(
             ways, at_ms - columns[BEFORE_MS], accuracy_m, movers[:, ACCURACY]
         )
-        columns[V:SPEED] = velocity_m_s
+        np.maximum(at_ms, columns[TOLD], out=columns[OVERDUE])
+        columns[OVERDUE] += (1_000.0 * OVERDUE_INTERVALS) * columns[INTERVAL] + OVERDUE_MS
         self.rows[places] = columns.T
         return columns
 
@@ -230,12 +254,3 @@ def _place_by_number(numbers: IntArray) -> IntArray | None:
     places = np.full(top + 2, -1, np.int64)
     places[numbers] = np.arange(numbers.size)
     return places
-
-
-def _cache_lines(n: int) -> FloatArray:
-    """n rows of two lines of the cache each, of devices that nobody has heard."""
-    memory = np.empty((n + 1) * WIDTH)
-    offset = (-memory.ctypes.data % 128) // 8
-    rows = memory[offset : offset + n * WIDTH].reshape(n, WIDTH)
-    rows[:] = NEWLY
-    return rows

@@ -41,7 +41,7 @@ from geofence.findings import Taken, Trigger, clock_trigger, fix_trigger, measur
 from geofence.motion import Mover, Seen, is_reachable
 from geofence.pair_state import PROTECTED, WEARER, Look, PairState, Reason
 from geofence.pair_table import NEVER_MS, PROTECTIONS, UNPROTECTED, PairTable, Phase, Roster
-from geofence.separation import Separation, apart_until_ms, kept_apart, lost_ms, separation
+from geofence.separation import Separation, apart_until_ms, clear, clear_until_ms, kept_apart, lost_ms, separation
 from tocsin.geodesy import FloatArray, IntArray, ecef, ecef_one
 from tocsin.limits import PREALERT_FACTOR, STRAGGLER_MAX_S
 from tocsin.model.command import Command
@@ -179,10 +179,24 @@ class _Run:
         while (rows := np.flatnonzero(due_ms <= clock_ms)).size:
             first_ms = due_ms[rows].min()
             hour_ms = int(first_ms) or SECOND_MS * (clock_ms // SECOND_MS)  # 0: since a new roster
-            for row in rows[due_ms[rows] == first_ms].tolist():
+            for row in self._not_apart(rows[due_ms[rows] == first_ms], hour_ms).tolist():
                 with self._contained(0, (2 * row,), hour_ms):
                     self._pass_hour(0, row, hour_ms)
             self._give_orders(0, hour_ms, ("clock", hour_ms))
+
+    def _not_apart(self, rows: IntArray, hour_ms: int) -> IntArray:
+        """Those of these rows for which the hour itself may change something; the others are due later."""
+        table, devices = self.table, self.devices
+        wearers, protected = devices.rows.take(table.places[rows], 0).transpose(1, 2, 0)
+        hours = np.full(rows.size, float(hour_ms))
+        kept = kept_apart(
+            wearers, protected, hours, table.bands.take(rows, 0).T, np.zeros(rows.size, np.int64), by_clock=True
+        )
+        until_ms = table.until_ms.take(rows)
+        quiet = kept.quiet & (table.phase.take(rows) == Phase.IN_FORCE) & (hour_ms < until_ms)
+        table.due_ms[rows[quiet]] = np.minimum(kept.due_ms, until_ms)[quiet]
+        left: IntArray = rows[~quiet]
+        return left
 
     def advance(self, index: int, sides: Sequence[int], now_ms: int) -> None:
         """The same for the pairs of one device, up to ``now_ms``: an order that one of them gives may make another
@@ -191,7 +205,7 @@ class _Run:
         while (first_ms := min(due_of[row] for row in rows)) <= now_ms:
             hour_ms = int(first_ms) or SECOND_MS * (now_ms // SECOND_MS)  # 0: since a new roster
             for row in rows:
-                if due_of[row] == first_ms:
+                if due_of[row] == first_ms and not self._is_apart_by_clock(row, hour_ms):
                     with self._contained(index, (2 * row,), now_ms):
                         self._pass_hour(index, row, hour_ms)
             self._give_orders(index, hour_ms, ("clock", hour_ms))
@@ -273,17 +287,24 @@ class _Run:
         if table.phase_of[row] != Phase.IN_FORCE:
             return False
         role, pair = side & 1, table.pairs[row]
-        until_ms = apart_until_ms(
-            self.devices.mover(pair[role]),
-            self.devices.mover(pair[1 - role]),
-            float(now_ms),
-            table.band(row),
-            role,
-        )
+        own, partner = self.devices.mover(pair[role]), self.devices.mover(pair[1 - role])
+        band, hour = table.band(row), float(now_ms)
+        until_ms = clear_until_ms(own, partner, hour, band) or apart_until_ms(own, partner, hour, band, role)
         if not until_ms:
             return False
         table.due_of[row] = min(until_ms, table.until_of[row])
         return True
+
+    def _is_apart_by_clock(self, row: int, hour_ms: int) -> bool:
+        """``_not_apart`` for one row."""
+        table = self.table
+        if table.phase_of[row] != Phase.IN_FORCE or hour_ms >= table.until_of[row]:
+            return False
+        wearer, protected = (self.devices.mover(place) for place in table.pairs[row])
+        until_ms = apart_until_ms(wearer, protected, float(hour_ms), table.band(row), WEARER, by_clock=True)
+        if until_ms:
+            table.due_of[row] = min(until_ms, table.until_of[row])
+        return bool(until_ms)
 
     def _says_nothing(self, side: int, verdict: Verdict, fix: Seen, now_ms: int) -> bool:
         """Whether a fix that was not believed is too far away to be held against the rings, and touches no
@@ -414,7 +435,7 @@ class _Run:
     def _accept(
         self, columns: _Columns, which: IntArray, places: IntArray, now_ms: FloatArray, movers: FloatArray
     ) -> FloatArray:
-        """The rows of the devices as they are now, by columns (17, n)."""
+        """The rows of the devices as they are now, by columns (19, n)."""
         self.counts["applied"] += int(which.size)
         if columns.some_ahead:
             self.counts["ahead"] += int(np.count_nonzero(columns.ahead.take(which)))
@@ -437,13 +458,19 @@ class _Run:
     ) -> None:
         """The pairs of fixes that were believed: those that have not left their guard band are only due later."""
         table, rows = self.table, sides >> 1
-        partners = self.devices.rows.take(table.places.reshape(-1).take(sides ^ 1), 0)
+        partners = self.devices.rows.take(table.places.reshape(-1).take(sides ^ 1), 0).T
         if sides.size > which.size:
             own, now_ms = own.take(of, 1), now_ms.take(of)
-        kept = kept_apart(own, partners.T, now_ms, table.bands.take(rows, 0).T, sides & 1)
-        quiet = kept.quiet & (table.phase.take(rows) == Phase.IN_FORCE)
+        bands = table.bands.take(rows, 0).T
+        quiet, due_ms = clear(own, partners, now_ms, bands)
+        rest = np.flatnonzero(~quiet)
+        if rest.size:
+            quiet[rest], due_ms[rest] = kept_apart(
+                own[:, rest], partners[:, rest], now_ms[rest], bands[:, rest], sides[rest] & 1
+            )
+        quiet &= table.phase.take(rows) == Phase.IN_FORCE
         still = rows[quiet]
-        table.due_ms[still] = np.minimum(kept.due_ms[quiet], table.until_ms.take(still))
+        table.due_ms[still] = np.minimum(due_ms[quiet], table.until_ms.take(still))
         last = -1
         for at in np.flatnonzero(~quiet).tolist():
             index = int(which[of[at]])
@@ -558,8 +585,8 @@ class _Run:
 
     @staticmethod
     def _matters_ms(before: Mover, after: Mover, now_ms: int) -> float:
-        """The first whole second at which another interval can change anything: he is overdue, or lost, earlier, or
-        he was and is not any more."""
+        """The first whole second at which another interval can change anything: he is overdue, or lost, earlier,
+        or he was and is not any more."""
         hours = [after.overdue_ms, after.lost_ms(after.at_ms), after.lost_ms(after.heard_ms)]
         was_late = now_ms > before.overdue_ms or now_ms >= before.lost_ms(before.at_ms)
         hour = now_ms if was_late else min(hours)

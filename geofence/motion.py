@@ -38,7 +38,7 @@ DS: Final = 100.0  # milliseconds in a tenth of a second
 AGE_MAX_DS: Final = 6_000  # ten minutes: a velocity has faded to less than 1 % by then
 UNHEARD_MS: Final = float(-(2**52))
 ROAD_M2_S2: Final = ROAD_M_S * ROAD_M_S
-VELOCITY_NOISE: Final = VELOCITY_SIGMAS * VELOCITY_SIGMAS * 1e6  # metres and milliseconds in, (m/s)2 out
+VELOCITY_NOISE: Final = VELOCITY_SIGMAS * VELOCITY_SIGMAS
 
 
 def _rounded(value: float) -> float:
@@ -74,6 +74,7 @@ class Mover(NamedTuple):
     ``accuracy_m`` of the last fix; ``heard_ms``: the last message of any kind, ``received_ms``: that of the last
     fix; ``interval_s``: what it was told at ``told_ms``. Behind a first fix, and behind a jump that was believed,
     ``before`` is the last fix itself, and there is no velocity; ``before_ms`` of a first fix is UNHEARD_MS.
+    ``way_m`` between the two fixes, and ``overdue_ms`` (``overdue_from``) follow from the rest.
     """
 
     x: float
@@ -93,6 +94,8 @@ class Mover(NamedTuple):
     vz: float
     speed_m_s: float
     told_ms: float
+    way_m: float
+    overdue_ms: float
 
     @property
     def place(self) -> Vector:
@@ -106,12 +109,6 @@ class Mover(NamedTuple):
     def is_first(self) -> bool:
         """Whether it has been seen at one instant only."""
         return self.before_ms == UNHEARD_MS
-
-    @property
-    def overdue_ms(self) -> float:
-        """When it will have been silent for longer than one lost report explains: since its last fix, or since it
-        was told to report at another interval."""
-        return max(self.at_ms, self.told_ms) + 1_000.0 * OVERDUE_INTERVALS * self.interval_s + OVERDUE_MS
 
     def lost_ms(self, since_ms: float) -> float:
         """When it will have said nothing for LOSS_INTERVALS intervals, the last at ``since_ms``."""
@@ -161,6 +158,12 @@ class Seen(NamedTuple):
     accuracy_m: float
 
 
+def overdue_from(at_ms: float, told_ms: float, interval_s: float) -> float:
+    """When a unit will have been silent for longer than one lost report explains: since its last fix, or since it
+    was told to report at another interval."""
+    return max(at_ms, told_ms) + 1_000.0 * OVERDUE_INTERVALS * interval_s + OVERDUE_MS
+
+
 def is_reachable(from_: Vector, from_ms: float, from_accuracy_m: float, to: Seen) -> bool:
     """Whether the way, less both 95 % radii, was possible at IMPOSSIBLE_M_S."""
     dx, dy, dz = to.place[0] - from_[0], to.place[1] - from_[1], to.place[2] - from_[2]
@@ -168,29 +171,53 @@ def is_reachable(from_: Vector, from_ms: float, from_accuracy_m: float, to: Seen
     return dx * dx + dy * dy + dz * dz <= reach_m * reach_m
 
 
-def velocity(way: Vector, dt_ms: float, accuracy_m: float, accuracy_before_m: float) -> tuple[Vector, float]:
-    """Velocity and speed (m/s) of a way between two fixes, shrunk by what their errors alone would show
-    (James-Stein)."""
-    raw = (1_000.0 * way[0] / dt_ms, 1_000.0 * way[1] / dt_ms, 1_000.0 * way[2] / dt_ms)
-    squared = raw[0] * raw[0] + raw[1] * raw[1] + raw[2] * raw[2]
+class Movement(NamedTuple):
+    """What a way between two fixes shows: velocity and speed (m/s), length (m)."""
+
+    velocity: Vector
+    speed_m_s: float
+    way_m: float
+
+
+def movement(way: Vector, dt_ms: float, accuracy_m: float, accuracy_before_m: float) -> Movement:
+    """The velocity of a way, shrunk by what the errors of its ends alone would show (James-Stein)."""
+    x, y, z = way
+    square_m2 = x * x + y * y + z * z
+    way_m, per_s = sqrt(square_m2), 1_000.0 / dt_ms
+    squared = square_m2 * (per_s * per_s)
     if dt_ms > FORGET_MS or squared > ROAD_M2_S2 or squared == 0.0:
-        return (0.0, 0.0, 0.0), 0.0
-    noise = VELOCITY_NOISE * (accuracy_m * accuracy_m + accuracy_before_m * accuracy_before_m) / (dt_ms * dt_ms)
+        return Movement((0.0, 0.0, 0.0), 0.0, way_m)
+    noise = VELOCITY_NOISE * (accuracy_m * accuracy_m + accuracy_before_m * accuracy_before_m) * (per_s * per_s)
     share = 1.0 - noise / squared
     if share <= 0.0:
-        return (0.0, 0.0, 0.0), 0.0
-    return (raw[0] * share, raw[1] * share, raw[2] * share), sqrt(squared) * share
+        return Movement((0.0, 0.0, 0.0), 0.0, way_m)
+    share *= per_s
+    return Movement((x * share, y * share, z * share), way_m * share, way_m)
 
 
-def velocities(
+class Movements(NamedTuple):
+    """``Movement`` for n ways: (3, n), (n), (n)."""
+
+    velocities: FloatArray
+    speeds_m_s: FloatArray
+    ways_m: FloatArray
+
+
+def movements(
     ways: FloatArray, dt_ms: FloatArray, accuracy_m: FloatArray, accuracy_before_m: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """``velocity``, bit for bit, for ways (3, n): velocities (3, n) and speeds (n)."""
-    raw = 1_000.0 * ways / dt_ms
-    squares = raw * raw
-    squared = squares[0] + squares[1] + squares[2]
-    noise = VELOCITY_NOISE * (accuracy_m * accuracy_m + accuracy_before_m * accuracy_before_m) / (dt_ms * dt_ms)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = 1.0 - noise / squared
-    share[~((share > 0.0) & (squared <= ROAD_M2_S2) & (squared > 0.0) & (dt_ms <= FORGET_MS))] = 0.0
-    return raw * share + 0.0, np.sqrt(squared) * share  # + 0.0: nothing is -0.0, as in the other one
+) -> Movements:
+    """``movement``, bit for bit, for ways (3, n)."""
+    squares = ways * ways
+    square_m2 = squares[0] + squares[1] + squares[2]
+    ways_m, per_s = np.sqrt(square_m2), 1_000.0 / dt_ms
+    per_s2 = per_s * per_s
+    squared = square_m2 * per_s2
+    noise = VELOCITY_NOISE * (accuracy_m * accuracy_m + accuracy_before_m * accuracy_before_m) * per_s2
+    moves = (noise < squared) & (squared <= ROAD_M2_S2) & (dt_ms <= FORGET_MS)
+    share = np.zeros(dt_ms.size)
+    np.divide(noise, squared, out=share, where=moves)
+    np.subtract(1.0, share, out=share, where=moves)
+    moves &= share > 0.0
+    share *= per_s
+    share[~moves] = 0.0
+    return Movements(ways * share + 0.0, ways_m * share, ways_m)  # + 0.0: nothing is -0.0, as in the other one

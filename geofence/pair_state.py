@@ -151,8 +151,9 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
         """Whether nothing is going on but what may go on for long: a ring that holds him, a silence that was
         said."""
         return not (
-            self.suspicions or self.unconfirmed >= 0 or self.one_reading or self.imminent
+            self.suspicions or self.unconfirmed >= 0 or self.one_reading
             or self.alert.outside or self.prealert.outside
+            or (self.imminent and not self.prealert.inside)
             or (self.uncertain_ms is not None and not self.degraded)
         )  # fmt: skip
 

@@ -34,7 +34,9 @@ from geofence.assumptions import (
     EXIT_MARGIN_M,
     FAR_DISTANCES,
     FAR_S,
+    IMMINENT_END_MS,
     IMMINENT_MS,
+    LEAST_INTERVAL_S,
     NEAR_DISTANCES,
     NEAR_S,
     PREALERT_S,
@@ -43,9 +45,9 @@ from geofence.assumptions import (
     SETTLED_MS,
 )
 from geofence.cadence import Asked, asked
-from geofence.devices import INTERVAL, DeviceTable
+from geofence.devices import DeviceTable
 from geofence.pair_state import PROTECTED, WEARER, PairState
-from geofence.separation import Band
+from geofence.separation import APPROACH, PROTECTEDS, RISK, WEARERS, Band
 from tocsin.geodesy import IntArray
 from tocsin.limits import PREALERT_FACTOR
 from tocsin.model.device import Device
@@ -146,10 +148,13 @@ class PairTable:
         self.sides_of = [tuple(sides[at : at + count]) for at, count in zip(starts, counts, strict=True)]
         self.device_of = [self.roster.sides[those[0]] for those in self.sides_of]
         self.takes_orders = [device.reports_every_s is None for device in self.device_of]
+        self._keep_own_intervals()
+        self.cluster_of = _clusters(self.sides_of, len(self))
+
+    def _keep_own_intervals(self) -> None:
         for place, device in enumerate(self.device_of):
             if device.reports_every_s is not None:
-                self.devices.rows[place, INTERVAL] = device.reports_every_s
-        self.cluster_of = _clusters(self.sides_of, len(self))
+                self.devices.set_interval(place, max(LEAST_INTERVAL_S, device.reports_every_s))
 
     def expand(self, places: IntArray) -> tuple[IntArray, IntArray]:
         """Places -> (index into ``places``, side), one for each pair of each, in order."""
@@ -225,9 +230,7 @@ class PairTable:
         table = PairTable(roster)
         table.clock_ms = self.clock_ms
         table.devices.carry(self.devices)
-        for place, device in enumerate(table.device_of):
-            if device.reports_every_s is not None:
-                table.devices.rows[place, INTERVAL] = device.reports_every_s
+        table._keep_own_intervals()
         old_row = {order.id: row for row, order in enumerate(self.roster.orders)}
         judge: list[int] = []
         same: list[tuple[int, int]] = []
@@ -278,22 +281,27 @@ _BAND: Final = Struct(f"{len(ALWAYS_LOOK)}d")
 
 def band_of(state: PairState, alert_m: float) -> Band:
     """Until when, and where, a settled state stays as it is."""
-    lost = float((state.wearer_lost or state.wearer_unfixed) + 2 * state.protected_lost)
+    is_risk = state.uncertain_ms is not None and not state.alert.inside
+    lost = state.wearer_lost or state.wearer_unfixed
+    said = float(WEARERS * lost + PROTECTEDS * state.protected_lost + RISK * is_risk + APPROACH * state.imminent)
     look_ms = inf if state.relax_ms is None else float(state.relax_ms + RELAX_MS)
     if state.alert.inside:
         if state.evidence < EVIDENCE_FIXES or state.alert_ms is None:
             return ALWAYS_LOOK
         if state.relax_ms is None and state.interval_s == ALERT_S:
             look_ms = float(state.alert_ms + SETTLED_MS)
-        return Band(-inf, alert_m, EXIT_MARGIN_M, -inf, -inf, 0.0, look_ms, lost)
+        return Band(-inf, alert_m, EXIT_MARGIN_M, -inf, -inf, 0.0, look_ms, said)
     blind_m = alert_m if state.uncertain_ms is None else -alert_m
     if state.prealert.inside:
         if state.relax_ms is None and state.interval_s != PREALERT_S:
             return ALWAYS_LOOK
-        radius_m, watch_s = PREALERT_FACTOR * alert_m, IMMINENT_MS / 1_000.0
-        return Band(-inf, radius_m, EXIT_MARGIN_M, alert_m, blind_m, watch_s, look_ms, lost)
+        radius_m, watch_s = (
+            PREALERT_FACTOR * alert_m,
+            (-IMMINENT_END_MS if state.imminent else IMMINENT_MS) / 1_000.0,
+        )
+        return Band(-inf, radius_m, EXIT_MARGIN_M, alert_m, blind_m, watch_s, look_ms, said)
     lo_m, hi_m = _far_m(state, alert_m)
-    return Band(lo_m, hi_m, 0.0, PREALERT_FACTOR * alert_m, blind_m, 0.0, look_ms, lost)
+    return Band(lo_m, hi_m, 0.0, PREALERT_FACTOR * alert_m, blind_m, 0.0, look_ms, said)
 
 
 def _far_m(state: PairState, alert_m: float) -> tuple[float, float]:

@@ -18,11 +18,11 @@ import numpy as np
 
 from geofence.assumptions import (
     CAP,
+    CLOSING_MIN_M_S,
     FORGET_MS,
     FRESH_MS,
+    IMMINENT_MS,
     LOSS_INTERVALS,
-    OVERDUE_INTERVALS,
-    OVERDUE_MS,
     R95,
     SILENT_M_S,
     SLACK_SIGMAS,
@@ -31,7 +31,21 @@ from geofence.assumptions import (
     Z_CLOCK,
     Z_FIX,
 )
-from geofence.devices import ACCURACY, AT, BEFORE, BEFORE_MS, HEARD, INTERVAL, SPEED, TOLD, Mask, V, X
+from geofence.devices import (
+    ACCURACY,
+    AT,
+    BEFORE,
+    BEFORE_MS,
+    HEARD,
+    INTERVAL,
+    OVERDUE,
+    SPEED,
+    TOLD,
+    WAY,
+    Mask,
+    V,
+    X,
+)
 from geofence.motion import Mover
 from tocsin.geodesy import FloatArray, IntArray, chord_m
 
@@ -163,28 +177,31 @@ def upper_m(seen: Separation, slack_m: float) -> float:
 # --- when to look again ----------------------------------------------------------------------------------------
 
 
-def blind_not_before_ms(a: Mover, b: Mover, now_ms: float, seen: Separation, radius_m: float) -> float:
-    """A bound from below of the hour at which somebody is overdue and d_lb at most ``radius_m``, if nobody speaks:
-    first one of them is overdue and the other moves as far as is plausible, then both are."""
+def blind_not_before_ms(a: Mover, b: Mover, now_ms: float, left_m: float) -> float:
+    """A bound from below of the hour at which somebody is overdue and the distance has shrunk by ``left_m``, if
+    nobody speaks: first one of them is overdue and the other moves as far as is plausible, then both are."""
     if b.overdue_ms < a.overdue_ms:
         a, b = b, a
-    left_m = seen.nearest_m - seen.radii_m - radius_m - 1.0
-    moved_b = SLACK_SIGMAS * sqrt(b.unobserved_m2(now_ms))
-    slack_a, slack_b = (one.silent_m_s * max(0.0, now_ms - one.at_ms) / SECOND_MS for one in (a, b))
-    rate_a = a.silent_m_s + a.speed_m_s
-    one_ms = now_ms + SECOND_MS * (left_m - slack_a - moved_b) / (
-        rate_a + SETTING_OFF * b.speed_m_s + SETTING_OFF_M_S
-    )
-    if max(one_ms, a.overdue_ms) < b.overdue_ms:
-        return max(one_ms, a.overdue_ms)
-    both_ms = now_ms + SECOND_MS * (left_m - slack_a - slack_b) / (rate_a + b.silent_m_s + b.speed_m_s)
-    return max(both_ms, b.overdue_ms)
+    age_a, age_b = (now_ms - a.at_ms) / SECOND_MS + 0.1, (now_ms - b.at_ms) / SECOND_MS + 0.1
+    slack_a, slack_b = a.silent_m_s * age_a, b.silent_m_s * age_b
+    rate_a, rate_b = a.silent_m_s + a.speed_m_s, b.silent_m_s + b.speed_m_s
+    spent_m = slack_a + SLACK_SIGMAS * sqrt(_variance_of_m2(age_b, b.speed_m_s))
+    rate_m_s = rate_a + SETTING_OFF * b.speed_m_s + SETTING_OFF_M_S
+    one_ms = max(now_ms + SECOND_MS * (left_m - spent_m) / rate_m_s, a.overdue_ms)
+    if one_ms < b.overdue_ms:
+        return one_ms
+    return max(now_ms + SECOND_MS * (left_m - slack_a - slack_b) / (rate_a + rate_b), b.overdue_ms)
+
+
+def _variance_of_m2(age_s: float, speed_m_s: float) -> float:
+    """At least ``unobserved_m2``, without a table; rather too old."""
+    return (speed_m_s * speed_m_s * TURNED_PER_S + STILL_M2_S3) * (age_s * age_s * age_s) if age_s > 0.0 else 0.0
 
 
 def carried_in_not_before_ms(a: Mover, b: Mover, now_ms: float, seen: Separation, radius_m: float) -> float:
     """The same of the hour at which both, still reporting, are carried into ``radius_m``; inf if never: a velocity
     that fades carries nobody farther than TURN_S of it."""
-    closing_a, closing_b = closings_m_s(a, b)
+    closing_a, closing_b = (max(0.0, one) for one in closings_m_s(a, b))
     carried_m_s = closing_a + closing_b
     left_m = seen.raw_m + Z_CLOCK * seen.doubt_m - radius_m - 1.0  # the doubt can only grow
     if left_m > TURN_S * carried_m_s:
@@ -195,11 +212,10 @@ def carried_in_not_before_ms(a: Mover, b: Mover, now_ms: float, seen: Separation
 
 
 def closings_m_s(a: Mover, b: Mover) -> tuple[float, float]:
-    """The part of each velocity that is directed at the other, as they were last seen; 0 if it leads away."""
+    """The part of each velocity that is directed at the other, as they were last seen; below 0 it leads away."""
     dx, dy, dz = a.x - b.x, a.y - b.y, a.z - b.z
     raw_m = sqrt(dx * dx + dy * dy + dz * dz) + NOWHERE_M
-    closing_a = max(0.0, -(dx * a.vx + dy * a.vy + dz * a.vz)) / raw_m
-    return closing_a, max(0.0, dx * b.vx + dy * b.vy + dz * b.vz) / raw_m
+    return -(dx * a.vx + dy * a.vy + dz * a.vz) / raw_m, (dx * b.vx + dy * b.vy + dz * b.vz) / raw_m
 
 
 # --- the guard band --------------------------------------------------------------------------------------------
@@ -211,8 +227,9 @@ class Band(NamedTuple):
     ``lo_m``: for the distance less its doubts; ``hi_m``: for the distance less the 95 % radii, these
     ``margin_m`` at least; nan: always look. ``ring_m``, ``blind_m``: into which radius time alone could carry
     the two, or make somebody silent a risk; -inf: nothing of the kind; ``blind_m`` below nothing: that risk has
-    been said. ``watch_s``: how far ahead an approach is looked for. ``look_ms``: from then on every fix is
-    looked at. ``lost``: whose silence has been said already, 1 the wearer's, 2 the protected person's, 3 both.
+    been said. ``watch_s``: how far ahead an approach is looked for; below nothing: one has been said, and lasts
+    while it is so near. ``look_ms``: from then on every fix is looked at. ``said``: whose silence has been said
+    already, WEARERS and PROTECTEDS, whether a risk has been, RISK, and an APPROACH.
     """
 
     lo_m: float
@@ -222,12 +239,65 @@ class Band(NamedTuple):
     blind_m: float
     watch_s: float
     look_ms: float
-    lost: float
+    said: float
 
 
-def apart_until_ms(own: Mover, partner: Mover, now_ms: float, band: Band, role: int) -> float:
-    """After a believed fix of ``own``, the party ``role``: the whole second before which nothing can change
-    between the two, 0 if something can have changed now. Wider than what the rules compute, never narrower.
+WEARERS, PROTECTEDS, RISK, APPROACH = 1, 2, 4, 8
+CLEAR_STILL: Final = SLACK_SIGMAS * sqrt(2.0 * STILL_M2_S3)  # metres a second to the power 1.5, both standing
+CLEAR_TURNED: Final = SLACK_SIGMAS * sqrt(TURNED_PER_S)
+CLEAR_AHEAD_S: Final = max(TURN_S, IMMINENT_MS / SECOND_MS)  # neither carried in nor imminent within it
+
+
+def clear_until_ms(own: Mover, partner: Mover, now_ms: float, band: Band) -> float:
+    """The cheap test, for a pair of which both report: after a believed fix of ``own``, until when nothing can
+    change between the two; 0 if that takes a closer look. Whatever moves is taken to move towards the other."""
+    age_s = (now_ms - min(own.at_ms, partner.at_ms)) / SECOND_MS + 0.1
+    both_m_s = own.speed_m_s + partner.speed_m_s
+    raw_m, drift_m = chord_m(own.place, partner.place), age_s * both_m_s
+    less_m = raw_m - 1.0 - R95 * (own.accuracy_m + partner.accuracy_m)
+    doubt_m = age_s * sqrt(age_s) * (CLEAR_STILL + CLEAR_TURNED * both_m_s)
+    reach_m = max(own.way_m, partner.way_m, drift_m + CLEAR_AHEAD_S * both_m_s)
+    hour = min(own.overdue_ms, partner.overdue_ms)
+    clear = (
+        band.said == 0.0
+        and now_ms <= hour
+        and now_ms < band.look_ms
+        and less_m - drift_m - doubt_m > max(band.lo_m, band.blind_m)
+        and less_m + drift_m + 2.0 < band.hi_m
+        and raw_m - reach_m - 1.0 > band.ring_m
+    )
+    return SECOND_MS * ceil(hour / SECOND_MS) if clear else 0.0
+
+
+def clear(own: FloatArray, partner: FloatArray, now_ms: FloatArray, bands: FloatArray) -> KeptApart:
+    """``clear_until_ms`` for rows of both parties by columns (19, n) and bands by columns (8, n)."""
+    lo_m, hi_m, _, ring_m, blind_m, _, look_ms, said = bands
+    age_s = now_ms - np.minimum(own[AT], partner[AT])
+    age_s /= SECOND_MS
+    age_s += 0.1
+    both_m_s = own[SPEED] + partner[SPEED]
+    raw_m, drift_m = _lengths(own[X:AT] - partner[X:AT]), age_s * both_m_s
+    less_m = raw_m - 1.0 - R95 * (own[ACCURACY] + partner[ACCURACY])
+    doubt_m = age_s * np.sqrt(age_s) * (CLEAR_STILL + CLEAR_TURNED * both_m_s)
+    reach_m = np.maximum(own[WAY], partner[WAY])
+    np.maximum(reach_m, drift_m + CLEAR_AHEAD_S * both_m_s, out=reach_m)
+    hour = np.minimum(own[OVERDUE], partner[OVERDUE])
+    quiet = (said == 0.0) & (now_ms <= hour) & (now_ms < look_ms)
+    quiet &= less_m - drift_m - doubt_m > np.maximum(lo_m, blind_m)
+    quiet &= less_m + drift_m + 2.0 < hi_m
+    quiet &= raw_m - reach_m - 1.0 > ring_m
+    hour /= SECOND_MS
+    np.ceil(hour, out=hour)
+    hour *= SECOND_MS
+    return KeptApart(quiet, hour)
+
+
+def apart_until_ms(
+    own: Mover, partner: Mover, now_ms: float, band: Band, role: int, *, by_clock: bool = False
+) -> float:
+    """After a believed fix of ``own``, the party ``role``, or by the clock: the whole second before which nothing
+    can change between the two, 0 if something can have changed now. Wider than what the rules compute, never
+    narrower.
 
     ``near_m`` is at most raw and best: what is carried on moves the distance by its part along the line between
     the two at most. ``seen_m`` is at most what was observed on both sides.
@@ -235,68 +305,59 @@ def apart_until_ms(own: Mover, partner: Mover, now_ms: float, band: Band, role: 
     raw_m = chord_m(own.place, partner.place)
     age_a, age_b = (now_ms - own.at_ms) / SECOND_MS + 0.1, (now_ms - partner.at_ms) / SECOND_MS + 0.1
     speed_a, speed_b = own.speed_m_s, partner.speed_m_s
-    closing_a, closing_b = closings_m_s(own, partner)
+    towards_a, towards_b = closings_m_s(own, partner)
+    closing_a, closing_b = max(0.0, towards_a), max(0.0, towards_b)
     drift_m = speed_a * age_a + speed_b * age_b
     near_m = raw_m - closing_a * age_a - closing_b * age_b - 1.0
-    seen_m = raw_m - max(_way_m(own), _way_m(partner)) - 1.0
-    variance_a = age_a * age_a * age_a * (STILL_M2_S3 + TURNED_PER_S * speed_a * speed_a)
-    variance_b = age_b * age_b * age_b * (STILL_M2_S3 + TURNED_PER_S * speed_b * speed_b)
-    overdue_a, overdue_b = own.overdue_ms, partner.overdue_ms
-    slack_a, slack_b = own.silent_m_s * age_a, partner.silent_m_s * age_b
-    late_a, late_b = now_ms > overdue_a, now_ms > overdue_b
+    variance_a, variance_b = _variance_of_m2(age_a, speed_a), _variance_of_m2(age_b, speed_b)
+    late_a, late_b = now_ms > own.overdue_ms, now_ms > partner.overdue_ms
+    late_m = late_a * own.silent_m_s * age_a + late_b * partner.silent_m_s * age_b
     moved_m = SLACK_SIGMAS * sqrt((not late_a) * variance_a + (not late_b) * variance_b)
     both_radii_m = R95 * (own.accuracy_m + partner.accuracy_m)
-    low_m, late_m = near_m - both_radii_m, late_a * slack_a + late_b * slack_b
-    left_m, beyond_m = low_m - band.blind_m, near_m - band.ring_m
-    turning_m_s = 2.0 * drift_m * (speed_a + speed_b) / (raw_m + NOWHERE_M)
-    closing_m_s = closing_a + closing_b + turning_m_s + STILL_M_S
-    unfixed_ms = partner.lost_ms(partner.at_ms)
-    quiet = low_m - Z_FIX * sqrt(variance_a + variance_b) > band.lo_m and now_ms < band.look_ms
-    quiet = quiet and raw_m + drift_m + 1.0 - max(band.margin_m, both_radii_m) < band.hi_m
-    quiet = quiet and min(near_m, seen_m) > band.ring_m and beyond_m > band.watch_s * closing_m_s
-    if not quiet or int(band.lost) >> role & 1 or not (int(band.lost) >> (1 - role) & 1 or unfixed_ms > now_ms):
+    low_m, beyond_m = near_m - both_radii_m, near_m - band.ring_m
+    said = int(band.said)
+    own_said = bool(said >> role & 1)
+    quiet = beyond_m > 0.0
+    if not by_clock:
+        seen_m = raw_m - max(0.0, *came_m(own, partner)) - 1.0
+        turning_m_s = 2.0 * drift_m * (speed_a + speed_b) / (raw_m + NOWHERE_M)
+        faded_m_s = towards_a + towards_b - closing_a * age_a / TURN_S - closing_b * age_b / TURN_S - turning_m_s
+        quiet = quiet and low_m - Z_FIX * sqrt(variance_a + variance_b) > band.lo_m and now_ms < band.look_ms
+        quiet = quiet and raw_m + drift_m + 1.0 - max(band.margin_m, both_radii_m) < band.hi_m
+        quiet = quiet and seen_m > band.ring_m and not own_said
+        if band.watch_s >= 0.0:
+            quiet = quiet and beyond_m > band.watch_s * (closing_a + closing_b + turning_m_s + STILL_M_S)
+        else:
+            quiet = quiet and faded_m_s - STILL_M_S > CLOSING_MIN_M_S
+            quiet = quiet and raw_m + drift_m + 1.0 - band.ring_m < -band.watch_s * (faded_m_s - STILL_M_S)
+    else:
+        quiet = quiet and (own_said or own.lost_ms(own.at_ms) > now_ms)
+    if not quiet or not (said >> (1 - role) & 1 or partner.lost_ms(partner.at_ms) > now_ms):
         return 0.0
+    hours = [inf]
     carried_m_s = closing_a + closing_b + STILL_M_S
-    hours = (
-        [] if raw_m - TURN_S * carried_m_s - 1.0 > band.ring_m else [now_ms + SECOND_MS * beyond_m / carried_m_s]
-    )
-    if -inf < band.blind_m < 0.0:
+    if raw_m - TURN_S * carried_m_s - 1.0 <= band.ring_m:
+        hours.append(now_ms + SECOND_MS * beyond_m / carried_m_s)
+    if said & RISK:
         if late_m == 0.0 or raw_m - both_radii_m - late_m + LATE_MARGIN_M > -band.blind_m:
             return 0.0
-    elif left_m <= moved_m + late_m:
+    elif low_m - band.blind_m <= moved_m + late_m:
         return 0.0
     else:
-        hours.append(_blind_ms(own, partner, now_ms, left_m, slack_a, slack_b, variance_a, variance_b))
-    hours.append(own.lost_ms(own.at_ms))
+        hours.append(blind_not_before_ms(own, partner, now_ms, low_m - band.blind_m))
     second_ms = SECOND_MS * (now_ms // SECOND_MS)  # what has come to be since, no clock has judged yet
-    hours += [one for one in (unfixed_ms, partner.lost_ms(partner.heard_ms)) if one > second_ms]
-    return SECOND_MS * max(ceil(min(hours) / SECOND_MS), now_ms // SECOND_MS + 1.0)
+    for one in (own, partner):
+        hours += [ms for ms in (one.lost_ms(one.at_ms), one.lost_ms(one.heard_ms)) if ms > second_ms]
+    return SECOND_MS * max(ceil(min(hours) / SECOND_MS), now_ms // SECOND_MS + 1.0) if min(hours) < inf else inf
 
 
-def _blind_ms(
-    own: Mover, partner: Mover, now_ms: float, left_m: float, slack_a: float, slack_b: float, variance_a: float,
-    variance_b: float,
-) -> float:  # fmt: skip
-    """``blind_not_before_ms`` from what the guard band has computed."""
-    speed_a, speed_b = own.speed_m_s, partner.speed_m_s
-    overdue_a, overdue_b = own.overdue_ms, partner.overdue_ms
-    if overdue_a <= overdue_b:
-        spent_m = slack_a + SLACK_SIGMAS * sqrt(variance_b)
-        rate_m_s = own.silent_m_s + speed_a + SETTING_OFF * speed_b
-    else:
-        spent_m = slack_b + SLACK_SIGMAS * sqrt(variance_a)
-        rate_m_s = partner.silent_m_s + speed_b + SETTING_OFF * speed_a
-    blind_ms = now_ms + SECOND_MS * (left_m - spent_m) / (rate_m_s + SETTING_OFF_M_S)
-    blind_ms = max(blind_ms, min(overdue_a, overdue_b))
-    if blind_ms < max(overdue_a, overdue_b):
-        return blind_ms
-    both_m_s = own.silent_m_s + partner.silent_m_s + speed_a + speed_b
-    return max(now_ms + SECOND_MS * (left_m - slack_a - slack_b) / both_m_s, overdue_a, overdue_b)
-
-
-def _way_m(mover: Mover) -> float:
-    dx, dy, dz = mover.x - mover.before_x, mover.y - mover.before_y, mover.z - mover.before_z
-    return sqrt(dx * dx + dy * dy + dz * dz)
+def came_m(a: Mover, b: Mover) -> tuple[float, float]:
+    """By how much each was nearer to where the other is now at its fix before, along the line between them."""
+    dx, dy, dz = a.x - b.x, a.y - b.y, a.z - b.z
+    raw_m = sqrt(dx * dx + dy * dy + dz * dz) + NOWHERE_M
+    was_a = dx * (a.x - a.before_x) + dy * (a.y - a.before_y) + dz * (a.z - a.before_z)
+    was_b = dx * (b.before_x - b.x) + dy * (b.before_y - b.y) + dz * (b.before_z - b.z)
+    return was_a / raw_m, was_b / raw_m
 
 
 class KeptApart(NamedTuple):
@@ -307,51 +368,58 @@ class KeptApart(NamedTuple):
 
 
 def kept_apart(  # noqa: PLR0915  # one formula; in pieces it would be arrays handed around
-    own: FloatArray, partner: FloatArray, now_ms: FloatArray, bands: FloatArray, role: IntArray
-) -> KeptApart:
-    """``apart_until_ms`` for rows of both parties by columns (17, n), bands by columns (8, n), roles (n)."""
-    lo_m, hi_m, margin_m, ring_m, blind_m, watch_s, look_ms, lost = bands
+    own: FloatArray, partner: FloatArray, now_ms: FloatArray, bands: FloatArray, role: IntArray, *,
+    by_clock: bool = False,
+) -> KeptApart:  # fmt: skip
+    """``apart_until_ms`` for rows of both parties by columns (19, n), bands by columns (8, n), roles (n)."""
+    lo_m, hi_m, margin_m, ring_m, blind_m, watch_s, look_ms, of_whom = bands
     age_a, age_b = _ages_s(own, now_ms), _ages_s(partner, now_ms)
     speed_a, speed_b = own[SPEED], partner[SPEED]
     ways = own[X:AT] - partner[X:AT]
-    closing_a, closing_b = -_dot(ways, own), _dot(ways, partner)
-    raw_m = _lengths(ways)
-    closing_a /= raw_m + NOWHERE_M
-    closing_b /= raw_m + NOWHERE_M
-    np.maximum(closing_a, 0.0, out=closing_a)
-    np.maximum(closing_b, 0.0, out=closing_b)
+    raw_m = _lengths(ways.copy())
+    towards_a, towards_b = -_dot(ways, own[V:SPEED]), _dot(ways, partner[V:SPEED])
+    towards_a /= raw_m + NOWHERE_M
+    towards_b /= raw_m + NOWHERE_M
+    closing_a, closing_b = np.maximum(towards_a, 0.0), np.maximum(towards_b, 0.0)
     drift_m = speed_a * age_a + speed_b * age_b
     near_m = raw_m - closing_a * age_a - closing_b * age_b - 1.0
-    seen_m = np.maximum(
-        _lengths(own[X:AT] - own[BEFORE:BEFORE_MS]), _lengths(partner[X:AT] - partner[BEFORE:BEFORE_MS])
-    )
-    np.subtract(raw_m - 1.0, seen_m, out=seen_m)
     variance_a, variance_b = _variance_m2(age_a, speed_a), _variance_m2(age_b, speed_b)
     silent_a, silent_b = np.maximum(speed_a, SILENT_M_S), np.maximum(speed_b, SILENT_M_S)
     slack_a, slack_b = silent_a * age_a, silent_b * age_b
-    overdue_a, overdue_b = overdue_ms(own), overdue_ms(partner)
+    overdue_a, overdue_b = own[OVERDUE], partner[OVERDUE]
     late_a, late_b = now_ms > overdue_a, now_ms > overdue_b
     moved_m = SLACK_SIGMAS * np.sqrt(variance_a * ~late_a + variance_b * ~late_b)
     both_radii_m = R95 * (own[ACCURACY] + partner[ACCURACY])
     low_m, late_m = near_m - both_radii_m, slack_a * late_a + slack_b * late_b
     left_m, beyond_m = low_m - blind_m, near_m - ring_m
-    closing_a += closing_b
-    closing_a += STILL_M_S
-    due_ms = now_ms + SECOND_MS * beyond_m / closing_a
-    due_ms[raw_m - TURN_S * closing_a - 1.0 > ring_m] = inf
-    closing_a += 2.0 * drift_m * (speed_a + speed_b) / (raw_m + NOWHERE_M)
+    said, carried_m_s = of_whom.astype(np.int64), closing_a + closing_b + STILL_M_S
+    quiet = beyond_m > 0.0
+    if by_clock:
+        quiet &= (said >> role & 1 != 0) | (lost_ms(own, AT) > now_ms)
+    else:
+        seen_m = raw_m - 1.0 - np.maximum(_came_m(ways, own, raw_m), _came_m(-ways, partner, raw_m))
+        turning_m_s = 2.0 * drift_m * (speed_a + speed_b) / (raw_m + NOWHERE_M)
+        faded_m_s = (
+            towards_a + towards_b - (closing_a * age_a + closing_b * age_b) / TURN_S - turning_m_s - STILL_M_S
+        )
+        quiet &= (low_m - Z_FIX * np.sqrt(variance_a + variance_b) > lo_m) & (now_ms < look_ms)
+        quiet &= raw_m + drift_m + 1.0 - np.maximum(margin_m, both_radii_m) < hi_m
+        quiet &= (seen_m > ring_m) & (said >> role & 1 == 0)
+        quiet &= np.where(
+            watch_s >= 0.0,
+            beyond_m > watch_s * (carried_m_s + turning_m_s),
+            (faded_m_s > CLOSING_MIN_M_S) & (raw_m + drift_m + 1.0 - ring_m < -watch_s * faded_m_s),
+        )
     unfixed_ms, unheard_ms = lost_ms(partner, AT), lost_ms(partner, HEARD)
-    fixed, said = unfixed_ms > now_ms, (blind_m < 0.0) & (blind_m > -inf)
-    quiet = (low_m - Z_FIX * np.sqrt(variance_a + variance_b) > lo_m) & (now_ms < look_ms)
-    quiet &= raw_m + drift_m + 1.0 - np.maximum(margin_m, both_radii_m) < hi_m
-    quiet &= (np.minimum(near_m, seen_m) > ring_m) & (beyond_m > watch_s * closing_a)
+    quiet &= (unfixed_ms > now_ms) | (said >> (1 - role) & 1 != 0)
+    is_risk = said & RISK != 0
     quiet &= np.where(
-        said,
+        is_risk,
         (late_a | late_b) & (raw_m - both_radii_m - late_m + LATE_MARGIN_M <= -blind_m),
         left_m > moved_m + late_m,
     )
-    whose = lost.astype(np.int64)
-    quiet &= (whose >> role & 1 == 0) & (fixed | (whose >> (1 - role) & 1 != 0))
+    due_ms = now_ms + SECOND_MS * beyond_m / carried_m_s
+    due_ms[raw_m - TURN_S * carried_m_s - 1.0 > ring_m] = inf
     a_first = overdue_a <= overdue_b
     rate_a, rate_b = silent_a + speed_a, silent_b + speed_b
     rate_m_s = np.where(a_first, rate_a + SETTING_OFF * speed_b, rate_b + SETTING_OFF * speed_a) + SETTING_OFF_M_S
@@ -361,19 +429,22 @@ def kept_apart(  # noqa: PLR0915  # one formula; in pieces it would be arrays ha
     np.maximum(blind_ms, np.minimum(overdue_a, overdue_b), out=blind_ms)
     last_ms = np.maximum(overdue_a, overdue_b)
     both_ms = now_ms + SECOND_MS * (left_m - slack_a - slack_b) / (rate_a + rate_b)
-    np.maximum(both_ms, last_ms, out=both_ms)
-    np.copyto(blind_ms, both_ms, where=blind_ms >= last_ms)
-    np.minimum(due_ms, blind_ms, out=due_ms, where=~said)
-    np.minimum(due_ms, lost_ms(own, AT), out=due_ms)
+    np.copyto(blind_ms, np.maximum(both_ms, last_ms), where=blind_ms >= last_ms)
+    np.minimum(due_ms, blind_ms, out=due_ms, where=~is_risk)
     second_ms = SECOND_MS * (now_ms // SECOND_MS)  # what has come to be since, no clock has judged yet
-    np.minimum(due_ms, unfixed_ms, out=due_ms, where=unfixed_ms > second_ms)
-    np.minimum(due_ms, unheard_ms, out=due_ms, where=unheard_ms > second_ms)
+    for ms in (unfixed_ms, unheard_ms, lost_ms(own, AT), lost_ms(own, HEARD)):
+        np.minimum(due_ms, ms, out=due_ms, where=ms > second_ms)
     return KeptApart(quiet, next_second_ms(due_ms, now_ms))
 
 
-def _dot(ways: FloatArray, rows: FloatArray) -> FloatArray:
-    """Of ways (3, n) and the velocities in ``rows``."""
-    product: FloatArray = ways * rows[V:SPEED]
+def _came_m(ways: FloatArray, rows: FloatArray, raw_m: FloatArray) -> FloatArray:
+    came_m = _dot(ways, rows[X:AT] - rows[BEFORE:BEFORE_MS])
+    came_m /= raw_m + NOWHERE_M
+    return np.maximum(came_m, 0.0)
+
+
+def _dot(ways: FloatArray, others: FloatArray) -> FloatArray:
+    product: FloatArray = ways * others
     product[0] += product[1]
     product[0] += product[2]
     along: FloatArray = product[0]
@@ -385,13 +456,6 @@ def next_second_ms(due_ms: FloatArray, now_ms: FloatArray) -> FloatArray:
     due_s = np.maximum(np.ceil(due_ms / SECOND_MS), np.floor(now_ms / SECOND_MS) + 1.0)
     due_s *= SECOND_MS
     return due_s
-
-
-def overdue_ms(rows: FloatArray) -> FloatArray:
-    """When each will have been silent for longer than one lost report explains; ``rows`` by columns (17, n)."""
-    hours: FloatArray = np.maximum(rows[AT], rows[TOLD])
-    hours += (SECOND_MS * OVERDUE_INTERVALS) * rows[INTERVAL] + OVERDUE_MS
-    return hours
 
 
 def lost_ms(rows: FloatArray, since: int) -> FloatArray:

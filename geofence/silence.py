@@ -17,10 +17,10 @@ from typing import NamedTuple
 import numpy as np
 
 from geofence.assumptions import R95, SILENT_M_S, WORST_M_S
-from geofence.devices import ACCURACY, AT, SPEED, Mask, X
+from geofence.devices import ACCURACY, AT, OVERDUE, SPEED, Mask, X
 from geofence.motion import Mover
 from geofence.pair_state import Look, Reason
-from geofence.separation import SECOND_MS, Separation, overdue_ms
+from geofence.separation import SECOND_MS, Separation
 from tocsin.geodesy import FloatArray
 from tocsin.model.finding import Change, Code
 
@@ -109,9 +109,9 @@ class BlindHours(NamedTuple):
 
 
 def blind_hours(a: FloatArray, b: FloatArray, now_ms: float, alert_m: FloatArray) -> BlindHours:
-    """For rows of both parties by columns (17, n) and their alert distances. Pairs of which one was never heard:
+    """For rows of both parties by columns (19, n) and their alert distances. Pairs of which one was never heard:
     -inf, first in every ranking."""
-    over_a, over_b = now_ms > overdue_ms(a), now_ms > overdue_ms(b)
+    over_a, over_b = now_ms > a[OVERDUE], now_ms > b[OVERDUE]
     nobody = ~(over_a | over_b)
     x, y, z = a[X:AT] - b[X:AT]
     left_m = np.sqrt(x * x + y * y + z * z) - R95 * (a[ACCURACY] + b[ACCURACY]) - alert_m

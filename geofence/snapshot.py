@@ -31,7 +31,7 @@ from tocsin.model.finding import Finding
 from tocsin.model.order import Order
 from tocsin.model.standing import Standing
 
-MAGIC = b"TOCGEO\x00\x03"
+MAGIC = b"TOCGEO\x00\x04"
 DIGEST_BYTES = 32
 ZLIB_LEVEL = 1  # tens of ms at 10,000 pairs; higher levels take far longer for little
 

@@ -148,15 +148,14 @@ def may_show(partner: Mover, fix: Seen, radius_m: float) -> bool:
     return chord_m(fix.place, partner.place) - moved_m <= radius_m
 
 
-def may_show_many(
-    partners: FloatArray, points: FloatArray, fix_ms: FloatArray, radius_m: FloatArray
-) -> Mask:
-    """The same for rows of partners by columns (17, n), fixes at ``points`` (3, n); of one never heard: no."""
+def may_show_many(partners: FloatArray, points: FloatArray, fix_ms: FloatArray, radius_m: FloatArray) -> Mask:
+    """The same for rows of partners by columns (19, n), fixes at ``points`` (3, n); of one never heard: no."""
     ahead_s = np.maximum(fix_ms - partners[AT], 0.0) / 1_000.0 + 0.1
     ways, since = points - partners[X:AT], partners[X:AT] - partners[BEFORE:BEFORE_MS]
     moved_m = partners[SPEED] * ahead_s + np.sqrt((since * since).sum(axis=0)) + 1.0
     may: Mask = np.sqrt((ways * ways).sum(axis=0)) - moved_m <= radius_m
-    return may & (partners[AT] > UNHEARD_MS)
+    may &= partners[AT] > UNHEARD_MS
+    return may
 
 
 def _weighed(mine: Mover, fix: Seen) -> tuple[float, float, float]:
@@ -293,7 +292,8 @@ def due_ms(look: Look, seen: Separation | None) -> float:
         return min(hour, max(state.uncertain_ms, min(state.uncertain_ms, overdue_ms) + DEGRADED_AFTER_MS))
     if seen is None:
         return hour
-    return min(hour, blind_not_before_ms(look.wearer, look.protected, look.now_ms, seen, look.alert_m))
+    left_m = seen.nearest_m - seen.radii_m - look.alert_m - 1.0
+    return min(hour, blind_not_before_ms(look.wearer, look.protected, look.now_ms, left_m))
 
 
 assert (WEARER, PROTECTED) == (0, 1)

@@ -9,10 +9,19 @@ from hypothesis import strategies as st
 from geofence import silence
 from geofence.assumptions import ALERT_S, NEAR_S, PREALERT_S
 from geofence.devices import DeviceTable, Verdict
-from geofence.motion import Mover, Seen, velocities, velocity
+from geofence.motion import Mover, Seen, movement, movements, overdue_from
 from geofence.pair_state import INSIDE, PairState
 from geofence.pair_table import ALWAYS_LOOK, band_of
-from geofence.separation import apart_until_ms, kept_apart, lower_m, separation, slack, upper_m
+from geofence.separation import (
+    apart_until_ms,
+    clear,
+    clear_until_ms,
+    kept_apart,
+    lower_m,
+    separation,
+    slack,
+    upper_m,
+)
 
 NOW_MS = 1_795_219_200_000.0
 RADIUS_M = 6_378_137.0
@@ -33,11 +42,12 @@ def moved(
     place = (RADIUS_M, x_m, 0.0)
     before = tuple(here - step for here, step in zip(place, way, strict=True))
     walked = tuple(here - there for here, there in zip(place, before, strict=True))
-    of, speed = velocity(walked, float(dt_ms), accuracy_m, accuracy_m)
+    of, speed, way_m = movement(walked, float(dt_ms), accuracy_m, accuracy_m)
     at_ms = NOW_MS - age_ms
     told_ms = at_ms + told_share * age_ms // 1 if told_share else NOW_MS - 3_600_000.0
     last = (*place, at_ms, accuracy_m, at_ms, float(interval_s), at_ms)
-    return Mover(*last, *before, at_ms - dt_ms, *of, speed, told_ms)
+    overdue_ms = overdue_from(at_ms, told_ms, interval_s)
+    return Mover(*last, *before, at_ms - dt_ms, *of, speed, told_ms, way_m, overdue_ms)
 
 
 movers = st.builds(
@@ -51,6 +61,7 @@ states = st.sampled_from(
         PairState(interval_s=PREALERT_S),
         PairState(interval_s=NEAR_S, relax_ms=int(NOW_MS) - 20_000),
         PairState(prealert=INSIDE, interval_s=PREALERT_S),
+        PairState(prealert=INSIDE, interval_s=PREALERT_S, imminent=True),
         PairState(prealert=INSIDE, alert=INSIDE, alert_ms=int(NOW_MS) - 9_000, evidence=2, interval_s=ALERT_S),
         PairState(
             prealert=INSIDE, alert=INSIDE, alert_ms=int(NOW_MS) - 9_000_000, evidence=2, interval_s=PREALERT_S
@@ -70,11 +81,12 @@ def columns(*those: Mover) -> np.ndarray:
 def test_velocities_are_the_velocity(rows: list[tuple[tuple[float, float, float], int, float, float]]) -> None:
     """Also of who stands, is too fast, or was seen too long ago; -0.0 is not 0.0 here."""
     steps, dt_ms, here_m, there_m = (np.array(column, np.float64) for column in zip(*rows, strict=True))
-    vectors, speeds = velocities(steps.T, dt_ms, here_m, there_m)
+    vectors, speeds, ways_m = movements(steps.T, dt_ms, here_m, there_m)
     for index, (way, dt, here, there) in enumerate(rows):
-        one, speed = velocity(way, float(dt), here, there)
+        one, speed, way_m = movement(way, float(dt), here, there)
         one = tuple(part + 0.0 for part in one)
-        assert np.array([*one, speed]).tobytes() == np.array([*vectors[:, index], speeds[index]]).tobytes()
+        of_many = np.array([*vectors[:, index], speeds[index], ways_m[index]])
+        assert np.array([*one, speed, way_m]).tobytes() == of_many.tobytes()
 
 
 @given(movers, ways, st.integers(-5_000, 200_000), accuracies)
@@ -104,10 +116,24 @@ def test_the_band_for_many_is_the_band_for_one(
     a: Mover, b: Mover, alert_m: float, state: PairState, role: int
 ) -> None:
     band = band_of(state, alert_m)
-    until_ms = apart_until_ms(a, b, NOW_MS, band, role)
-    kept = kept_apart(columns(a), columns(b), np.array([NOW_MS]), np.array([band]).T, np.array([role]))
-    assert bool(kept.quiet[0]) is (until_ms > 0.0)
-    assert not until_ms or kept.due_ms[0] == until_ms
+    for by_clock in (False, True):
+        until_ms = apart_until_ms(a, b, NOW_MS, band, role, by_clock=by_clock)
+        kept = kept_apart(
+            columns(a), columns(b), np.array([NOW_MS]), np.array([band]).T, np.array([role]), by_clock=by_clock
+        )
+        assert bool(kept.quiet[0]) is (until_ms > 0.0)
+        assert not until_ms or kept.due_ms[0] == until_ms
+
+
+@settings(max_examples=300)
+@given(movers, movers, st.sampled_from([1_000.0, 2_000.0]), states, st.integers(0, 1))
+def test_what_is_clear_is_within_the_band(a: Mover, b: Mover, alert_m: float, state: PairState, role: int) -> None:
+    """The cheap test says nothing that the dear one does not, nor of a later hour; for many as for one."""
+    band = band_of(state, alert_m)
+    until_ms = clear_until_ms(a, b, NOW_MS, band)
+    many = clear(columns(a), columns(b), np.array([NOW_MS]), np.array([band]).T)
+    assert bool(many.quiet[0]) is (until_ms > 0.0)
+    assert not until_ms or many.due_ms[0] == until_ms <= apart_until_ms(a, b, NOW_MS, band, role)
 
 
 @given(movers, movers, st.integers(0, 1))
