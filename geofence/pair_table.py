@@ -146,10 +146,14 @@ class PairTable:
         self.sides_of = [tuple(sides[at : at + count]) for at, count in zip(starts, counts, strict=True)]
         self.device_of = [self.roster.sides[those[0]] for those in self.sides_of]
         self.takes_orders = [device.reports_every_s is None for device in self.device_of]
+        self._keep_told_intervals()
+        self.cluster_of = _clusters(self.sides_of, len(self))
+
+    def _keep_told_intervals(self) -> None:
+        """Who obeys no command reports as it was registered to."""
         for place, device in enumerate(self.device_of):
             if device.reports_every_s is not None:
                 self.devices.rows[place, INTERVAL] = device.reports_every_s
-        self.cluster_of = _clusters(self.sides_of, len(self))
 
     def expand(self, places: IntArray) -> tuple[IntArray, IntArray]:
         """Places -> (index into ``places``, side), one for each pair of each, in order."""
@@ -222,9 +226,7 @@ class PairTable:
         table = PairTable(roster)
         table.clock_ms = self.clock_ms
         table.devices.carry(self.devices)
-        for place, device in enumerate(table.device_of):
-            if device.reports_every_s is not None:
-                table.devices.rows[place, INTERVAL] = device.reports_every_s
+        table._keep_told_intervals()
         old_row = {order.id: row for row, order in enumerate(self.roster.orders)}
         judge: list[int] = []
         same: list[tuple[int, int]] = []
