@@ -10,9 +10,9 @@ Each fix, in the order of the batch:
 1. its device is not of this partition: counted ``stranger``;
 2. for each pair of the device, what the hour alone decides on every whole second up to the fix;
 3. the device is heard, and the fix believed or not (``geofence.devices``): counted, and flagged where its
-   quality is at fault; nothing is dropped silently; 4. for each pair, if it has left its guard band: rings,
-   approach, losses, certainty, cadence; 5. what the pairs now ask of a device that takes orders, if it is
-   anything new, becomes a command.
+   quality is at fault; nothing is dropped silently;
+4. for each pair, if it has left its guard band: rings, approach, losses, certainty, cadence;
+5. what the pairs now ask of a device that takes orders, if it is anything new, becomes a command.
 
 Two paths do this on the same memory: by columns, in turns in which no cluster of pairs occurs twice, and one by
 one below SCALAR_BELOW fixes, where numpy costs more than it saves. They agree bit for bit

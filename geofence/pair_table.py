@@ -4,9 +4,12 @@ Row i is the measure ``orders[i]`` (sorted by id), between the devices at ``plac
 person. Where these are is in ``geofence.devices``. Beside the rows:
 
     bands          (n, 8), ``geofence.separation.Band``: while nothing leaves it no rule can change anything, so
-    none is asked due_ms         before this hour time alone can change nothing either states         row ->
-    PairState, only where it is not the state of a pair that is far apart and reporting asked          the
-    interval that the pair asks of each of its devices phase, protection, protection_ms
+                   none is asked
+    due_ms         before this hour time alone can change nothing either
+    states         row -> PairState, only where it is not the state of a pair that is far apart and reporting
+    asked          the interval that the pair asks of each of its devices
+    phase          whether the measure is in force, as far as the pair has been judged
+    protection     the last standing that was said, an index into PROTECTIONS; protection_ms: since when
 
 Band and hour are cut generously: at their edge the rules are asked once too often, never once too seldom.
 
