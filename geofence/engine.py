@@ -15,8 +15,9 @@ Each fix, in the order of the batch:
 5. what the pairs now ask of a device that takes orders, if it is anything new, becomes a command.
 
 Two paths do this on the same memory: by columns, in turns in which no cluster of pairs occurs twice, and one by
-one below SCALAR_BELOW fixes, where numpy costs more than it saves. They agree bit for bit
-(tests/properties/test_geofence_engine.py). An empty batch is a tick: step 2 for all pairs that are due.
+one below SCALAR_BELOW fixes, where numpy costs more than it saves. They agree bit for bit, and with asking every
+rule at every fix (tests/properties/test_geofence_splits.py, test_geofence_bounds.py). An empty batch is a tick:
+step 2 for all pairs that are due.
 
 An exception inside the rules of one pair makes it unprotected, with a finding, and is returned in ``Step.broken``;
 the others are judged (ARCHITECTURE, A10). Its next fix asks the rules again.
