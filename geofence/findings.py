@@ -22,8 +22,6 @@ from geofence.pair_state import (
     CODE_OF_RING,
     INSIDE,
     OUTSIDE,
-    PROTECTED,
-    WEARER,
     Look,
     Opened,
     PairState,
@@ -339,5 +337,3 @@ def location_command(device: Device, now_ms: int, identity: tuple[str | int, ...
 
 
 LOCATE_EXPIRES_MS: Final = 20_000  # a place that was asked for half a minute ago answers another question
-
-assert (WEARER, PROTECTED) == (0, 1)

@@ -24,6 +24,7 @@ from tocsin.model.finding import Change, Code
 from tocsin.model.zone import Zone
 
 WEARER, PROTECTED = 0, 1
+assert (WEARER, PROTECTED) == (0, 1), "the columns of a row of pairs, and the lowest bit of a side"
 RINGS: Final = (Zone.ALERT, Zone.PREALERT)
 CODE_OF_RING: Final = {Zone.ALERT: Code.PROX_ALERT, Zone.PREALERT: Code.PROX_PREALERT}
 

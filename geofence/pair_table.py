@@ -47,7 +47,7 @@ from geofence.assumptions import (
 )
 from geofence.cadence import Asked, asked
 from geofence.devices import INTERVAL, DeviceTable
-from geofence.pair_state import PROTECTED, WEARER, PairState
+from geofence.pair_state import PairState
 from geofence.separation import Band
 from tocsin.geodesy import IntArray
 from tocsin.limits import PREALERT_FACTOR
@@ -331,6 +331,3 @@ def stack(batches: Iterable[Fixes]) -> Fixes:
     """Several batches as one, in order."""
     several = list(batches)
     return several[0] if len(several) == 1 else np.concatenate([np.empty(0, FIX_DTYPE), *several])
-
-
-assert (WEARER, PROTECTED) == (0, 1)

@@ -27,9 +27,7 @@ from geofence.pair_state import (
     INSIDE,
     NEVER_ALERTS,
     OUTSIDE,
-    PROTECTED,
     RINGS,
-    WEARER,
     Look,
     Reason,
     evaluated,
@@ -48,8 +46,6 @@ from geofence.separation import (
 from tocsin.geodesy import chord_m
 from tocsin.model.finding import Change, Code
 from tocsin.model.zone import Zone
-
-INSIDE_REASON = {Zone.ALERT: Reason.INSIDE_ALERT, Zone.PREALERT: Reason.INSIDE_PREALERT}
 
 
 # --- a believed fix --------------------------------------------------------------------------------------------
@@ -280,6 +276,3 @@ def due_ms(look: Look, seen: Separation | None) -> float:
     if seen is None:
         return hour
     return min(hour, blind_not_before_ms(look.wearer, look.protected, look.now_ms, seen, look.alert_m))
-
-
-assert (WEARER, PROTECTED) == (0, 1)
