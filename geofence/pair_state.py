@@ -193,5 +193,15 @@ class Look:
     def radius_m(self, ring: Zone) -> float:
         return self.alert_m if ring is Zone.ALERT else PREALERT_FACTOR * self.alert_m
 
-    def say(self, code: Code, change: Change, reason: Reason, **more: int | bool | None) -> None:
-        self.said.append(Said(code, change, reason, **more))  # type: ignore[arg-type]
+    def say(
+        self,
+        code: Code,
+        change: Change,
+        reason: Reason,
+        *,
+        at_ms: int | None = None,
+        low_confidence: bool = False,
+        alert_ms: int | None = None,
+        silent_since_ms: int | None = None,
+    ) -> None:
+        self.said.append(Said(code, change, reason, at_ms, low_confidence, alert_ms, silent_since_ms))
