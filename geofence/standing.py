@@ -47,7 +47,6 @@ from tocsin.geodesy import chord_m
 from tocsin.model.finding import Change, Code
 from tocsin.model.zone import Zone
 
-
 # --- a believed fix --------------------------------------------------------------------------------------------
 
 
