@@ -5,21 +5,19 @@ The geofence is spoken for by the test, which appends what it would: how it deci
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from builders import LAT, LON, command, eventually
+from builders import command, eventually
 from lab_fixture import running_lab
+from simulated_unit import alive
 
-from simulator.gnss import SkyFix
 from simulator.lab import Laboratory, PairWanted
-from simulator.unit import Line, Unit
+from simulator.unit import Unit
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus, open_bus
 from tocsin.model.device import DeviceKind
@@ -32,28 +30,10 @@ WITHIN_S = 30.0
 pytestmark = pytest.mark.timeout(240)
 
 
-class Somewhere:
-    def fixes(self, t: float) -> list[SkyFix]:
-        return [self.fix(t)]
-
-    def fix(self, t: float) -> SkyFix:
-        return SkyFix(t=t, lat=LAT, lon=LON, accuracy_m=5.0, speed_mps=0.0, course_deg=0.0)
-
-
-@contextlib.asynccontextmanager
-async def alive(lab: Laboratory, device: str, kind: DeviceKind, password: str) -> AsyncIterator[Unit]:
-    port = urlsplit(lab.stack.addresses.mqtt_url).port
-    assert port is not None
-    unit = Unit(
-        device, kind, Somewhere(), line=Line(host="127.0.0.1", port=port, password=password), clock=lab.clock,
-        start_ms=lab.clock.now_ms(), rng=np.random.default_rng(1), interval_s=3600.0,
-    )  # fmt: skip
-    async with asyncio.TaskGroup() as group:
-        group.create_task(unit.run())
-        async with asyncio.timeout(WITHIN_S):
-            await unit.connected.wait()
-        yield unit
-        unit.stop()
+def unit(
+    lab: Laboratory, device: str, kind: DeviceKind, password: str
+) -> contextlib.AbstractAsyncContextManager[Unit]:
+    return alive(device, kind, mqtt_url=lab.stack.addresses.mqtt_url, password=password, clock=lab.clock)
 
 
 async def order(lab: Laboratory, bus: Bus, name: str, device: str, interval_s: int) -> None:
@@ -68,8 +48,8 @@ async def test_an_order_reaches_the_unit_over_the_death_of_the_downlink_and_the_
         passwords, _ = await lab.register({HIS: DeviceKind.WEARER, HERS: DeviceKind.PROTECTED}, [pair])
         async with (
             open_bus(lab.stack.addresses.nats_url, "geofence of the test") as bus,
-            alive(lab, HIS, DeviceKind.WEARER, passwords[HIS]) as his,
-            alive(lab, HERS, DeviceKind.PROTECTED, passwords[HERS]) as hers,
+            unit(lab, HIS, DeviceKind.WEARER, passwords[HIS]) as his,
+            unit(lab, HERS, DeviceKind.PROTECTED, passwords[HERS]) as hers,
         ):
             await order(lab, bus, "1", HIS, 60)
             await eventually(lambda: his.interval_s == 60, within_s=WITHIN_S)
