@@ -73,6 +73,7 @@ SETTLED_MS: Final = 120_000  # an alert that has stood for so long asks for PREA
 RELAX_FACTOR: Final = 1.1  # a longer interval only beyond so many times its bound ...
 RELAX_MS: Final = 60_000  # ... for so long
 COMMAND_EXPIRES_MS: Final = 60_000  # a unit that was away longer is told again when it is heard
+LOCATE_EXPIRES_MS: Final = 20_000  # a place that was asked for half a minute ago answers another question
 
 assert HOLD_MS < FORGET_MS
 assert LOSS_INTERVALS * LEAST_INTERVAL_S * 1_000 > OVERDUE_INTERVALS * LEAST_INTERVAL_S * 1_000 + OVERDUE_MS

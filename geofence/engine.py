@@ -10,13 +10,14 @@ Each fix, in the order of the batch:
 1. its device is not of this partition: counted ``stranger``;
 2. for each pair of the device, what the hour alone decides on every whole second up to the fix;
 3. the device is heard, and the fix believed or not (``geofence.devices``): counted, and flagged where its
-   quality is at fault; nothing is dropped silently; 4. for each pair, if it has left its guard band: rings,
-   approach, losses, certainty, cadence; 5. what the pairs now ask of a device that takes orders, if it is
-   anything new, becomes a command.
+   quality is at fault; nothing is dropped silently;
+4. for each pair, if it has left its guard band: rings, approach, losses, certainty, cadence;
+5. what the pairs now ask of a device that takes orders, if it is anything new, becomes a command.
 
 Two paths do this on the same memory: by columns, in turns in which no cluster of pairs occurs twice, and one by
-one below SCALAR_BELOW fixes, where numpy costs more than it saves. They agree bit for bit
-(tests/properties/test_geofence_engine.py). An empty batch is a tick: step 2 for all pairs that are due.
+one below SCALAR_BELOW fixes, where numpy costs more than it saves. They agree bit for bit, and with asking every
+rule at every fix (tests/properties/test_geofence_splits.py, test_geofence_bounds.py). An empty batch is a tick:
+step 2 for all pairs that are due.
 
 An exception inside the rules of one pair makes it unprotected, with a finding, and is returned in ``Step.broken``;
 the others are judged (ARCHITECTURE, A10). Its next fix asks the rules again.

@@ -15,15 +15,13 @@ from typing import Final, NamedTuple, TypedDict
 import msgspec
 
 from geofence import silence
-from geofence.assumptions import COMMAND_EXPIRES_MS
+from geofence.assumptions import COMMAND_EXPIRES_MS, LOCATE_EXPIRES_MS
 from geofence.devices import told_m
 from geofence.motion import Mover
 from geofence.pair_state import (
     CODE_OF_RING,
     INSIDE,
     OUTSIDE,
-    PROTECTED,
-    WEARER,
     Look,
     Opened,
     PairState,
@@ -336,8 +334,3 @@ def location_command(device: Device, now_ms: int, identity: tuple[str | int, ...
         at_ms=now_ms,
         expires_ms=now_ms + LOCATE_EXPIRES_MS,
     )
-
-
-LOCATE_EXPIRES_MS: Final = 20_000  # a place that was asked for half a minute ago answers another question
-
-assert (WEARER, PROTECTED) == (0, 1)

@@ -24,6 +24,7 @@ from tocsin.model.finding import Change, Code
 from tocsin.model.zone import Zone
 
 WEARER, PROTECTED = 0, 1
+assert (WEARER, PROTECTED) == (0, 1), "the columns of a row of pairs, and the lowest bit of a side"
 RINGS: Final = (Zone.ALERT, Zone.PREALERT)
 CODE_OF_RING: Final = {Zone.ALERT: Code.PROX_ALERT, Zone.PREALERT: Code.PROX_PREALERT}
 
@@ -193,5 +194,15 @@ class Look:
     def radius_m(self, ring: Zone) -> float:
         return self.alert_m if ring is Zone.ALERT else PREALERT_FACTOR * self.alert_m
 
-    def say(self, code: Code, change: Change, reason: Reason, **more: int | bool | None) -> None:
-        self.said.append(Said(code, change, reason, **more))  # type: ignore[arg-type]
+    def say(
+        self,
+        code: Code,
+        change: Change,
+        reason: Reason,
+        *,
+        at_ms: int | None = None,
+        low_confidence: bool = False,
+        alert_ms: int | None = None,
+        silent_since_ms: int | None = None,
+    ) -> None:
+        self.said.append(Said(code, change, reason, at_ms, low_confidence, alert_ms, silent_since_ms))

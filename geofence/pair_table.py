@@ -4,9 +4,12 @@ Row i is the measure ``orders[i]`` (sorted by id), between the devices at ``plac
 person. Where these are is in ``geofence.devices``. Beside the rows:
 
     bands          (n, 8), ``geofence.separation.Band``: while nothing leaves it no rule can change anything, so
-    none is asked due_ms         before this hour time alone can change nothing either states         row ->
-    PairState, only where it is not the state of a pair that is far apart and reporting asked          the
-    interval that the pair asks of each of its devices phase, protection, protection_ms
+                   none is asked
+    due_ms         before this hour time alone can change nothing either
+    states         row -> PairState, only where it is not the state of a pair that is far apart and reporting
+    asked          the interval that the pair asks of each of its devices
+    phase          whether the measure is in force, as far as the pair has been judged
+    protection     the last standing that was said, an index into PROTECTIONS; protection_ms: since when
 
 Band and hour are cut generously: at their edge the rules are asked once too often, never once too seldom.
 
@@ -46,7 +49,7 @@ from geofence.assumptions import (
 )
 from geofence.cadence import Asked, asked
 from geofence.devices import DeviceTable
-from geofence.pair_state import PROTECTED, WEARER, PairState
+from geofence.pair_state import PairState
 from geofence.separation import APPROACH, PROTECTEDS, RISK, WEARERS, Band
 from tocsin.geodesy import IntArray
 from tocsin.limits import PREALERT_FACTOR
@@ -148,10 +151,11 @@ class PairTable:
         self.sides_of = [tuple(sides[at : at + count]) for at, count in zip(starts, counts, strict=True)]
         self.device_of = [self.roster.sides[those[0]] for those in self.sides_of]
         self.takes_orders = [device.reports_every_s is None for device in self.device_of]
-        self._keep_own_intervals()
+        self._keep_told_intervals()
         self.cluster_of = _clusters(self.sides_of, len(self))
 
-    def _keep_own_intervals(self) -> None:
+    def _keep_told_intervals(self) -> None:
+        """Who obeys no command reports as it was registered to."""
         for place, device in enumerate(self.device_of):
             if device.reports_every_s is not None:
                 self.devices.set_interval(place, max(LEAST_INTERVAL_S, device.reports_every_s))
@@ -230,7 +234,7 @@ class PairTable:
         table = PairTable(roster)
         table.clock_ms = self.clock_ms
         table.devices.carry(self.devices)
-        table._keep_own_intervals()
+        table._keep_told_intervals()
         old_row = {order.id: row for row, order in enumerate(self.roster.orders)}
         judge: list[int] = []
         same: list[tuple[int, int]] = []
@@ -337,6 +341,3 @@ def stack(batches: Iterable[Fixes]) -> Fixes:
     """Several batches as one, in order."""
     several = list(batches)
     return several[0] if len(several) == 1 else np.concatenate([np.empty(0, FIX_DTYPE), *several])
-
-
-assert (WEARER, PROTECTED) == (0, 1)

@@ -120,9 +120,8 @@ def shown_m(mine: Mover, partner: Mover, now_ms: float, seen: Separation, radius
     """The distance that a new fix of ``mine`` shows for a ring of ``radius_m``: inside if it is at most that.
 
     The least of three readings: what was observed on both sides; with both fixes fresh, the greater of raw and
-    best, nothing held against it; the best, with the doubt held against it, but never more than CAP of the
-    ring. A fix that is itself old (overdue, and not fresh) says where he was,
-    not where he is: then only the first.
+    best, nothing held against it; the best, with the doubt held against it, but never more than CAP of the ring.
+    A fix that is itself old (overdue, and not fresh) says where he was, not where he is: then only the first.
     """
     if not seen.is_live:
         return inf

@@ -30,9 +30,7 @@ from geofence.pair_state import (
     INSIDE,
     NEVER_ALERTS,
     OUTSIDE,
-    PROTECTED,
     RINGS,
-    WEARER,
     Look,
     Reason,
     evaluated,
@@ -51,9 +49,6 @@ from geofence.separation import (
 from tocsin.geodesy import FloatArray, chord_m
 from tocsin.model.finding import Change, Code
 from tocsin.model.zone import Zone
-
-INSIDE_REASON = {Zone.ALERT: Reason.INSIDE_ALERT, Zone.PREALERT: Reason.INSIDE_PREALERT}
-
 
 # --- a believed fix --------------------------------------------------------------------------------------------
 
@@ -294,6 +289,3 @@ def due_ms(look: Look, seen: Separation | None) -> float:
         return hour
     left_m = seen.nearest_m - seen.radii_m - look.alert_m - 1.0
     return min(hour, blind_not_before_ms(look.wearer, look.protected, look.now_ms, left_m))
-
-
-assert (WEARER, PROTECTED) == (0, 1)

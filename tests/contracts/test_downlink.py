@@ -10,21 +10,19 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiomqtt
-import numpy as np
 import pytest
-from builders import DEVICES, LAT, LON, PROTECTED, WEARER, command, eventually
+from builders import DEVICES, PROTECTED, WEARER, command, eventually
 from doors import DEVICE_PASSWORD, Door, MosquittoDoor, NatsDoor, maybe_cut, skip_without_mosquitto
 from real_broker import cancelled
+from simulated_unit import alive
 
 from alerts.downlink import run_downlink
-from simulator.gnss import SkyFix
-from simulator.unit import Line, Unit
+from simulator.unit import Unit
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus
 from tocsin.clock import AffineClock
@@ -179,35 +177,14 @@ async def heard_after(interval_s: int, unit: aiomqtt.Client) -> dict[str, Any]:
 # --- the simulated unit obeys ----------------------------------------------------------------------------------
 
 
-class Somewhere:
-    """A receiver that always knows, and says the same."""
-
-    def fixes(self, t: float) -> list[SkyFix]:
-        return [self.fix(t)]
-
-    def fix(self, t: float) -> SkyFix:
-        return SkyFix(t=t, lat=LAT, lon=LON, accuracy_m=5.0, speed_mps=0.0, course_deg=0.0)
-
-
-@asynccontextmanager
-async def alive(door: Door, clock: AffineClock) -> AsyncIterator[Unit]:
-    unit = Unit(
-        WEARER, DeviceKind.WEARER, Somewhere(), clock=clock, start_ms=clock.now_ms(), interval_s=3600.0,
-        line=Line(host="127.0.0.1", port=urlsplit(door.url).port or 0, password=DEVICE_PASSWORD),
-        rng=np.random.default_rng(1),
-    )  # fmt: skip
-    async with asyncio.TaskGroup() as group:
-        group.create_task(unit.run())
-        async with asyncio.timeout(DEADLINE_S):
-            await unit.connected.wait()
-        yield unit
-        unit.stop()
+def wearers(door: Door, clock: AffineClock) -> AbstractAsyncContextManager[Unit]:
+    return alive(WEARER, DeviceKind.WEARER, mqtt_url=door.url, password=DEVICE_PASSWORD, clock=clock)
 
 
 async def test_the_unit_changes_its_interval_and_says_done(nats_door: Door, registered: Bus) -> None:
     """The whole way down and the answer's way up."""
     order = fresh("5 s", interval_s=5)
-    async with nats_door.ingest("ear", clean=True) as ear, alive(nats_door, CLOCK) as unit:
+    async with nats_door.ingest("ear", clean=True) as ear, wearers(nats_door, CLOCK) as unit:
         await ear.subscribe(subjects.topic(WEARER, "res"), qos=1)
         async with downlink(nats_door, registered):
             await say(registered, order)
@@ -218,7 +195,7 @@ async def test_the_unit_changes_its_interval_and_says_done(nats_door: Door, regi
 
 async def test_the_unit_is_asked_for_a_position_and_sends_it(nats_door: Door, registered: Bus) -> None:
     order = fresh("where", action=Action.REPORT_LOCATION, interval_s=None)
-    async with nats_door.ingest("ear", clean=True) as ear, alive(nats_door, CLOCK) as unit:
+    async with nats_door.ingest("ear", clean=True) as ear, wearers(nats_door, CLOCK) as unit:
         await eventually(lambda: unit.tally.points == 1)
         await ear.subscribe(subjects.topic(WEARER, "res"), qos=1)
         async with downlink(nats_door, registered):
@@ -232,7 +209,7 @@ async def test_an_order_that_was_too_long_on_its_way_is_refused_by_the_unit(
 ) -> None:
     """Its own clock says so: here it is two minutes ahead of ours."""
     ahead = AffineClock(epoch_ms=CLOCK.now_ms() + 120_000, anchor_ms=CLOCK.wall_ms())
-    async with nats_door.ingest("ear", clean=True) as ear, alive(nats_door, ahead) as unit:
+    async with nats_door.ingest("ear", clean=True) as ear, wearers(nats_door, ahead) as unit:
         await ear.subscribe(subjects.topic(WEARER, "res"), qos=1)
         async with downlink(nats_door, registered):
             await say(registered, fresh("5 s", interval_s=5))
