@@ -586,9 +586,9 @@ class _Run:
 
     @staticmethod
     def _matters_ms(before: Mover, after: Mover, now_ms: int) -> float:
-        """The first whole second at which another interval can change anything: he is overdue, or lost, earlier,
-        or he was and is not any more."""
-        hours = [after.overdue_ms, after.lost_ms(after.at_ms), after.lost_ms(after.heard_ms)]
+        """The first whole second at which another interval can change anything: he is overdue, or lost, earlier;
+        he was and is not any more; or at the hour at which he would have been, the clock may carry him in."""
+        hours = [before.overdue_ms, after.overdue_ms, after.lost_ms(after.at_ms), after.lost_ms(after.heard_ms)]
         was_late = now_ms > before.overdue_ms or now_ms >= before.lost_ms(before.at_ms)
         hour = now_ms if was_late else min(hours)
         return float(SECOND_MS * max(ceil(hour / SECOND_MS), now_ms // SECOND_MS + 1))

@@ -50,7 +50,7 @@ from geofence.assumptions import (
 from geofence.cadence import Asked, asked
 from geofence.devices import DeviceTable
 from geofence.pair_state import PairState
-from geofence.separation import APPROACH, PROTECTEDS, RISK, WEARERS, Band
+from geofence.separation import APPROACH, PROTECTEDS, RISK, UNFIXED, WEARERS, Band
 from tocsin.geodesy import IntArray
 from tocsin.limits import PREALERT_FACTOR
 from tocsin.model.device import Device
@@ -287,7 +287,13 @@ def band_of(state: PairState, alert_m: float) -> Band:
     """Until when, and where, a settled state stays as it is."""
     is_risk = state.uncertain_ms is not None and not state.alert.inside
     lost = state.wearer_lost or state.wearer_unfixed
-    said = float(WEARERS * lost + PROTECTEDS * state.protected_lost + RISK * is_risk + APPROACH * state.imminent)
+    said = float(
+        WEARERS * lost
+        + UNFIXED * (lost and not state.wearer_lost)
+        + PROTECTEDS * state.protected_lost
+        + RISK * is_risk
+        + APPROACH * state.imminent
+    )
     look_ms = inf if state.relax_ms is None else float(state.relax_ms + RELAX_MS)
     if state.alert.inside:
         if state.evidence < EVIDENCE_FIXES or state.alert_ms is None:

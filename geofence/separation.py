@@ -228,7 +228,8 @@ class Band(NamedTuple):
     the two, or make somebody silent a risk; -inf: nothing of the kind; ``blind_m`` below nothing: that risk has
     been said. ``watch_s``: how far ahead an approach is looked for; below nothing: one has been said, and lasts
     while it is so near. ``look_ms``: from then on every fix is looked at. ``said``: whose silence has been said
-    already, WEARERS and PROTECTEDS, whether a risk has been, RISK, and an APPROACH.
+    already, WEARERS and PROTECTEDS, UNFIXED: his being without a fix only; whether a risk has been, RISK, and an
+    APPROACH.
     """
 
     lo_m: float
@@ -241,7 +242,7 @@ class Band(NamedTuple):
     said: float
 
 
-WEARERS, PROTECTEDS, RISK, APPROACH = 1, 2, 4, 8
+WEARERS, PROTECTEDS, RISK, APPROACH, UNFIXED = 1, 2, 4, 8, 16
 CLEAR_STILL: Final = SLACK_SIGMAS * sqrt(2.0 * STILL_M2_S3)  # metres a second to the power 1.5, both standing
 CLEAR_TURNED: Final = SLACK_SIGMAS * sqrt(TURNED_PER_S)
 CLEAR_AHEAD_S: Final = max(TURN_S, IMMINENT_MS / SECOND_MS)  # neither carried in nor imminent within it
@@ -294,9 +295,9 @@ def clear(own: FloatArray, partner: FloatArray, now_ms: FloatArray, bands: Float
 def apart_until_ms(
     own: Mover, partner: Mover, now_ms: float, band: Band, role: int, *, by_clock: bool = False
 ) -> float:
-    """After a believed fix of ``own``, the party ``role``, or by the clock: the whole second before which nothing
-    can change between the two, 0 if something can have changed now. Wider than what the rules compute, never
-    narrower.
+    """After a believed fix of ``own``, the party ``role``, or by the clock, ``own`` the wearer: the whole second
+    before which nothing can change between the two, 0 if something can have changed now. Wider than what the
+    rules compute, never narrower.
 
     ``near_m`` is at most raw and best: what is carried on moves the distance by its part along the line between
     the two at most. ``seen_m`` is at most what was observed on both sides.
@@ -330,7 +331,8 @@ def apart_until_ms(
             quiet = quiet and faded_m_s - STILL_M_S > CLOSING_MIN_M_S
             quiet = quiet and raw_m + drift_m + 1.0 - band.ring_m < -band.watch_s * (faded_m_s - STILL_M_S)
     else:
-        quiet = quiet and (own_said or own.lost_ms(own.at_ms) > now_ms)
+        since_ms = own.heard_ms if said & UNFIXED else inf if own_said else own.at_ms
+        quiet = quiet and own.lost_ms(since_ms) > now_ms
     if not quiet or not (said >> (1 - role) & 1 or partner.lost_ms(partner.at_ms) > now_ms):
         return 0.0
     hours = [inf]
@@ -394,7 +396,8 @@ def kept_apart(  # noqa: PLR0915  # one formula; in pieces it would be arrays ha
     said, carried_m_s = of_whom.astype(np.int64), closing_a + closing_b + STILL_M_S
     quiet = beyond_m > 0.0
     if by_clock:
-        quiet &= (said >> role & 1 != 0) | (lost_ms(own, AT) > now_ms)
+        quiet &= np.where(said & UNFIXED, lost_ms(own, HEARD), lost_ms(own, AT)) > now_ms
+        quiet |= (beyond_m > 0.0) & (said & (WEARERS | UNFIXED) == WEARERS)
     else:
         seen_m = raw_m - 1.0 - np.maximum(_came_m(ways, own, raw_m), _came_m(-ways, partner, raw_m))
         turning_m_s = 2.0 * drift_m * (speed_a + speed_b) / (raw_m + NOWHERE_M)

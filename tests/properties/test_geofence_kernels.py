@@ -68,6 +68,7 @@ states = st.sampled_from(
         ),
         PairState(uncertain_ms=int(NOW_MS) - 90_000, degraded=True),
         PairState(uncertain_ms=int(NOW_MS) - 90_000, degraded=True, wearer_lost=True),
+        PairState(wearer_unfixed=True),
         PairState(uncertain_ms=int(NOW_MS) - 90_000, degraded=True, protected_lost=True, interval_s=NEAR_S),
     ]
 )
@@ -117,6 +118,7 @@ def test_the_band_for_many_is_the_band_for_one(
 ) -> None:
     band = band_of(state, alert_m)
     for by_clock in (False, True):
+        role *= not by_clock
         until_ms = apart_until_ms(a, b, NOW_MS, band, role, by_clock=by_clock)
         kept = kept_apart(
             columns(a), columns(b), np.array([NOW_MS]), np.array([band]).T, np.array([role]), by_clock=by_clock
