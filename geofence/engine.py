@@ -310,16 +310,13 @@ class _Run:
     def _says_nothing(self, side: int, verdict: Verdict, fix: Seen, now_ms: int) -> bool:
         """Whether a fix that was not believed is too far away to be held against the rings, and touches no
         silence."""
-        table, row, role = self.table, side >> 1, side & 1
-        place, partner_place = table.pairs[row][role], table.pairs[row][1 - role]
+        place = self.table.pairs[side >> 1][side & 1]
         own = self.devices.mover(place)
         if self.devices.missed[place] or now_ms >= own.lost_ms(own.at_ms):
             return False
         if verdict in {Verdict.DUPLICATE, Verdict.LATE}:
             return True
-        partner = self.devices.mover(partner_place)
-        reach = 1 if verdict in DISBELIEVED else PREALERT_FACTOR
-        return not (partner.is_known and standing.may_show(partner, fix, reach * table.alert_of[row]))
+        return self._cannot_show(side, fix, 1 if verdict in DISBELIEVED else PREALERT_FACTOR)
 
     def _identity(self, place: int, taken: Taken) -> Identity:
         return fix_trigger(self.table.device_of[place], taken).identity
@@ -381,15 +378,18 @@ class _Run:
         places, now_ms = columns.places.take(which), columns.now_ms.take(which)
         of, sides = table.expand(places)
         rows = sides >> 1
-        for at in np.unique(of[table.due_ms.take(rows) <= now_ms.take(of)]).tolist():
-            self.advance(int(which[at]), table.sides_of[int(places[at])], int(now_ms[at]))
+        due = table.due_ms.take(rows) <= now_ms.take(of)
+        if due.any():
+            for at in np.unique(of[due]).tolist():
+                self.advance(int(which[at]), table.sides_of[int(places[at])], int(now_ms[at]))
         movers = devices.rows.take(places, 0)
         usual = self._usual(columns, which, places, now_ms, movers)
         if not usual.all():
             heard = self._only_heard(columns, which, places, now_ms, movers)
             self.some(columns, which[~(usual | heard)])
             which, places, now_ms, movers = which[usual], places[usual], now_ms[usual], movers[usual]
-            of, sides = table.expand(places)
+            kept = usual.take(of)
+            of, sides = (np.cumsum(usual) - 1).take(of[kept]), sides[kept]
         own = self._accept(columns, which, places, now_ms, movers)
         self._judge_many(columns, which, own, sides, of, now_ms)
 
@@ -411,27 +411,27 @@ class _Run:
         """Messages that say nothing of any pair but that the unit is alive: while its last fix is young and no
         silence of it has been said, its presence, and a poor fix that is far from whoever it is kept from."""
         young = (now_ms < lost_ms(movers.T, AT)) & ~self.devices.missed.take(places)
-        present, poor = columns.present.take(which) & young, columns.poor.take(which) & young
+        heard, poor = columns.present.take(which) & young, columns.poor.take(which) & young
+        self.counts["presence"] += int(np.count_nonzero(heard))
         poor &= columns.fix_ms.take(which) > movers[:, AT]
-        poor[poor] = self._far_away(columns, which[poor], places[poor])
-        self.counts["presence"] += int(np.count_nonzero(present))
-        self.counts["poor"] += int(np.count_nonzero(poor))
-        self.counts["ahead"] += int(np.count_nonzero(columns.ahead.take(which) & poor))
-        heard: Mask = present | poor
+        for at in np.flatnonzero(poor).tolist():
+            heard[at] = self._is_far(columns, int(which[at]), int(places[at]))
+            self.counts["poor"] += heard[at]
+            self.counts["ahead"] += heard[at] and columns.ahead[which[at]]
         self.devices.rows[places[heard], HEARD] = np.maximum(movers[heard, HEARD], now_ms[heard])
         return heard
 
-    def _far_away(self, columns: _Columns, which: IntArray, places: IntArray) -> Mask:
-        """Which of these fixes cannot show any of its pairs inside the alert distance."""
-        of, sides = self.table.expand(places)
-        partners = self.devices.rows.take(self.table.places.reshape(-1).take(sides ^ 1), 0).T
-        near = standing.may_show_many(
-            partners, columns.points.take(which[of], 1), columns.fix_ms.take(which[of]),
-            self.table.alert_m.take(sides >> 1),
-        )  # fmt: skip
-        far = np.ones(which.size, np.bool_)
-        far[of[near]] = False
-        return far
+    def _is_far(self, columns: _Columns, index: int, place: int) -> bool:
+        """Whether a poor fix cannot show any of its pairs inside the alert distance."""
+        x, y, z = columns.points[:, index].tolist()
+        fix = Seen(float(columns.fix_ms[index]), (x, y, z), float(columns.accuracy_m[index]))
+        return all(self._cannot_show(side, fix, 1) for side in self.table.sides_of[place])
+
+    def _cannot_show(self, side: int, fix: Seen, distances: int) -> bool:
+        """Whether a fix is farther from whoever he is kept from than so many alert distances."""
+        table, row = self.table, side >> 1
+        partner = self.devices.mover(table.pairs[row][1 - (side & 1)])
+        return not (partner.is_known and standing.may_show(partner, fix, distances * table.alert_of[row]))
 
     def _accept(
         self, columns: _Columns, which: IntArray, places: IntArray, now_ms: FloatArray, movers: FloatArray
@@ -472,8 +472,8 @@ class _Run:
         quiet &= table.phase.take(rows) == Phase.IN_FORCE
         still = rows[quiet]
         table.due_ms[still] = np.minimum(due_ms[quiet], table.until_ms.take(still))
-        last = -1
-        for at in np.flatnonzero(~quiet).tolist():
+        looks, last = np.flatnonzero(~quiet), -1
+        for at in looks[np.lexsort((sides[looks], of[looks]))].tolist():  # all pairs of one fix, then its orders
             index = int(which[of[at]])
             if last not in {-1, index}:
                 self._give_orders_for(columns, last)
@@ -526,7 +526,7 @@ class _Run:
 
     def _schedule(self, row: int, look: Look, seen: Separation | None) -> None:
         until_ms = self.table.until_of[row]
-        hour = min(silence.due_ms(look), standing.due_ms(look, seen))
+        hour = standing.undisturbed_until_ms(look, seen) or min(silence.due_ms(look), standing.due_ms(look, seen))
         if hour < until_ms:
             whole_s = max(-floor(-hour / SECOND_MS), look.now_ms // SECOND_MS + 1)
             hour = float(SECOND_MS * whole_s)

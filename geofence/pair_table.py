@@ -161,13 +161,18 @@ class PairTable:
                 self.devices.set_interval(place, max(LEAST_INTERVAL_S, device.reports_every_s))
 
     def expand(self, places: IntArray) -> tuple[IntArray, IntArray]:
-        """Places -> (index into ``places``, side), one for each pair of each, in order."""
-        if not self.in_several.take(places).any():
-            return np.arange(places.size), self.first_side.take(places)
-        counts = self.side_counts.take(places)
-        index = np.repeat(np.arange(places.size), counts)
-        starts = np.repeat(self.side_starts.take(places) - (np.cumsum(counts) - counts), counts)
-        return index, self.sides_sorted.take(starts + np.arange(index.size))
+        """Places -> (index into ``places``, side): the first pair of each, then the further ones."""
+        index, sides = np.arange(places.size), self.first_side.take(places)
+        several = np.flatnonzero(self.in_several.take(places))
+        if not several.size:
+            return index, sides
+        further = self.side_counts.take(places.take(several)) - 1
+        starts = self.side_starts.take(places.take(several)) + 1
+        more = np.repeat(starts - (np.cumsum(further) - further), further) + np.arange(further.sum())
+        return (
+            np.concatenate((index, np.repeat(several, further))),
+            np.concatenate((sides, self.sides_sorted.take(more))),
+        )
 
     def asked_of_devices(self) -> IntArray:
         """The interval that each device is to be told: the shortest that any of its pairs asks."""
@@ -208,8 +213,12 @@ class PairTable:
             band = band_of(state, self.alert_of[row])
         _BAND.pack_into(self._band_bytes, row * _BAND.size, *band)
         self.asked[row] = asked(state)
-        for place in self.pairs[row]:
-            self.devices.missed[place] = any(map(self._misses, self.sides_of[place]))
+        for side in (2 * row, 2 * row + 1):
+            place = self.pairs[row][side & 1]
+            if self._misses(side):
+                self.devices.missed[place] = True
+            elif self.devices.missed[place]:
+                self.devices.missed[place] = any(map(self._misses, self.sides_of[place]))
 
     def _misses(self, side: int) -> bool:
         """Whether a silence of this side has been said, and not its end."""

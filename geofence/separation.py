@@ -116,21 +116,35 @@ def closing_m_s(a: Mover, b: Mover, now_ms: float, best_m: float) -> float:
     return -((ax - bx) * (ux - wx) + (ay - by) * (uy - wy) + (az - bz) * (uz - wz)) / best_m
 
 
-def shown_m(mine: Mover, partner: Mover, now_ms: float, seen: Separation, radius_m: float) -> float:
-    """The distance that a new fix of ``mine`` shows for a ring of ``radius_m``: inside if it is at most that.
+class Shown(NamedTuple):
+    """What a new fix shows: ``nearest_m`` as was observed; ``expected_m``, against which ``doubt_m`` is held."""
 
-    The least of three readings: what was observed on both sides; with both fixes fresh, the greater of raw and
-    best, nothing held against it; the best, with the doubt held against it, but never more than CAP of the ring.
-    A fix that is itself old (overdue, and not fresh) says where he was, not where he is: then only the first.
+    nearest_m: float
+    expected_m: float
+    doubt_m: float
+
+    def for_ring(self, radius_m: float) -> float:
+        """The distance for a ring of ``radius_m``: inside if it is at most that. The doubt counts for no more than
+        CAP of the ring."""
+        return min(self.nearest_m, self.expected_m + min(Z_FIX * self.doubt_m, CAP * radius_m))
+
+
+NOTHING_SHOWN: Final = Shown(inf, inf, 0.0)
+
+
+def shown_by(mine: Mover, partner: Mover, now_ms: float, seen: Separation) -> Shown:
+    """By a fix of ``mine``, the least of three readings: what was observed on both sides; with both fixes fresh,
+    the greater of raw and best, nothing held against it; the best, with the doubt held against it. A fix that is
+    itself old (overdue, and not fresh) says where he was, not where he is: then only the first.
     """
     if not seen.is_live:
-        return inf
+        return NOTHING_SHOWN
     nearest_m = observed_m(mine, partner)
     if now_ms > max(mine.overdue_ms, mine.at_ms + FRESH_MS):
-        return nearest_m
+        return Shown(nearest_m, inf, 0.0)
     if now_ms - mine.at_ms <= FRESH_MS and now_ms - partner.at_ms <= FRESH_MS:
         nearest_m = min(nearest_m, max(seen.raw_m, seen.best_m))
-    return min(nearest_m, seen.best_m + min(Z_FIX * seen.doubt_m, CAP * radius_m))
+    return Shown(nearest_m, seen.best_m, seen.doubt_m)
 
 
 def observed_m(a: Mover, b: Mover) -> float:

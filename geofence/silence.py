@@ -30,6 +30,9 @@ def judge_silence(look: Look, *, by_clock: bool = False) -> None:
     has lost nothing. A loss begins by the clock, whoever else is heard before, or with the unit's own word; it
     ends with what was missed: another interval is no message."""
     state, wearer, protected = look.state, look.wearer, look.protected
+    was_silent = state.wearer_lost or state.wearer_unfixed or state.protected_lost
+    if not (by_clock or was_silent or wearer.heard_ms > wearer.received_ms):
+        return
     lost = _is_lost(wearer, look, state.wearer_lost, by_clock)
     _change(look, Code.W_COMMS_LOSS, state.wearer_lost, lost, wearer.heard_ms)
     unfixed = _is_unfixed(look, lost, by_clock)

@@ -2,7 +2,7 @@
 
 | what is seen                                                    | what it does                                 |
 |-----------------------------------------------------------------|----------------------------------------------|
-| a believed fix that shows him inside a ring (``shown_m``)       | in the ring, at once                         |
+| a believed fix that shows him inside a ring (``Shown``)         | in the ring, at once                         |
 | one beyond the ring and max(EXIT_MARGIN_M, both 95 % radii)     | evidence of leaving: EXIT_FIXES running end it, or EXIT_MS after the first |
 | any other                                                       | takes that evidence back                     |
 | a poor or implausible fix inside the alert distance             | UNCERTAIN at once; a low-confidence alert after HOLD_MS or one interval, unless a good fix of that device comes first |
@@ -20,11 +20,8 @@ from __future__ import annotations
 
 from math import inf
 
-import numpy as np
-
-from geofence.assumptions import DEGRADED_AFTER_MS, FORGET_MS, HOLD_MS, POOR_DM, Z_CLOCK
-from geofence.devices import AT, BEFORE, BEFORE_MS, SPEED, Mask, X
-from geofence.motion import UNHEARD_MS, Mover, Seen
+from geofence.assumptions import DEGRADED_AFTER_MS, FORGET_MS, HOLD_MS, POOR_DM, TURN_S, Z_CLOCK
+from geofence.motion import Mover, Seen
 from geofence.pair_state import (
     CODE_OF_RING,
     INSIDE,
@@ -43,10 +40,10 @@ from geofence.separation import (
     carried_in_not_before_ms,
     lower_m,
     quantised,
-    shown_m,
+    shown_by,
     slack,
 )
-from tocsin.geodesy import FloatArray, chord_m
+from tocsin.geodesy import chord_m
 from tocsin.model.finding import Change, Code
 from tocsin.model.zone import Zone
 
@@ -59,14 +56,15 @@ def judge_rings(look: Look, role: int, seen: Separation) -> None:
     state.suspicions.pop(role, None)
     if state.unconfirmed == role:
         state.unconfirmed = -1
-    if shown_m(mine, partner, look.now_ms, seen, look.alert_m) <= look.alert_m:
+    shown = shown_by(mine, partner, look.now_ms, seen)
+    if shown.for_ring(look.alert_m) <= look.alert_m:
         if state.unconfirmed >= 0:  # now it is certain, and said so
             state.unconfirmed = -1
             look.say(Code.PROX_ALERT, Change.ENTRY, Reason.INSIDE_ALERT)
         enter(look, Zone.ALERT, Reason.INSIDE_ALERT)
         return
     radius_m = look.radius_m(Zone.PREALERT)
-    is_inside = shown_m(mine, partner, look.now_ms, seen, radius_m) <= radius_m
+    is_inside = shown.for_ring(radius_m) <= radius_m
     if is_inside:
         enter(look, Zone.PREALERT, Reason.INSIDE_PREALERT)
     if state.unconfirmed < 0:  # else his next good fix will say, not hers
@@ -141,16 +139,6 @@ def may_show(partner: Mover, fix: Seen, radius_m: float) -> bool:
     before = (partner.before_x, partner.before_y, partner.before_z)
     moved_m = partner.speed_m_s * ahead_s + chord_m(partner.place, before) + 1.0
     return chord_m(fix.place, partner.place) - moved_m <= radius_m
-
-
-def may_show_many(partners: FloatArray, points: FloatArray, fix_ms: FloatArray, radius_m: FloatArray) -> Mask:
-    """The same for rows of partners by columns (19, n), fixes at ``points`` (3, n); of one never heard: no."""
-    ahead_s = np.maximum(fix_ms - partners[AT], 0.0) / 1_000.0 + 0.1
-    ways, since = points - partners[X:AT], partners[X:AT] - partners[BEFORE:BEFORE_MS]
-    moved_m = partners[SPEED] * ahead_s + np.sqrt((since * since).sum(axis=0)) + 1.0
-    may: Mask = np.sqrt((ways * ways).sum(axis=0)) - moved_m <= radius_m
-    may &= partners[AT] > UNHEARD_MS
-    return may
 
 
 def _weighed(mine: Mover, fix: Seen) -> tuple[float, float, float]:
@@ -266,6 +254,21 @@ def _degraded_ms(look: Look, held: Slack) -> float:
 
 
 # --- when to look again ----------------------------------------------------------------------------------------
+
+
+def undisturbed_until_ms(look: Look, seen: Separation | None) -> float:
+    """``silence.due_ms`` and ``due_ms`` of most pairs, cheaper; 0 where those must be asked. While both report,
+    nothing is going on in their rings, and the next one is too far to be carried in: until somebody is overdue."""
+    state, now_ms, wearer, protected = look.state, look.now_ms, look.wearer, look.protected
+    hour = min(wearer.overdue_ms, protected.overdue_ms)
+    if seen is None or state.is_in_doubt or not state.is_settled or now_ms > hour:
+        return 0.0
+    if not state.alert.inside:
+        ahead_s = (now_ms - min(wearer.at_ms, protected.at_ms)) / 1_000.0 + TURN_S
+        near_m = seen.nearest_m - ahead_s * (wearer.speed_m_s + protected.speed_m_s) - 1.0
+        if near_m <= look.radius_m(Zone.ALERT if state.prealert.inside else Zone.PREALERT):
+            return 0.0
+    return hour
 
 
 def due_ms(look: Look, seen: Separation | None) -> float:
