@@ -20,7 +20,8 @@ from tocsin.adapters.postgres import BadCursor, Connection, Page, Pool, Row, loa
 from tocsin.clock import MS, rfc3339, utc
 from tocsin.errors import TocsinError
 from tocsin.model.device import Device, DeviceKind
-from tocsin.model.order import Order, Problem, problems_of, problems_of_name
+from tocsin.model.order import Order, problems_of, problems_of_name
+from tocsin.model.problem import Problem
 
 T = TypeVar("T")
 
