@@ -8,7 +8,16 @@ import math
 import numpy as np
 import pytest
 from geofence_streams import (
-    LAT_E6, LON_E6, T0_MS, Act, Cast, Played, casts, lives, long_life, messages,
+    LAT_E6,
+    LON_E6,
+    T0_MS,
+    Act,
+    Cast,
+    Played,
+    casts,
+    lives,
+    long_life,
+    messages,
     roster,
 )  # fmt: skip
 from hypothesis import assume, given, settings
@@ -199,10 +208,9 @@ def _said(zone: GeoZone, fixes: np.ndarray) -> list[engine.Finding]:
         PairTable(Roster()), roster_of([_order(zone)], devices, partition=0, partitions=1), T0_MS
     )
     steps = [first]
-    for n in range(fixes.size):
-        steps.append(engine.step(table, fixes[n : n + 1], 0))
-    for second in range(1, 301):
-        steps.append(engine.step(table, fixes[:0], int(fixes["t3_ms"][-1]) // 1000 * 1000 + 1000 * second))
+    steps += [engine.step(table, fixes[n : n + 1], 0) for n in range(fixes.size)]
+    end_ms = int(fixes["t3_ms"][-1]) // 1000 * 1000
+    steps += [engine.step(table, fixes[:0], end_ms + 1000 * second) for second in range(1, 301)]
     return [one for step in steps for one in step.findings if one.zone is not None]
 
 
