@@ -414,7 +414,7 @@ def _measure_values(order: Order, by: str, now_ms: int) -> list[Any]:
     return [order.id, order.version, *parties, *period, utc(now_ms), by, places, hours]
 
 
-def _order(measure_id: str, row: Row, zones: Any, authorised: Any) -> Order:
+def _order(measure_id: str, row: Row, zones: object, authorised: object) -> Order:
     version, wearer, protected, alert_distance_m, valid_from, valid_until = row
     return Order(
         id=measure_id,
