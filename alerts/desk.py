@@ -23,7 +23,7 @@ behind the entry that it proves, on a queue of its own, and may overtake it: wit
 which is Unchanged with ``again``, for PROOF_WAITS_S from its hour. It proves no alert that began after it.
 
 What the order allows at its hour (``authorised``) is an episode that is closed as it is opened, and nobody is
-told; in the place of an open alert it is one more raising of that, as silently. The desk of who has it sees it.
+told; in the place of an open alert it is one more raising of that, as silently. Its end changes nothing.
 
 Rules of the desk: an event already applied changes nothing (its id is among the causes); an exit that overtakes
 its own entry raises the alert first, with the entry's identity, so that the late entry finds it raised; an act
