@@ -58,6 +58,7 @@ Rules = Callable[[Look, Separation | None], None]
 STRAGGLER_MAX_MS: Final = 1000 * STRAGGLER_MAX_S
 SCALAR_BELOW: Final = 8  # fixes; measured
 SECOND_MS: Final = 1000
+ZONES_AGAIN_MS: Final = 60_000  # where zones could not be judged: by then, or by the next fix
 MOVING_CMS: Final = 100  # a unit that says it moves so fast and repeats its place to the microdegree: frozen
 
 
@@ -206,7 +207,8 @@ class _Run:
             table.phase[row] = Phase.IN_FORCE
             self._judge_measure(index, row, hour_ms)
         else:
-            self._watch(index, row, hour_ms, lambda: clock_trigger(hour_ms), by_fix=False)
+            if hour_ms >= table.until_of[row]:
+                self._watch(index, row, hour_ms, lambda: clock_trigger(hour_ms), by_fix=False)
             self._look(index, row, hour_ms, _judge_hour, lambda: clock_trigger(hour_ms))
 
     def judge_measure(self, row: int) -> None:
@@ -474,7 +476,11 @@ class _Run:
         points = own[X:AT].take(mine, 1)
         ways = points - own[BEFORE:BEFORE_MS].take(mine, 1)
         ways_m = np.sqrt(ways[0] * ways[0] + ways[1] * ways[1] + ways[2] * ways[2])
-        for at in mine[~table.zones.rest(rows.take(mine), points, ways_m, now_ms.take(mine))].tolist():
+        try:
+            rest = table.zones.rest(rows.take(mine), points, ways_m, now_ms.take(mine))
+        except Exception:  # noqa: BLE001  whose zone it was comes out when they are asked one by one
+            rest = np.zeros(mine.size, np.bool_)
+        for at in mine[~rest].tolist():
             index = int(which[of[at]])
             self._watch_fix(index, int(rows[at]), int(now_ms[at]), columns.taken(index))
 
@@ -493,6 +499,7 @@ class _Run:
         except Exception as error:  # noqa: BLE001  the others must be judged, whatever it was
             table.zones.broken.add(row)
             table.zones.burst([row])
+            table.until_of[row] = min(table.roster.orders[row].valid_until_ms, now_ms + ZONES_AGAIN_MS)
             self._break(index, row, now_ms, error)
             return
         table.zones.broken.discard(row)

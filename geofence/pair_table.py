@@ -257,6 +257,7 @@ class PairTable:
         """Bands of all rows; and every row is due, so that its hour is found again."""
         for row in range(len(self)):
             self.refresh(row)
+        self.until_ms[self.zones.watched_rows] = 0.0  # their zones are looked at with them
         self.zones.held[[row for row, state in self.states.items() if state.zones]] = True
         waits = self.phase == Phase.WAITING
         from_ms = np.array([order.valid_from_ms for order in self.roster.orders], np.float64)

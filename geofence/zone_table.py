@@ -50,6 +50,7 @@ class ZoneTable:
         self.starts = np.cumsum(self.counts) - self.counts
         self.watched = [bool(order.zones) or order.authorised is not None for order in orders]
         """Rows of which hours decide something besides their beginning and their end."""
+        self.watched_rows = np.flatnonzero(self.watched)
         self.broken: set[int] = set()
         """Rows whose zones could not be judged."""
         self.held = np.zeros(len(orders), np.bool_)
