@@ -63,6 +63,7 @@ def test_a_long_visit_that_ends_below_the_floor():
     """The alert has long settled in its guard band when he takes the last steps."""
     one = story(authorised("01:00", "60:00", floor_m=400))
     one.he.stands(900).starts("02:00").goes("20:00", 300, 1.4)
+    assert one.play("20:00").table.band(0).lo_m == 400.0, "where the band of this alert ends"
     alerts = [row for row in marked(one.play("30:00")) if row[1] == "ALERT"]
     assert [row[2:] for row in alerts] == [
         ("entry", "inside_alert_distance", True),
