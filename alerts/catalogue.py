@@ -96,6 +96,30 @@ CATALOGUE: Final[Mapping[Code, CatalogueEntry]] = MappingProxyType(
                 label_fr="SOS téléphone grave danger",
                 duty_fr="Répondre sous 10 s, lever le doute, localiser, transmettre au CIC ou au CORG.",
             ),
+            CatalogueEntry(
+                code=Code.ZONE_CORE_ENTRY, priority=1, told=_BOTH,
+                urgency="Immediate", severity="Extreme", certainty="Observed",
+                label_fr="Porteur dans un lieu de vie de la personne protégée",
+                duty_fr="Appeler la personne protégée et la mettre en sécurité ; transmettre au CIC ou au CORG.",
+            ),
+            CatalogueEntry(
+                code=Code.ZONE_ENTRY, priority=2, told=(Channel.TELEASSISTANCE,),
+                urgency="Expected", severity="Severe", certainty="Observed",
+                label_fr="Porteur dans un lieu interdit",
+                duty_fr="Appeler le porteur et lui ordonner de quitter le lieu.",
+            ),
+            CatalogueEntry(
+                code=Code.ZONE_PREALERT, priority=3, told=(Channel.TELEASSISTANCE,),
+                urgency="Expected", severity="Moderate", certainty="Observed",
+                label_fr="Porteur aux abords d'un lieu interdit",
+                duty_fr=f"Suivre sa progression, sans lui nommer le lieu. {NO_BREACH_FR}",
+            ),
+            CatalogueEntry(
+                code=Code.ZONE_EXIT, priority=3, told=(Channel.TELEASSISTANCE,),
+                urgency="Expected", severity="Moderate", certainty="Observed",
+                label_fr="Porteur hors du lieu où il doit être",
+                duty_fr="Appeler le porteur et lui ordonner d'y retourner.",
+            ),
         )
     }
 )  # fmt: skip

@@ -22,6 +22,9 @@ A proof (EVIDENTIAL_BREACH) is a fact about the PROX_ALERT of its measure: kept,
 behind the entry that it proves, on a queue of its own, and may overtake it: without an open alert it *waits*,
 which is Unchanged with ``again``, for PROOF_WAITS_S from its hour. It proves no alert that began after it.
 
+What the order allows at its hour (``authorised``) is an episode that is closed as it is opened, and nobody is
+told; in the place of an open alert it is one more raising of that, as silently. Its end changes nothing.
+
 Rules of the desk: an event already applied changes nothing (its id is among the causes); an exit that overtakes
 its own entry raises the alert first, with the entry's identity, so that the late entry finds it raised; an act
 on another version than the actor saw is refused. Pure: the hour is handed in, nothing is sent from here.
@@ -139,6 +142,8 @@ def _on_finding(episode: Episode | None, event: FindingCause, finding: Finding, 
 def _on_raise(episode: Episode | None, event: Event, cause: Finding | Alarm, here: _Here) -> Answer:
     if episode is not None and cause.id in episode.causes:
         return Unchanged(reason="applied_before", episode=episode)
+    if isinstance(cause, Finding) and cause.authorised:
+        return _on_authorised(episode, event, cause, here)
     now_ms, told = here.now_ms, CATALOGUE[cause.code].told
     rooms = here.routing.rooms_for(cause) if Channel.POLICE in told else ()
     if episode is None or not episode.is_open:
@@ -149,6 +154,17 @@ def _on_raise(episode: Episode | None, event: Event, cause: Finding | Alarm, her
     everywhere = tuple(sorted({*rooms, *episodes.rooms_told(episode)}))
     notifications = episodes.notifications_of(after, episodes.RAISED, told, everywhere)
     return _ruling(after, event, "raised_again", now_ms, notifications)
+
+
+def _on_authorised(episode: Episode | None, event: Event, finding: Finding, here: _Here) -> Answer:
+    """On record, and nobody is told: by itself, or with the open alert that the same place has from before."""
+    now_ms = here.now_ms
+    if episode is not None and episode.is_open:
+        again = episodes.raise_of(finding, episode.version + 1, now_ms)
+        return _ruling(episodes.raised_again(episode, again), event, "authorised", now_ms)
+    raising = episodes.raise_of(finding, 1, now_ms)
+    after = episodes.recorded(episodes.opened(raising, finding, here.realm, episode, now_ms))
+    return _ruling(after, event, "authorised", now_ms)
 
 
 def _on_exit(episode: Episode | None, event: Event, finding: Finding, here: _Here) -> Answer:
@@ -168,6 +184,8 @@ def _exit_before_entry(episode: Episode | None, event: Event, finding: Finding, 
     entry = msgspec.structs.replace(finding, id=finding.entry, change=Change.ENTRY, at_ms=finding.entry_ms)
     raised = _on_raise(episode, event, entry, here)
     assert isinstance(raised, Ruling)
+    if not raised.episode.is_open:
+        return raised
     ended = episodes.over(raised.episode, finding)
     kept_version = msgspec.structs.replace(ended, version=raised.episode.version)
     return _ruling(kept_version, event, "raised_and_over", here.now_ms, raised.notifications)
@@ -176,6 +194,8 @@ def _exit_before_entry(episode: Episode | None, event: Event, finding: Finding, 
 def _on_proof(episode: Episode | None, event: FindingCause, finding: Finding, now_ms: int) -> Answer:
     if episode is not None and finding.id in episode.causes:
         return Unchanged(reason="applied_before", episode=episode)
+    if finding.authorised:
+        return Unchanged(reason="proof_of_what_is_authorised", episode=episode)
     if episode is None or not episode.is_open or finding.at_ms < _earliest_proof_ms(episode):
         waits = now_ms - finding.at_ms < PROOF_WAITS_S * MS
         return Unchanged(reason=NO_ALERT_TO_PROVE, episode=episode, again=waits)

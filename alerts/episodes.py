@@ -1,6 +1,7 @@
 """How does an episode come to be, and how does each kind of change look? Building blocks for the desk.
 
-An episode's place on the log is (code, subject): the measure for a distance, the device for a key. Its id is
+An episode's place on the log is (code, subject): the measure for a distance, the measure and the zone for a place
+(``msr_…:school``), the device for a key. Its id is
 derived from its first cause, so that two dispatchers that open it open the same one.
 """
 
@@ -42,12 +43,15 @@ RELEASED = "org.tocsin.alert.released"
 CLOSED = "org.tocsin.alert.closed"
 
 PARTIES = 2  # of a measure
+BY_ORDER = "order"  # who closes what the order allows
 
 
 def place_of(cause: Finding | Alarm) -> tuple[Code, str]:
     """Where on the log the episode of this cause lives. A proof lives with the alert that it proves."""
     if isinstance(cause, Alarm):
         return (cause.code, cause.device)
+    if cause.zone is not None:
+        return (cause.code, f"{cause.measure}:{cause.zone}")
     return (Code.PROX_ALERT if cause.code is Code.EVIDENTIAL_BREACH else cause.code, cause.measure)
 
 
@@ -69,6 +73,13 @@ def opened(raising: Raise, cause: Finding | Alarm, realm: Realm, before: Episode
         raises=(raising,),
         causes=remembered(before.causes if before else (), raising.cause),
         follows=before.id if before else None,
+    )
+
+
+def recorded(episode: Episode) -> Episode:
+    """One that was authorised: kept and counted, and closed as it is opened, for there is nothing to be done."""
+    return msgspec.structs.replace(
+        episode, authorised=True, state=State.CLOSED, closed_ms=episode.opened_ms, closed_by=BY_ORDER
     )
 
 
@@ -139,6 +150,10 @@ def raise_of(cause: Finding | Alarm, version: int, now_ms: int) -> Raise:
         silent_since_ms=cause.silent_since_ms,
         blind_worst_ms=cause.blind_worst_ms,
         blind_plausible_ms=cause.blind_plausible_ms,
+        authorised=cause.authorised,
+        zone=cause.zone,
+        crossed_from_ms=cause.crossed_from_ms,
+        crossed_until_ms=cause.crossed_until_ms,
     )
 
 

@@ -56,6 +56,11 @@ EXIT_MARGIN_M: Final = 100.0
 EXIT_FIXES: Final = 2
 EXIT_MS: Final = 60_000
 
+# --- a way through a zone between two fixes outside it
+WAY_MAX_MS: Final = 90_000  # one report of 60 s lost; beyond, a straight line is no evidence of where he was
+WINDING: Final = ((10_000, 0.92), (30_000, 0.84), (60_000, 0.77), (WAY_MAX_MS, 0.70))
+# displacement over way, measured: gaps up to so many milliseconds (ADR 19); beyond 60 s that of 120 s
+
 # --- imminent, evidential
 IMMINENT_MS: Final = 120_000
 IMMINENT_END_MS: Final = 180_000

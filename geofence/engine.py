@@ -33,13 +33,13 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from geofence import findings, silence, standing
+from geofence import authority, findings, silence, standing, zone_watch
 from geofence.approach import judge_approach
 from geofence.assumptions import LATE_MS, POOR_DM
 from geofence.cadence import tell
-from geofence.devices import AT, HEARD, INTERVAL, Mask, Verdict, accuracies_m, accuracy_of_m
+from geofence.devices import AT, HEARD, INTERVAL, WAY, Mask, Verdict, X, accuracies_m, accuracy_of_m
 from geofence.findings import Taken, Trigger, clock_trigger, fix_trigger, measure_trigger, taken_of
-from geofence.motion import Mover, Seen, is_reachable
+from geofence.motion import Mover, Seen, Vector, is_reachable
 from geofence.pair_state import PROTECTED, WEARER, Look, PairState, Reason
 from geofence.pair_table import NEVER_MS, PROTECTIONS, UNPROTECTED, PairTable, Phase, Roster
 from geofence.separation import Separation, apart_until_ms, clear, clear_until_ms, kept_apart, lost_ms, separation
@@ -59,6 +59,7 @@ Rules = Callable[[Look, Separation | None], None]
 STRAGGLER_MAX_MS: Final = 1000 * STRAGGLER_MAX_S
 SCALAR_BELOW: Final = 8  # fixes; measured
 SECOND_MS: Final = 1000
+ZONES_AGAIN_MS: Final = 60_000  # where zones could not be judged: by then, or by the next fix
 MOVING_CMS: Final = 100  # a unit that says it moves so fast and repeats its place to the microdegree: frozen
 
 
@@ -221,6 +222,8 @@ class _Run:
             table.phase[row] = Phase.IN_FORCE
             self._judge_measure(index, row, hour_ms)
         else:
+            if hour_ms >= table.until_of[row]:
+                self._watch(index, row, hour_ms, lambda: clock_trigger(hour_ms), by_fix=False)
             self._look(index, row, hour_ms, _judge_hour, lambda: clock_trigger(hour_ms))
 
     def judge_measure(self, row: int) -> None:
@@ -237,6 +240,7 @@ class _Run:
         def rules(look: Look, seen: Separation | None) -> None:
             _judge_believed(look, seen, newest)
 
+        self._watch(index, row, now_ms, lambda: measure_trigger(self.table, row, now_ms), by_fix=False)
         self._look(index, row, now_ms, rules, lambda: measure_trigger(self.table, row, now_ms))
 
     # --- fixes, one by one -------------------------------------------------------------------------------
@@ -281,6 +285,8 @@ class _Run:
                 self._order(index, place, int(before.interval_s), now_ms, self._identity(place, taken))
             if self.asking:
                 self._give_orders(index, now_ms, self._identity(place, taken))
+            if table.zones.any and verdict is Verdict.ACCEPTED:
+                self._judge_zones(index, sides, fix.place, now_ms, taken)
 
     def _is_apart(self, side: int, now_ms: int) -> bool:
         """Whether the pair has not left its guard band; then it is only due later."""
@@ -481,12 +487,68 @@ class _Run:
             self._judge_fix(index, int(sides[at]), Verdict.ACCEPTED, None, int(now_ms[at]), columns.taken(index))
         if last >= 0:
             self._give_orders_for(columns, last)
+        if table.zones.any:
+            self._judge_zones_of_many(columns, which, own, sides, of, now_ms)
 
     def _give_orders_for(self, columns: _Columns, index: int) -> None:
         if self.asking:
             place = int(columns.places[index])
             identity = self._identity(place, columns.taken(index))
             self._give_orders(index, int(columns.now_ms[index]), identity)
+
+    # --- zones -------------------------------------------------------------------------------------------
+
+    def _judge_zones(self, index: int, sides: Sequence[int], place: Vector, now_ms: int, taken: Taken) -> None:
+        """After a believed fix of a device, for the measures whose wearer carries it."""
+        for side in sides:
+            row, is_mine = side >> 1, side & 1 == WEARER and self.table.phase_of[side >> 1] == Phase.IN_FORCE
+            if is_mine and self.table.zones.has_left(row, place):
+                self._watch_fix(index, row, now_ms, taken)
+
+    def _judge_zones_of_many(
+        self,
+        columns: _Columns,
+        which: IntArray,
+        own: FloatArray,
+        sides: IntArray,
+        of: IntArray,
+        now_ms: FloatArray,
+    ) -> None:
+        """The same by columns: who is in his ball, then who is in none of the zones, then the others."""
+        table, rows = self.table, sides >> 1
+        mine = np.flatnonzero((sides & 1 == WEARER) & (table.phase.take(rows) == Phase.IN_FORCE))
+        mine = mine[table.zones.have_left(rows.take(mine), own[X:AT].take(mine, 1))]
+        if not mine.size:
+            return
+        points = own[X:AT].take(mine, 1)
+        try:
+            rest = table.zones.rest(rows.take(mine), points, own[WAY].take(mine), now_ms.take(mine))
+        except Exception:  # noqa: BLE001  whose zone it was comes out when they are asked one by one
+            rest = np.zeros(mine.size, np.bool_)
+        for at in mine[~rest].tolist():
+            index = int(which[of[at]])
+            self._watch_fix(index, int(rows[at]), int(now_ms[at]), columns.taken(index))
+
+    def _watch_fix(self, index: int, row: int, now_ms: int, taken: Taken) -> None:
+        device = self.table.roster.sides[2 * row + WEARER]
+        self._watch(index, row, now_ms, lambda: fix_trigger(device, taken), by_fix=True)
+
+    def _watch(self, index: int, row: int, now_ms: int, trigger: Callable[[], Trigger], *, by_fix: bool) -> None:
+        """The zones of one row. Where they cannot be judged the pair is unprotected until they can, and its rings
+        are judged all the same."""
+        table = self.table
+        if not table.zones.watched[row]:
+            return
+        try:
+            made = zone_watch.judge(table, row, now_ms, trigger, by_fix=by_fix)
+        except Exception as error:  # noqa: BLE001  the others must be judged, whatever it was
+            table.zones.broken.add(row)
+            table.zones.burst([row])
+            table.until_of[row] = min(table.roster.orders[row].valid_until_ms, now_ms + ZONES_AGAIN_MS)
+            self._break(index, row, now_ms, error)
+            return
+        table.zones.broken.discard(row)
+        self.found.extend((index, row, one) for one in made)
 
     # --- one look ----------------------------------------------------------------------------------------
 
@@ -503,10 +565,13 @@ class _Run:
             protected=devices.mover(protected),
             now_ms=now_ms,
             state=state,
+            floor_m=authority.floor_m(table.roster.orders[row], now_ms),
         )
         seen = separation(look.wearer, look.protected, now_ms) if look.is_known else None
         rules(look, seen)
-        if row in table.broken and not state.degraded and Code.DEGRADED in state.opened:
+        authority.judge_end(look)
+        is_mended = row in table.broken and row not in table.zones.broken
+        if is_mended and not state.degraded and Code.DEGRADED in state.opened:
             look.say(Code.DEGRADED, Change.EXIT, Reason.RESOLVED)
         if look.said:
             cause = trigger()
@@ -519,7 +584,8 @@ class _Run:
             if any((one.code, one.change) == (Code.UNCERTAIN, Change.ENTRY) for one in made):
                 self._ask_for_a_fix(index, row, look, cause.identity)
         self._schedule(row, look, seen)
-        table.broken.discard(row)
+        if is_mended:
+            table.broken.discard(row)
         self._settle(row, state)
         if look.said or table.protection_of[row] != _protection(look):
             self._stand(row, now_ms)
@@ -637,6 +703,7 @@ def _judge_believed(look: Look, seen: Separation | None, role: int) -> None:
     if seen is not None:
         standing.judge_rings(look, role, seen)
         judge_approach(look, seen)
+        authority.judge_floor(look, seen)
     silence.judge_silence(look)
     if seen is not None:
         standing.judge_certainty(look, seen, by_fix=True)

@@ -14,8 +14,9 @@ from typing import Final, NamedTuple, TypedDict
 
 import msgspec
 
-from geofence import silence
+from geofence import authority, silence
 from geofence.assumptions import COMMAND_EXPIRES_MS, LOCATE_EXPIRES_MS
+from geofence.containment import ZoneLook, ZoneSaid
 from geofence.devices import told_m
 from geofence.motion import Mover
 from geofence.pair_state import (
@@ -117,7 +118,8 @@ def finding(
     order, state = table.roster.orders[row], look.state
     at_ms = cause.at_ms if said.at_ms is None else said.at_ms
     name = derived("fnd", order.id, said.code.value, said.change.value, *cause.identity)
-    entry = _entry(state, said, Opened(id=name, at_ms=at_ms))
+    authorised = authority.is_authorised(look, said)
+    entry = _entry(state, said, Opened(id=name, at_ms=at_ms, authorised=authorised))
     wearer, protected = table.pairs[row]
     return Finding(
         id=name,
@@ -138,8 +140,55 @@ def finding(
         low_confidence=said.low_confidence,
         alert_ms=said.alert_ms,
         silent_since_ms=said.silent_since_ms,
+        authorised=authorised,
         **_numbers(said.code, look, seen),
     )
+
+
+def zone_finding(
+    table: PairTable, row: int, said: ZoneSaid, here: ZoneLook, away_m: float, look: Look, cause: Trigger
+) -> Finding:
+    """One thing said of one zone, with the distance of the two, which whoever acts on it needs. What is open is
+    brought up to date in the presence of ``here``."""
+    order, opened = table.roster.orders[row], dict(here.presence.opened)
+    at_ms = cause.at_ms if said.at_ms is None else said.at_ms
+    name = derived("fnd", order.id, said.code.value, said.change.value, here.zone.id, *cause.identity)
+    begins = said.change is Change.ENTRY
+    entry = Opened(id=name, at_ms=at_ms, authorised=_is_authorised(said, look))
+    if begins:
+        opened[said.code] = entry
+    else:
+        entry = opened.pop(said.code, entry)
+    here.presence = msgspec.structs.replace(here.presence, opened=opened)
+    seen = separation(look.wearer, look.protected, look.now_ms) if look.is_known else None
+    wearer, protected = table.pairs[row]
+    return Finding(
+        id=name,
+        measure=order.id,
+        order_version=order.version,
+        code=said.code,
+        change=said.change,
+        before=look.state.zone,
+        after=look.state.zone,
+        threshold_m=order.alert_distance_m,
+        wearer=fix_point(table, wearer),
+        protected=fix_point(table, protected),
+        entry=entry.id,
+        entry_ms=entry.at_ms,
+        at_ms=at_ms,
+        reason=said.reason.value,
+        points=cause.points,
+        authorised=entry.authorised,
+        zone=here.zone.id,
+        zone_dm=round(10 * away_m) if isfinite(away_m) else None,
+        crossed_from_ms=said.way.from_ms if said.way else None,
+        crossed_until_ms=said.way.until_ms if said.way else None,
+        **_numbers(said.code, look, seen),
+    )
+
+
+def _is_authorised(said: ZoneSaid, look: Look) -> bool:
+    return look.floor_m is not None if said.authorised is None else said.authorised
 
 
 def is_news(state: PairState, said: Said) -> bool:
@@ -236,6 +285,7 @@ def _as_opened(state: PairState) -> PairState:
         protected_lost=Code.V_COMMS_LOSS in opened,
         opened=opened,
         left_ms=dict(state.left_ms),
+        zones=dict(state.zones),
     )
 
 

@@ -54,6 +54,15 @@ class Reason(StrEnum):
     NEVER_HEARD = "never_heard"
     NOT_IN_FORCE = "not_in_force"
     RULES_FAILED = "rules_failed"
+    INSIDE_ZONE = "inside_zone"
+    IN_BUFFER = "near_zone"
+    CROSSED_ZONE = "way_through_zone"
+    OUTSIDE_STAY = "outside_place_to_be"
+    BACK_IN_STAY = "back_in_place_to_be"
+    CAME_INTO_FORCE = "zone_came_into_force"
+    ZONE_NOT_IN_FORCE = "zone_not_in_force"
+    BELOW_FLOOR = "below_floor_while_authorised"
+    AUTHORISATION_ENDED = "authorisation_ended"
 
 
 assert (EXIT_FIXES, EXIT_MS) == (2, 60_000), "the reasons name these numbers"
@@ -88,11 +97,21 @@ def evaluated(ring: Ring, distance_m: float, radius_m: float, radii_m: float, no
     return Ring(inside=True, outside=ring.outside + 1, since_ms=ring.since_ms if ring.outside else now_ms)
 
 
-class Opened(msgspec.Struct, frozen=True, kw_only=True):
-    """The entry finding that an exit will name."""
+class Opened(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The entry finding that an exit will name. ``authorised``: it was recorded, and nobody alerted."""
 
     id: str
     at_ms: int
+    authorised: bool = False
+
+
+class Presence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is remembered about one zone: as with the rings around her, ``zone`` and ``buffer`` hold him from the
+    moment he comes in until there is evidence that he has left."""
+
+    zone: Ring = OUTSIDE
+    buffer: Ring = OUTSIDE
+    opened: dict[Code, Opened] = {}
 
 
 class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -100,7 +119,7 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
     cannot; ``unconfirmed``: whose good fix a low-confidence alert waits for, -1 nobody's. ``one_reading``: raw
     or expected inside, and the rule for entering not met by it. ``evidence``: evaluations running that say
     "inside" whatever is doubted, EVIDENCE_FIXES until the alert ends. ``interval_s``: what this pair asks of its
-    devices, ``relax_ms``: since when a longer one would do."""
+    devices, ``relax_ms``: since when a longer one would do. ``zones``: by id, never changed in place."""
 
     alert: Ring = OUTSIDE
     prealert: Ring = OUTSIDE
@@ -120,6 +139,7 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
     protected_lost: bool = False
     opened: dict[Code, Opened] = {}
     left_ms: dict[int, int] = {}
+    zones: dict[str, Presence] = {}
 
     @property
     def zone(self) -> Zone:
@@ -160,7 +180,8 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Said(NamedTuple):
-    """Something began or ended; ``at_ms`` where it was not the hour of what caused the look."""
+    """Something began or ended; ``at_ms`` where it was not the hour of what caused the look. ``authorised`` None:
+    as the hour has it (``geofence.authority``)."""
 
     code: Code
     change: Change
@@ -169,12 +190,14 @@ class Said(NamedTuple):
     low_confidence: bool = False
     alert_ms: int | None = None
     silent_since_ms: int | None = None
+    authorised: bool | None = None
 
 
 @dataclass(slots=True)
 class Look:
     """One look at one pair: what the rules see, the state that they change, and what they say. ``at_ms`` None in
-    what is said means: the hour of whatever caused the look."""
+    what is said means: the hour of whatever caused the look. ``floor_m``: at this hour nearness is authorised down
+    to there; None: it is not."""
 
     alert_m: float
     wearer: Mover
@@ -182,6 +205,7 @@ class Look:
     now_ms: int
     state: PairState
     said: list[Said] = field(default_factory=list)
+    floor_m: float | None = None
 
     @property
     def movers(self) -> tuple[Mover, Mover]:

@@ -51,9 +51,11 @@ from geofence.cadence import Asked, asked
 from geofence.devices import DeviceTable
 from geofence.pair_state import PairState
 from geofence.separation import APPROACH, PROTECTEDS, RISK, UNFIXED, WEARERS, Band
+from geofence.zone_table import ZoneTable
 from tocsin.geodesy import IntArray
 from tocsin.limits import PREALERT_FACTOR
 from tocsin.model.device import Device
+from tocsin.model.finding import Code
 from tocsin.model.fix import FIX_DTYPE, Fixes
 from tocsin.model.order import Order
 from tocsin.model.standing import Protection
@@ -134,6 +136,8 @@ class PairTable:
         self.alert_of, self.phase_of = self.alert_m.tolist(), self.phase.data
         self.protection_of = self.protection.data
         self.mark = np.zeros(max(n, 1), np.int64)
+        self.zones = ZoneTable(roster.orders)
+        self.floor_of = [float(one.authorised.floor_m) if one.authorised else 0.0 for one in roster.orders]
         self._index()
 
     def __len__(self) -> int:
@@ -204,13 +208,20 @@ class PairTable:
             self.states[row] = state
         self.refresh(row)
 
+    def keep(self, row: int, state: PairState) -> None:
+        """What a look at the zones alone has changed: nothing that a band or an interval follows from."""
+        if state == QUIET:
+            self.states.pop(row, None)
+        else:
+            self.states[row] = state
+
     def refresh(self, row: int) -> None:
         """The band of a row, and what it asks of its devices, from its state. A pair of which one was never heard
         has none: with its first fix it becomes protected, however far apart they are."""
         state, band = self.states.get(row, QUIET), ALWAYS_LOOK
         is_judged = self.phase_of[row] == Phase.IN_FORCE and row not in self.broken
         if is_judged and state.is_settled and all(self.devices.mover(place).is_known for place in self.pairs[row]):
-            band = band_of(state, self.alert_of[row])
+            band = _floored(band_of(state, self.alert_of[row]), state, self.floor_of[row])
         _BAND.pack_into(self._band_bytes, row * _BAND.size, *band)
         self.asked[row] = asked(state)
         for side in (2 * row, 2 * row + 1):
@@ -228,6 +239,7 @@ class PairTable:
     def look_always(self) -> None:
         """Without guard bands the rules are asked at every believed fix; they find the same."""
         self.bands[:] = ALWAYS_LOOK
+        self.zones.burst(slice(None))
 
     def band(self, row: int) -> Band:
         return Band._make(_BAND.unpack_from(self._band_bytes, row * _BAND.size))
@@ -257,13 +269,15 @@ class PairTable:
                     same.append((row, old))
         table.refresh_all()
         for row, old in same:  # nothing of theirs has changed, so neither has the hour of their next look
-            table.due_ms[row] = self.due_ms[old]
+            table.due_ms[row], table.until_ms[row] = self.due_ms[old], self.until_ms[old]
         return table, tuple(judge)
 
     def refresh_all(self) -> None:
         """Bands of all rows; and every row is due, so that its hour is found again."""
         for row in range(len(self)):
             self.refresh(row)
+        self.until_ms[self.zones.watched_rows] = 0.0  # their zones are looked at with them
+        self.zones.held[[row for row, state in self.states.items() if state.zones]] = True
         waits = self.phase == Phase.WAITING
         from_ms = np.array([order.valid_from_ms for order in self.roster.orders], np.float64)
         self.due_ms[:] = np.where(waits, from_ms, np.where(self.phase == Phase.ENDED, NEVER_MS, 0.0))
@@ -321,6 +335,12 @@ def band_of(state: PairState, alert_m: float) -> Band:
         return Band(-inf, radius_m, EXIT_MARGIN_M, alert_m, blind_m, watch_s, look_ms, said)
     lo_m, hi_m = _far_m(state, alert_m)
     return Band(lo_m, hi_m, 0.0, PREALERT_FACTOR * alert_m, blind_m, 0.0, look_ms, said)
+
+
+def _floored(band: Band, state: PairState, floor_m: float) -> Band:
+    """Where an alert is only recorded, its band ends at the floor below which it is one."""
+    alert = state.opened.get(Code.PROX_ALERT)
+    return band._replace(lo_m=max(band.lo_m, floor_m)) if alert is not None and alert.authorised else band
 
 
 def _far_m(state: PairState, alert_m: float) -> tuple[float, float]:

@@ -1,8 +1,8 @@
 """In which order, and how surely, does the world hear what was decided?
 
-Findings first, and until they are on the log nothing more is judged. PROX_ALERT goes before every other code of
-its step. What cannot overtake each other is what has one code and one measure (the exit behind its entry); so a
-*wave* of findings is under way at once, in which no two are of the same code and measure.
+Findings first, and until they are on the log nothing more is judged. PROX_ALERT and ZONE_CORE_ENTRY go before
+every other code of their step. What cannot overtake each other is what has one code and one measure (the exit
+behind its entry); so a *wave* of findings is under way at once, in which no two are of the same code and measure.
 
 Commands and standings come after the findings and hold up nobody: what the log does not take now waits for the
 next turn. A command that has expired is not sent any more. Of the standings only the newest of each measure is
@@ -44,6 +44,8 @@ T = TypeVar("T")
 
 log = structlog.get_logger()
 
+FIRST = frozenset({Code.PROX_ALERT, Code.ZONE_CORE_ENTRY})
+
 
 class Publisher:
     """What one partition has still to say. ``told``: its newest place in FINDINGS."""
@@ -65,7 +67,7 @@ class Publisher:
         """Take over what a step says."""
         t5_ms = self._clock.now_ms()
         news = [_stamped(one, t5_ms) for one in judged.findings if one.id not in self.already]
-        self.findings.extend(sorted(news, key=lambda one: one.code is not Code.PROX_ALERT))
+        self.findings.extend(sorted(news, key=lambda one: one.code not in FIRST))
         self.commands.extend(judged.commands)
         self.standings.update((one.measure, one) for one in judged.standings)
 

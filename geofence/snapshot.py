@@ -72,6 +72,8 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True):
     asked: bytes
     broken: tuple[int, ...]
     states: dict[int, PairState]
+    until_ms: bytes = b""
+    zones_broken: tuple[int, ...] = ()
 
 
 class _Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,6 +140,8 @@ def _pack(table: PairTable) -> _Table:
         asked=np.array(table.asked, np.int64).tobytes(),
         broken=tuple(sorted(table.broken)),
         states=dict(sorted(table.states.items())),
+        until_ms=table.until_ms.tobytes(),
+        zones_broken=tuple(sorted(table.zones.broken)),
     )
 
 
@@ -152,6 +156,9 @@ def _unpack(kept: _Table) -> PairTable:
     table.clock_ms, table.broken, table.states = kept.clock_ms, set(kept.broken), dict(kept.states)
     table.refresh_all()
     table.due_ms[:] = np.frombuffer(kept.due_ms, np.float64)
+    if kept.until_ms:  # none: of a version that knew no zones
+        table.until_ms[:] = np.frombuffer(kept.until_ms, np.float64)
+    table.zones.broken = set(kept.zones_broken)
     table.asked[:] = [Asked(*pair) for pair in np.frombuffer(kept.asked, np.int64).reshape(-1, 2).tolist()]
     return table
 

@@ -241,6 +241,7 @@ def bench_geofence(
     pairs: Annotated[str, typer.Option(help="How many pairs; several with commas.")] = "1000,10000,100000",
     seed: Seed = 7,
     quick: Annotated[bool, typer.Option("--quick", help="Few updates: for tests and a first look.")] = False,
+    zones: Annotated[bool, typer.Option("--zones", help="Also with three places in every measure.")] = False,
     json_out: Json = None,
 ) -> None:
     """CPU per update, by engine and batch: the engine, its vectorised stage, pyproj, Python; events checked."""
@@ -252,7 +253,7 @@ def bench_geofence(
             raise
         raise PeersMissing("pip install pyproj") from error
     sizes = _sizes(pairs)
-    asked = cost.quick(sizes, seed) if quick else cost.Asked(pairs=sizes, seed=seed)
+    asked = cost.quick(sizes, seed, zones=zones) if quick else cost.Asked(pairs=sizes, seed=seed, zones=zones)
     started_ms = AffineClock().wall_ms()
     report = bench.run(asked, say=console.print)
     console.print(bench.table(report["rows"]))

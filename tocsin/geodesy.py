@@ -16,7 +16,7 @@ Units: microdegrees (integers, as on the wire), metres (float64).
 from __future__ import annotations
 
 import math
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -102,6 +102,27 @@ def chord_m(a: tuple[float, float, float], b: tuple[float, float, float]) -> flo
 def distance_dm(a: tuple[float, float, float], b: tuple[float, float, float]) -> int:
     """Decimetres between two ECEF points, rounded half to even: the distance that decisions compare."""
     return round(10.0 * chord_m(a, b))
+
+
+class Plane(NamedTuple):
+    """The plane that touches the ellipsoid at ``origin``: metres east and north, with the distances of the ground
+    to 0.1 m within 30 km."""
+
+    origin: tuple[float, float, float]
+    east: tuple[float, float, float]
+    north: tuple[float, float, float]
+
+    @classmethod
+    def at(cls, lat_e6: int, lon_e6: int) -> Plane:
+        (sin_lat, cos_lat), (sin_lon, cos_lon) = _sin_cos(lat_e6), _sin_cos(lon_e6)
+        north = (-sin_lat * cos_lon, -sin_lat * sin_lon, cos_lat)
+        return cls(ecef_one(lat_e6, lon_e6), (-sin_lon, cos_lon, 0.0), north)
+
+    def of(self, point: tuple[float, float, float]) -> tuple[float, float]:
+        """Metres east and north of the origin."""
+        dx, dy, dz = point[0] - self.origin[0], point[1] - self.origin[1], point[2] - self.origin[2]
+        (ex, ey, ez), (nx, ny, nz) = self.east, self.north
+        return dx * ex + dy * ey + dz * ez, dx * nx + dy * ny + dz * nz
 
 
 def _sin_cos(angle_e6: int) -> tuple[float, float]:

@@ -49,6 +49,16 @@ ACCURACY_UNKNOWN_DM = 1_500  # absent accuracy is a configured worst case, 150 m
 R95_PER_R68 = 1.622  # radius of a 2-D Gaussian error: sqrt(-2 ln 0.05) / sqrt(-2 ln 0.32)
 STRAGGLER_MAX_S = 30  # a broker gives a dead reader's messages out again after 10 s: up to three intervals late
 
+# --- zones -----------------------------------------------------------------------------------------------
+ZONES_MAX = 16  # of one measure: homes, work, schools of a family, and the way between
+ZONE_POINTS_MAX = 1_000  # of one polygon; a commune of the cadastre has a few hundred
+ZONE_RADIUS_MIN_M = 30  # the 95 % radius of a good fix in a town is 20 m: a smaller place is entered by chance
+ZONE_RADIUS_MAX_M = 20_000  # the plane that it is drawn in is true to 0.1 m up to here
+ZONE_AREA_MIN_M2 = 2_500  # 50 m by 50 m
+ZONE_BUFFER_MAX_M = 10_000  # as the largest alert distance
+SCHEDULE_HOURS_MAX = 70  # spans a week: ten a day
+ALERT_FLOOR_BELOW_M = 100  # an inner floor is so far below the alert distance: the margin of leaving
+
 # --- a worker's memory -----------------------------------------------------------------------------------
 SNAPSHOT_EVERY_FIXES = 500_000  # about a second of replay when they come in full batches
 SNAPSHOT_EVERY_S = (

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
-from alerts.api import schemas, views
+from alerts.api import places, schemas, views
 from alerts.api.access import Caller, Permission, requires
 from alerts.api.acts import IfMatch, version_seen
 from alerts.api.alerts import ID_PATTERN, LIST_MAX, Cursor, Limit, TheDeps
@@ -68,6 +68,8 @@ async def create_measure(
         alert_distance_m=body.alert_distance_m,
         valid_from_ms=from_rfc3339(body.valid_from),
         valid_until_ms=from_rfc3339(body.valid_until),
+        zones=tuple(places.zone(one) for one in body.zones),
+        authorised=None if body.authorised is None else places.authorisation(body.authorised),
     )
 
     async def work(orders: OrderBook) -> Reply:

@@ -24,7 +24,7 @@ from alerts.desk import Objection
 from tocsin.adapters.orders import AlreadyExists, DeviceRevoked, KeyReused, OrderRefused, StaleVersion
 from tocsin.adapters.postgres import BadCursor, RecordRefused
 from tocsin.errors import LogUnavailable, RecordUnavailable
-from tocsin.model.order import Problem
+from tocsin.model.problem import Problem
 
 log = structlog.get_logger(__name__)
 

@@ -1,7 +1,8 @@
 """What do bodies look like, on the way in and on the way out?
 
 Requests are strict: a field that is not known is refused, a number is a number. Times are RFC 3339 with a zone;
-ours are UTC with milliseconds. No reply here has a coordinate.
+ours are UTC with milliseconds. No reply here has a coordinate but the zones of a measure, shown to whom may order
+it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from alerts.api.places import Authorised, Place
 from tocsin.clock import from_rfc3339
 from tocsin.limits import REPORTS_EVERY_MAX_S
 from tocsin.model.device import DeviceKind
@@ -82,6 +84,11 @@ class MeasureRequest(Request):
     alert_distance_m: Annotated[int, Field(strict=True, description="Whole kilometres, 1000 to 10000.")]
     valid_from: TimeIn
     valid_until: TimeIn
+    zones: Annotated[list[Place], Field(description="Fixed places, in GeoJSON: longitude first.")] = []
+    authorised: Annotated[
+        Authorised | None,
+        Field(description="Hours at which nearness is recorded and nobody is alerted. null: none."),
+    ] = None
 
 
 class DeviceRequest(Request):
@@ -143,7 +150,8 @@ class Alert(BaseModel):
 
     Of the newest raise: ``low_confidence`` (a poor or implausible fix, unproven), ``alert_expected_at``
     (IMMINENT: when he reaches the alert distance if both go on like this), ``silent_since`` and ``blind_risk``
-    (losses, DEGRADED). ``evidential_at``: since when the breach is certain whatever the accuracy.
+    (losses, DEGRADED). ``evidential_at``: since when the breach is certain whatever the accuracy. ``zone``: the
+    place of the measure that it is about, by its id. ``authorised``: allowed at its hour, kept and told to nobody.
     """
 
     id: str
@@ -167,6 +175,8 @@ class Alert(BaseModel):
     silent_since: Time | None
     blind_risk: BlindRisk | None
     evidential_at: Time | None
+    zone: str | None
+    authorised: bool
     raises: int
     silent: bool
     clock: Clock
@@ -263,6 +273,8 @@ class MeasureReply(BaseModel):
     created_by: str
     ended_at: Time | None
     ended_by: str | None
+    zones: list[Place] = []
+    authorised: Authorised | None = None
 
 
 class Measures(BaseModel):

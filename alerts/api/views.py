@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal
 
-from alerts.api import schemas
+from alerts.api import places, schemas
 from alerts.catalogue import CATALOGUE
 from tocsin.adapters.episodes import Timeline
 from tocsin.adapters.orders import Measure
@@ -71,6 +71,8 @@ def alert(episode: Episode) -> schemas.Alert:
         silent_since=time_of(raising.silent_since_ms),
         blind_risk=_blind_risk(raising),
         evidential_at=time_of(episode.evidential_ms),
+        zone=raising.zone,
+        authorised=episode.authorised,
         raises=len(episode.raises),
         silent=any(one.silent for one in episode.raises),
         clock=_clock(episode.points),
@@ -150,6 +152,11 @@ def _of_ruling(ruling: Ruling) -> schemas.TimelineEntry:
                 "upper_m": _metres(found.upper_dm),
                 "threshold_m": found.threshold_m,
                 "low_confidence": found.low_confidence,
+                "zone": found.zone,
+                "zone_m": _metres(found.zone_dm),
+                "authorised": found.authorised,
+                "crossed_from": time_of(found.crossed_from_ms),
+                "crossed_until": time_of(found.crossed_until_ms),
             }
         case AlarmCause(alarm=pressed):
             detail = {"alarm": pressed.id, "device": pressed.device, "silent": pressed.silent}
@@ -216,6 +223,8 @@ def measure(known: Measure, now_ms: int) -> schemas.MeasureReply:
         created_by=known.created_by,
         ended_at=time_of(known.ended_ms),
         ended_by=known.ended_by,
+        zones=[places.place(zone) for zone in order.zones],
+        authorised=None if order.authorised is None else places.authorised(order.authorised),
     )
 
 

@@ -186,6 +186,11 @@ def _ended(info: Info, episode: Episode) -> Info:
 def _told_fr(episode: Episode, cause: Finding | Alarm | None) -> Iterator[str]:
     raising = episode.raises[-1]
     yield f"Signal de {rfc3339(raising.at_ms)}."
+    if raising.zone is not None:
+        yield f"Lieu de l'ordonnance : {raising.zone}."
+    if raising.crossed_from_ms is not None and raising.crossed_until_ms is not None:
+        hours = f"{rfc3339(raising.crossed_from_ms)} et {rfc3339(raising.crossed_until_ms)}"
+        yield f"Aucune position à l'intérieur : traversé entre {hours}."
     if raising.distance_dm is not None:
         accuracy = "inconnue" if raising.accuracy_dm is None else f"± {raising.accuracy_dm / 10:.0f} m"
         distance = f"{raising.distance_dm / 10:.0f} m, précision {accuracy}"

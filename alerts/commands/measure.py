@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -23,6 +24,12 @@ def add(
     protected: Annotated[str, typer.Argument(metavar="PROTECTED", help="The protected person's device.")],
     km: Annotated[int, typer.Option(help="Alert distance; the pre-alert distance is twice as far.")] = 1,
     days: Annotated[int, typer.Option(min=1, max=3650, help="From now on.")] = 30,
+    places: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON with 'zones' and 'authorised', as POST /measures takes them.", exists=True, dir_okay=False
+        ),
+    ] = None,
     as_json: AsJson = False,
     api: Api = None,
     token: Token = None,
@@ -35,6 +42,7 @@ def add(
         "alert_distance_m": km * 1000,
         "valid_from": rfc3339(now_ms),
         "valid_until": rfc3339(now_ms + days * DAY_MS),
+        **({} if places is None else _places(places)),
     }
     made = Asking(api, token).make("/measures", body)
     say(json.dumps(made) if as_json else f"{made['id']} until {made['valid_until']}; on the road within 5 s")
@@ -67,6 +75,17 @@ def end(
     version = ask("GET", f"/measures/{measure}")["version"]
     ended = ask("POST", f"/measures/{measure}/ending", If_Match=f'"{version}"')
     say(json.dumps(ended) if as_json else f"{measure} ended at {ended['valid_until']}")
+
+
+def _places(file: Path) -> dict[str, Any]:
+    """Nothing but the two members that are asked for."""
+    try:
+        said = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise typer.BadParameter(f"{file.name} is no JSON: {error}", param_hint="--places") from error
+    if not isinstance(said, dict) or not said.keys() <= {"zones", "authorised"}:
+        raise typer.BadParameter("an object with 'zones', 'authorised' or both", param_hint="--places")
+    return said
 
 
 def _row(one: dict[str, Any]) -> tuple[str, ...]:

@@ -17,20 +17,23 @@ from typing import Any
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """What is to be measured. ``updates``: how many at each batch size, in each pass; ``warm_s``: so long the
-    fleet of the second work lives before its engine is measured."""
+    fleet of the second work lives before its engine is measured. ``zones``: that work once more, with three places
+    in every measure."""
 
     pairs: Sequence[int]
     seed: int = 7
     passes: int = 5
     warm_s: int = 240
+    zones: bool = False
     updates: Mapping[int, int] = field(
         default_factory=lambda: {1: 2_000, 10: 5_000, 100: 20_000, 1_000: 60_000, 10_000: 100_000}
     )
 
 
-def quick(pairs: Sequence[int], seed: int) -> Asked:
+def quick(pairs: Sequence[int], seed: int, *, zones: bool = False) -> Asked:
     """For tests, and for a first look."""
-    return Asked(pairs=pairs, seed=seed, passes=2, warm_s=130, updates={1: 200, 10: 500, 100: 1_000, 1_000: 4_000})
+    updates = {1: 200, 10: 500, 100: 1_000, 1_000: 4_000}
+    return Asked(pairs=pairs, seed=seed, passes=2, warm_s=130, updates=updates, zones=zones)
 
 
 @dataclass(slots=True)

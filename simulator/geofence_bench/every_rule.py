@@ -15,7 +15,7 @@ import numpy as np
 
 from geofence import engine
 from geofence.pair_table import PairTable, Roster, roster_of
-from simulator.geofence_bench import rules
+from simulator.geofence_bench import places, rules
 from simulator.geofence_bench.cost import Asked, Cost, Watch, clocked, collector_off
 from simulator.geofence_bench.life import START_MS, Fleet
 from simulator.geofence_bench.reference import Ints
@@ -33,12 +33,16 @@ Say = Callable[[str], None]
 
 
 class EveryRule:
-    """One fleet and its engine."""
+    """One fleet and its engine. ``armed``: every measure has the three places of ``places``."""
 
-    def __init__(self, asked: Asked, pairs: int) -> None:
+    def __init__(self, asked: Asked, pairs: int, *, armed: bool = False) -> None:
         self._asked, self._rng = asked, np.random.default_rng([asked.seed, pairs, 1])
         self.pairs, self.fleet = pairs, Fleet(pairs, self._rng)
         self._orders, self._devices = self.fleet.orders(), self.fleet.devices()
+        self.name = "tocsin-zones" if armed else "tocsin"
+        if armed:
+            chance = np.random.default_rng([asked.seed, pairs, 2])  # its own: both fleets live the same life
+            self._orders = places.armed(self._orders, *self.fleet.homes(), chance)
         roster = roster_of(self._orders, self._devices, partition=0, partitions=1)
         self.table, _ = engine.revise(PairTable(Roster()), roster, START_MS)
         self.findings: list[Finding] = []
@@ -117,7 +121,7 @@ class EveryRule:
 
     def rows(self) -> list[dict[str, Any]]:
         share = self._events_match()
-        return [cost.row("tocsin", self.pairs, batch, share) for batch, cost in self.costs.items()]
+        return [cost.row(self.name, self.pairs, batch, share) for batch, cost in self.costs.items()]
 
     def _events_match(self) -> float | None:
         """The share of the changes in a sample of the measures that the reference of the rules finds too."""

@@ -98,6 +98,10 @@ class Fleet:
             for place in range(self._devices)
         }  # fmt: skip
 
+    def homes(self) -> tuple[Floats, Floats]:
+        """His and hers, (latitude, longitude) of each couple, in degrees."""
+        return self._home[:, self.wearer], self._home[:, self.protected]
+
     def _homes(self) -> Floats:
         """(latitude, longitude) of everybody, in degrees."""
         rng, pairs = self._rng, self.wearer.size

@@ -28,7 +28,10 @@ from tocsin.model.order import Order
 Sequences = Mapping[tuple[str, Code], Sequence[Change]]
 
 NO_FIXES: Final = np.empty(0, FIX_DTYPE)
-COMPARED: Final = frozenset({Code.PROX_PREALERT, Code.PROX_ALERT, Code.UNCERTAIN, Code.DEGRADED, Code.IMMINENT})
+ZONES: Final = (Code.ZONE_CORE_ENTRY, Code.ZONE_ENTRY, Code.ZONE_PREALERT, Code.ZONE_EXIT)
+COMPARED: Final = frozenset(
+    {Code.PROX_PREALERT, Code.PROX_ALERT, Code.UNCERTAIN, Code.DEGRADED, Code.IMMINENT, *ZONES}
+)
 
 
 def expected(orders: Iterable[Order], numbers: Mapping[str, int], fixes: Fixes, interval_s: Ints) -> Sequences:

@@ -21,12 +21,17 @@ ROUND: Final = 1_000  # the batch at which engines are divided by one another
 
 def run(asked: Asked, *, say: Callable[[str], None], engines: Engines = ENGINES) -> dict[str, Any]:
     """``rows`` and ``sweep_ms`` of the report, and what they were measured on."""
-    report: dict[str, Any] = {"rows": [], "sweep_ms": {}, "tick_ms": {}, "crossings": {}, "fleet": {}}
+    report: dict[str, Any] = {"rows": [], "sweep_ms": {}, "tick_ms": {}, "crossings": {}, "fleet": {}, "armed": {}}
     for pairs in asked.pairs:
         rows, heard = measure(asked, pairs, engines=engines, say=say)
         fleet = EveryRule(asked, pairs)
         fleet.measure(say)
         report["rows"] += rows + fleet.rows()
+        if asked.zones:
+            armed = EveryRule(asked, pairs, armed=True)
+            armed.measure(say)
+            report["rows"] += armed.rows()
+            report["armed"][str(pairs)] = armed.seen()
         report["crossings"][str(pairs)], report["fleet"][str(pairs)] = heard, fleet.seen()
         report["tick_ms"][str(pairs)] = round(fleet.tick_ms(), 3)
         report["sweep_ms"][str(pairs)] = round(fleet.sweep_ms(), 3)
@@ -65,6 +70,10 @@ def ratios(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
         f"{pairs:,} pairs, batch {ROUND:,}: {engine} is {cost[engine, pairs] / cost[other, pairs]:.2f} x {other}"
         for pairs in sorted({pairs for _, pairs in cost})
-        for engine, other in (("tocsin-distance", "pyproj"), ("tocsin", "tocsin-distance"))
+        for engine, other in (
+            ("tocsin-distance", "pyproj"),
+            ("tocsin", "tocsin-distance"),
+            ("tocsin-zones", "tocsin"),
+        )
         if (engine, pairs) in cost and (other, pairs) in cost
     ]

@@ -30,6 +30,7 @@ from tocsin.adapters.postgres import BadCursor, Pool, RecordRefused, transaction
 from tocsin.clock import AffineClock
 from tocsin.errors import LogUnavailable
 from tocsin.model.device import Device, DeviceKind
+from tocsin.model.geozone import Authorisation, Circle, GeoZone, Hours, Polygon, Schedule, ZoneKind
 from tocsin.model.order import Order
 from tocsin.testing.bus import MemoryBucket
 
@@ -416,3 +417,22 @@ async def test_an_order_takes_effect_within_the_bound(orders: Orders) -> None:
                 break
     worker.cancel()
     assert wire.decode_device(await devices.get("bar-w-1")).measures == tuple(sorted(each.id for each in made))
+
+
+async def test_places_and_hours_stay_with_their_measure_in_every_version(orders: Orders) -> None:
+    """To the bucket that geofence watches, byte for byte."""
+    night = Schedule(time_zone="Europe/Paris", hours=(Hours(day=7, from_min=1320, until_min=360),))
+    square = ((5_369_000, 43_296_000), (5_372_000, 43_296_000), (5_372_000, 43_299_000), (5_369_000, 43_296_000))
+    zones = (
+        GeoZone(id="school", kind=ZoneKind.CORE, shape=Polygon(rings=(square,)), name="École", schedule=night),
+        GeoZone(id="club", kind=ZoneKind.BAN, shape=Circle(centre=(5_400_000, 43_300_000), radius_m=150)),
+    )
+    given = order(zones=zones, authorised=Authorisation(schedule=night, floor_m=300))
+    made = await orders.create_measure(given, by="judge", now_ms=NOON_MS)
+    assert made.order == given
+    ended = await orders.end_measure(given.id, expected_version=1, at_ms=NOON_MS, by="clerk", now_ms=NOON_MS)
+    assert [one.order.zones for one in await orders.versions(given.id)] == [zones, zones]
+    assert (await orders.measures()).items == (ended,)
+    bucket = MemoryBucket()
+    await OrderProjector(source=orders, devices=MemoryBucket(), orders=bucket).look(NOON_MS)
+    assert wire.decode_order(await bucket.get(given.id) or b"") == ended.order

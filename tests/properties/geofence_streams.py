@@ -19,6 +19,7 @@ from geofence import engine, snapshot
 from geofence.pair_table import PairTable, Phase, Roster, roster_of
 from tocsin.model.device import Device, DeviceKind
 from tocsin.model.fix import FIX_DTYPE, FixFlag
+from tocsin.model.geozone import Authorisation, Circle, GeoZone, Hours, Polygon, Schedule, ZoneKind
 from tocsin.model.order import Order
 
 T0_MS: Final = 1_795_219_200_000
@@ -42,11 +43,13 @@ CASTS: Final[tuple[dict[str, Measure], ...]] = (
 
 class Cast(NamedTuple):
     """``apart_m``: how far from the origin each of the six is at first, she of number 2 stands there;
-    ``interval_s``: at which their units report whatever they are told, None: they obey."""
+    ``interval_s``: at which their units report whatever they are told, None: they obey. ``armed``: every measure
+    has ZONES and AUTHORISED."""
 
     measures: dict[str, Measure]
     apart_m: tuple[int, ...]
     interval_s: int | None
+    armed: bool = False
 
 
 class Act(NamedTuple):
@@ -61,6 +64,29 @@ class Act(NamedTuple):
     delay_ms: int
     accuracy_dm: int
 
+
+def _box(west_m: float, south_m: float, east_m: float, north_m: float) -> Polygon:
+    corners = [(west_m, south_m), (east_m, south_m), (east_m, north_m), (west_m, north_m), (west_m, south_m)]
+    return Polygon(
+        rings=(
+            tuple(
+                (LON_E6 + round(1e6 * x / EAST), LAT_E6 + round(1e6 * y / METRES_PER_DEGREE)) for x, y in corners
+            ),
+        )
+    )
+
+
+def _saturday(from_min: int, until_min: int) -> Schedule:
+    """Minutes of the day on which the lives begin, at its midnight."""
+    return Schedule(time_zone="UTC", hours=(Hours(day=6, from_min=from_min, until_min=until_min),))
+
+
+ZONES: Final = (
+    GeoZone(id="home", kind=ZoneKind.CORE, shape=Circle(centre=(LON_E6, LAT_E6), radius_m=250), buffer_m=400),
+    GeoZone(id="school", kind=ZoneKind.BAN, shape=_box(900, -300, 1_500, 400), schedule=_saturday(1, 7)),
+    GeoZone(id="lodging", kind=ZoneKind.STAY, shape=_box(1_800, -2_000, 9_000, 2_000), schedule=_saturday(0, 10)),
+)
+AUTHORISED: Final = Authorisation(schedule=_saturday(3, 6), floor_m=500)
 
 COURSES: Final = {"toward": 0.0, "away": math.pi, "past": 0.4, "across": math.pi / 2}
 KNOTS_M: Final = (0, 300, 900, 1_000, 1_100, 1_500, 1_900, 2_000, 2_150, 2_600, 4_000, 4_500, 6_000, 8_500, 30_000)
@@ -96,6 +122,7 @@ def roster(cast: Cast, *, factor: int = 1, without: str = "") -> Roster:
             id=name, version=factor, wearer=f"b{wearer:07d}", protected=f"b{protected:07d}",
             alert_distance_m=1000 * km * factor, valid_from_ms=T0_MS + round(1000 * from_s),
             valid_until_ms=2**61 if until_s == math.inf else T0_MS + round(1000 * until_s),
+            zones=ZONES if cast.armed else (), authorised=AUTHORISED if cast.armed else None,
         )
         for name, (wearer, protected, km, from_s, until_s) in cast.measures.items()
         if name != without

@@ -20,7 +20,9 @@ from tocsin.adapters.postgres import BadCursor, Connection, Page, Pool, Row, loa
 from tocsin.clock import MS, rfc3339, utc
 from tocsin.errors import TocsinError
 from tocsin.model.device import Device, DeviceKind
-from tocsin.model.order import Order, Problem, problems_of, problems_of_name
+from tocsin.model.geozone import Authorisation, GeoZone
+from tocsin.model.order import Order, problems_of, problems_of_name
+from tocsin.model.problem import Problem
 
 T = TypeVar("T")
 
@@ -407,10 +409,12 @@ def _measure_values(order: Order, by: str, now_ms: int) -> list[Any]:
     """In the order of the columns of ``add_measure``."""
     period = [utc(order.valid_from_ms), utc(order.valid_until_ms)]
     parties = [order.wearer, order.protected, order.alert_distance_m]
-    return [order.id, order.version, *parties, *period, utc(now_ms), by]
+    places = msgspec.json.encode(order.zones).decode()
+    hours = None if order.authorised is None else msgspec.json.encode(order.authorised).decode()
+    return [order.id, order.version, *parties, *period, utc(now_ms), by, places, hours]
 
 
-def _order(measure_id: str, row: Row) -> Order:
+def _order(measure_id: str, row: Row, zones: object, authorised: object) -> Order:
     version, wearer, protected, alert_distance_m, valid_from, valid_until = row
     return Order(
         id=measure_id,
@@ -420,13 +424,15 @@ def _order(measure_id: str, row: Row) -> Order:
         alert_distance_m=alert_distance_m,
         valid_from_ms=ms_of(valid_from),
         valid_until_ms=ms_of(valid_until),
+        zones=msgspec.convert(zones, tuple[GeoZone, ...]),
+        authorised=msgspec.convert(authorised, Authorisation | None),
     )
 
 
 def _measure(row: Row) -> Measure:
-    created_at, created_by, ended_at, ended_by = row[8:]
+    created_at, created_by, ended_at, ended_by, zones, authorised = row[8:]
     return Measure(
-        order=_order(row[1], row[2:8]),
+        order=_order(row[1], row[2:8], zones, authorised),
         created_ms=ms_of(created_at),
         created_by=created_by,
         ended_ms=None if ended_at is None else ms_of(ended_at),
@@ -435,8 +441,9 @@ def _measure(row: Row) -> Measure:
 
 
 def _version(measure_id: str, row: Row) -> MeasureVersion:
-    changed_at, changed_by = row[6:]
-    return MeasureVersion(order=_order(measure_id, row[:6]), changed_ms=ms_of(changed_at), changed_by=changed_by)
+    changed_at, changed_by, zones, authorised = row[6:]
+    order = _order(measure_id, row[:6], zones, authorised)
+    return MeasureVersion(order=order, changed_ms=ms_of(changed_at), changed_by=changed_by)
 
 
 def _number(cursor: str | None) -> int:

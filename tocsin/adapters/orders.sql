@@ -40,8 +40,9 @@ update tocsin.device set password_bcrypt = %(password_bcrypt)s where id = %(id)s
 
 -- name: add_measure
 insert into tocsin.measure (
-  id, version, wearer, protected, alert_distance_m, valid_from, valid_until, created_at, created_by)
-values (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+  id, version, wearer, protected, alert_distance_m, valid_from, valid_until, created_at, created_by,
+  zones, authorised)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 on conflict (id) do nothing
 returning number
 
@@ -55,14 +56,15 @@ where id = %(id)s
 
 -- name: keep_version
 insert into tocsin.measure_version (
-  measure, version, wearer, protected, alert_distance_m, valid_from, valid_until, changed_at, changed_by)
-select id, version, wearer, protected, alert_distance_m, valid_from, valid_until, %(now)s, %(by)s
+  measure, version, wearer, protected, alert_distance_m, valid_from, valid_until, changed_at, changed_by,
+  zones, authorised)
+select id, version, wearer, protected, alert_distance_m, valid_from, valid_until, %(now)s, %(by)s, zones, authorised
 from tocsin.measure
 where id = %(id)s
 
 -- name: measures
 select number, id, version, wearer, protected, alert_distance_m, valid_from, valid_until,
-  created_at, created_by, ended_at, ended_by
+  created_at, created_by, ended_at, ended_by, zones, authorised
 from tocsin.measure
 where number > %(after)s and (%(live_at)s::timestamptz is null or valid_until > %(live_at)s)
 order by number
@@ -70,12 +72,13 @@ limit %(limit)s
 
 -- name: measures_by_id
 select number, id, version, wearer, protected, alert_distance_m, valid_from, valid_until,
-  created_at, created_by, ended_at, ended_by
+  created_at, created_by, ended_at, ended_by, zones, authorised
 from tocsin.measure
 where id = any(%s)
 
 -- name: versions
-select version, wearer, protected, alert_distance_m, valid_from, valid_until, changed_at, changed_by
+select version, wearer, protected, alert_distance_m, valid_from, valid_until, changed_at, changed_by,
+  zones, authorised
 from tocsin.measure_version
 where measure = %s
 order by version

@@ -142,6 +142,10 @@ class Raise(msgspec.Struct, frozen=True, kw_only=True):
     silent_since_ms: int | None = None
     blind_worst_ms: int | None = None
     blind_plausible_ms: int | None = None
+    authorised: bool = False
+    zone: str | None = None
+    crossed_from_ms: int | None = None
+    crossed_until_ms: int | None = None
 
     @property
     def is_key(self) -> bool:
@@ -152,11 +156,12 @@ class Raise(msgspec.Struct, frozen=True, kw_only=True):
 class Episode(msgspec.Struct, frozen=True, kw_only=True):
     """An alert as it stands.
 
-    ``subject`` is the measure (PROX_*) or the device (SOS) it is about; (code, subject) is its place on the
-    log. ``version`` counts what a human can see change, and is the ETag. ``causes`` are the ids of findings and
-    alarms already applied, newest last: what is redelivered changes nothing. ``told`` are the rooms of the police
-    that have heard of it: they hear of its end too, wherever she is by then. ``evidential_ms``: since when the
-    breach is certain whatever the accuracy (EVIDENTIAL_BREACH); None: it is an alert, and no proof.
+    ``subject`` is the measure (PROX_*) or the device (SOS) it is about; (code, subject) is its place on the log.
+    ``version`` counts what a human can see change, and is the ETag. ``causes`` are the ids of findings and alarms
+    already applied, newest last: what is redelivered changes nothing. ``told`` are the rooms of the police that
+    have heard of it: they hear of its end too, wherever she is by then. ``evidential_ms``: since when the breach
+    is certain whatever the accuracy (EVIDENTIAL_BREACH); None: it is an alert, and no proof. ``authorised``: what
+    was found was allowed at that hour; nobody was told, and it was closed when it was opened.
     """
 
     id: str
@@ -183,6 +188,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     follows: str | None = None
     told: tuple[Told, ...] = ()
     evidential_ms: int | None = None
+    authorised: bool = False
 
     @property
     def points(self) -> ClockPoints:

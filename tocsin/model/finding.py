@@ -28,6 +28,10 @@ class Code(StrEnum):
     V_COMMS_LOSS = "V_COMMS_LOSS"
     BAR_SOS = "BAR_SOS"
     TGD_SOS = "TGD_SOS"
+    ZONE_CORE_ENTRY = "ZONE_CORE_ENTRY"
+    ZONE_ENTRY = "ZONE_ENTRY"
+    ZONE_PREALERT = "ZONE_PREALERT"
+    ZONE_EXIT = "ZONE_EXIT"
 
 
 class Change(StrEnum):
@@ -50,6 +54,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     be at the alert distance if both go on like this (IMMINENT). ``silent_since_ms``: the last message, or fix, of
     the party that a loss is about. ``blind_worst_ms``, ``blind_plausible_ms``: the hours of blind risk, at the
     worst and the plausible speed of whoever is silent.
+
+    ``authorised``: it is recorded, and nobody is alerted (``tocsin.model.geozone``). ``zone``: the id of the fixed
+    place that a ZONE_ code is about, never its shape; ``zone_dm`` how far the wearer's fix is from its edge, below
+    0 inside. ``crossed_from_ms``, ``crossed_until_ms``: no fix was inside, and between these hours he was.
     """
 
     id: str
@@ -75,6 +83,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     silent_since_ms: int | None = None
     blind_worst_ms: int | None = None
     blind_plausible_ms: int | None = None
+    authorised: bool = False
+    zone: str | None = None
+    zone_dm: int | None = None
+    crossed_from_ms: int | None = None
+    crossed_until_ms: int | None = None
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,22 +17,18 @@ from tocsin.limits import (
     PREALERT_FACTOR,
 )
 from tocsin.model.device import Device, DeviceKind
+from tocsin.model.geozone import Authorisation, GeoZone
+from tocsin.model.geozone_problems import problems_of_authorisation, problems_of_zones
 from tocsin.model.ids import RESERVED_NAMES, is_device_id
-
-
-class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """One reason why an order is refused: where it is wrong (JSON pointer), a stable word, a sentence."""
-
-    pointer: str
-    code: str
-    detail: str
+from tocsin.model.problem import Problem
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """A measure: one wearer kept away from one protected person.
 
     ``alert_distance_m`` is a whole number of kilometres in metres; the pre-alert distance follows from it.
-    In force during ``[valid_from_ms, valid_until_ms)``. ``version`` starts at 1 and counts changes.
+    In force during ``[valid_from_ms, valid_until_ms)``. ``version`` starts at 1 and counts changes. ``zones``:
+    fixed places; ``authorised``: hours at which nearness is recorded and not reported.
     """
 
     id: str
@@ -42,6 +38,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     alert_distance_m: int
     valid_from_ms: int
     valid_until_ms: int
+    zones: tuple[GeoZone, ...] = ()
+    authorised: Authorisation | None = None
 
     @property
     def prealert_distance_m(self) -> int:
@@ -62,6 +60,8 @@ def problems_of(order: Order, devices: Mapping[str, Device]) -> list[Problem]:
         *_device_problems("wearer", order.wearer, DeviceKind.WEARER, devices),
         *_device_problems("protected", order.protected, DeviceKind.PROTECTED, devices),
         *_same_device_problems(order),
+        *problems_of_zones(order.zones),
+        *problems_of_authorisation(order.authorised, order.alert_distance_m),
     ]
 
 

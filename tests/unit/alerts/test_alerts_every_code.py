@@ -29,7 +29,7 @@ from tocsin.wire import decode_finding, decode_ruling, encode
 SENDER = Sender(site="paca", callback="+33199000000")
 KEYS = {Code.BAR_SOS, Code.TGD_SOS}
 FOUND = sorted(set(CATALOGUE) - KEYS)
-NO_BREACH = sorted(set(FOUND) - {Code.PROX_ALERT})
+NO_BREACH = sorted(set(FOUND) - {Code.PROX_ALERT, Code.ZONE_CORE_ENTRY})
 BREACH = re.compile(r"violation|infraction|breach|manquement|non-respect", re.IGNORECASE)
 LATER_MS = NOW_MS + 1_500
 

@@ -179,6 +179,10 @@ def test_the_queues_are_these() -> None:
                 "W_GNSS_LOSS",
                 "W_COMMS_LOSS",
                 "V_COMMS_LOSS",
+                "ZONE_CORE_ENTRY",
+                "ZONE_ENTRY",
+                "ZONE_PREALERT",
+                "ZONE_EXIT",
             )
         },
         "dispatcher-receipts": (subjects.RECEIPTS, "log.receipt.>"),

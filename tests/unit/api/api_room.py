@@ -35,7 +35,8 @@ from tocsin.model.device import Device, DeviceKind
 from tocsin.model.episode import Act, AlarmCause, Episode, FindingCause, Outcome, Realm, Receipt, Ruling, Verb
 from tocsin.model.finding import Alarm, Change, Code, Finding
 from tocsin.model.fix import ClockPoints, FixPoint
-from tocsin.model.order import Order, Problem, problems_of, problems_of_name
+from tocsin.model.order import Order, problems_of, problems_of_name
+from tocsin.model.problem import Problem
 from tocsin.model.zone import Zone
 from tocsin.settings import ApiUser, Settings
 from tocsin.subjects import EPISODES

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from api_room import NOW, Room
 
+from tocsin.model.geozone import Circle, Polygon
+
 KEY = {"Idempotency-Key": "k-1"}
 MEASURE = {
     "wearer": "b0000001", "protected": "b0000002", "alert_distance_m": 1000,
@@ -90,7 +92,7 @@ async def test_a_measure_is_ordered_seen_and_ended(room: Room) -> None:
             "id": "", "version": 1, "wearer": "b0000001", "protected": "b0000002", "alert_distance_m": 1000,
             "prealert_distance_m": 2000, "valid_from": "2026-11-21T00:00:00.000Z",
             "valid_until": "2027-05-20T22:00:00.000Z", "in_force": True, "created_at": NOW, "created_by": "Jude",
-            "ended_at": None, "ended_by": None,
+            "ended_at": None, "ended_by": None, "zones": [], "authorised": None,
         }  # fmt: skip
         room.clock.ms += 5000
         assert (await jude.post("/api/v1/measures", json=MEASURE, headers=KEY)).json() == measure
@@ -112,6 +114,90 @@ async def test_a_measure_is_ordered_seen_and_ended(room: Room) -> None:
         for method, path in (("GET", ""), ("POST", "/ending")):
             answer = await jude.request(method, f"/api/v1/measures/msr_none{path}", headers={"If-Match": '"1"'})
             assert said(answer) == (404, "unknown-measure")
+
+
+NIGHTS = {"time_zone": "Europe/Paris", "hours": [{"days": ["mon", "sun"], "from": "22:00", "until": "06:00"}]}
+SCHOOL = {
+    "id": "school", "kind": "core", "name": "École", "radius_m": None, "buffer_m": 200, "schedule": NIGHTS,
+    "geometry": {
+        "type": "Polygon",
+        "coordinates": [[[5.369, 43.296], [5.372, 43.296], [5.372, 43.299], [5.369, 43.299], [5.369, 43.296]]],
+    },
+}  # fmt: skip
+LODGING = {
+    "id": "lodging", "kind": "stay", "name": "", "radius_m": 150, "buffer_m": 0, "schedule": None,
+    "geometry": {"type": "Point", "coordinates": [5.4, 43.3]},
+}  # fmt: skip
+
+
+async def test_places_and_hours_come_out_as_they_went_in(room: Room) -> None:
+    """And as they are judged: longitude first, microdegrees, days by number."""
+    body = MEASURE | {"zones": [SCHOOL, LODGING], "authorised": {"schedule": NIGHTS, "floor_m": 300}}
+    async with room.client("Sue") as sue, room.client("Ada") as monitor:
+        await pair(sue)
+        made = await sue.post("/api/v1/measures", json=body, headers=KEY)
+        assert made.status_code == 201
+        assert {name: made.json()[name] for name in ("zones", "authorised")} == {
+            "zones": [SCHOOL, LODGING], "authorised": {"schedule": NIGHTS, "floor_m": 300},
+        }  # fmt: skip
+        url = made.headers["location"]
+        assert (await sue.get(url)).json() == made.json()
+        assert (await monitor.get(url)).status_code == 403, "where her school is the desk is not told"
+    school, lodging = room.orders.made_measures[made.json()["id"]].order.zones
+    assert isinstance(school.shape, Polygon)
+    assert isinstance(lodging.shape, Circle)
+    assert school.shape.rings[0][1] == (5_372_000, 43_296_000)
+    assert (lodging.shape.centre, lodging.shape.radius_m) == ((5_400_000, 43_300_000), 150)
+    assert school.schedule is not None
+    assert [(one.day, one.from_min, one.until_min) for one in school.schedule.hours] == [
+        (1, 1320, 360), (7, 1320, 360),
+    ]  # fmt: skip
+
+
+async def test_places_that_are_none_are_refused_with_every_reason(room: Room) -> None:
+    bow = {"type": "Polygon", "coordinates": [[[5.0, 43.0], [5.1, 43.1], [5.1, 43.0], [5.0, 43.1], [5.0, 43.0]]]}
+    open_ = {"type": "Polygon", "coordinates": [SCHOOL["geometry"]["coordinates"][0][:-1]]}
+    swapped = {"type": "Point", "coordinates": [43.3, 105.4]}
+    body = MEASURE | {
+        "zones": [
+            SCHOOL | {"geometry": bow}, SCHOOL | {"id": "School!", "geometry": open_},
+            LODGING | {"geometry": swapped, "radius_m": 5, "buffer_m": 10},
+        ],
+        "authorised": {"schedule": NIGHTS | {"time_zone": "Europe/Atlantis"}, "floor_m": 1000},
+    }  # fmt: skip
+    async with room.client("Sue") as sue:
+        await pair(sue)
+        answer = await sue.post("/api/v1/measures", json=body, headers=KEY)
+    assert said(answer) == (422, "order-refused")
+    assert {(error["pointer"], error["code"]) for error in answer.json()["errors"]} == {
+        ("/zones/0/geometry/coordinates", "zone-shape"), ("/zones/1/id", "zone-id"),
+        ("/zones/1/geometry/coordinates/0", "zone-open"), ("/zones/2/buffer_m", "zone-buffer"),
+        ("/zones/2/geometry/coordinates", "position"), ("/zones/2/radius_m", "zone-size"),
+        ("/authorised/schedule/time_zone", "time-zone"), ("/authorised/floor_m", "floor"),
+    }  # fmt: skip
+    assert "43.0" not in answer.text, "a refusal repeats no coordinate"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"geometry": {"type": "Point", "coordinates": [5.4, 43.3, 100.0]}},
+        {"geometry": {"type": "LineString", "coordinates": []}},
+        {"geometry": {"type": "Point", "coordinates": [5.4, "43.3 N"]}},
+        {"radius_m": None},
+        {"radius_m": 150.5},
+        {"schedule": NIGHTS | {"hours": [{"days": ["Montag"], "from": "22:00", "until": "06:00"}]}},
+        {"schedule": NIGHTS | {"hours": [{"days": ["mon"], "from": "25:00", "until": "06:00"}]}},
+        {"kind": "zone"},
+        {"radius": 100},
+    ],
+)
+async def test_a_place_that_cannot_be_read_is_refused(room: Room, change: dict[str, object]) -> None:
+    async with room.client("Sue") as sue:
+        await pair(sue)
+        answer = await sue.post("/api/v1/measures", json=MEASURE | {"zones": [LODGING | change]}, headers=KEY)
+    assert said(answer) == (422, "invalid-request")
+    assert all(error["pointer"].startswith("/zones/0") for error in answer.json()["errors"])
 
 
 async def test_a_bad_order_is_refused_with_every_reason(room: Room) -> None:

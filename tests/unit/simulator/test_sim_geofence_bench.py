@@ -13,15 +13,17 @@ from typer.testing import CliRunner
 
 import simulator
 from simulator import __main__ as commands
+from simulator.geofence_bench import places, same_work
 from simulator.geofence_bench import run as bench
-from simulator.geofence_bench import same_work
 from simulator.geofence_bench.cost import Asked
 from simulator.geofence_bench.crossings import Crossings, invent_work
 from simulator.geofence_bench.distance import SCALAR_BELOW, DistanceEngine, arc_m
+from simulator.geofence_bench.life import Fleet
 from simulator.geofence_bench.peers import PyprojColumns, PythonHaversine, haversine_m
 from simulator.geofence_bench.reference import ALERT, FAR, PRE, Event, Message, Sequential, Work, match
 from simulator.geofence_bench.same_work import Slice, Stream
 from tocsin.geodesy import chord_m, ecef_one
+from tocsin.model.geozone_problems import problems_of_zones
 
 GEOD = Geod(ellps="WGS84")
 LAT, LON = 48.0, 2.0
@@ -173,6 +175,24 @@ def test_the_report_has_a_row_for_each_engine_pairs_and_batch() -> None:
     assert any("no row for 100" in line for line in lines)
     assert bench.holds(report)
     assert bench.table(report["rows"]).row_count == len({(name, batch) for name, _, batch in rows})
+
+
+def test_armed_with_places_it_lives_the_same_life_and_says_more() -> None:
+    """And what it says of the places is what it says without balls, one fix at a time."""
+    asked = Asked(pairs=[400], passes=1, warm_s=200, updates={1: 300, 10: 4_000}, zones=True)
+    report = bench.run(asked, say=lambda _: None)
+    rows = {(row["engine"], row["batch"]): row["events_match"] for row in report["rows"]}
+    assert rows["tocsin-zones", 10] == 1.0
+    assert report["armed"]["400"]["findings"] > report["fleet"]["400"]["findings"]
+    assert report["armed"]["400"]["commands"] == report["fleet"]["400"]["commands"]
+    assert report["armed"]["400"]["broken"] == 0
+
+
+def test_every_place_of_the_fleet_could_be_ordered() -> None:
+    fleet = Fleet(50, np.random.default_rng(7))
+    orders = places.armed(fleet.orders(), *fleet.homes(), np.random.default_rng(8))
+    assert {len(order.zones) for order in orders} == {3}
+    assert [problem for order in orders for problem in problems_of_zones(order.zones)] == []
 
 
 @pytest.mark.parametrize("wrong", [Forgetful, Reversed])

@@ -1,0 +1,110 @@
+"""Authorised hours change what is reported and nothing that is computed; below the floor nothing changes (F23)."""
+
+from __future__ import annotations
+
+import pytest
+from geofence_places import authorised, disc
+from timeline import Story
+
+pytestmark = pytest.mark.usefixtures("both_paths")
+
+
+def story(hours, **measure):
+    one = Story(he_every_s=10, she_every_s=10, authorised=hours, **measure)
+    one.she.stands(0)
+    return one
+
+
+def marked(desk):
+    """(hour, code, change, reason, authorised)."""
+    return [
+        (*row, found.authorised)
+        for row, (_, found) in zip(desk.tale, desk.findings, strict=True)
+        if row[1] in {"ALERT", "PREALERT", "ZONE_ENTRY", "EVIDENTIAL_BREACH"}
+    ]
+
+
+def test_within_the_hours_all_is_found_and_marked():
+    one = story(authorised("01:00", "20:00"))
+    one.he.stands(3_000).goes("02:00", 700, 14).goes("10:00", 3_000, 14)
+    desk = one.play("15:00")
+    assert [(*row[1:3], row[-1]) for row in marked(desk)] == [
+        ("PREALERT", "entry", True),
+        ("ALERT", "entry", True),
+        ("EVIDENTIAL_BREACH", "entry", True),
+        ("ALERT", "exit", True),
+        ("PREALERT", "exit", True),
+    ]
+
+
+def test_without_hours_nothing_is_marked():
+    one = story(None)
+    one.he.stands(3_000).goes("02:00", 700, 14)
+    assert {row[-1] for row in marked(one.play("10:00"))} == {False}
+
+
+def test_below_the_floor_it_is_an_alert_whatever_the_hour():
+    """F23: the visit is authorised, 400 m are not. He is there at 05:06 and stays in the alert ring."""
+    one = story(authorised("01:00", "30:00", floor_m=400))
+    one.he.stands(3_000).goes("02:00", 300, 14)
+    alerts = [row for row in marked(one.play("10:00")) if row[1] == "ALERT"]
+    assert [row[-1] for row in alerts] == [True, False]
+    assert alerts[1][:-1] == ("05:10", "ALERT", "entry", "below_floor_while_authorised")
+
+
+def test_who_comes_out_of_nowhere_below_the_floor_is_alerted_once():
+    one = story(authorised("01:00", "30:00", floor_m=400))
+    one.he.stands(200).starts("03:00")
+    alerts = [row for row in marked(one.play("05:00")) if row[1] == "ALERT"]
+    assert alerts == [("03:00", "ALERT", "entry", "below_floor_while_authorised", False)]
+
+
+def test_a_long_visit_that_ends_below_the_floor():
+    """The alert has long settled in its guard band when he takes the last steps."""
+    one = story(authorised("01:00", "60:00", floor_m=400))
+    one.he.stands(900).starts("02:00").goes("20:00", 300, 1.4)
+    assert one.play("20:00").table.band(0).lo_m == 400.0, "where the band of this alert ends"
+    alerts = [row for row in marked(one.play("30:00")) if row[1] == "ALERT"]
+    assert [row[2:] for row in alerts] == [
+        ("entry", "inside_alert_distance", True),
+        ("entry", "below_floor_while_authorised", False),
+    ]
+    assert "25:5" in alerts[1][0] or "26:0" in alerts[1][0], "500 m at 1.4 m/s are 5:57"
+
+
+def test_when_the_hours_are_over_whoever_is_still_there_is_alerted():
+    one = story(authorised("01:00", "06:00"))
+    one.he.stands(700).starts("02:00")
+    alerts = [row for row in marked(one.play("08:00")) if row[1] == "ALERT"]
+    assert alerts == [
+        ("02:00", "ALERT", "entry", "inside_alert_distance", True),
+        ("06:00", "ALERT", "entry", "authorisation_ended", False),
+    ]
+
+
+def test_hours_that_begin_end_no_alert():
+    one = story(authorised("05:00", "20:00"))
+    one.he.stands(700).starts("02:00").goes("10:00", 3_000, 14)
+    alerts = [row for row in marked(one.play("15:00")) if row[1] == "ALERT"]
+    assert [row[2:] for row in alerts] == [
+        ("entry", "inside_alert_distance", False), ("exit", "outside_two_fixes", False),
+    ]  # fmt: skip
+
+
+def test_zones_are_authorised_too_and_said_when_the_hours_are_over():
+    one = story(authorised("01:00", "06:00"), zones=(disc("club", "ban", 5_000, 300),))
+    one.he.stands(5_000).starts("02:00")
+    assert [row[:1] + row[2:] for row in marked(one.play("08:00"))] == [
+        ("02:00", "entry", "inside_zone", True),
+        ("06:00", "entry", "authorisation_ended", False),
+    ]
+
+
+def test_silence_is_never_authorised():
+    one = story(authorised("00:00", "60:00"))
+    one.he.stands(1_500).is_silent("02:00")
+    desk = one.play("10:00")
+    assert {"W_COMMS_LOSS", "DEGRADED"} <= desk.codes()
+    assert not any(
+        found.authorised for _, found in desk.findings if found.code.value in {"W_COMMS_LOSS", "DEGRADED"}
+    )
