@@ -10,7 +10,9 @@
 * an alarm is never refused for its clock, its position or its number: at worst it is raised twice under one id;
 * a TGD's position outside an SOS is dropped and counted (invariant 6);
 * a device with measures that speaks without a place, on ``state`` or ``res``, is present: the geofence must know
-  the silence of a receiver from that of a unit. A last will is the broker's word and not the device's.
+  the silence of a receiver from that of a unit. A last will is the broker's word and not the device's;
+* an event goes to the geofence as a row without a place, in the order of its device's fixes. A strap or case that
+  is open and a radio that hears the other party ring on the alarm lane besides (``tocsin_v1.ALARMS``).
 """
 
 from __future__ import annotations
@@ -20,21 +22,41 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from ingest.dialects import owntracks, tocsin_v1
-from ingest.dialects.reports import NotAFix, PositionReport, Reason, Refusal, SosPosition, SosReport
+from ingest.dialects.reports import (
+    EventReport,
+    NotAFix,
+    PositionReport,
+    Reason,
+    Refusal,
+    SosPosition,
+    SosReport,
+    Telemetry,
+)
 from ingest.known import Known
 from tocsin.clock import MS
-from tocsin.limits import FIX_FUTURE_MAX_S, FIX_PAST_MAX_S, PAYLOAD_MAX_BYTES, PRESENCE_EVERY_S
+from tocsin.limits import FIX_FUTURE_MAX_S, FIX_PAST_MAX_S, PAIR_SHAKY_S, PAYLOAD_MAX_BYTES, PRESENCE_EVERY_S
 from tocsin.model.device import Device, DeviceKind
 from tocsin.model.finding import Alarm, Code
-from tocsin.model.fix import ABSENT, ClockPoints, FixFlag, FixPoint, Source
-from tocsin.model.ids import derived, is_device_id
+from tocsin.model.fix import (
+    ABSENT,
+    PAIR_S1_MAX,
+    SILENT_TAIL,
+    ClockPoints,
+    DeviceEvent,
+    FixFlag,
+    FixPoint,
+    Source,
+)
+from tocsin.model.ids import alarm_id, derived, is_device_id
 from tocsin.subjects import PHONE_ROOT, TOPIC_ROOT, device_in, partition_of
 
 UNNUMBERED_PRESS_MS = 10 * MS
 SKEW_S = 5  # DOMAIN 3: skew between device and ingress time above 5 s is an event
 
-FixRow = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, bytes]
+FixRow = tuple[int | bytes, ...]
 """One FIX_DTYPE record as a tuple, in the order of its fields."""
+Said = tuple[int, ...]
+"""What a sign of life said of its unit, as far as a change of it must not wait; empty: nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +102,19 @@ class Presence:
     device: str
     heard_ms: int
     copies: tuple[tuple[int, FixRow], ...]
+    said: Said = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdmittedEvent:
+    """Something happened to a device: one row per partition of its measures, none of them primary. ``boot``
+    ABSENT: it came without its numbers."""
+
+    device: str
+    boot: int
+    seq: int
+    at_ms: int
+    copies: tuple[tuple[int, FixRow], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +127,7 @@ class OwnWord:
     """Ours to a device: a wildcard subscription hears it too. Nobody's report, and counted nowhere."""
 
 
-Admission = AdmittedFix | Alarm | Duplicate | Heard | Presence | OtherLane | OwnWord | Refusal
+Admission = AdmittedFix | AdmittedEvent | Alarm | Duplicate | Heard | Presence | OtherLane | OwnWord | Refusal
 
 OTHER_LEAVES: Mapping[str, Admission] = {
     "state": Heard(),
@@ -100,13 +135,10 @@ OTHER_LEAVES: Mapping[str, Admission] = {
     "res": Heard(),
     "cfg/got": Heard(),
     "sos": OtherLane(),
-    "evt": OtherLane(),
     "cmd": OwnWord(),
     "cfg/want": OwnWord(),
     "err": OwnWord(),
 }
-
-PRESENT_LEAVES = frozenset({"state", "res"})
 
 PHONE_LEAVES: Mapping[str, Admission] = {
     **dict.fromkeys(("event", "step", "beacon", "dump", "status", "waypoint", "waypoints", "info"), Heard()),
@@ -123,8 +155,13 @@ def admit(message: Message, known: Known, now_ms: int) -> list[Admission]:
     if isinstance(found, Refusal):
         return [found]
     device, leaf = found
-    if leaf in PRESENT_LEAVES and not _is_phone(message.topic):
-        return [_presence(device, message.t3_ms, known, now_ms)]
+    if not _is_phone(message.topic):
+        if leaf == "state":
+            return _state(device, message, known, now_ms)
+        if leaf == "res":
+            return [_presence(device, message.t3_ms, known, now_ms, None)]
+        if leaf == "evt":
+            return [_admit_event(device, message, known, now_ms)]
     read = (_phone_reader if _is_phone(message.topic) else _unit_reader)(leaf)
     if not callable(read):
         return [read]
@@ -134,22 +171,118 @@ def admit(message: Message, known: Known, now_ms: int) -> list[Admission]:
     return [_admit_report(report, device, message, known, now_ms, bulk=bulk) for report in read(message)]
 
 
-def _presence(device: Device, t3_ms: int, known: Known, now_ms: int) -> Presence | Heard:
-    """At most each PRESENCE_EVERY_S, and of a device in a pair; a TGD is in none."""
-    if not device.measures or device.kind is DeviceKind.TGD:
+def _state(device: Device, message: Message, known: Known, now_ms: int) -> list[Admission]:
+    """A sign of life whatever it says; what cannot be read of it is refused beside that."""
+    t3_ms = message.t3_ms
+    if not _is_paired(device):
+        return [Heard()]
+    if len(message.payload) > PAYLOAD_MAX_BYTES:
+        return [_presence(device, t3_ms, known, now_ms, None), TOO_LARGE]
+    said = tocsin_v1.read_status(message.payload)
+    if isinstance(said, Refusal):
+        return [_presence(device, t3_ms, known, now_ms, None), said]
+    return [_presence(device, t3_ms, known, now_ms, said)]
+
+
+def _is_paired(device: Device) -> bool:
+    """Of a device in a pair; a TGD is in none."""
+    return bool(device.measures) and device.kind is not DeviceKind.TGD
+
+
+def _presence(
+    device: Device, t3_ms: int, known: Known, now_ms: int, telemetry: Telemetry | None
+) -> Presence | Heard:
+    """At most each PRESENCE_EVERY_S, unless it says something else of itself than before."""
+    if not _is_paired(device):
         return Heard()
-    if 0 <= t3_ms - known.present_ms.get(device.id, -PRESENCE_EVERY_S * MS) < PRESENCE_EVERY_S * MS:
-        return Heard()
-    row = _presence_row(device.number, t3_ms, now_ms)
+    said = _said(telemetry)
+    if not said or said == known.present_said.get(device.id):
+        ago_ms = t3_ms - known.present_ms.get(device.id, -PRESENCE_EVERY_S * MS)
+        if 0 <= ago_ms < PRESENCE_EVERY_S * MS:
+            return Heard()
+    tail = SILENT_TAIL if telemetry is None else _tail(telemetry)
+    battery = _battery(telemetry)
+    row = (*_nowhere(device.number, t3_ms, now_ms), int(FixFlag.PRESENCE), int(Source.UNKNOWN), battery, 0, *tail)
     copies = tuple((partition, row) for partition in _concerned(device, known.partitions))
-    return Presence(device=device.id, heard_ms=t3_ms, copies=copies)
+    return Presence(device=device.id, heard_ms=t3_ms, copies=copies, said=said)
 
 
-def _presence_row(number: int, t3_ms: int, t4_ms: int) -> FixRow:
-    """No place, and no hour but that of its reception."""
-    place = (0, 0, ABSENT, ABSENT, ABSENT)
-    rest = (int(FixFlag.PRESENCE), int(Source.UNKNOWN), ABSENT, 0, b"")
-    return (number, ABSENT, ABSENT, t3_ms, ABSENT, t3_ms, t4_ms, *place, *rest)
+def _said(telemetry: Telemetry | None) -> Said:
+    """What must not wait for the next sign of life; of the pairing only whether it is well."""
+    if telemetry is None:
+        return ()
+    one, pair_s = telemetry, telemetry.pair_s
+    well = -1 if pair_s is None else int(pair_s < PAIR_SHAKY_S)
+    return (_battery(one), int(one.strap), int(one.case), int(one.permission), well)
+
+
+def _nowhere(
+    number: int, t3_ms: int, t4_ms: int, *, boot: int = ABSENT, seq: int = ABSENT, at_ms: int | None = None,
+    sent_ms: int = ABSENT,
+) -> tuple[int, ...]:  # fmt: skip
+    """The first fields of a row without a place; its hour is that of its reception, unless it has another."""
+    hour_ms = t3_ms if at_ms is None else at_ms
+    return (number, boot, seq, hour_ms, sent_ms, t3_ms, t4_ms, 0, 0, ABSENT, ABSENT, ABSENT)
+
+
+def _battery(telemetry: Telemetry | None) -> int:
+    return ABSENT if telemetry is None or telemetry.battery_pct is None else telemetry.battery_pct
+
+
+def _tail(telemetry: Telemetry, event: DeviceEvent = DeviceEvent.NONE) -> tuple[int | bytes, ...]:
+    """The fields from ``event`` on."""
+    pair_s1 = 0 if telemetry.pair_s is None else min(telemetry.pair_s + 1, PAIR_S1_MAX)
+    return (
+        int(event), pair_s1, 1, int(telemetry.strap), int(telemetry.case), int(telemetry.permission), b"",
+    )  # fmt: skip
+
+
+# --- events ----------------------------------------------------------------------------------------------------
+
+
+def _admit_event(device: Device, message: Message, known: Known, now_ms: int) -> Admission:
+    """Of an event that rings nothing is refused but what it is: its hour is then that of its reception."""
+    report = _event(message)
+    if isinstance(report, Refusal):
+        return report
+    if refusal := _event_refusal(report, device, now_ms):
+        return refusal
+    if report.numbers is not None and known.is_repeat(device.id, *report.numbers):
+        return Duplicate()
+    if not _is_paired(device):
+        return Heard()
+    boot, seq, at_ms = report.numbers or (ABSENT, ABSENT, message.t3_ms)
+    sent_ms = _plausible(report.sent_ms, now_ms)
+    row = (
+        *_nowhere(
+            device.number, message.t3_ms, now_ms, boot=boot, seq=seq, at_ms=at_ms,
+            sent_ms=ABSENT if sent_ms is None else sent_ms,
+        ),
+        int(FixFlag.PRESENCE), int(Source.UNKNOWN), _battery(report.telemetry), 0,
+        *_tail(report.telemetry, report.event),
+    )  # fmt: skip
+    copies = tuple((partition, row) for partition in _concerned(device, known.partitions))
+    return AdmittedEvent(device=device.id, boot=boot, seq=seq, at_ms=at_ms, copies=copies)
+
+
+def _event(message: Message) -> EventReport | Refusal:
+    if len(message.payload) > PAYLOAD_MAX_BYTES:
+        return TOO_LARGE
+    return tocsin_v1.read_event(message.payload, message.topic)
+
+
+def _event_refusal(report: EventReport, device: Device, now_ms: int) -> Refusal | None:
+    if report.event in OF_A_TAG and device.kind is not DeviceKind.WEARER:
+        detail = "only a wearer's unit has a tag"
+        return Refusal(reason=Reason.NOT_THIS_DEVICE, path="$.event", detail=detail)
+    if report.event in tocsin_v1.ALARMS or report.at_ms is None:
+        return None
+    return _clock_refusal(report.at_ms, "$.tst", now_ms)
+
+
+OF_A_TAG = frozenset({
+    DeviceEvent.STRAP_OPEN, DeviceEvent.STRAP_CLOSED, DeviceEvent.SEPARATION, DeviceEvent.SEPARATION_END,
+})  # fmt: skip
 
 
 def _is_phone(topic: str) -> bool:
@@ -182,20 +315,56 @@ def _phone_reader(leaf: str) -> Callable[[Message], Reading] | Admission:
 NO_SUCH_LEAF = Refusal(reason=Reason.UNKNOWN_TOPIC, detail="no such leaf below the device")
 
 
-def admit_alarm(message: Message, known: Known, now_ms: int) -> Alarm | Refusal:
+def admit_alarm(message: Message, known: Known, now_ms: int) -> Alarm | OtherLane | Refusal:
     """Judge one message of the alarm lane."""
     found = _speaker(message.topic, known)
     if isinstance(found, Refusal):
         return found
     device, leaf = found
-    if leaf != "sos":
-        return Refusal(
-            reason=Reason.NOT_SUPPORTED, detail="device events other than the SOS key are not decided yet"
-        )
+    if leaf == "evt":
+        return _event_alarm(device, message, now_ms)
     code = SOS_CODES.get(device.kind)
     if code is None:
         return Refusal(reason=Reason.NOT_THIS_DEVICE, detail="this kind of device has no SOS key")
     return _alarm(_press(message.payload), code, device, message, now_ms)
+
+
+def _event_alarm(device: Device, message: Message, now_ms: int) -> Alarm | OtherLane:
+    """What rings at once, at its worst priority; the other lane refuses, counts and passes on everything."""
+    report = _event(message)
+    if isinstance(report, Refusal) or _event_refusal(report, device, now_ms):
+        return OtherLane()
+    code = ALARM_CODES.get((device.kind, report.event))
+    if code is None:
+        return OtherLane()
+    at_ms = _plausible(report.at_ms, now_ms)
+    return Alarm(
+        id=_event_id(report, device, message),
+        code=code,
+        device=device.id,
+        measures=device.measures,
+        at_ms=message.t3_ms if at_ms is None else at_ms,
+        silent=False,
+        position=None,
+        points=ClockPoints(
+            t1_ms=at_ms, t2_ms=_plausible(report.sent_ms, now_ms), t3_ms=message.t3_ms, t4_ms=now_ms, t5_ms=now_ms
+        ),
+        readable=report.readable,
+        event=report.event.name.lower(),
+        local=report.local,
+    )
+
+
+ALARM_CODES = {
+    (DeviceKind.WEARER, DeviceEvent.STRAP_OPEN): Code.STRAP_TAMPER,
+    (DeviceKind.WEARER, DeviceEvent.CASE_OPEN): Code.STRAP_TAMPER,
+    (DeviceKind.WEARER, DeviceEvent.RF_PROXIMITY): Code.RF_PROXIMITY,
+    (DeviceKind.PROTECTED, DeviceEvent.RF_PROXIMITY): Code.RF_PROXIMITY,
+}
+
+
+def _event_id(report: EventReport, device: Device, message: Message) -> str:
+    return _id_of(report.numbers, device, message)
 
 
 def _press(payload: bytes) -> SosReport | Refusal:
@@ -268,12 +437,16 @@ def _refusal(report: PositionReport, device: Device, known: Known, now_ms: int) 
     if device.kind is DeviceKind.TGD and device.id not in known.open_sos:
         detail = "a TGD is located only once its alert has been raised"
         return Refusal(reason=Reason.TGD_POSITION, path=report.path, detail=detail)
-    if report.fix_ms > now_ms + FIX_FUTURE_MAX_S * MS:
+    return _clock_refusal(report.fix_ms, f"{report.path}.tst", now_ms)
+
+
+def _clock_refusal(at_ms: int, path: str, now_ms: int) -> Refusal | None:
+    if at_ms > now_ms + FIX_FUTURE_MAX_S * MS:
         detail = f"more than {FIX_FUTURE_MAX_S} s ahead"
-        return Refusal(reason=Reason.CLOCK_AHEAD, path=f"{report.path}.tst", detail=detail)
-    if report.fix_ms < now_ms - FIX_PAST_MAX_S * MS:
+        return Refusal(reason=Reason.CLOCK_AHEAD, path=path, detail=detail)
+    if at_ms < now_ms - FIX_PAST_MAX_S * MS:
         detail = f"more than {FIX_PAST_MAX_S} s ago"
-        return Refusal(reason=Reason.CLOCK_BEHIND, path=f"{report.path}.tst", detail=detail)
+        return Refusal(reason=Reason.CLOCK_BEHIND, path=path, detail=detail)
     return None
 
 
@@ -310,7 +483,7 @@ def _row(report: PositionReport, number: int, t3_ms: int, t4_ms: int, flags: Fix
         int(report.source),
         ABSENT if report.battery_pct is None else report.battery_pct,
         int(primary),
-        b"",
+        *_tail(report.telemetry),
     )
 
 
@@ -347,9 +520,14 @@ UNREADABLE_PRESS = SosReport(pressed_ms=None, boot=None, seq=None, silent=False)
 def _alarm_id(report: SosReport, device: Device, message: Message) -> str:
     """One press, one name, whichever reader took it. A press without its numbers is named by its bytes and the
     ten seconds of its receipt: rather raised twice, at a boundary, than taken for an earlier one."""
-    numbers = [number for number in (report.boot, report.seq, report.pressed_ms) if number is not None]
-    if len(numbers) == 3:
-        return derived("alm", device.id, *numbers)
+    if report.boot is None or report.seq is None or report.pressed_ms is None:
+        return _id_of(None, device, message)
+    return _id_of((report.boot, report.seq, report.pressed_ms), device, message)
+
+
+def _id_of(numbers: tuple[int, int, int] | None, device: Device, message: Message) -> str:
+    if numbers is not None:
+        return alarm_id(device.id, *numbers)
     bytes_said = hashlib.sha256(message.payload).hexdigest()
     return derived("alm", device.id, "unnumbered", bytes_said, message.t3_ms // UNNUMBERED_PRESS_MS)
 

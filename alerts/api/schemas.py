@@ -72,6 +72,10 @@ class ClosureRequest(Request):
 
     outcome: Outcome
     note: Annotated[str, Field(max_length=NOTE_MAX, pattern=r"^[^\x00]*$")] = ""
+    inspected: Annotated[
+        bool,
+        Field(strict=True, description="The device was looked at. A latched alert is not closed without."),
+    ] = False
 
 
 class MeasureRequest(Request):
@@ -143,7 +147,9 @@ class Alert(BaseModel):
 
     Of the newest raise: ``low_confidence`` (a poor or implausible fix, unproven), ``alert_expected_at``
     (IMMINENT: when he reaches the alert distance if both go on like this), ``silent_since`` and ``blind_risk``
-    (losses, DEGRADED). ``evidential_at``: since when the breach is certain whatever the accuracy.
+    (losses, DEGRADED). ``evidential_at``: since when the breach is certain whatever the accuracy. ``latched``:
+    nothing that a device says ends it, and it is closed only once the device was ``inspected``. ``events``: what
+    units said of themselves that raised it.
     """
 
     id: str
@@ -174,6 +180,9 @@ class Alert(BaseModel):
     closed_at: Time | None
     closed_by: str | None
     follows: str | None
+    latched: bool
+    inspected: bool
+    events: list[str]
 
 
 class Alerts(BaseModel):

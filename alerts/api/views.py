@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from alerts.api import schemas
-from alerts.catalogue import CATALOGUE
+from alerts.catalogue import CATALOGUE, LATCHED
 from tocsin.adapters.episodes import Timeline
 from tocsin.adapters.orders import Measure
 from tocsin.clock import MS, rfc3339
@@ -78,6 +78,9 @@ def alert(episode: Episode) -> schemas.Alert:
         closed_at=time_of(episode.closed_ms),
         closed_by=episode.closed_by,
         follows=episode.follows,
+        latched=episode.code in LATCHED,
+        inspected=episode.inspected,
+        events=sorted({one.event for one in episode.raises if one.event}),
     )
 
 
@@ -137,7 +140,8 @@ def _of_ruling(ruling: Ruling) -> schemas.TimelineEntry:
             judged = act.verb is Verb.CLOSE
             return schemas.TimelineEntry(
                 at=at, source="human", nature="assessment" if judged else "fact", what=ruling.reason,
-                version=version, actor=act.actor, detail={"outcome": act.outcome, "note": act.note},
+                version=version, actor=act.actor,
+                detail={"outcome": act.outcome, "note": act.note, "inspected": act.inspected},
             )  # fmt: skip
         case FindingCause(finding=found):
             detail: dict[str, str | int | float | bool | None] = {
@@ -150,9 +154,13 @@ def _of_ruling(ruling: Ruling) -> schemas.TimelineEntry:
                 "upper_m": _metres(found.upper_dm),
                 "threshold_m": found.threshold_m,
                 "low_confidence": found.low_confidence,
+                "priority": found.priority,
+                "judges": found.alarm,
             }
         case AlarmCause(alarm=pressed):
             detail = {"alarm": pressed.id, "device": pressed.device, "silent": pressed.silent}
+            if pressed.event:
+                detail |= {"event": pressed.event, "local": pressed.local}
         case Receipt():
             detail = {}
     return schemas.TimelineEntry(

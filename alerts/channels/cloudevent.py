@@ -83,6 +83,7 @@ def _found(episode: Episode, at_ms: int) -> dict[str, Any]:
         "silent_since": _time(raising.silent_since_ms),
         "blind_risk_at": {"worst": _time(raising.blind_worst_ms), "plausible": _time(raising.blind_plausible_ms)},
         "evidential_at": _time(episode.evidential_ms),
+        "event": raising.event or None,
     }
 
 

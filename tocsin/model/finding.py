@@ -28,6 +28,17 @@ class Code(StrEnum):
     V_COMMS_LOSS = "V_COMMS_LOSS"
     BAR_SOS = "BAR_SOS"
     TGD_SOS = "TGD_SOS"
+    STRAP_TAMPER = "STRAP_TAMPER"
+    RF_PROXIMITY = "RF_PROXIMITY"
+    SEPARATION = "SEPARATION"
+    JAMMING_SUSPECTED = "JAMMING_SUSPECTED"
+    SPOOF_SUSPECTED = "SPOOF_SUSPECTED"
+    W_DEVICE_OFF = "W_DEVICE_OFF"
+    V_DEVICE_OFF = "V_DEVICE_OFF"
+    W_BATT_DEAD = "W_BATT_DEAD"
+    W_BATT_CRIT = "W_BATT_CRIT"
+    W_BATT_LOW = "W_BATT_LOW"
+    V_BATT_LOW = "V_BATT_LOW"
 
 
 class Change(StrEnum):
@@ -50,6 +61,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     be at the alert distance if both go on like this (IMMINENT). ``silent_since_ms``: the last message, or fix, of
     the party that a loss is about. ``blind_worst_ms``, ``blind_plausible_ms``: the hours of blind risk, at the
     worst and the plausible speed of whoever is silent.
+
+    ``priority``: by time to blind risk, where the catalogue lets it follow that; None: the catalogue's. ``alarm``:
+    the alarm of the same cause that was raised at once, which this confirms or lowers. An ENTRY whose ``entry`` is
+    another one's says that what began then has become more urgent.
     """
 
     id: str
@@ -75,12 +90,16 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     silent_since_ms: int | None = None
     blind_worst_ms: int | None = None
     blind_plausible_ms: int | None = None
+    priority: int | None = None
+    alarm: str | None = None
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody pressed the key. A position is attached if there was one and never required.
+    """Somebody pressed the key, or a unit said something that cannot wait. A position is attached if there was one
+    and never required.
 
-    ``readable`` False: the message came on the key's topic and could not be read; it rings all the same.
+    ``readable`` False: the message could not be read, or not whole; it rings all the same. ``event``: the word of
+    the unit, empty for the key. ``local``: it had decided so by itself before anybody heard it (F03).
     """
 
     id: str
@@ -92,3 +111,5 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     position: FixPoint | None
     points: ClockPoints
     readable: bool = True
+    event: str = ""
+    local: bool = False
