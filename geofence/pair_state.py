@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -22,6 +22,9 @@ from geofence.motion import Mover
 from tocsin.limits import PREALERT_FACTOR
 from tocsin.model.finding import Change, Code
 from tocsin.model.zone import Zone
+
+if TYPE_CHECKING:
+    from geofence.conditions import Condition
 
 WEARER, PROTECTED = 0, 1
 RINGS: Final = (Zone.ALERT, Zone.PREALERT)
@@ -53,6 +56,21 @@ class Reason(StrEnum):
     NEVER_HEARD = "never_heard"
     NOT_IN_FORCE = "not_in_force"
     RULES_FAILED = "rules_failed"
+    STRAP_OPEN = "strap_open"
+    CASE_OPEN = "case_open"
+    RADIOS_MEET = "units_hear_each_other"
+    SAYS_JAMMED = "unit_says_jammed"
+    GNSS_AND_TAG_LOST = "no_fix_and_no_tag"
+    TAG_NOT_HEARD = "tag_not_heard"
+    TAG_NOT_TOLD = "tag_no_longer_told"
+    PERMISSION_DENIED = "permission_denied"
+    CELL_ELSEWHERE = "cell_place_elsewhere"
+    SWITCHED_OFF = "switched_off"
+    BATTERY_FLAT = "battery_flat"
+    BATTERY_CRITICAL = "battery_critical"
+    BATTERY_LOW = "battery_low"
+    RECOVERED = "recovered"
+    BLIND_SOON = "blind_risk_soon"
 
 
 assert (EXIT_FIXES, EXIT_MS) == (2, 60_000), "the reasons name these numbers"
@@ -99,7 +117,8 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
     cannot; ``unconfirmed``: whose good fix a low-confidence alert waits for, -1 nobody's. ``one_reading``: raw
     or expected inside, and the rule for entering not met by it. ``evidence``: evaluations running that say
     "inside" whatever is doubted, EVIDENCE_FIXES until the alert ends. ``interval_s``: what this pair asks of its
-    devices, ``relax_ms``: since when a longer one would do."""
+    devices, ``relax_ms``: since when a longer one would do. ``graded``: the priority that was said of what time to
+    blind risk can still make more urgent."""
 
     alert: Ring = OUTSIDE
     prealert: Ring = OUTSIDE
@@ -119,6 +138,7 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
     protected_lost: bool = False
     opened: dict[Code, Opened] = {}
     left_ms: dict[int, int] = {}
+    graded: dict[Code, int] = {}
 
     @property
     def zone(self) -> Zone:
@@ -153,12 +173,14 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
         return not (
             self.suspicions or self.unconfirmed >= 0 or self.one_reading or self.imminent
             or self.alert.outside or self.prealert.outside
-            or (self.uncertain_ms is not None and not self.degraded)
+            or (self.uncertain_ms is not None and not self.degraded) or self.graded
         )  # fmt: skip
 
 
 class Said(NamedTuple):
-    """Something began or ended; ``at_ms`` where it was not the hour of what caused the look."""
+    """Something began or ended; ``at_ms`` where it was not the hour of what caused the look. ``blind``: the hours
+    of blind risk (worst, plausible), where they are not those of the look; ``worse``: what began before is more
+    urgent now."""
 
     code: Code
     change: Change
@@ -167,12 +189,16 @@ class Said(NamedTuple):
     low_confidence: bool = False
     alert_ms: int | None = None
     silent_since_ms: int | None = None
+    priority: int | None = None
+    alarm: str | None = None
+    blind: tuple[int, int] | None = None
+    worse: bool = False
 
 
 @dataclass(slots=True)
 class Look:
     """One look at one pair: what the rules see, the state that they change, and what they say. ``at_ms`` None in
-    what is said means: the hour of whatever caused the look."""
+    what is said means: the hour of whatever caused the look. ``conditions``: of his device and hers."""
 
     alert_m: float
     wearer: Mover
@@ -180,6 +206,7 @@ class Look:
     now_ms: int
     state: PairState
     said: list[Said] = field(default_factory=list)
+    conditions: tuple[Condition, ...] = ()
 
     @property
     def movers(self) -> tuple[Mover, Mover]:
@@ -192,5 +219,7 @@ class Look:
     def radius_m(self, ring: Zone) -> float:
         return self.alert_m if ring is Zone.ALERT else PREALERT_FACTOR * self.alert_m
 
-    def say(self, code: Code, change: Change, reason: Reason, **more: int | bool | None) -> None:
+    def say(
+        self, code: Code, change: Change, reason: Reason, **more: int | bool | str | tuple[int, int] | None
+    ) -> None:
         self.said.append(Said(code, change, reason, **more))  # type: ignore[arg-type]
