@@ -32,12 +32,22 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from geofence import findings, silence, standing
+from geofence import condition_codes, findings, silence, standing
 from geofence.approach import judge_approach
 from geofence.assumptions import LATE_MS, POOR_DM
 from geofence.cadence import tell
+from geofence.condition_codes import judge_conditions
+from geofence.conditions import classes_of
 from geofence.devices import AT, HEARD, INTERVAL, Mask, Verdict, accuracies_m, accuracy_of_m
-from geofence.findings import Taken, Trigger, clock_trigger, fix_trigger, measure_trigger, taken_of
+from geofence.findings import (
+    Taken,
+    Trigger,
+    clock_trigger,
+    event_trigger,
+    fix_trigger,
+    measure_trigger,
+    taken_of,
+)
 from geofence.motion import Mover, Seen, is_reachable
 from geofence.pair_state import PROTECTED, WEARER, Look, PairState, Reason
 from geofence.pair_table import NEVER_MS, PROTECTIONS, UNPROTECTED, PairTable, Phase, Roster
@@ -246,6 +256,7 @@ class _Run:
             before = self.devices.mover(place)
             if taken.flags & FixFlag.PRESENCE:
                 self._be_present(index, place, before, now_ms)
+                self._heed(index, place, before, taken, now_ms)
                 return
             self.counts["ahead"] += taken.fix_ms > taken.t3_ms
             point = ecef_one(taken.lat_e6, taken.lon_e6)
@@ -266,6 +277,7 @@ class _Run:
                     self._judge_fix(index, side, verdict, heard, now_ms, taken)
             if verdict is Verdict.ACCEPTED and _returns(before, now_ms):
                 self._order(index, place, int(before.interval_s), now_ms, self._identity(place, taken))
+            self._heed(index, place, before, taken, now_ms, fix, verdict)
             if self.asking:
                 self._give_orders(index, now_ms, self._identity(place, taken))
 
@@ -300,6 +312,21 @@ class _Run:
             return True
         partner = self.devices.mover(table.pairs[row][1 - (side & 1)])
         return not (partner.is_known and standing.may_show(partner, fix, PREALERT_FACTOR * table.alert_of[row]))
+
+    def _heed(
+        self, index: int, place: int, before: Mover, taken: Taken, now_ms: int, fix: Seen | None = None,
+        verdict: Verdict = Verdict.PRESENCE,
+    ) -> None:  # fmt: skip
+        """What the message says of its unit, for all its pairs, if it is anything new."""
+        table, device = self.table, self.table.device_of[place]
+        report = findings.report_of(device, taken, before, now_ms, fix, verdict) if taken.telemetry else None
+        if report is None or not table.conditions.is_other(place, report.said):
+            return
+        if table.conditions.hear(place, report):
+            for row in (side >> 1 for side in table.sides_of[place]):
+                if table.phase_of[row] == Phase.IN_FORCE:
+                    with self._contained(index, (2 * row,), now_ms):
+                        self._look(index, row, now_ms, _judge_losses, lambda: event_trigger(device, taken))
 
     def _identity(self, place: int, taken: Taken) -> Identity:
         return fix_trigger(self.table.device_of[place], taken).identity
@@ -388,9 +415,13 @@ class _Run:
             columns.accuracy_m.take(which),
         )  # fmt: skip
         usual &= columns.good.take(which) & columns.timely.take(which) & young
+        if columns.said is not None:
+            usual &= (same := ~self.table.conditions.is_news(columns.said.take(which, 0), places))
         if not columns.some_present:
             return usual, np.zeros(which.size, np.bool_)
         present = columns.present.take(which)
+        if columns.said is not None:
+            present &= same
         young = (now_ms < lost_ms(movers.T, AT)) & ~self.devices.missed.take(places)
         return usual & ~present, present & young
 
@@ -456,9 +487,11 @@ class _Run:
             protected=devices.mover(protected),
             now_ms=now_ms,
             state=state,
+            conditions=table.conditions_of(row),
         )
         seen = separation(look.wearer, look.protected, now_ms) if look.is_known else None
         rules(look, seen)
+        judge_conditions(look, seen)
         if row in table.broken and not state.degraded and Code.DEGRADED in state.opened:
             look.say(Code.DEGRADED, Change.EXIT, Reason.RESOLVED)
         if look.said:
@@ -479,7 +512,7 @@ class _Run:
 
     def _schedule(self, row: int, look: Look, seen: Separation | None) -> None:
         until_ms = self.table.until_of[row]
-        hour = min(silence.due_ms(look), standing.due_ms(look, seen))
+        hour = min(silence.due_ms(look), standing.due_ms(look, seen), condition_codes.due_ms(look, seen))
         if hour < until_ms:
             whole_s = max(-floor(-hour / SECOND_MS), look.now_ms // SECOND_MS + 1)
             hour = float(SECOND_MS * whole_s)
@@ -564,6 +597,7 @@ class _Columns:
         self.timely = t3_ms - fix_ms <= LATE_MS
         self.present = (batch["flags"] & FixFlag.PRESENCE) != 0
         self.some_present = bool(self.present.any())
+        self.said = classes_of(batch)
         known = places >= 0
         self.ahead: Mask = (fix_ms > t3_ms) & known & ~self.present
         self.points: FloatArray = np.array(ecef(batch["lat_e6"], batch["lon_e6"]))
