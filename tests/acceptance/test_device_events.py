@@ -71,8 +71,8 @@ async def pair() -> AsyncIterator[tuple[Laboratory, Unit, Unit]]:
 
 
 async def _is_protected(lab: Laboratory) -> bool:
-    (item,) = (await lab.api.get("/api/v1/protection")).json()["items"]
-    return bool(item["protection"] == "protected")
+    answer = (await lab.api.get("/api/v1/protection")).json()
+    return [one["protection"] for one in answer["items"]] == ["protected"]
 
 
 async def alert(lab: Laboratory, code: str) -> dict[str, Any]:
@@ -90,7 +90,7 @@ async def test_f27_a_cut_strap_is_p1_at_once_stays_open_and_is_closed_after_an_i
     async with pair() as (lab, his, _):
         his.cut_strap()
         cut = await eventually(lambda: judged(lab, "STRAP_TAMPER"), within_s=30)
-        assert (cut["priority"], cut["latched"], cut["events"], cut["raises"]) == (1, True, ["strap_open"], 1)
+        assert (cut["priority"], cut["latched"], cut["raises"]) == (1, True, 1)
         assert len([one for one in (await lab.api.get("/api/v1/alerts?open=true")).json()["items"]
                     if one["code"] == "STRAP_TAMPER"]) == 1, "what rang and what was found are one"  # fmt: skip
 
@@ -113,9 +113,16 @@ async def test_f27_a_cut_strap_is_p1_at_once_stays_open_and_is_closed_after_an_i
             f"{page}/closure", json={"outcome": "technical", "inspected": True}, headers={"If-Match": tag}
         )
         assert (done.status_code, done.json()["state"], done.json()["inspected"]) == (200, "closed", True)
-        timeline = (await lab.api.get(f"{page}/timeline")).json()["entries"]
-        assert {"opened", "closed"} <= {one["what"] for one in timeline}
-        assert {one["what"] for one in timeline} & {"confirmed", "opened"}
+        told = await eventually(lambda: whole_timeline(lab, page), within_s=30)
+        rang_first = cut["events"] == ["strap_open"]  # two lanes: whichever was first, it is one alert
+        assert told == ["opened", *(["confirmed"] if rang_first else []), "acknowledged", "closed"]
+
+
+async def whole_timeline(lab: Laboratory, page: str) -> list[str]:
+    """What became of it, once the record has its end."""
+    entries = (await lab.api.get(f"{page}/timeline")).json()["entries"]
+    told = [one["what"] for one in entries if one["source"] != "delivery"]
+    return told if "closed" in told else []
 
 
 async def test_f29_a_unit_that_was_unpaired_without_a_word_is_at_the_desk_within_a_minute() -> None:
