@@ -122,7 +122,9 @@ class Operator:
 
     async def close(self, alert: SeenAlert, outcome: Outcome = Outcome.LEFT_ZONE, note: str = "") -> bool:
         """True when it is closed. Of a latched one he says that the device was looked at."""
-        body = {"outcome": outcome.value, "note": note, "inspected": alert.latched}
+        body: dict[str, Any] = {"outcome": outcome.value, "note": note}
+        if alert.latched:
+            body["inspected"] = True
         done = await self._act("POST", f"{PAGE}/{alert.id}/closure", alert, body)
         if done:
             self.day.closed.append(alert.id)
