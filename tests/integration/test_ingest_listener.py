@@ -463,7 +463,8 @@ async def test_the_next_press_does_not_wait_for_the_quarantine_of_the_last(site:
 async def test_a_refusal_that_both_readers_heard_is_kept_and_answered_once(site: Site) -> None:
     """And the reader that answers is one of the two of a deployment."""
     async with site.service("unit") as unit:
-        await unit.subscribe(topic(WEARER, "err"), qos=0)
+        for name in (WEARER, PROTECTED):
+            await unit.subscribe(topic(name, "err"), qos=0)
         outcomes = ("refused_not_for_this_kind_of_device", "admitted_unreadable")
         before = [counted("alarm", one) for one in outcomes]
         async with site.alarms(0), site.alarms(1):
