@@ -16,7 +16,8 @@ from tocsin.model.finding import Code
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogueEntry:
-    """One row. ``priority`` 1 is the most urgent; ``told`` are the channels of the first notification.
+    """One row. ``priority`` 1 is the most urgent, and the worst of a code that follows the time to blind risk: the
+    finding says which it is. ``told`` are the channels of the first notification.
 
     ``certainty`` is CAP's word: a key pressed and a distance measured are observed, a distance that rests on a
     poor fix is likely (``certainty_of``); intent is not our business. No row calls a silence or a pre-alert a
@@ -34,6 +35,7 @@ class CatalogueEntry:
 
 
 NO_BREACH_FR: Final = "Jamais consigné comme une violation."
+INSPECTION_FR: Final = "Ne se clôt qu'après inspection physique."
 LIKELY: Final = "Likely"
 
 _BOTH = (Channel.TELEASSISTANCE, Channel.POLICE)
@@ -120,9 +122,79 @@ CATALOGUE: Final[Mapping[Code, CatalogueEntry]] = MappingProxyType(
                 label_fr="Porteur hors du lieu où il doit être",
                 duty_fr="Appeler le porteur et lui ordonner d'y retourner.",
             ),
+            CatalogueEntry(
+                code=Code.STRAP_TAMPER, priority=1, told=(Channel.TELEASSISTANCE,),
+                urgency="Immediate", severity="Extreme", certainty="Observed",
+                label_fr="Bracelet ouvert ou coupé",
+                duty_fr=f"Appeler la personne protégée, puis le porteur, puis le CIC ou le CORG. {INSPECTION_FR}",
+            ),
+            CatalogueEntry(
+                code=Code.RF_PROXIMITY, priority=1, told=(Channel.TELEASSISTANCE,),
+                urgency="Immediate", severity="Extreme", certainty="Observed",
+                label_fr="Les deux unités se captent par radio",
+                duty_fr="Agir comme en présence d'un contact : personne protégée, puis CIC ou CORG.",
+            ),
+            CatalogueEntry(
+                code=Code.SEPARATION, priority=1, told=(Channel.TELEASSISTANCE,),
+                urgency="Immediate", severity="Severe", certainty="Observed",
+                label_fr="Bracelet séparé de son unité",
+                duty_fr=f"Le porteur rejoint son unité sous 3 min ; sinon, prévenir la victime. {NO_BREACH_FR}",
+            ),
+            CatalogueEntry(
+                code=Code.JAMMING_SUSPECTED, priority=2, told=(Channel.TELEASSISTANCE,),
+                urgency="Expected", severity="Severe", certainty="Possible",
+                label_fr="Brouillage suspecté",
+                duty_fr="Prévenir la personne protégée ; appeler le porteur.",
+            ),
+            CatalogueEntry(
+                code=Code.SPOOF_SUSPECTED, priority=2, told=(Channel.TELEASSISTANCE,),
+                urgency="Expected", severity="Severe", certainty="Possible",
+                label_fr="Position falsifiée suspectée",
+                duty_fr="Prévenir la personne protégée ; appeler le porteur.",
+            ),
+            CatalogueEntry(
+                code=Code.W_DEVICE_OFF, priority=2, told=(Channel.TELEASSISTANCE,),
+                urgency="Immediate", severity="Severe", certainty="Observed",
+                label_fr="Unité du porteur éteinte",
+                duty_fr=f"Joindre le porteur par tout numéro ; prévenir la personne protégée. {NO_BREACH_FR}",
+            ),
+            CatalogueEntry(
+                code=Code.V_DEVICE_OFF, priority=2, told=(Channel.TELEASSISTANCE,),
+                urgency="Expected", severity="Moderate", certainty="Observed",
+                label_fr="Unité de la personne protégée éteinte",
+                duty_fr="Appeler son propre téléphone, puis le contact de confiance.",
+            ),
+            CatalogueEntry(
+                code=Code.W_BATT_DEAD, priority=2, told=(Channel.TELEASSISTANCE,),
+                urgency="Immediate", severity="Severe", certainty="Observed",
+                label_fr="Batterie du porteur vide",
+                duty_fr=f"Joindre le porteur par tout numéro ; prévenir la personne protégée. {NO_BREACH_FR}",
+            ),
+            CatalogueEntry(
+                code=Code.W_BATT_CRIT, priority=3, told=(Channel.TELEASSISTANCE,),
+                urgency="Expected", severity="Moderate", certainty="Observed",
+                label_fr="Batterie du porteur presque vide",
+                duty_fr="Appeler le porteur : charger maintenant.",
+            ),
+            CatalogueEntry(
+                code=Code.W_BATT_LOW, priority=5, told=(Channel.TELEASSISTANCE,),
+                urgency="Future", severity="Minor", certainty="Observed",
+                label_fr="Batterie du porteur faible",
+                duty_fr="Aucune ; message automatique.",
+            ),
+            CatalogueEntry(
+                code=Code.V_BATT_LOW, priority=5, told=(Channel.TELEASSISTANCE,),
+                urgency="Future", severity="Minor", certainty="Observed",
+                label_fr="Batterie de la personne protégée faible",
+                duty_fr="Aucune ; message automatique.",
+            ),
         )
     }
 )  # fmt: skip
+
+LATCHED: Final = frozenset({Code.STRAP_TAMPER})
+"""Nothing that a device says ends these: a named human closes them, once somebody has looked at the device (F27).
+"""
 
 UNTOLD: Final = frozenset({Code.UNCERTAIN, Code.EVIDENTIAL_BREACH})
 """Findings that open no alert of their own: a state that is shown, a proof that is kept."""

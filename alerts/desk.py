@@ -25,6 +25,12 @@ which is Unchanged with ``again``, for PROOF_WAITS_S from its hour. It proves no
 What the order allows at its hour (``authorised``) is an episode that is closed as it is opened, and nobody is
 told; in the place of an open alert it is one more raising of that, as silently. Its end changes nothing.
 
+An alarm that was raised at once (STRAP_TAMPER, RF_PROXIMITY) is *judged* by the finding of the same cause, in the
+same episode, by time to blind risk: confirmed, or lowered, which is told. A finding that comes first raises it,
+and the alarm changes nothing then. What becomes more urgent by the hour is raised again. A *latched* alert
+(``catalogue.LATCHED``) is never over by a finding, and closed only by a human who says that the device was
+inspected.
+
 Rules of the desk: an event already applied changes nothing (its id is among the causes); an exit that overtakes
 its own entry raises the alert first, with the entry's identity, so that the late entry finds it raised; an act
 on another version than the actor saw is refused. Pure: the hour is handed in, nothing is sent from here.
@@ -44,7 +50,7 @@ from typing import Final
 import msgspec
 
 from alerts import episodes
-from alerts.catalogue import CATALOGUE, UNTOLD
+from alerts.catalogue import CATALOGUE, LATCHED, UNTOLD
 from alerts.routing import EVERYTHING_TO_THE_DEFAULT, Routing
 from tocsin.clock import MS
 from tocsin.limits import ACK_EXPIRES_S, PROOF_EARLY_MAX_S, PROOF_WAITS_S
@@ -77,6 +83,7 @@ class Objection(StrEnum):
     CLOSED = "already-closed"
     UNKNOWN = "unknown-alert"
     NO_OUTCOME = "outcome-missing"
+    NOT_INSPECTED = "inspection-missing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +142,32 @@ def _on_finding(episode: Episode | None, event: FindingCause, finding: Finding, 
     if finding.code in UNTOLD:
         return Unchanged(reason="opens_no_alert", episode=episode)
     if finding.change is Change.ENTRY:
-        return _on_raise(episode, event, finding, here)
+        return _on_entry(episode, event, finding, here)
+    if finding.code in LATCHED:
+        return Unchanged(reason="latched", episode=episode)
     return _on_exit(episode, event, finding, here)
+
+
+def _on_entry(episode: Episode | None, event: FindingCause, finding: Finding, here: _Here) -> Answer:
+    if episode is None or finding.id in episode.causes:
+        return _on_raise(episode, event, finding, here)
+    if finding.alarm in episode.causes:
+        return _on_judgement(episode, event, finding, here.now_ms)
+    if finding.entry != finding.id and finding.entry in episode.causes and not episode.is_open:
+        return Unchanged(reason="closed_before_it_worsened", episode=episode)
+    return _on_raise(episode, event, finding, here)
+
+
+def _on_judgement(episode: Episode, event: FindingCause, finding: Finding, now_ms: int) -> Answer:
+    """It rang at once, at its worst; now it is known how urgent it is. Only lowering is told."""
+    if not episode.is_open:
+        return Unchanged(reason="closed_before_judgement", episode=episode)
+    after = episodes.judged(episode, finding)
+    if after.priority == episode.priority:
+        return _ruling(after, event, "confirmed", now_ms)
+    told = CATALOGUE[finding.code].told
+    rooms = tuple(sorted(episodes.rooms_told(episode)))
+    return _ruling(after, event, "lowered", now_ms, episodes.notifications_of(after, episodes.JUDGED, told, rooms))
 
 
 def _on_raise(episode: Episode | None, event: Event, cause: Finding | Alarm, here: _Here) -> Answer:
@@ -150,7 +181,7 @@ def _on_raise(episode: Episode | None, event: Event, cause: Finding | Alarm, her
         after = episodes.opened(episodes.raise_of(cause, 1, now_ms), cause, here.realm, episode, now_ms)
         notifications = episodes.notifications_of(after, episodes.OPENED, told, rooms)
         return _ruling(after, event, "opened", now_ms, notifications)
-    after = episodes.raised_again(episode, episodes.raise_of(cause, episode.version + 1, now_ms))
+    after = episodes.raised_again(episode, episodes.raise_of(cause, episode.version + 1, now_ms), cause)
     everywhere = tuple(sorted({*rooms, *episodes.rooms_told(episode)}))
     notifications = episodes.notifications_of(after, episodes.RAISED, told, everywhere)
     return _ruling(after, event, "raised_again", now_ms, notifications)
@@ -161,7 +192,7 @@ def _on_authorised(episode: Episode | None, event: Event, finding: Finding, here
     now_ms = here.now_ms
     if episode is not None and episode.is_open:
         again = episodes.raise_of(finding, episode.version + 1, now_ms)
-        return _ruling(episodes.raised_again(episode, again), event, "authorised", now_ms)
+        return _ruling(episodes.raised_again(episode, again, finding), event, "authorised", now_ms)
     raising = episodes.raise_of(finding, 1, now_ms)
     after = episodes.recorded(episodes.opened(raising, finding, here.realm, episode, now_ms))
     return _ruling(after, event, "authorised", now_ms)
@@ -258,6 +289,8 @@ def _close(episode: Episode, act: Act, now_ms: int) -> Answer:
         return Refused(objection=objection, episode=episode)
     if act.outcome is None:
         return Refused(objection=Objection.NO_OUTCOME, episode=episode)
+    if episode.code in LATCHED and not act.inspected:
+        return Refused(objection=Objection.NOT_INSPECTED, episode=episode)
     after = msgspec.structs.replace(
         episode,
         state=State.CLOSED,
@@ -266,6 +299,7 @@ def _close(episode: Episode, act: Act, now_ms: int) -> Answer:
         closed_by=act.actor,
         closed_ms=act.at_ms,
         note=act.note,
+        inspected=act.inspected,
         acknowledgement_expires_ms=None,
     )
     rooms = tuple(sorted(episodes.rooms_told(episode)))  # none: opened by 0.1.0, no CAP message to end

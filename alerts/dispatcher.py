@@ -9,14 +9,15 @@ alert: its findings are not read here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import structlog
 
 from alerts import desk
 from alerts.desk import Answer, Unchanged
-from alerts.episodes import place_of
+from alerts.episodes import KEYS, place_of
 from alerts.ledger import Ledger
 from alerts.routing import EVERYTHING_TO_THE_DEFAULT, Routing
 from tocsin import subjects
@@ -35,9 +36,9 @@ LEASED_MAX = (
     10_000  # what waits for its next try counts as leased: a rollback's worth of it must not stop the rest
 )
 
-KEYS = frozenset({Code.BAR_SOS, Code.TGD_SOS})
-
-Reader = Callable[[Entry], tuple[str, str, Event]]
+Placed = tuple[str, str, Event]
+Reader = Callable[[Entry], list[Placed]]
+"""What an entry is about: as a rule one place. What a unit says of itself is about each of its measures."""
 
 log = structlog.get_logger()
 
@@ -67,14 +68,14 @@ async def _serve(log_: Log, ledger: Ledger, queue: Queue) -> None:
 
 async def _settle(ledger: Ledger, delivery: Delivery, read: Reader) -> None:
     try:
-        code, subject, event = read(delivery.entry)
+        placed = read(delivery.entry)
     except WireError as error:  # another version's, in the middle of an upgrade: its own dispatcher will read it
         log.critical("unreadable", subject=delivery.entry.subject, error=str(error))
         RULINGS.labels(reason="unreadable").inc()
         await delivery.again(_wait_s(delivery.attempt))
         return
     try:
-        answer = await ledger.rule(code, subject, event)
+        answers = [await ledger.rule(*one) for one in placed]
     except LogUnavailable as error:
         log.warning("rule_again", subject=delivery.entry.subject, error=str(error))
         await delivery.again(AGAIN_AFTER_S)
@@ -83,15 +84,15 @@ async def _settle(ledger: Ledger, delivery: Delivery, read: Reader) -> None:
         RULINGS.labels(reason="poison").inc()
         await delivery.again(_wait_s(delivery.attempt))
     else:
-        await _settle_ruled(delivery, answer)
+        await _settle_ruled(delivery, answers)
 
 
-async def _settle_ruled(delivery: Delivery, answer: Answer) -> None:
+async def _settle_ruled(delivery: Delivery, answers: Sequence[Answer]) -> None:
     """Done, unless the event came before what it is about."""
-    match answer:
+    match answers[0]:
         case Unchanged(again=True):
             await delivery.again(_wait_s(delivery.attempt))
-        case Unchanged(reason=desk.NO_ALERT_TO_PROVE):
+        case Unchanged(reason=desk.NO_ALERT_TO_PROVE) as answer:
             log.error("no_alert_to_prove", subject=delivery.entry.subject, sequence=delivery.entry.sequence)
             RULINGS.labels(reason=answer.reason).inc()
             await delivery.done()
@@ -104,19 +105,22 @@ def _wait_s(attempt: int) -> float:
     return float(min(AGAIN_MAX_S, AGAIN_AFTER_S * 2.0 ** min(attempt, 20)))
 
 
-def _alarm_event(entry: Entry) -> tuple[str, str, Event]:
+def _alarm_event(entry: Entry) -> list[Placed]:
     alarm = decode_alarm(entry.payload)
-    return (*place_of(alarm), AlarmCause(alarm=alarm))
+    if alarm.code in KEYS or not alarm.measures:
+        return [(*place_of(alarm), AlarmCause(alarm=alarm))]
+    each = [msgspec.structs.replace(alarm, measures=(measure,)) for measure in alarm.measures]
+    return [(*place_of(one), AlarmCause(alarm=one)) for one in each]
 
 
-def _finding_event(entry: Entry) -> tuple[str, str, Event]:
+def _finding_event(entry: Entry) -> list[Placed]:
     finding = decode_finding(entry.payload)
-    return (*place_of(finding), FindingCause(finding=finding))
+    return [(*place_of(finding), FindingCause(finding=finding))]
 
 
-def _receipt_event(entry: Entry) -> tuple[str, str, Event]:
+def _receipt_event(entry: Entry) -> list[Placed]:
     _, _, code, subject = entry.subject.split(".")
-    return code, subject, decode_receipt(entry.payload)
+    return [(code, subject, decode_receipt(entry.payload))]
 
 
 @dataclass(frozen=True, slots=True)

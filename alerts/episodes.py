@@ -41,15 +41,20 @@ RAISED = "org.tocsin.alert.raised"
 ACKNOWLEDGED = "org.tocsin.alert.acknowledged"
 RELEASED = "org.tocsin.alert.released"
 CLOSED = "org.tocsin.alert.closed"
+JUDGED = "org.tocsin.alert.judged"
+
+KEYS = frozenset({Code.BAR_SOS, Code.TGD_SOS})
 
 PARTIES = 2  # of a measure
 BY_ORDER = "order"  # who closes what the order allows
 
 
 def place_of(cause: Finding | Alarm) -> tuple[Code, str]:
-    """Where on the log the episode of this cause lives. A proof lives with the alert that it proves."""
+    """Where on the log the episode of this cause lives. A proof lives with the alert that it proves, a key with
+    its device, anything else that a device says with the measure that it is about: one at a time."""
     if isinstance(cause, Alarm):
-        return (cause.code, cause.device)
+        is_of_pair = cause.code not in KEYS and cause.measures
+        return (cause.code, cause.measures[0] if is_of_pair else cause.device)
     if cause.zone is not None:
         return (cause.code, f"{cause.measure}:{cause.zone}")
     return (Code.PROX_ALERT if cause.code is Code.EVIDENTIAL_BREACH else cause.code, cause.measure)
@@ -63,7 +68,7 @@ def opened(raising: Raise, cause: Finding | Alarm, realm: Realm, before: Episode
         code=code,
         subject=subject,
         realm=realm,
-        priority=CATALOGUE[code].priority,
+        priority=_priority(code, (raising,)),
         state=State.RAISED,
         version=raising.version,
         opened_ms=raising.at_ms,
@@ -71,7 +76,7 @@ def opened(raising: Raise, cause: Finding | Alarm, realm: Realm, before: Episode
         measures=(cause.measure,) if isinstance(cause, Finding) else cause.measures,
         device=None if isinstance(cause, Finding) else cause.device,
         raises=(raising,),
-        causes=remembered(before.causes if before else (), raising.cause),
+        causes=_with(before.causes if before else (), cause),
         follows=before.id if before else None,
     )
 
@@ -83,13 +88,26 @@ def recorded(episode: Episode) -> Episode:
     )
 
 
-def raised_again(episode: Episode, raising: Raise) -> Episode:
+def _priority(code: Code, raises: tuple[Raise, ...]) -> int:
+    """The most urgent of them."""
+    return min(CATALOGUE[code].priority if one.priority is None else one.priority for one in raises)
+
+
+def _with(causes: tuple[str, ...], cause: Finding | Alarm) -> tuple[str, ...]:
+    """What has been applied now: a finding stands for the alarm of the same cause, should that come later."""
+    alarm = cause.alarm if isinstance(cause, Finding) else None
+    return remembered(remembered(causes, alarm) if alarm else causes, cause.id)
+
+
+def raised_again(episode: Episode, raising: Raise, cause: Finding | Alarm) -> Episode:
     """Another entry, another press: notified again. A live acknowledgement by a named human stays."""
+    raises = (episode.raises[0], *(*episode.raises[1:], raising)[1 - EPISODE_RAISES_MAX :])
     return msgspec.structs.replace(
         episode,
         version=raising.version,
-        raises=(episode.raises[0], *(*episode.raises[1:], raising)[1 - EPISODE_RAISES_MAX :]),
-        causes=remembered(episode.causes, raising.cause),
+        priority=_priority(episode.code, raises),
+        raises=raises,
+        causes=_with(episode.causes, cause),
         over_ms=_still_over_ms(episode, raising),
     )
 
@@ -123,6 +141,26 @@ def proven(episode: Episode, finding: Finding) -> Episode:
     )
 
 
+def judged(episode: Episode, finding: Finding) -> Episode:
+    """The raising that rang at once has the numbers of its finding now, and its priority; its hours stay."""
+    raises = tuple(_judged(one, finding) if one.cause == finding.alarm else one for one in episode.raises)
+    return msgspec.structs.replace(
+        episode,
+        version=episode.version + 1,
+        priority=_priority(episode.code, raises),
+        raises=raises,
+        causes=remembered(episode.causes, finding.id),
+    )
+
+
+def _judged(rang: Raise, finding: Finding) -> Raise:
+    found = raise_of(finding, rang.version, 0)
+    return msgspec.structs.replace(
+        found, cause=rang.cause, at_ms=rang.at_ms, points=rang.points, event=rang.event, local=rang.local,
+        judged=finding.id,
+    )  # fmt: skip
+
+
 def remembered(causes: tuple[str, ...], cause: str) -> tuple[str, ...]:
     return (*causes, cause)[-EPISODE_CAUSES_MAX:]
 
@@ -131,7 +169,10 @@ def raise_of(cause: Finding | Alarm, version: int, now_ms: int) -> Raise:
     """What is kept of the moment of raising; t6 is the ruling's own hour."""
     points = msgspec.structs.replace(cause.points, t6_ms=now_ms)
     if isinstance(cause, Alarm):
-        return Raise(version=version, cause=cause.id, at_ms=cause.at_ms, points=points, silent=cause.silent)
+        return Raise(
+            version=version, cause=cause.id, at_ms=cause.at_ms, points=points, silent=cause.silent,
+            event=cause.event, local=cause.local,
+        )  # fmt: skip
     parties = [one for one in (cause.wearer, cause.protected) if one is not None]
     known = [one.accuracy_dm for one in parties if one.accuracy_dm is not None]
     return Raise(
@@ -154,6 +195,7 @@ def raise_of(cause: Finding | Alarm, version: int, now_ms: int) -> Raise:
         zone=cause.zone,
         crossed_from_ms=cause.crossed_from_ms,
         crossed_until_ms=cause.crossed_until_ms,
+        priority=cause.priority,
     )
 
 

@@ -80,6 +80,14 @@ RELAX_MS: Final = 60_000  # ... for so long
 COMMAND_EXPIRES_MS: Final = 60_000  # a unit that was away longer is told again when it is heard
 LOCATE_EXPIRES_MS: Final = 20_000  # a place that was asked for half a minute ago answers another question
 
+# --- what is wrong with a device?
+LINK_LOST_S: Final = 60  # SEPARATION: a unit that has not heard its tag, or not told of it, for so long
+BLIND_SOON_MS: Final = 30 * 60_000  # a tamper or a separation with a shorter time to blind risk is P1
+BATTERY_LOW_PCT: Final = 25
+BATTERY_CRITICAL_PCT: Final = 10
+BATTERY_MARGIN_PCT: Final = 5  # above it by so much it is over: a reading wavers by one or two
+STRAYS: Final = 2  # SPOOF_SUSPECTED: one wrong place in the operator's list of cells is common
+
 assert HOLD_MS < FORGET_MS
 assert LOSS_INTERVALS * LEAST_INTERVAL_S * 1_000 > OVERDUE_INTERVALS * LEAST_INTERVAL_S * 1_000 + OVERDUE_MS
 assert LATE_MS < FORGET_MS

@@ -64,6 +64,7 @@ class Verdict(IntEnum):
     LATE = 3
     POOR = 4
     IMPLAUSIBLE = 5
+    PRESENCE = 6
 
 
 class DeviceTable:

@@ -33,12 +33,22 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from geofence import authority, findings, silence, standing, zone_watch
+from geofence import authority, condition_codes, findings, silence, standing, zone_watch
 from geofence.approach import judge_approach
 from geofence.assumptions import LATE_MS, POOR_DM
 from geofence.cadence import tell
+from geofence.condition_codes import judge_conditions
+from geofence.conditions import classes_of
 from geofence.devices import AT, HEARD, INTERVAL, WAY, Mask, Verdict, X, accuracies_m, accuracy_of_m
-from geofence.findings import Taken, Trigger, clock_trigger, fix_trigger, measure_trigger, taken_of
+from geofence.findings import (
+    Taken,
+    Trigger,
+    clock_trigger,
+    event_trigger,
+    fix_trigger,
+    measure_trigger,
+    taken_of,
+)
 from geofence.motion import Mover, Seen, Vector, is_reachable
 from geofence.pair_state import PROTECTED, WEARER, Look, PairState, Reason
 from geofence.pair_table import NEVER_MS, PROTECTIONS, UNPROTECTED, PairTable, Phase, Roster
@@ -263,6 +273,7 @@ class _Run:
             before = self.devices.mover(place)
             if taken.flags & FixFlag.PRESENCE:
                 self._be_present(index, place, before, now_ms)
+                self._heed(index, place, before, taken, now_ms)
                 return
             self.counts["ahead"] += taken.fix_ms > taken.t3_ms
             point = ecef_one(taken.lat_e6, taken.lon_e6)
@@ -283,6 +294,7 @@ class _Run:
                     self._judge_fix(index, side, verdict, heard, now_ms, taken)
             if verdict is Verdict.ACCEPTED and _returns(before, now_ms):
                 self._order(index, place, int(before.interval_s), now_ms, self._identity(place, taken))
+            self._heed(index, place, before, taken, now_ms, fix, verdict)
             if self.asking:
                 self._give_orders(index, now_ms, self._identity(place, taken))
             if table.zones.any and verdict is Verdict.ACCEPTED:
@@ -323,6 +335,21 @@ class _Run:
         if verdict in {Verdict.DUPLICATE, Verdict.LATE}:
             return True
         return self._cannot_show(side, fix, 1 if verdict in DISBELIEVED else PREALERT_FACTOR)
+
+    def _heed(
+        self, index: int, place: int, before: Mover, taken: Taken, now_ms: int, fix: Seen | None = None,
+        verdict: Verdict = Verdict.PRESENCE,
+    ) -> None:  # fmt: skip
+        """What the message says of its unit, for all its pairs, if it is anything new."""
+        table, device = self.table, self.table.device_of[place]
+        report = findings.report_of(device, taken, before, now_ms, fix, verdict) if taken.telemetry else None
+        if report is None or not table.conditions.is_other(place, report.said):
+            return
+        if table.conditions.hear(place, report):
+            for row in (side >> 1 for side in table.sides_of[place]):
+                if table.phase_of[row] == Phase.IN_FORCE:
+                    with self._contained(index, (2 * row,), now_ms):
+                        self._look(index, row, now_ms, _judge_losses, lambda: event_trigger(device, taken))
 
     def _identity(self, place: int, taken: Taken) -> Identity:
         return fix_trigger(self.table.device_of[place], taken).identity
@@ -409,7 +436,13 @@ class _Run:
         )  # fmt: skip
         usual &= columns.good.take(which)
         usual &= now_ms < lost_ms(movers.T, HEARD)
-        return usual
+        return usual if columns.said is None else usual & ~self._tells(columns, which, places)
+
+    def _tells(self, columns: _Columns, which: IntArray, places: IntArray) -> Mask:
+        """Which messages say something new of their unit."""
+        assert columns.said is not None
+        news: Mask = self.table.conditions.is_news(columns.said.take(which, 0), places)
+        return news
 
     def _only_heard(
         self, columns: _Columns, which: IntArray, places: IntArray, now_ms: FloatArray, movers: FloatArray
@@ -417,6 +450,8 @@ class _Run:
         """Messages that say nothing of any pair but that the unit is alive: while its last fix is young and no
         silence of it has been said, its presence, and a poor fix that is far from whoever it is kept from."""
         young = (now_ms < lost_ms(movers.T, AT)) & ~self.devices.missed.take(places)
+        if columns.said is not None:
+            young &= ~self._tells(columns, which, places)
         heard, poor = columns.present.take(which) & young, columns.poor.take(which) & young
         self.counts["presence"] += int(np.count_nonzero(heard))
         poor &= columns.fix_ms.take(which) > movers[:, AT]
@@ -566,10 +601,12 @@ class _Run:
             now_ms=now_ms,
             state=state,
             floor_m=authority.floor_m(table.roster.orders[row], now_ms),
+            conditions=table.conditions_of(row),
         )
         seen = separation(look.wearer, look.protected, now_ms) if look.is_known else None
         rules(look, seen)
         authority.judge_end(look)
+        judge_conditions(look, seen)
         is_mended = row in table.broken and row not in table.zones.broken
         if is_mended and not state.degraded and Code.DEGRADED in state.opened:
             look.say(Code.DEGRADED, Change.EXIT, Reason.RESOLVED)
@@ -593,6 +630,7 @@ class _Run:
     def _schedule(self, row: int, look: Look, seen: Separation | None) -> None:
         until_ms = self.table.until_of[row]
         hour = standing.undisturbed_until_ms(look, seen) or min(silence.due_ms(look), standing.due_ms(look, seen))
+        hour = min(hour, condition_codes.due_ms(look, seen))
         if hour < until_ms:
             whole_s = max(-floor(-hour / SECOND_MS), look.now_ms // SECOND_MS + 1)
             hour = float(SECOND_MS * whole_s)
@@ -690,6 +728,7 @@ class _Columns:
         self.poor: Mask = timely & ~self.good
         self.ahead: Mask = (fix_ms > t3_ms) & ~self.present
         self.some_ahead = bool(self.ahead.any())
+        self.said = classes_of(batch)
         self.points: FloatArray = np.array(ecef(batch["lat_e6"], batch["lon_e6"]))
 
     def taken(self, index: int) -> Taken:

@@ -15,10 +15,11 @@ from typing import Final, NamedTuple, TypedDict
 import msgspec
 
 from geofence import authority, silence
-from geofence.assumptions import COMMAND_EXPIRES_MS, LOCATE_EXPIRES_MS
+from geofence.assumptions import COMMAND_EXPIRES_MS, LATE_MS, LOCATE_EXPIRES_MS
+from geofence.conditions import Report, said_of
 from geofence.containment import ZoneLook, ZoneSaid
-from geofence.devices import told_m
-from geofence.motion import Mover
+from geofence.devices import Verdict, told_m
+from geofence.motion import Mover, Seen
 from geofence.pair_state import (
     CODE_OF_RING,
     INSIDE,
@@ -32,12 +33,12 @@ from geofence.pair_state import (
 from geofence.pair_table import PROTECTIONS, QUIET, PairTable, Phase
 from geofence.separation import Separation, lower_m, radii_m, separation, slack, upper_m
 from tocsin.geodesy import surface_e6
-from tocsin.limits import ACCURACY_UNKNOWN_DM, PREALERT_FACTOR
+from tocsin.limits import ACCURACY_UNKNOWN_DM, FIX_PAST_MAX_S, PREALERT_FACTOR
 from tocsin.model.command import Action, Command
 from tocsin.model.device import Device
 from tocsin.model.finding import Change, Code, Finding
-from tocsin.model.fix import ABSENT, FIX_DTYPE, ClockPoints, FixPoint
-from tocsin.model.ids import derived
+from tocsin.model.fix import ABSENT, FIX_DTYPE, ClockPoints, DeviceEvent, FixPoint, Source
+from tocsin.model.ids import alarm_id, derived
 from tocsin.model.standing import Protection, Standing
 from tocsin.model.zone import Zone
 
@@ -69,6 +70,14 @@ class Taken(NamedTuple):
     accuracy_dm: int
     speed_cms: int
     flags: int
+    source: int
+    battery_pct: int
+    event: int
+    pair_s1: int
+    telemetry: int
+    strap: int
+    case: int
+    permission: int
 
 
 _FIELDS: Final = itemgetter(*(FIX_DTYPE.names.index(name) for name in Taken._fields))  # type: ignore[union-attr]
@@ -84,6 +93,46 @@ def fix_trigger(device: Device, fix: Taken) -> Trigger:
     fix_ms = min(fix.fix_ms, fix.t3_ms)
     points = ClockPoints(t1_ms=fix_ms, t2_ms=sent_ms, t3_ms=fix.t3_ms, t4_ms=fix.t4_ms)
     return Trigger((device.id, fix_ms, fix.boot, fix.seq), fix_ms, points)
+
+
+def event_trigger(device: Device, fix: Taken) -> Trigger:
+    """As ``fix_trigger``, at the hour that the event can have happened at."""
+    return fix_trigger(device, fix)._replace(at_ms=event_hour_ms(fix))
+
+
+def event_hour_ms(fix: Taken) -> int:
+    """An alarm is taken whatever its clock says; then it happened when it was heard."""
+    return fix.fix_ms if 0 <= fix.t3_ms - fix.fix_ms <= FIX_PAST_MAX_S * 1000 else fix.t3_ms
+
+
+def report_of(
+    device: Device, taken: Taken, before: Mover, now_ms: int, fix: Seen | None, verdict: Verdict
+) -> Report:
+    """What a message says of its unit; ``fix`` None: it has no place."""
+    is_event = taken.event != DeviceEvent.NONE
+    rang = is_event and taken.boot != ABSENT
+    by_cell = taken.source == Source.CELL and taken.accuracy_dm > 0
+    old = verdict in OLD or (is_event and taken.t3_ms - event_hour_ms(taken) > LATE_MS)
+    return Report(
+        event=taken.event,
+        said=said_of(
+            taken.event,
+            taken.source,
+            taken.battery_pct,
+            (taken.strap, taken.case, taken.permission),
+            taken.pair_s1,
+        ),
+        pair_s=taken.pair_s1 - 1,
+        at_ms=event_hour_ms(taken) if is_event else min(taken.fix_ms, taken.t3_ms),
+        now_ms=now_ms,
+        before=before,
+        alarm=alarm_id(device.id, taken.boot, taken.seq, taken.fix_ms) if rang else "",
+        cell=fix if by_cell else None,
+        overtaken=old,
+    )
+
+
+OLD: Final = frozenset({Verdict.DUPLICATE, Verdict.OUT_OF_ORDER, Verdict.LATE})
 
 
 def clock_trigger(at_ms: int) -> Trigger:
@@ -141,7 +190,9 @@ def finding(
         alert_ms=said.alert_ms,
         silent_since_ms=said.silent_since_ms,
         authorised=authorised,
-        **_numbers(said.code, look, seen),
+        priority=said.priority,
+        alarm=said.alarm,
+        **_numbers(said, look, seen),
     )
 
 
@@ -183,7 +234,7 @@ def zone_finding(
         zone_dm=round(10 * away_m) if isfinite(away_m) else None,
         crossed_from_ms=said.way.from_ms if said.way else None,
         crossed_until_ms=said.way.until_ms if said.way else None,
-        **_numbers(said.code, look, seen),
+        **_numbers(Said(said.code, said.change, said.reason), look, seen),
     )
 
 
@@ -198,6 +249,8 @@ def is_news(state: PairState, said: Said) -> bool:
 
 
 def _entry(state: PairState, said: Said, here: Opened) -> Opened:
+    if said.worse:
+        return state.opened[said.code]
     if said.change is Change.ENTRY:
         if said.code is not Code.EVIDENTIAL_BREACH:
             state.opened[said.code] = here
@@ -207,7 +260,7 @@ def _entry(state: PairState, said: Said, here: Opened) -> Opened:
     return state.opened.pop(said.code, here)
 
 
-def _numbers(code: Code, look: Look, seen: Separation | None) -> Numbers:
+def _numbers(said: Said, look: Look, seen: Separation | None) -> Numbers:
     """An accuracy that was not told is the worst case here: this is a claim."""
     if seen is None:
         return {"distance_dm": None}
@@ -219,7 +272,9 @@ def _numbers(code: Code, look: Look, seen: Separation | None) -> Numbers:
         lower_dm=round(10 * lower_m(claimed, slack_m)),
         upper_dm=round(10 * upper_m(claimed, slack_m)),
     )
-    if code in BLIND_CODES:
+    if said.blind is not None:
+        numbers["blind_worst_ms"], numbers["blind_plausible_ms"] = said.blind
+    elif said.code in BLIND_CODES:
         hours = silence.blind(look.wearer, look.protected, look.now_ms, seen, look.alert_m)
         numbers["blind_worst_ms"], numbers["blind_plausible_ms"] = hours
     return numbers
@@ -286,6 +341,7 @@ def _as_opened(state: PairState) -> PairState:
         opened=opened,
         left_ms=dict(state.left_ms),
         zones=dict(state.zones),
+        graded=dict(state.graded),
     )
 
 

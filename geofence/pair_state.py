@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -22,6 +22,9 @@ from geofence.motion import Mover
 from tocsin.limits import PREALERT_FACTOR
 from tocsin.model.finding import Change, Code
 from tocsin.model.zone import Zone
+
+if TYPE_CHECKING:
+    from geofence.conditions import Condition
 
 WEARER, PROTECTED = 0, 1
 assert (WEARER, PROTECTED) == (0, 1), "the columns of a row of pairs, and the lowest bit of a side"
@@ -63,6 +66,21 @@ class Reason(StrEnum):
     ZONE_NOT_IN_FORCE = "zone_not_in_force"
     BELOW_FLOOR = "below_floor_while_authorised"
     AUTHORISATION_ENDED = "authorisation_ended"
+    STRAP_OPEN = "strap_open"
+    CASE_OPEN = "case_open"
+    RADIOS_MEET = "units_hear_each_other"
+    SAYS_JAMMED = "unit_says_jammed"
+    GNSS_AND_TAG_LOST = "no_fix_and_no_tag"
+    TAG_NOT_HEARD = "tag_not_heard"
+    TAG_NOT_TOLD = "tag_no_longer_told"
+    PERMISSION_DENIED = "permission_denied"
+    CELL_ELSEWHERE = "cell_place_elsewhere"
+    SWITCHED_OFF = "switched_off"
+    BATTERY_FLAT = "battery_flat"
+    BATTERY_CRITICAL = "battery_critical"
+    BATTERY_LOW = "battery_low"
+    RECOVERED = "recovered"
+    BLIND_SOON = "blind_risk_soon"
 
 
 assert (EXIT_FIXES, EXIT_MS) == (2, 60_000), "the reasons name these numbers"
@@ -119,7 +137,8 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
     cannot; ``unconfirmed``: whose good fix a low-confidence alert waits for, -1 nobody's. ``one_reading``: raw
     or expected inside, and the rule for entering not met by it. ``evidence``: evaluations running that say
     "inside" whatever is doubted, EVIDENCE_FIXES until the alert ends. ``interval_s``: what this pair asks of its
-    devices, ``relax_ms``: since when a longer one would do. ``zones``: by id, never changed in place."""
+    devices, ``relax_ms``: since when a longer one would do. ``zones``: by id, never changed in place. ``graded``:
+    the priority that was said of what time to blind risk can still make more urgent."""
 
     alert: Ring = OUTSIDE
     prealert: Ring = OUTSIDE
@@ -140,6 +159,7 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
     opened: dict[Code, Opened] = {}
     left_ms: dict[int, int] = {}
     zones: dict[str, Presence] = {}
+    graded: dict[Code, int] = {}
 
     @property
     def zone(self) -> Zone:
@@ -175,13 +195,14 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
             self.suspicions or self.unconfirmed >= 0 or self.one_reading
             or self.alert.outside or self.prealert.outside
             or (self.imminent and not self.prealert.inside)
-            or (self.uncertain_ms is not None and not self.degraded)
+            or (self.uncertain_ms is not None and not self.degraded) or self.graded
         )  # fmt: skip
 
 
 class Said(NamedTuple):
     """Something began or ended; ``at_ms`` where it was not the hour of what caused the look. ``authorised`` None:
-    as the hour has it (``geofence.authority``)."""
+    as the hour has it (``geofence.authority``). ``blind``: the hours of blind risk (worst, plausible), where they
+    are not those of the look; ``worse``: what began before is more urgent now."""
 
     code: Code
     change: Change
@@ -191,13 +212,17 @@ class Said(NamedTuple):
     alert_ms: int | None = None
     silent_since_ms: int | None = None
     authorised: bool | None = None
+    priority: int | None = None
+    alarm: str | None = None
+    blind: tuple[int, int] | None = None
+    worse: bool = False
 
 
 @dataclass(slots=True)
 class Look:
     """One look at one pair: what the rules see, the state that they change, and what they say. ``at_ms`` None in
     what is said means: the hour of whatever caused the look. ``floor_m``: at this hour nearness is authorised down
-    to there; None: it is not."""
+    to there; None: it is not. ``conditions``: of his device and hers."""
 
     alert_m: float
     wearer: Mover
@@ -206,6 +231,7 @@ class Look:
     state: PairState
     said: list[Said] = field(default_factory=list)
     floor_m: float | None = None
+    conditions: tuple[Condition, ...] = ()
 
     @property
     def movers(self) -> tuple[Mover, Mover]:
@@ -228,5 +254,15 @@ class Look:
         low_confidence: bool = False,
         alert_ms: int | None = None,
         silent_since_ms: int | None = None,
+        authorised: bool | None = None,
+        priority: int | None = None,
+        alarm: str | None = None,
+        blind: tuple[int, int] | None = None,
+        worse: bool = False,
     ) -> None:
-        self.said.append(Said(code, change, reason, at_ms, low_confidence, alert_ms, silent_since_ms))
+        self.said.append(
+            Said(
+                code, change, reason, at_ms, low_confidence, alert_ms, silent_since_ms, authorised, priority,
+                alarm, blind, worse,
+            )
+        )  # fmt: skip

@@ -48,8 +48,9 @@ from geofence.assumptions import (
     SETTLED_MS,
 )
 from geofence.cadence import Asked, asked
+from geofence.conditions import WELL, Condition, ConditionTable
 from geofence.devices import DeviceTable
-from geofence.pair_state import PairState
+from geofence.pair_state import WEARER, PairState
 from geofence.separation import APPROACH, PROTECTEDS, RISK, UNFIXED, WEARERS, Band
 from geofence.zone_table import ZoneTable
 from tocsin.geodesy import IntArray
@@ -119,6 +120,7 @@ class PairTable:
         self.clock_ms = 0
         numbers = np.array([device.number for device in roster.sides], np.int64)
         self.devices = DeviceTable(np.unique(numbers))
+        self.conditions = ConditionTable(len(self.devices))
         self.places: IntArray = np.searchsorted(self.devices.numbers, numbers).reshape(n, 2)
         self.alert_m = np.array([order.alert_distance_m for order in roster.orders], np.float64)
         self.bands = np.full((n, len(ALWAYS_LOOK)), nan)
@@ -196,7 +198,11 @@ class PairTable:
             PairState()
             if kept is None
             else msgspec.structs.replace(
-                kept, suspicions=dict(kept.suspicions), opened=dict(kept.opened), left_ms=dict(kept.left_ms)
+                kept,
+                suspicions=dict(kept.suspicions),
+                opened=dict(kept.opened),
+                left_ms=dict(kept.left_ms),
+                graded=dict(kept.graded),
             )
         )
 
@@ -215,11 +221,22 @@ class PairTable:
         else:
             self.states[row] = state
 
+    def _awaits(self, row: int, state: PairState) -> bool:
+        """Whether the wearer's tag is being missed, and that is not said yet: the hour will."""
+        his = self.conditions.of.get(self.pairs[row][WEARER])
+        return his is not None and his.unheard is not None and Code.SEPARATION not in state.opened
+
+    def conditions_of(self, row: int) -> tuple[Condition, Condition]:
+        wearer, protected = self.pairs[row]
+        return self.conditions.of.get(wearer, WELL), self.conditions.of.get(protected, WELL)
+
     def refresh(self, row: int) -> None:
         """The band of a row, and what it asks of its devices, from its state. A pair of which one was never heard
         has none: with its first fix it becomes protected, however far apart they are."""
         state, band = self.states.get(row, QUIET), ALWAYS_LOOK
-        is_judged = self.phase_of[row] == Phase.IN_FORCE and row not in self.broken
+        is_judged = (
+            self.phase_of[row] == Phase.IN_FORCE and row not in self.broken and not self._awaits(row, state)
+        )
         if is_judged and state.is_settled and all(self.devices.mover(place).is_known for place in self.pairs[row]):
             band = _floored(band_of(state, self.alert_of[row]), state, self.floor_of[row])
         _BAND.pack_into(self._band_bytes, row * _BAND.size, *band)
@@ -255,6 +272,7 @@ class PairTable:
         table = PairTable(roster)
         table.clock_ms = self.clock_ms
         table.devices.carry(self.devices)
+        table.conditions.carry(self.conditions, self.devices.places(table.devices.numbers))
         table._keep_told_intervals()
         old_row = {order.id: row for row, order in enumerate(self.roster.orders)}
         judge: list[int] = []

@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 from geofence.cadence import Asked
+from geofence.conditions import SAID, Condition
 from geofence.devices import WIDTH
 from geofence.journal import START, Place
 from geofence.motion import Seen
@@ -31,7 +32,7 @@ from tocsin.model.finding import Finding
 from tocsin.model.order import Order
 from tocsin.model.standing import Standing
 
-MAGIC = b"TOCGEO\x00\x04"
+MAGIC = b"TOCGEO\x00\x05"
 DIGEST_BYTES = 32
 ZLIB_LEVEL = 1  # tens of ms at 10,000 pairs; higher levels take far longer for little
 
@@ -72,6 +73,8 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True):
     asked: bytes
     broken: tuple[int, ...]
     states: dict[int, PairState]
+    known: bytes
+    conditions: dict[int, Condition]
     until_ms: bytes = b""
     zones_broken: tuple[int, ...] = ()
 
@@ -142,6 +145,8 @@ def _pack(table: PairTable) -> _Table:
         states=dict(sorted(table.states.items())),
         until_ms=table.until_ms.tobytes(),
         zones_broken=tuple(sorted(table.zones.broken)),
+        known=table.conditions.known.tobytes(),
+        conditions=dict(sorted(table.conditions.of.items())),
     )
 
 
@@ -150,6 +155,8 @@ def _unpack(kept: _Table) -> PairTable:
     table = PairTable(Roster(orders=kept.orders, sides=kept.sides))
     table.devices.rows[:] = np.frombuffer(kept.rows, np.float64).reshape(-1, WIDTH)
     table.devices.remember_others(kept.other)
+    table.conditions.known[:] = np.frombuffer(kept.known, np.uint8).reshape(-1, SAID + 1)
+    table.conditions.of = dict(kept.conditions)
     table.phase[:] = np.frombuffer(kept.phase, np.uint8)
     table.protection[:] = np.frombuffer(kept.protection, np.uint8)
     table.protection_ms[:] = np.frombuffer(kept.protection_ms, np.int64)

@@ -10,89 +10,66 @@
 * an alarm is never refused for its clock, its position or its number: at worst it is raised twice under one id;
 * a TGD's position outside an SOS is dropped and counted (invariant 6);
 * a device with measures that speaks without a place, on ``state`` or ``res``, is present: the geofence must know
-  the silence of a receiver from that of a unit. A last will is the broker's word and not the device's.
+  the silence of a receiver from that of a unit. A last will is the broker's word and not the device's;
+* an event goes to the geofence as a row without a place, in the order of its device's fixes. A strap or case that
+  is open and a radio that hears the other party ring on the alarm lane besides (``tocsin_v1.ALARMS``).
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from ingest.admitted import (
+    TOO_LARGE,
+    UNNUMBERED_PRESS_MS,
+    Admission,
+    AdmittedEvent,
+    AdmittedFix,
+    Duplicate,
+    FixRow,
+    Heard,
+    Message,
+    OtherLane,
+    OwnWord,
+    Presence,
+    clock_refusal,
+    concerned,
+    id_of,
+    plausible,
+    tail,
+)
 from ingest.dialects import owntracks, tocsin_v1
-from ingest.dialects.reports import NotAFix, PositionReport, Reason, Refusal, SosPosition, SosReport
+from ingest.dialects.reports import (
+    NotAFix,
+    PositionReport,
+    Reason,
+    Refusal,
+    SosPosition,
+    SosReport,
+)
 from ingest.known import Known
+from ingest.unit_words import admit_event, admit_state, event_alarm, presence
 from tocsin.clock import MS
-from tocsin.limits import FIX_FUTURE_MAX_S, FIX_PAST_MAX_S, PAYLOAD_MAX_BYTES, PRESENCE_EVERY_S
+from tocsin.limits import PAYLOAD_MAX_BYTES
 from tocsin.model.device import Device, DeviceKind
 from tocsin.model.finding import Alarm, Code
-from tocsin.model.fix import ABSENT, ClockPoints, FixFlag, FixPoint, Source
-from tocsin.model.ids import derived, is_device_id
-from tocsin.subjects import PHONE_ROOT, TOPIC_ROOT, device_in, partition_of
+from tocsin.model.fix import (
+    ABSENT,
+    ClockPoints,
+    FixFlag,
+    FixPoint,
+)
+from tocsin.model.ids import is_device_id
+from tocsin.subjects import PHONE_ROOT, TOPIC_ROOT, device_in
 
-UNNUMBERED_PRESS_MS = 10 * MS
+__all__ = [
+    "UNNUMBERED_PRESS_MS", "Admission", "AdmittedEvent", "AdmittedFix", "Duplicate", "FixRow", "Heard", "Message",
+    "OtherLane", "OwnWord", "Presence", "admit", "admit_alarm",
+]  # fmt: skip
+
 SKEW_S = 5  # DOMAIN 3: skew between device and ingress time above 5 s is an event
 
-FixRow = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, bytes]
-"""One FIX_DTYPE record as a tuple, in the order of its fields."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """What the broker handed over; ``t3_ms`` is its hour of ingress as far as we can see it."""
-
-    topic: str
-    payload: bytes
-    t3_ms: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdmittedFix:
-    """One fix, once per partition concerned; the first is the primary copy.
-
-    ``sos_only``: of a TGD during its SOS. It has no primary copy, so that no table keeps it past the log's 48 h
-    (the law allows 3 days).
-    """
-
-    device: str
-    boot: int
-    seq: int
-    fix_ms: int
-    late: bool
-    sos_only: bool
-    copies: tuple[tuple[int, FixRow], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Duplicate:
-    """Seen before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """Accepted; nothing in this version is decided from it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Presence:
-    """The device was heard and said no place: one row per partition of its measures, none of them primary."""
-
-    device: str
-    heard_ms: int
-    copies: tuple[tuple[int, FixRow], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class OtherLane:
-    """Belongs to the session of the other lane, which gets its own copy."""
-
-
-@dataclass(frozen=True, slots=True)
-class OwnWord:
-    """Ours to a device: a wildcard subscription hears it too. Nobody's report, and counted nowhere."""
-
-
-Admission = AdmittedFix | Alarm | Duplicate | Heard | Presence | OtherLane | OwnWord | Refusal
 
 OTHER_LEAVES: Mapping[str, Admission] = {
     "state": Heard(),
@@ -100,13 +77,10 @@ OTHER_LEAVES: Mapping[str, Admission] = {
     "res": Heard(),
     "cfg/got": Heard(),
     "sos": OtherLane(),
-    "evt": OtherLane(),
     "cmd": OwnWord(),
     "cfg/want": OwnWord(),
     "err": OwnWord(),
 }
-
-PRESENT_LEAVES = frozenset({"state", "res"})
 
 PHONE_LEAVES: Mapping[str, Admission] = {
     **dict.fromkeys(("event", "step", "beacon", "dump", "status", "waypoint", "waypoints", "info"), Heard()),
@@ -123,8 +97,13 @@ def admit(message: Message, known: Known, now_ms: int) -> list[Admission]:
     if isinstance(found, Refusal):
         return [found]
     device, leaf = found
-    if leaf in PRESENT_LEAVES and not _is_phone(message.topic):
-        return [_presence(device, message.t3_ms, known, now_ms)]
+    if not _is_phone(message.topic):
+        if leaf == "state":
+            return admit_state(device, message, known, now_ms)
+        if leaf == "res":
+            return [presence(device, message.t3_ms, known, now_ms, None)]
+        if leaf == "evt":
+            return [admit_event(device, message, known, now_ms)]
     read = (_phone_reader if _is_phone(message.topic) else _unit_reader)(leaf)
     if not callable(read):
         return [read]
@@ -132,24 +111,6 @@ def admit(message: Message, known: Known, now_ms: int) -> list[Admission]:
         return [TOO_LARGE]
     bulk = leaf == "bulk"
     return [_admit_report(report, device, message, known, now_ms, bulk=bulk) for report in read(message)]
-
-
-def _presence(device: Device, t3_ms: int, known: Known, now_ms: int) -> Presence | Heard:
-    """At most each PRESENCE_EVERY_S, and of a device in a pair; a TGD is in none."""
-    if not device.measures or device.kind is DeviceKind.TGD:
-        return Heard()
-    if 0 <= t3_ms - known.present_ms.get(device.id, -PRESENCE_EVERY_S * MS) < PRESENCE_EVERY_S * MS:
-        return Heard()
-    row = _presence_row(device.number, t3_ms, now_ms)
-    copies = tuple((partition, row) for partition in _concerned(device, known.partitions))
-    return Presence(device=device.id, heard_ms=t3_ms, copies=copies)
-
-
-def _presence_row(number: int, t3_ms: int, t4_ms: int) -> FixRow:
-    """No place, and no hour but that of its reception."""
-    place = (0, 0, ABSENT, ABSENT, ABSENT)
-    rest = (int(FixFlag.PRESENCE), int(Source.UNKNOWN), ABSENT, 0, b"")
-    return (number, ABSENT, ABSENT, t3_ms, ABSENT, t3_ms, t4_ms, *place, *rest)
 
 
 def _is_phone(topic: str) -> bool:
@@ -182,16 +143,16 @@ def _phone_reader(leaf: str) -> Callable[[Message], Reading] | Admission:
 NO_SUCH_LEAF = Refusal(reason=Reason.UNKNOWN_TOPIC, detail="no such leaf below the device")
 
 
-def admit_alarm(message: Message, known: Known, now_ms: int) -> Alarm | Refusal:
+def admit_alarm(message: Message, known: Known, now_ms: int) -> Alarm | OtherLane | Refusal:
     """Judge one message of the alarm lane."""
     found = _speaker(message.topic, known)
     if isinstance(found, Refusal):
         return found
     device, leaf = found
+    if leaf == "evt":
+        return event_alarm(device, message, now_ms)
     if leaf != "sos":
-        return Refusal(
-            reason=Reason.NOT_SUPPORTED, detail="device events other than the SOS key are not decided yet"
-        )
+        return Refusal(reason=Reason.NOT_SUPPORTED, detail="neither the key nor an event")
     code = SOS_CODES.get(device.kind)
     if code is None:
         return Refusal(reason=Reason.NOT_THIS_DEVICE, detail="this kind of device has no SOS key")
@@ -204,7 +165,6 @@ def _press(payload: bytes) -> SosReport | Refusal:
     return tocsin_v1.read_sos(payload)
 
 
-TOO_LARGE = Refusal(reason=Reason.TOO_LARGE, detail=f"{PAYLOAD_MAX_BYTES} bytes at most")
 SOS_CODES = {DeviceKind.PROTECTED: Code.BAR_SOS, DeviceKind.TGD: Code.TGD_SOS}
 
 
@@ -268,13 +228,7 @@ def _refusal(report: PositionReport, device: Device, known: Known, now_ms: int) 
     if device.kind is DeviceKind.TGD and device.id not in known.open_sos:
         detail = "a TGD is located only once its alert has been raised"
         return Refusal(reason=Reason.TGD_POSITION, path=report.path, detail=detail)
-    if report.fix_ms > now_ms + FIX_FUTURE_MAX_S * MS:
-        detail = f"more than {FIX_FUTURE_MAX_S} s ahead"
-        return Refusal(reason=Reason.CLOCK_AHEAD, path=f"{report.path}.tst", detail=detail)
-    if report.fix_ms < now_ms - FIX_PAST_MAX_S * MS:
-        detail = f"more than {FIX_PAST_MAX_S} s ago"
-        return Refusal(reason=Reason.CLOCK_BEHIND, path=f"{report.path}.tst", detail=detail)
-    return None
+    return clock_refusal(report.fix_ms, f"{report.path}.tst", now_ms)
 
 
 def _copies(
@@ -284,12 +238,8 @@ def _copies(
     archived = device.kind is not DeviceKind.TGD
     return tuple(
         (partition, _row(report, device.number, t3_ms, now_ms, flags, primary=index == 0 and archived))
-        for index, partition in enumerate(_concerned(device, partitions))
+        for index, partition in enumerate(concerned(device, partitions))
     )
-
-
-def _concerned(device: Device, partitions: int) -> list[int]:
-    return sorted({partition_of(key, partitions) for key in device.measures or (device.id,)})
 
 
 def _row(report: PositionReport, number: int, t3_ms: int, t4_ms: int, flags: FixFlag, *, primary: bool) -> FixRow:
@@ -298,7 +248,7 @@ def _row(report: PositionReport, number: int, t3_ms: int, t4_ms: int, flags: Fix
         report.boot,
         report.seq,
         report.fix_ms,
-        ABSENT if (sent_ms := _plausible(report.sent_ms, t4_ms)) is None else sent_ms,
+        ABSENT if (sent_ms := plausible(report.sent_ms, t4_ms)) is None else sent_ms,
         t3_ms,
         t4_ms,
         round(report.lat * 1e6),
@@ -310,7 +260,7 @@ def _row(report: PositionReport, number: int, t3_ms: int, t4_ms: int, flags: Fix
         int(report.source),
         ABSENT if report.battery_pct is None else report.battery_pct,
         int(primary),
-        b"",
+        *tail(report.telemetry),
     )
 
 
@@ -324,7 +274,7 @@ def _alarm(said: SosReport | Refusal, code: Code, device: Device, message: Messa
     this device's key none the less (the broker saw to that), and rings."""
     report = UNREADABLE_PRESS if isinstance(said, Refusal) else said
     t3_ms = message.t3_ms
-    pressed_ms = _plausible(report.pressed_ms, now_ms)
+    pressed_ms = plausible(report.pressed_ms, now_ms)
     at_ms = t3_ms if pressed_ms is None else pressed_ms
     return Alarm(
         id=_alarm_id(report, device, message),
@@ -335,7 +285,7 @@ def _alarm(said: SosReport | Refusal, code: Code, device: Device, message: Messa
         silent=report.silent,
         position=None if report.position is None else _alarm_position(report.position, device, at_ms, now_ms),
         points=ClockPoints(
-            t1_ms=pressed_ms, t2_ms=_plausible(report.sent_ms, now_ms), t3_ms=t3_ms, t4_ms=now_ms, t5_ms=now_ms
+            t1_ms=pressed_ms, t2_ms=plausible(report.sent_ms, now_ms), t3_ms=t3_ms, t4_ms=now_ms, t5_ms=now_ms
         ),
         readable=report is not UNREADABLE_PRESS,
     )
@@ -347,15 +297,13 @@ UNREADABLE_PRESS = SosReport(pressed_ms=None, boot=None, seq=None, silent=False)
 def _alarm_id(report: SosReport, device: Device, message: Message) -> str:
     """One press, one name, whichever reader took it. A press without its numbers is named by its bytes and the
     ten seconds of its receipt: rather raised twice, at a boundary, than taken for an earlier one."""
-    numbers = [number for number in (report.boot, report.seq, report.pressed_ms) if number is not None]
-    if len(numbers) == 3:
-        return derived("alm", device.id, *numbers)
-    bytes_said = hashlib.sha256(message.payload).hexdigest()
-    return derived("alm", device.id, "unnumbered", bytes_said, message.t3_ms // UNNUMBERED_PRESS_MS)
+    if report.boot is None or report.seq is None or report.pressed_ms is None:
+        return id_of(None, device, message)
+    return id_of((report.boot, report.seq, report.pressed_ms), device, message)
 
 
 def _alarm_position(position: SosPosition, device: Device, at_ms: int, now_ms: int) -> FixPoint | None:
-    fix_ms = at_ms if position.fix_ms is None else _plausible(position.fix_ms, now_ms)
+    fix_ms = at_ms if position.fix_ms is None else plausible(position.fix_ms, now_ms)
     if fix_ms is None:
         return None  # a place without its age is none (invariant 9)
     return FixPoint(
@@ -365,10 +313,3 @@ def _alarm_position(position: SosPosition, device: Device, at_ms: int, now_ms: i
         accuracy_dm=None if position.accuracy_m is None else round(position.accuracy_m * 10),
         fix_ms=fix_ms,
     )
-
-
-def _plausible(hour_ms: int | None, now_ms: int) -> int | None:
-    """An hour that a working clock can say now."""
-    if hour_ms is None or not now_ms - FIX_PAST_MAX_S * MS <= hour_ms <= now_ms + FIX_FUTURE_MAX_S * MS:
-        return None
-    return hour_ms

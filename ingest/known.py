@@ -76,7 +76,7 @@ class Known:
     """What admission knows: the devices, the numbers seen of each, the deployment's constants.
 
     ``open_sos``: the TGD phones whose alert is open, and who may therefore say where they are. ``present_ms``:
-    when a device that said no place was last passed on as present.
+    when a device that said no place was last passed on as present, ``present_said``: and what it said of itself.
     """
 
     partitions: int
@@ -84,6 +84,7 @@ class Known:
     devices: Mapping[str, Device] = field(default_factory=dict)
     open_sos: set[str] = field(default_factory=set)
     present_ms: dict[str, int] = field(default_factory=dict)
+    present_said: dict[str, tuple[int, ...]] = field(default_factory=dict)
     windows: dict[str, SeqWindow] = field(default_factory=dict)
     unnumbered: defaultdict[str, Unnumbered] = field(default_factory=lambda: defaultdict(Unnumbered))
 

@@ -20,6 +20,7 @@ import structlog
 
 from ingest.admission import (
     Admission,
+    AdmittedEvent,
     AdmittedFix,
     Duplicate,
     FixRow,
@@ -41,7 +42,7 @@ from tocsin.errors import LogUnavailable, WireError
 from tocsin.limits import BATCH_MAX_FIXES, BROKER_INFLIGHT_MAX, REFUSED_KEPT_PER_BATCH
 from tocsin.model.device import Device
 from tocsin.model.finding import Alarm, Code
-from tocsin.model.fix import FIX_DTYPE
+from tocsin.model.fix import ABSENT, FIX_DTYPE
 from tocsin.model.ids import derived
 from tocsin.mqtt import NO_FILES
 from tocsin.ports import Bucket, Log
@@ -73,21 +74,35 @@ class Batch:
             if isinstance(admission, OtherLane | OwnWord):
                 continue  # counted by whom it is for
             self.outcomes[_outcome(admission)] += 1
-            if isinstance(admission, AdmittedFix):
-                known.remember(admission.device, admission.boot, admission.seq, admission.fix_ms)
-                to_subject = subjects.late if admission.late else subjects.fixes
+            if isinstance(admission, AdmittedFix | AdmittedEvent | Presence):
+                _remember(admission, known)
+                is_late = isinstance(admission, AdmittedFix) and admission.late
+                to_subject = subjects.late if is_late else subjects.fixes
                 for partition, row in admission.copies:
                     self.rows[to_subject(partition)].append(row)
-            elif isinstance(admission, Presence):
-                known.present_ms[admission.device] = admission.heard_ms
-                for partition, row in admission.copies:
-                    self.rows[subjects.fixes(partition)].append(row)
             elif isinstance(admission, Refusal) and len(self.refused) < REFUSED_KEPT_PER_BATCH:
                 self.refused.append((session, taken.message, admission))
 
 
-def _outcome(admission: AdmittedFix | Alarm | Duplicate | Heard | Presence | Refusal) -> str:
+def _remember(admission: AdmittedFix | AdmittedEvent | Presence, known: Known) -> None:
+    """What the next message of this device will be compared with."""
     match admission:
+        case AdmittedFix():
+            known.remember(admission.device, admission.boot, admission.seq, admission.fix_ms)
+        case AdmittedEvent(boot=boot) if boot != ABSENT:
+            known.remember(admission.device, boot, admission.seq, admission.at_ms)
+        case Presence():
+            known.present_ms[admission.device] = admission.heard_ms
+            if admission.said:
+                known.present_said[admission.device] = admission.said
+        case AdmittedEvent():
+            pass  # it came without its numbers
+
+
+def _outcome(admission: AdmittedFix | AdmittedEvent | Alarm | Duplicate | Heard | Presence | Refusal) -> str:
+    match admission:
+        case AdmittedEvent():
+            return "event"
         case AdmittedFix(sos_only=True):
             return "sos_only"
         case AdmittedFix(late=late):
@@ -310,7 +325,7 @@ async def append_surely(log_: Log, subject: str, payload: bytes, *, dedupe_id: s
 
 async def _one_alarm(
     session: MqttSession, taken: Taken, log_: Log, directory: Directory, clock: Clock
-) -> Alarm | Refusal:
+) -> Alarm | OtherLane | Refusal:
     """Admit, append, and only then acknowledge."""
     admission = admit_alarm(taken.message, directory.known, clock.now_ms())
     if isinstance(admission, Refusal) and admission.reason is Reason.UNKNOWN_DEVICE:
@@ -319,12 +334,17 @@ async def _one_alarm(
     if isinstance(admission, Alarm):
         await append_surely(log_, subjects.alarm(admission.device), encode(admission), dedupe_id=admission.id)
     session.acknowledge(taken)
-    INGEST_MESSAGES.labels(lane="alarm", outcome=_outcome(admission)).inc()
+    if not isinstance(admission, OtherLane):
+        INGEST_MESSAGES.labels(lane="alarm", outcome=_outcome(admission)).inc()
     return admission
 
 
-def _to_be_kept(admission: Alarm | Refusal) -> Refusal | None:
-    """What engineers will want to see: refusals, and a press that rang although it could not be read."""
+def _to_be_kept(admission: Alarm | OtherLane | Refusal) -> Refusal | None:
+    """What engineers will want to see: refusals, and what rang although it could not be read."""
     if isinstance(admission, Refusal):
         return admission
-    return None if admission.readable else Refusal(reason=Reason.MALFORMED, detail="it rang all the same")
+    return (
+        None
+        if isinstance(admission, OtherLane) or admission.readable
+        else Refusal(reason=Reason.MALFORMED, detail="it rang all the same")
+    )

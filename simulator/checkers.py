@@ -20,7 +20,7 @@ TELLING = frozenset({"alert.opened", "alert.raised"})
 
 KEYS = frozenset({Code.BAR_SOS, Code.TGD_SOS})
 
-FORETOLD = KEYS | {Code.PROX_ALERT, Code.PROX_PREALERT}
+FORETOLD = KEYS | {Code.PROX_ALERT, Code.PROX_PREALERT, Code.STRAP_TAMPER}
 """What the oracle knows from the true positions. Doubt, silence and countdowns are of what Tocsin could know."""
 
 

@@ -31,6 +31,7 @@ from simulator.oracle import ExpectedAlert, Reporting, oracle
 from simulator.receiver import Delivery
 from simulator.scenario import Scenario
 from tocsin.clock import MS, AffineClock, from_rfc3339
+from tocsin.model.episode import Channel
 from tocsin.supervisor import PartEvent
 
 INTERVAL_S = 5.0  # until they are told
@@ -187,7 +188,7 @@ def _fleet_of_after(lab: Laboratory, scenario: Scenario, passwords: Mapping[str,
 
 def after(scenario: Scenario) -> Scenario:
     """The world when the story is over, without end: they end the way that they are on, and nobody presses."""
-    return replace(scenario, presses=(), duration_s=math.inf)
+    return replace(scenario, presses=(), mishaps=(), duration_s=math.inf)
 
 
 def _reporting(speed: float) -> Reporting:
@@ -258,7 +259,7 @@ async def _settled(
     while True:
         heard = lab.receiver.history.deliveries
         verdict = judge(required, heard, keys=keys, start_ms=scenario.start_ms)
-        urgent = [one for one in required if CATALOGUE[one.code].priority == 1]
+        urgent = [one for one in required if Channel.POLICE in CATALOGUE[one.code].told]
         police = judge(urgent, heard, keys=keys, start_ms=scenario.start_ms, channel="police")
         report = await _figures(lab, fleet, required, verdict, police)
         if _is_complete(report) or asyncio.get_running_loop().time() > deadline:

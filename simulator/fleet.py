@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from simulator.gateway import Gateway
 from simulator.gnss import OPEN, Sky, chance_of, receiver_of
-from simulator.scenario import Press, Scenario
+from simulator.scenario import Mishap, Press, Scenario
 from simulator.unit import Line, Unit
 from tocsin.clock import MS, Clock
 
@@ -58,6 +58,7 @@ class Fleet:
         async with asyncio.TaskGroup() as group:
             living = [group.create_task(unit.run()) for unit in self.units.values()]
             plot = [group.create_task(self._press(press)) for press in self._scenario.presses]
+            plot += [group.create_task(self._befall(mishap)) for mishap in self._scenario.mishaps]
             plot.append(group.create_task(self._end()))
             await asyncio.wait(living)
             for each in plot:
@@ -83,6 +84,10 @@ class Fleet:
     async def _press(self, press: Press) -> None:
         await self._until(press.at_s)
         self.units[press.device].press(silent=press.silent)
+
+    async def _befall(self, mishap: Mishap) -> None:
+        await self._until(mishap.at_s)
+        getattr(self.units[mishap.device], mishap.what)()
 
     async def _end(self) -> None:
         await self._until(self._scenario.duration_s)

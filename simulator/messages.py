@@ -7,6 +7,7 @@ Each function returns the fields; ``encode`` makes the payload. ``tst`` and ``ms
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 import msgspec
@@ -22,8 +23,11 @@ def encode(fields: Mapping[str, Any]) -> bytes:
     return msgspec.json.encode(fields)
 
 
-def point(fix: SkyFix, *, start_ms: int, seq: int, boot: int, battery_pct: int = 80) -> Fields:
-    """One fix without its time of sending: the body of a ``location`` and of each of a bulk's ``pts``.
+def point(
+    fix: SkyFix, *, start_ms: int, seq: int, boot: int, own: Mapping[str, Any] = MappingProxyType({"batt": 80})
+) -> Fields:
+    """One fix without its time of sending: the body of a ``location`` and of each of a bulk's ``pts``. ``own``:
+    what the unit says of itself.
 
     Speed and course are left out where they are zero, as the phone applications do.
     """
@@ -32,7 +36,7 @@ def point(fix: SkyFix, *, start_ms: int, seq: int, boot: int, battery_pct: int =
         "lat": round(fix.lat, 6),
         "lon": round(fix.lon, 6),
         "acc": round(fix.accuracy_m, 1),
-        "batt": battery_pct,
+        **own,
         "seq": seq,
         "boot": boot,
         "src": "gnss",
@@ -58,9 +62,15 @@ def sos(*, now_ms: int, seq: int, boot: int, silent: bool, fix: SkyFix | None) -
     return fields
 
 
-def status(*, now_ms: int, seq: int, boot: int, battery_pct: int = 80) -> Fields:
+def status(*, now_ms: int, seq: int, boot: int, own: Mapping[str, Any] = MappingProxyType({"batt": 80})) -> Fields:
     """A heartbeat; it carries no coordinates."""
-    return {"_type": "status", **_moment("tst", "ms", now_ms), "seq": seq, "boot": boot, "batt": battery_pct}
+    return {"_type": "status", **_moment("tst", "ms", now_ms), "seq": seq, "boot": boot, **own}
+
+
+def event(name: str, *, now_ms: int, seq: int, boot: int, own: Mapping[str, Any], local: bool = False) -> Fields:
+    """Something happened to the unit. ``local``: it has acted upon it by itself already."""
+    fields = {"_type": "event", "event": name, **_moment("tst", "ms", now_ms), "seq": seq, "boot": boot, **own}
+    return {**fields, "local": True} if local else fields
 
 
 def result(command: str, outcome: Result, *, now_ms: int, detail: str = "") -> Fields:

@@ -30,6 +30,7 @@ class SeenAlert:
     version: int
     code: str
     state: State
+    latched: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,7 +101,13 @@ class Operator:
         answer = await self._ask("GET", PAGE, params={"open": "true"})
         answer.raise_for_status()
         return [
-            SeenAlert(id=item["id"], version=int(item["version"]), code=item["code"], state=State(item["state"]))
+            SeenAlert(
+                id=item["id"],
+                version=int(item["version"]),
+                code=item["code"],
+                state=State(item["state"]),
+                latched=bool(item.get("latched")),
+            )
             for item in answer.json()["items"]
         ]
 
@@ -114,8 +121,10 @@ class Operator:
         return done
 
     async def close(self, alert: SeenAlert, outcome: Outcome = Outcome.LEFT_ZONE, note: str = "") -> bool:
-        """True when it is closed."""
-        body = {"outcome": outcome.value, "note": note}
+        """True when it is closed. Of a latched one he says that the device was looked at."""
+        body: dict[str, Any] = {"outcome": outcome.value, "note": note}
+        if alert.latched:
+            body["inspected"] = True
         done = await self._act("POST", f"{PAGE}/{alert.id}/closure", alert, body)
         if done:
             self.day.closed.append(alert.id)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from simulator import truth
-from simulator.scenario import Couple, Press, Scenario
+from simulator.scenario import Couple, Mishap, Press, Scenario
 from tocsin.limits import EXIT_MARGIN_M
 from tocsin.model.finding import Code
 
@@ -49,6 +49,7 @@ def oracle(scenario: Scenario, reporting: Reporting | None = None) -> list[Expec
     """Every expected alert, by its earliest second."""
     rules = reporting or Reporting()
     found = [_pressed(press, rules) for press in scenario.presses]
+    found += [_cut(scenario, mishap, rules) for mishap in scenario.mishaps if mishap.what == "cut_strap"]
     for couple in scenario.couples:
         found += _rings(scenario, couple, rules)
     return sorted(found, key=lambda one: (one.earliest_s, one.subject, one.code))
@@ -60,6 +61,17 @@ def _pressed(press: Press, rules: Reporting) -> ExpectedAlert:
         subject=press.device,
         earliest_s=press.at_s,
         latest_s=press.at_s + rules.allowance_s,
+    )
+
+
+def _cut(scenario: Scenario, mishap: Mishap, rules: Reporting) -> ExpectedAlert:
+    """The couple whose wearer has cut his strap: each has one wearer here."""
+    (couple,) = (one for one in scenario.couples if one.wearer.device == mishap.device)
+    return ExpectedAlert(
+        code=Code.STRAP_TAMPER,
+        subject=couple.key,
+        earliest_s=mishap.at_s,
+        latest_s=mishap.at_s + rules.allowance_s,
     )
 
 

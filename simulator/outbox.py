@@ -43,7 +43,7 @@ class Outbox:
     def put_urgent(self, leaf: str, fields: Fields) -> None:
         if len(self._urgent) >= URGENT_MAX:
             self.dropped += 1
-            answers = (each for each in self._urgent if each.leaf != "sos")
+            answers = (each for each in self._urgent if each.leaf not in {"sos", "evt"})
             if (oldest := next(answers, None)) is None:
                 return  # URGENT_MAX presses wait already: one more tells nobody anything
             self._urgent.remove(oldest)

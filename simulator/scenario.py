@@ -5,6 +5,7 @@
 * couple 0: he waits outside the pre-alert distance, drives straight at her, crosses 2·d_A, then d_A, stays about
   45 s inside, and leaves the way he came, beyond both exit bounds (DOMAIN section 3);
 * a protected person presses her key (BAR_SOS), a TGD phone its own (TGD_SOS), both at known seconds;
+* where there are three couples or more, the wearer of couple 2 cuts his strap (STRAP_TAMPER);
 * all the others live their day and stay out of each other's pre-alert distance.
 
 The clearance of the others is by construction (each lives in a quarter of the city far enough from the other's);
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 
@@ -36,6 +37,8 @@ STORY_MAX_MPS = 80.0  # below the 90 m/s from which a fix is called implausible
 STORY_REST = 0.1  # at least this share of the time standing outside, half before and half after
 BAR_SOS_AT = 0.35  # of the duration
 TGD_SOS_AT = 0.70
+STRAP_CUT_AT = 0.50
+CUT_COUPLE = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +72,18 @@ class Press:
     code: Code
     at_s: float
     silent: bool = False
+
+
+What = Literal["cut_strap", "close_strap", "separate", "rejoin", "unpair", "power_off", "hear_other_unit"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mishap:
+    """Something happens to a unit at this second: the method of ``simulator.unit.Unit`` that is called."""
+
+    device: str
+    what: What
+    at_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +161,7 @@ class Scenario:
     phones: tuple[Party, ...]
     presses: tuple[Press, ...]
     approach: Approach | None
+    mishaps: tuple[Mishap, ...] = ()
 
     @classmethod
     def invent(
@@ -183,6 +199,7 @@ class Scenario:
             phones=(phone,),
             presses=_presses(fleet, phone, duration_s) if story else (),
             approach=approach,
+            mishaps=_mishaps(fleet, duration_s) if story else (),
         )
 
     @property
@@ -254,3 +271,11 @@ def _presses(fleet: list[Couple], phone: Party, duration_s: float) -> tuple[Pres
         Press(device=victim.device, code=Code.BAR_SOS, at_s=BAR_SOS_AT * duration_s),
         Press(device=phone.device, code=Code.TGD_SOS, at_s=TGD_SOS_AT * duration_s, silent=True),
     )
+
+
+def _mishaps(fleet: list[Couple], duration_s: float) -> tuple[Mishap, ...]:
+    """Of a couple that nothing else happens to, if there is one."""
+    if len(fleet) <= CUT_COUPLE:
+        return ()
+    wearer = fleet[CUT_COUPLE].wearer
+    return (Mishap(device=wearer.device, what="cut_strap", at_s=STRAP_CUT_AT * duration_s),)

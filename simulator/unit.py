@@ -22,6 +22,7 @@ import msgspec
 import numpy as np
 
 from simulator import messages
+from simulator.body import Body
 from simulator.gnss import SkyFix
 from simulator.messages import Fields, Result
 from simulator.outbox import Outbox, Outgoing
@@ -94,6 +95,7 @@ class Unit:
         self.tally = Tally()
         self.outbox = Outbox()
         self.connected = asyncio.Event()
+        self.body = Body(has_tag=kind is DeviceKind.WEARER)
         self._locating = kind is not DeviceKind.TGD
         self._receiver = receiver
         self._line = line
@@ -119,6 +121,46 @@ class Unit:
         self._put_urgent("sos", said)
         self._locating = self._report_now = True
         self.interval_s = min(self.interval_s, SOS_INTERVAL_S)
+        self._hurry.set()
+
+    def cut_strap(self) -> None:
+        self.body.strap_closed = False
+        self._happens("strap_open")
+
+    def close_strap(self) -> None:
+        self.body.strap_closed = True
+        self._happens("strap_closed")
+
+    def separate(self) -> None:
+        """He goes without his unit: it hears the tag no more, and says so in its reports."""
+        self.body.heard_s = self._now_s()
+
+    def rejoin(self) -> None:
+        self.body.heard_s = None
+        self._happens("separation_end")
+
+    def unpair(self) -> None:
+        """Four taps, and no alarm (F29): its reports go on, without a word of the tag."""
+        self.body.tells_pair = False
+
+    def drain(self, pct_per_s: float) -> None:
+        """From now on the battery loses so much."""
+        self.body.drain(self._now_s(), pct_per_s)
+
+    def power_off(self) -> None:
+        """It says so, sends what waits, and is gone."""
+        self._happens("power_off")
+        self.stop()
+
+    def hear_other_unit(self, *, local: bool = True) -> None:
+        """The radio of the other party; the unit has rung by itself already (F03)."""
+        self._happens("rf_proximity", local=local)
+
+    def _happens(self, name: str, *, local: bool = False) -> None:
+        own, now_ms = self.body.said(self._now_s()), self._clock.now_ms()
+        said = messages.event(name, now_ms=now_ms, seq=self._next_seq(), boot=self._boot, local=local, own=own)
+        self._put_urgent("evt", said)
+        self._report_now = True
         self._hurry.set()
 
     def stop(self) -> None:
@@ -164,14 +206,16 @@ class Unit:
     def _report(self) -> None:
         if not self._locating:
             if self.connected.is_set():  # a heartbeat that comes later says nothing
-                said = messages.status(now_ms=self._clock.now_ms(), seq=self._next_seq(), boot=self._boot)
+                own = self.body.said(self._now_s())
+                said = messages.status(now_ms=self._clock.now_ms(), seq=self._next_seq(), boot=self._boot, own=own)
                 self._put_urgent("state", said)
             return
         fixes = self._receiver.fixes(self._now_s())
         if fixes:
             seq = self._next_seq()  # a fix that is said twice is the same message twice
             for fix in fixes:
-                body = messages.point(fix, start_ms=self._start_ms, seq=seq, boot=self._boot)
+                own = self.body.said(self._now_s())
+                body = messages.point(fix, start_ms=self._start_ms, seq=seq, boot=self._boot, own=own)
                 self.outbox.put_fix(body)
             self._something_to_send()
 

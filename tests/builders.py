@@ -85,6 +85,14 @@ def sos(**changes: Any) -> bytes:
     return _said({"_type": "sos", "tst": NOW_S, "seq": 1, "boot": 1, "lat": LAT, "lon": LON, "acc": 8}, changes)
 
 
+def event(name: str = "strap_open", **changes: Any) -> bytes:
+    return _said({"_type": "event", "event": name, "tst": NOW_S, "seq": 1, "boot": 1}, changes)
+
+
+def status(**changes: Any) -> bytes:
+    return _said({"_type": "status", "tst": NOW_S, "seq": 1, "boot": 1}, changes)
+
+
 def known(partitions: int = 2, **devices: Device) -> Known:
     return Known(partitions=partitions, devices=devices or DEVICES)
 

@@ -18,6 +18,8 @@ SEQ_WINDOW = 64  # how far back a repeated sequence number is recognised per dev
 REPORTS_EVERY_MAX_S = 3_600  # the longest interval of a device that takes no orders about it; a unit's, too
 PRESENCE_EVERY_S = 5  # the shortest interval of a fix: who speaks without a place is heard no more often
 
+PAIR_SHAKY_S = 20  # a tag is heard every few seconds: a unit that has not heard it for so long may be losing it
+
 # --- batches between ingest and the log ------------------------------------------------------------------
 BATCH_LINGER_MS = 5  # what a fix may wait for company: 2 % of the 250 ms P1 median budget
 BATCH_MAX_FIXES = 1000  # where a batch stops getting cheaper per fix

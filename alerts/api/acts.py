@@ -77,7 +77,9 @@ async def release(
 @router.post(
     "/alerts/{alert_id}/closure",
     summary="Close an alert with its outcome",
-    responses=problems("not-owner", "not-acknowledged", "outcome-missing", *_COMMON, *WITH_BODY),
+    responses=problems(
+        "not-owner", "not-acknowledged", "outcome-missing", "inspection-missing", *_COMMON, *WITH_BODY
+    ),
 )
 async def close(
     alert_id: AlertId,
@@ -87,8 +89,10 @@ async def close(
     response: Response,
     if_match: IfMatch = None,
 ) -> schemas.Alert:
-    """Only its owner, after taking it. What comes later is a new alert."""
-    episode = await _act(deps, actor, alert_id, if_match, Verb.CLOSE, outcome=body.outcome, note=body.note)
+    """Only its owner, after taking it; a latched one only with ``inspected``. What comes later is a new alert."""
+    episode = await _act(
+        deps, actor, alert_id, if_match, Verb.CLOSE, outcome=body.outcome, note=body.note, inspected=body.inspected
+    )
     response.headers["ETag"] = views.etag(episode.version)
     return views.alert(episode)
 
@@ -105,7 +109,7 @@ def version_seen(if_match: str | None) -> int:
 
 async def _act(
     deps: Deps, actor: Caller, alert_id: str, if_match: str | None, verb: Verb,
-    *, outcome: Outcome | None = None, note: str = "",
+    *, outcome: Outcome | None = None, note: str = "", inspected: bool = False,
 ) -> Episode:  # fmt: skip
     """The alert after the act. Raises Refusal, LogUnavailable, and RecordUnavailable for what is not open."""
     version = version_seen(if_match)
@@ -120,6 +124,7 @@ async def _act(
         expected_version=version,
         outcome=outcome,
         note=note,
+        inspected=inspected,
     )
     answer = await deps.ledger.rule(seen.code.value, seen.subject, act)
     if answer.episode is not None and answer.episode.id != alert_id:

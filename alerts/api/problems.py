@@ -78,6 +78,8 @@ PROBLEMS: Final[Mapping[str, Kind]] = MappingProxyType(
             _kind("invalid-request", 422, "Some of this is not as it must be", "errors[] names every place."),
             _kind("order-refused", 422, "This cannot be ordered", "errors[] names every reason."),
             _kind("outcome-missing", 422, "An alert is closed with an outcome", "Choose one of the closed list."),
+            _kind("inspection-missing", 422, "A tamper is closed after an inspection",
+                  "Have the device looked at, then close with inspected: true."),
             _kind("idempotency-key-reused", 422, "This key belongs to another request",
                   "Make a new key for a new request."),
             _kind("precondition-required", 428, "What did you see?",

@@ -74,6 +74,10 @@ class ClosureRequest(Request):
 
     outcome: Outcome
     note: Annotated[str, Field(max_length=NOTE_MAX, pattern=r"^[^\x00]*$")] = ""
+    inspected: Annotated[
+        bool,
+        Field(strict=True, description="The device was looked at. A latched alert is not closed without."),
+    ] = False
 
 
 class MeasureRequest(Request):
@@ -152,6 +156,8 @@ class Alert(BaseModel):
     (IMMINENT: when he reaches the alert distance if both go on like this), ``silent_since`` and ``blind_risk``
     (losses, DEGRADED). ``evidential_at``: since when the breach is certain whatever the accuracy. ``zone``: the
     place of the measure that it is about, by its id. ``authorised``: allowed at its hour, kept and told to nobody.
+    ``latched``: nothing that a device says ends it, and it is closed only once the device was ``inspected``.
+    ``events``: what units said of themselves that raised it.
     """
 
     id: str
@@ -184,6 +190,9 @@ class Alert(BaseModel):
     closed_at: Time | None
     closed_by: str | None
     follows: str | None
+    latched: bool
+    inspected: bool
+    events: list[str]
 
 
 class Alerts(BaseModel):

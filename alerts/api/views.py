@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from alerts.api import places, schemas
-from alerts.catalogue import CATALOGUE
+from alerts.catalogue import CATALOGUE, LATCHED
 from tocsin.adapters.episodes import Timeline
 from tocsin.adapters.orders import Measure
 from tocsin.clock import MS, rfc3339
@@ -80,6 +80,9 @@ def alert(episode: Episode) -> schemas.Alert:
         closed_at=time_of(episode.closed_ms),
         closed_by=episode.closed_by,
         follows=episode.follows,
+        latched=episode.code in LATCHED,
+        inspected=episode.inspected,
+        events=sorted({one.event for one in episode.raises if one.event}),
     )
 
 
@@ -139,7 +142,8 @@ def _of_ruling(ruling: Ruling) -> schemas.TimelineEntry:
             judged = act.verb is Verb.CLOSE
             return schemas.TimelineEntry(
                 at=at, source="human", nature="assessment" if judged else "fact", what=ruling.reason,
-                version=version, actor=act.actor, detail={"outcome": act.outcome, "note": act.note},
+                version=version, actor=act.actor,
+                detail={"outcome": act.outcome, "note": act.note, "inspected": act.inspected},
             )  # fmt: skip
         case FindingCause(finding=found):
             detail: dict[str, str | int | float | bool | None] = {
@@ -157,9 +161,13 @@ def _of_ruling(ruling: Ruling) -> schemas.TimelineEntry:
                 "authorised": found.authorised,
                 "crossed_from": time_of(found.crossed_from_ms),
                 "crossed_until": time_of(found.crossed_until_ms),
+                "priority": found.priority,
+                "judges": found.alarm,
             }
         case AlarmCause(alarm=pressed):
             detail = {"alarm": pressed.id, "device": pressed.device, "silent": pressed.silent}
+            if pressed.event:
+                detail |= {"event": pressed.event, "local": pressed.local}
         case Receipt():
             detail = {}
     return schemas.TimelineEntry(

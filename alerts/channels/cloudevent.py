@@ -87,6 +87,7 @@ def _found(episode: Episode, at_ms: int) -> dict[str, Any]:
         "crossed": None
         if raising.crossed_from_ms is None
         else {"from": _time(raising.crossed_from_ms), "until": _time(raising.crossed_until_ms)},
+        "event": raising.event or None,
     }
 
 

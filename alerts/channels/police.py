@@ -263,7 +263,8 @@ def _distance(raising: Raise, at_ms: int) -> Iterator[tuple[str, str]]:
             yield name, f"{length_dm / 10:g}"
     if raising.distance_dm is not None:
         yield "tocsin:distance_age_s", f"{max(0, at_ms - raising.at_ms) / MS:g}"
-    yield "tocsin:threshold_m", str(raising.threshold_m)
+    if raising.threshold_m is not None:
+        yield "tocsin:threshold_m", str(raising.threshold_m)
 
 
 def _places(ruling: Ruling) -> Iterator[tuple[str, str]]:

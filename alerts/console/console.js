@@ -183,6 +183,7 @@ function refused(status, said) {
     "stale-version": "L'alerte a changé ; regardez-la de nouveau.",
     "not-owner": `Elle est à ${said.owner}.`,
     "not-acknowledged": "Prenez-la d'abord.",
+    "inspection-missing": "L'appareil doit d'abord être inspecté.",
     "already-closed": "Elle est déjà fermée.",
     "log-unavailable": "Le journal n'a pas confirmé ; agissez de vive voix.",
     forbidden: "Votre rôle ne le permet pas.",
@@ -198,11 +199,14 @@ function close(alert) {
   const dialog = byId("closing");
   dialog.querySelector("form").reset();
   byId("closing-what").textContent = `${alert.label}, ${subject(alert)}`;
+  byId("inspection").hidden = !alert.latched;
+  byId("inspected").required = alert.latched;
   dialog.onclose = () => {
     if (dialog.returnValue !== "close") return;
     const outcome = dialog.querySelector("input[name=outcome]:checked").value;
     const current = state.alerts.get(alert.id) ?? alert;
-    act("Fermeture", "POST", "closure", current, { outcome, note: byId("note").value });
+    const inspected = byId("inspected").checked;
+    act("Fermeture", "POST", "closure", current, { outcome, note: byId("note").value, inspected });
   };
   dialog.returnValue = "";
   dialog.showModal();

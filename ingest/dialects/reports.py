@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tocsin.model.fix import ABSENT, Source
+from tocsin.model.fix import ABSENT, DeviceEvent, Source, Tell
 
 
 class Reason(StrEnum):
@@ -36,6 +36,40 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Telemetry:
+    """What a unit says of itself. ``pair_s``: since it heard its other half; None: it does not say. Battery in
+    percent."""
+
+    battery_pct: int | None = None
+    strap: Tell = Tell.UNSAID
+    case: Tell = Tell.UNSAID
+    permission: Tell = Tell.UNSAID
+    pair_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventReport:
+    """Something happened to a unit. None: it did not say, or nothing that can be read. ``local``: the unit had
+    decided and acted by itself before anybody heard it (F03)."""
+
+    event: DeviceEvent
+    at_ms: int | None
+    boot: int | None
+    seq: int | None
+    sent_ms: int | None = None
+    local: bool = False
+    telemetry: Telemetry = Telemetry()
+    readable: bool = True
+
+    @property
+    def numbers(self) -> tuple[int, int, int] | None:
+        """(boot, seq, hour), if it has all of them."""
+        if self.boot is None or self.seq is None or self.at_ms is None:
+            return None
+        return self.boot, self.seq, self.at_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PositionReport:
     """One fix as the device gave it: degrees, metres (68 % radius), m/s, degrees, percent. None: not given.
 
@@ -55,6 +89,7 @@ class PositionReport:
     battery_pct: int | None = None
     source: Source = Source.UNKNOWN
     path: str = "$"
+    telemetry: Telemetry = Telemetry()
 
 
 @dataclass(frozen=True, slots=True)

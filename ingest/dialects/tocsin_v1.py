@@ -11,25 +11,50 @@ Whatever the bytes, a reader returns (``ingest.dialects.schema``).
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
-from ingest.dialects.reports import PositionReport, Reason, Refusal, SosPosition, SosReport
+from ingest.dialects.reports import (
+    EventReport,
+    PositionReport,
+    Reason,
+    Refusal,
+    SosPosition,
+    SosReport,
+    Telemetry,
+)
 from ingest.dialects.schema import EpochSeconds, off_the_earth, on_earth, read
 from tocsin.clock import MS
 from tocsin.limits import BULK_POINTS_MAX
-from tocsin.model.fix import Source
+from tocsin.model.fix import DeviceEvent, Source, Tell
 
 KMH_PER_M_S = 3.6
 
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=999)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
+Sealed = Literal["closed", "open"]
+Granted = Literal["granted", "denied"]
+TELLS = {None: Tell.UNSAID, "closed": Tell.WELL, "granted": Tell.WELL, "open": Tell.BROKEN, "denied": Tell.BROKEN}
+EVENTS = {one.name.lower(): one for one in DeviceEvent if one is not DeviceEvent.NONE}
+ALARMS = frozenset({DeviceEvent.STRAP_OPEN, DeviceEvent.CASE_OPEN, DeviceEvent.RF_PROXIMITY})
+"""What rings as soon as it is heard (ARCHITECTURE, A3)."""
+
 SOURCES = {"gnss": Source.GNSS, "wifi": Source.WIFI, "cell": Source.CELL, "ble": Source.BLE}
 
 
-class Point(msgspec.Struct, frozen=True, kw_only=True):
+class Ailing(msgspec.Struct, frozen=True, kw_only=True):
+    """What a unit may say of itself in any report. ``pair``: seconds since it heard its other half."""
+
+    batt: Annotated[int, msgspec.Meta(ge=0, le=100)] | None = None
+    strap: Sealed | None = None
+    case: Sealed | None = None
+    perm: Granted | None = None
+    pair: Annotated[int, msgspec.Meta(ge=0, le=2**31)] | None = None
+
+
+class Point(Ailing, frozen=True, kw_only=True):
     """The fields of one fix, alone or in a bulk."""
 
     lat: float
@@ -41,7 +66,6 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     acc: Annotated[float, msgspec.Meta(ge=0, le=1e6)] | None = None
     vel: Annotated[float, msgspec.Meta(ge=0, le=2_000)] | None = None
     cog: Annotated[float, msgspec.Meta(ge=0, le=360)] | None = None
-    batt: Annotated[int, msgspec.Meta(ge=0, le=100)] | None = None
     src: str | None = None
 
 
@@ -75,12 +99,32 @@ class Sos(msgspec.Struct, frozen=True, kw_only=True, tag_field="_type", tag="sos
     topic: str | None = None
 
 
-KEYS = frozenset({"_type", "tid"}).union(*(one.__struct_fields__ for one in (Location, Locations, Sos)))
+class Event(Ailing, frozen=True, kw_only=True, tag_field="_type", tag="event"):
+    event: str
+    tst: EpochSeconds
+    ms: Milliseconds = 0
+    seq: Count
+    boot: Count
+    local: bool = False
+    created_at: EpochSeconds | None = None
+    created_ms: Milliseconds = 0
+    topic: str | None = None
+
+
+class Status(Ailing, frozen=True, kw_only=True, tag_field="_type", tag="status"):
+    """A sign of life. Its hour is that of its reception, whatever it says of it."""
+
+
+KEYS = frozenset({"_type", "tid"}).union(
+    *(one.__struct_fields__ for one in (Location, Locations, Sos, Event, Status))
+)
 """Every word of this dialect: none of them is the sender's own."""
 
 _location = msgspec.json.Decoder(Location)
 _locations = msgspec.json.Decoder(Locations)
 _sos = msgspec.json.Decoder(Sos)
+_event = msgspec.json.Decoder(Event)
+_status = msgspec.json.Decoder(Status)
 
 
 def read_location(payload: bytes, topic: str) -> PositionReport | Refusal:
@@ -124,13 +168,78 @@ def read_sos(payload: bytes) -> SosReport | Refusal:
     )
 
 
-def _salvaged(payload: bytes) -> Sos | None:
-    """A press of the key whose JSON is whole and whose fields are not: those that stand alone are kept."""
+def read_event(payload: bytes, topic: str) -> EventReport | Refusal:
+    """``…/evt``: something happened to the unit. Read strictly; but an event that rings is never lost for another
+    field that cannot be right: it is then ``readable`` False, and its numbers are kept if they are whole."""
+    message = read(_event, payload)
+    if isinstance(message, Refusal):
+        return _salvaged_event(payload) or message
+    event = EVENTS.get(message.event)
+    if event is None:
+        return Refusal(reason=Reason.NOT_SUPPORTED, path="$.event", detail=f"one of {', '.join(EVENTS)}")
+    if message.topic is not None and message.topic != topic and event not in ALARMS:
+        return _other_topic()
+    return EventReport(
+        event=event,
+        at_ms=message.tst * MS + message.ms,
+        boot=message.boot,
+        seq=message.seq,
+        sent_ms=_sent_ms(message),
+        local=message.local,
+        telemetry=_telemetry(message),
+    )
+
+
+def _salvaged_event(payload: bytes) -> EventReport | None:
+    raw = _whole(payload)
+    event = EVENTS.get(str(raw.get("event"))) if raw is not None else None
+    if raw is None or event not in ALARMS:
+        return None
+    numbers = {name: _kept_number(raw.get(name)) for name in ("tst", "seq", "boot")}
+    second, ms = numbers["tst"], raw.get("ms", 0)
+    in_second = ms if isinstance(ms, int) and not isinstance(ms, bool) and 0 <= ms < MS else None
+    is_hour = second is not None and second <= TST_MAX and in_second is not None
+    at_ms = second * MS + in_second if is_hour else None  # type: ignore[operator]
+    return EventReport(
+        event=event, at_ms=at_ms, boot=numbers["boot"], seq=numbers["seq"], local=raw.get("local") is True,
+        readable=False,
+    )  # fmt: skip
+
+
+def _kept_number(value: object) -> int | None:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_number and 0 <= value < 2**63 else None  # type: ignore[operator,return-value]
+
+
+TST_MAX = 2**41
+
+
+def read_status(payload: bytes) -> Telemetry | Refusal:
+    """``…/state``: what a unit without a position says of itself."""
+    message = read(_status, payload)
+    return message if isinstance(message, Refusal) else _telemetry(message)
+
+
+def _telemetry(said: Ailing) -> Telemetry:
+    return Telemetry(
+        battery_pct=said.batt, strap=TELLS[said.strap], case=TELLS[said.case], permission=TELLS[said.perm],
+        pair_s=said.pair,
+    )  # fmt: skip
+
+
+def _whole(payload: bytes) -> dict[str, object] | None:
+    """The fields of a payload that is an object of JSON."""
     try:
         raw = json.loads(payload)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(raw, dict) or raw.get("_type", "sos") != "sos":
+    return raw if isinstance(raw, dict) else None
+
+
+def _salvaged(payload: bytes) -> Sos | None:
+    """A press of the key whose JSON is whole and whose fields are not: those that stand alone are kept."""
+    raw = _whole(payload)
+    if raw is None or raw.get("_type", "sos") != "sos":
         return None
     kept: dict[str, object] = {}
     for name in Sos.__struct_fields__:
@@ -170,10 +279,11 @@ def _position(point: Point, sent_ms: int | None, path: str) -> PositionReport | 
         battery_pct=point.batt,
         source=SOURCES.get(point.src or "", Source.UNKNOWN),
         path=path,
+        telemetry=_telemetry(point),
     )
 
 
-def _sent_ms(message: Location | Locations | Sos) -> int | None:
+def _sent_ms(message: Location | Locations | Sos | Event) -> int | None:
     return None if message.created_at is None else message.created_at * MS + message.created_ms
 
 

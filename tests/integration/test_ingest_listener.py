@@ -29,6 +29,7 @@ from builders import (
     TGD,
     WEARER,
     bulk,
+    event,
     eventually,
     location,
     point,
@@ -462,12 +463,13 @@ async def test_the_next_press_does_not_wait_for_the_quarantine_of_the_last(site:
 async def test_a_refusal_that_both_readers_heard_is_kept_and_answered_once(site: Site) -> None:
     """And the reader that answers is one of the two of a deployment."""
     async with site.service("unit") as unit:
-        await unit.subscribe(topic(WEARER, "err"), qos=0)
-        outcomes = ("refused_not_for_this_kind_of_device", "refused_event_not_supported")
+        for name in (WEARER, PROTECTED):
+            await unit.subscribe(topic(name, "err"), qos=0)
+        outcomes = ("refused_not_for_this_kind_of_device", "admitted_unreadable")
         before = [counted("alarm", one) for one in outcomes]
         async with site.alarms(0), site.alarms(1):
-            for leaf in ("sos", "evt"):
-                await site.say(WEARER, leaf, key_press())
+            await site.say(WEARER, "sos", key_press())
+            await site.say(PROTECTED, "sos", b"garbage")
             await eventually(site.nothing_held)
             await eventually(site.two_notes)
             both_heard_both = [count + 2 for count in before]
@@ -477,7 +479,8 @@ async def test_a_refusal_that_both_readers_heard_is_kept_and_answered_once(site:
         await unit.publish(topic(WEARER, "err"), b"last")
         assert (await anext(unit.messages)).payload == b"last", "no third answer came before it"
     assert len(await site.kept(REFUSED)) == 2
-    assert {f"refused_{json.loads(one.payload)['reason']}" for one in answers} == set(outcomes)  # type: ignore[arg-type]
+    reasons = {json.loads(one.payload)["reason"] for one in answers}  # type: ignore[arg-type]
+    assert reasons == {"not_for_this_kind_of_device", "malformed"}
 
 
 async def test_our_own_words_and_the_other_lanes_are_counted_nowhere(site: Site) -> None:
@@ -490,7 +493,7 @@ async def test_our_own_words_and_the_other_lanes_are_counted_nowhere(site: Site)
 
     before = counts()
     async with site.fixes():
-        for leaf in ("cmd", "cfg/want", "err", "sos", "evt"):
+        for leaf in ("cmd", "cfg/want", "err", "sos"):
             await site.say(PROTECTED, leaf, key_press())
         await site.say(PROTECTED, "lwt", b"{}")
         await eventually(site.nothing_held)
@@ -650,7 +653,9 @@ def _refusals() -> dict[str, tuple[str, bytes, str, str]]:
         "another's topic": (at, location(topic=topic(PROTECTED)), "identity_mismatch", "$.topic"),
         "no such leaf": (topic(WEARER, "dance"), location(), "unknown_topic", "$"),
         "a wearer's key": (topic(WEARER, "sos"), key_press(), "not_for_this_kind_of_device", "$"),
-        "an event": (topic(WEARER, "evt"), b"{", "event_not_supported", "$"),
+        "an event": (topic(WEARER, "evt"), b"{", "malformed", "$"),
+        "an event of no name": (topic(WEARER, "evt"), event("dance"), "event_not_supported", "$.event"),
+        "an event of another's": (topic(PROTECTED, "evt"), event(), "not_for_this_kind_of_device", "$.event"),
         "a key not JSON": (topic(PROTECTED, "sos"), b"at her mother 4", "malformed", "$"),
         "a key too large": (topic(PROTECTED, "sos"), b" " * 70_000, "malformed", "$"),
         "a TGD's place": (topic(TGD), location(), "tgd_position_outside_sos", "$"),

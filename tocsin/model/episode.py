@@ -62,7 +62,8 @@ class Verb(StrEnum):
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True, tag="act"):
-    """One named human does one thing to one episode. ``expected_version`` is what he saw (If-Match)."""
+    """One named human does one thing to one episode. ``expected_version`` is what he saw (If-Match).
+    ``inspected``: the device was looked at, on the body that it belongs on."""
 
     verb: Verb
     episode: str
@@ -71,6 +72,7 @@ class Act(msgspec.Struct, frozen=True, kw_only=True, tag="act"):
     expected_version: int
     outcome: Outcome | None = None
     note: str = ""
+    inspected: bool = False
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True, tag="receipt"):
@@ -120,10 +122,12 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 class Raise(msgspec.Struct, frozen=True, kw_only=True):
     """One time the alarm was given: at the opening, at a re-entry, at another press of the key.
 
-    ``threshold_m`` is None for a key, and for nothing else. ``distance_dm`` is None for a key, and where one party
-    was never heard; ``lower_dm`` to ``upper_dm`` is where the distance may be, ``fixes_ms`` the hour of the older
-    of the two fixes that it rests on. The fields behind ``silent`` are those of the finding (``model.finding``),
-    None where it said nothing of them.
+    ``threshold_m`` is None for a key and for what a unit said, until it is judged. ``distance_dm`` is None then,
+    and where one party was never heard; ``lower_dm`` to ``upper_dm`` is where the distance may be, ``fixes_ms``
+    the hour of the older of the two fixes that it rests on. The fields behind ``silent`` are those of the finding
+    (``model.finding``), None where it said nothing of them. ``priority`` None: the catalogue's. ``event``: the
+    word of the unit that rang at once, ``local`` that it had decided so by itself; ``judged``: the finding that
+    confirmed or lowered it.
     """
 
     version: int
@@ -146,11 +150,15 @@ class Raise(msgspec.Struct, frozen=True, kw_only=True):
     zone: str | None = None
     crossed_from_ms: int | None = None
     crossed_until_ms: int | None = None
+    priority: int | None = None
+    event: str = ""
+    local: bool = False
+    judged: str | None = None
 
     @property
     def is_key(self) -> bool:
-        """Somebody pressed; else something was found between two parties."""
-        return self.threshold_m is None
+        """Somebody pressed; else something was found between two parties, or said by a unit."""
+        return self.threshold_m is None and not self.event
 
 
 class Episode(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,7 +169,8 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     already applied, newest last: what is redelivered changes nothing. ``told`` are the rooms of the police that
     have heard of it: they hear of its end too, wherever she is by then. ``evidential_ms``: since when the breach
     is certain whatever the accuracy (EVIDENTIAL_BREACH); None: it is an alert, and no proof. ``authorised``: what
-    was found was allowed at that hour; nobody was told, and it was closed when it was opened.
+    was found was allowed at that hour; nobody was told, and it was closed when it was opened. ``priority`` is that
+    of its most urgent raising. ``inspected``: who closed it says that the device was looked at.
     """
 
     id: str
@@ -189,6 +198,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     told: tuple[Told, ...] = ()
     evidential_ms: int | None = None
     authorised: bool = False
+    inspected: bool = False
 
     @property
     def points(self) -> ClockPoints:

@@ -32,6 +32,17 @@ class Code(StrEnum):
     ZONE_ENTRY = "ZONE_ENTRY"
     ZONE_PREALERT = "ZONE_PREALERT"
     ZONE_EXIT = "ZONE_EXIT"
+    STRAP_TAMPER = "STRAP_TAMPER"
+    RF_PROXIMITY = "RF_PROXIMITY"
+    SEPARATION = "SEPARATION"
+    JAMMING_SUSPECTED = "JAMMING_SUSPECTED"
+    SPOOF_SUSPECTED = "SPOOF_SUSPECTED"
+    W_DEVICE_OFF = "W_DEVICE_OFF"
+    V_DEVICE_OFF = "V_DEVICE_OFF"
+    W_BATT_DEAD = "W_BATT_DEAD"
+    W_BATT_CRIT = "W_BATT_CRIT"
+    W_BATT_LOW = "W_BATT_LOW"
+    V_BATT_LOW = "V_BATT_LOW"
 
 
 class Change(StrEnum):
@@ -58,6 +69,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     ``authorised``: it is recorded, and nobody is alerted (``tocsin.model.geozone``). ``zone``: the id of the fixed
     place that a ZONE_ code is about, never its shape; ``zone_dm`` how far the wearer's fix is from its edge, below
     0 inside. ``crossed_from_ms``, ``crossed_until_ms``: no fix was inside, and between these hours he was.
+    ``priority``: by time to blind risk, where the catalogue lets it follow that; None: the catalogue's. ``alarm``:
+    the alarm of the same cause that was raised at once, which this confirms or lowers. An ENTRY whose ``entry`` is
+    another one's says that what began then has become more urgent.
     """
 
     id: str
@@ -88,12 +102,16 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     zone_dm: int | None = None
     crossed_from_ms: int | None = None
     crossed_until_ms: int | None = None
+    priority: int | None = None
+    alarm: str | None = None
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody pressed the key. A position is attached if there was one and never required.
+    """Somebody pressed the key, or a unit said something that cannot wait. A position is attached if there was one
+    and never required.
 
-    ``readable`` False: the message came on the key's topic and could not be read; it rings all the same.
+    ``readable`` False: the message could not be read, or not whole; it rings all the same. ``event``: the word of
+    the unit, empty for the key. ``local``: it had decided so by itself before anybody heard it (F03).
     """
 
     id: str
@@ -105,3 +123,5 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     position: FixPoint | None
     points: ClockPoints
     readable: bool = True
+    event: str = ""
+    local: bool = False

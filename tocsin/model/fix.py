@@ -30,6 +30,37 @@ class Source(IntEnum):
     BLE = 4
 
 
+class DeviceEvent(IntEnum):
+    """What a unit says has just happened to it; its word on the wire is the name in lower case."""
+
+    NONE = 0
+    STRAP_OPEN = 1
+    STRAP_CLOSED = 2
+    CASE_OPEN = 3
+    CASE_CLOSED = 4
+    SEPARATION = 5
+    SEPARATION_END = 6
+    RF_PROXIMITY = 7
+    RF_PROXIMITY_END = 8
+    JAMMING = 9
+    JAMMING_END = 10
+    POWER_OFF = 11
+    BOOT = 12
+    FALL = 13
+
+
+class Tell(IntEnum):
+    """What a message says of a strap, a case, a permission."""
+
+    UNSAID = 0
+    WELL = 1
+    BROKEN = 2  # open, or refused
+
+
+PAIR_S1_MAX = 0xFFFF
+"""The greatest that ``pair_s1`` can say: eighteen hours and more."""
+
+
 class FixFlag(IntFlag):
     """What screening found; nothing is dropped for a flag."""
 
@@ -57,10 +88,19 @@ FIX_DTYPE = np.dtype(
         ("source", "u1"),
         ("battery_pct", "i1"),
         ("primary", "u1"),  # one copy of a fix is primary: only it is archived and counted
-        ("spare", "V15"),
+        ("event", "u1"),  # DeviceEvent
+        ("pair_s1", "<u2"),  # 1 + the seconds since the unit heard its other half, 0 where it does not say
+        ("telemetry", "u1"),  # 1: a message that says what it knows of the four around here, and of the battery
+        ("strap", "u1"),  # Tell
+        ("case", "u1"),  # Tell
+        ("permission", "u1"),  # Tell: may the program see the radio and the place?
+        ("spare", "V8"),
     ]
 )
 assert FIX_DTYPE.itemsize == 96
+SILENT_TAIL = (0, 0, 0, 0, 0, 0, b"")
+"""The fields from ``event`` on of a message that says nothing of its unit. These bytes had no name before and were
+zero: so an older row says nothing, and an older reader takes an event for a presence."""
 
 Fixes = npt.NDArray[np.void]
 """A 1-D array of FIX_DTYPE."""

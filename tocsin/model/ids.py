@@ -26,6 +26,12 @@ def derived(prefix: Prefix, *parts: str | int) -> str:
     return f"{prefix}_{uuid.UUID(bytes=bytes(raw)).hex}"
 
 
+def alarm_id(device: str, boot: int, seq: int, at_ms: int) -> str:
+    """Of a key, or of a tag that was opened, by the numbers of its message: whoever reads that message, on
+    whatever lane, gives it this name."""
+    return derived("alm", device, boot, seq, at_ms)
+
+
 DERIVED = re.compile(r"[a-z]{3}_[0-9a-f]{12}8[0-9a-f]{3}[89ab][0-9a-f]{15}")
 
 

@@ -147,6 +147,10 @@ REFUSED: dict[str, tuple[Start, Callable[[Episode | None], Act], Objection]] = {
     "owned, release by another": (OWNED, doing(Verb.RELEASE, HIS), Objection.NOT_OWNER),
     "owned, close by another": (OWNED, doing(Verb.CLOSE, HIS, outcome=Outcome.TECHNICAL), Objection.NOT_OWNER),
     "owned, close without outcome": (OWNED, doing(Verb.CLOSE), Objection.NO_OUTCOME),
+    "latched, close without inspection": (
+        lambda: msgspec.structs.replace(owned(), code=Code.STRAP_TAMPER),
+        doing(Verb.CLOSE, outcome=Outcome.TECHNICAL), Objection.NOT_INSPECTED,
+    ),
     "closed, acknowledge": (CLOSED, ACKNOWLEDGE, Objection.CLOSED),
     "closed, release": (CLOSED, RELEASE, Objection.CLOSED),
     "closed, close": (CLOSED, CLOSE, Objection.CLOSED),

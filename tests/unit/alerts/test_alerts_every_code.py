@@ -14,7 +14,7 @@ import pytest
 from builders import NOW_MS, REALM, entry, fix_point, leaving
 
 from alerts.api import schemas, views
-from alerts.catalogue import CATALOGUE, NO_BREACH_FR, UNTOLD
+from alerts.catalogue import CATALOGUE, LATCHED, NO_BREACH_FR, UNTOLD
 from alerts.channels import police, teleassistance
 from alerts.channels.cap_reader import read_cap
 from alerts.channels.police import DOUBTFUL_FR, HER_PLACE_UNKNOWN_FR, Sender
@@ -92,6 +92,8 @@ def test_every_code_is_raised_written_and_ended_whatever_is_unknown(code: Code, 
     ruling = opened(finding)
     assert (ruling.episode.code, ruling.episode.priority) == (code, CATALOGUE[code].priority)
     assert all(everything_written(ruling))
+    if code in LATCHED:
+        return  # test_alerts_latched
     end = leaving(finding)
     ended = handle(ruling.episode, FindingCause(finding=end), REALM, LATER_MS + 60_000)
     assert isinstance(ended, Ruling)

@@ -52,7 +52,7 @@ class Unit:
         self.number, self.reports_every_s = number, reports_every_s
         self.way, self.silences, self.blind, self.extra = [(0.0, 0j)], [], [], []
         self.accuracy_m, self.interval_s, self.last_s, self.asked = 5.0, reports_every_s or 60, None, False
-        self.first_s = 0
+        self.first_s, self.own, self.events = 0, [], []
 
     # --- what happens to him
 
@@ -84,6 +84,17 @@ class Unit:
         self.extra.append((s(at), place, more))
         return self
 
+    def says_of_itself(self, since="00:00", until="9999:00", **fields):
+        """``battery`` %, ``strap``, ``case``, ``permission`` (Tell), ``pair`` s; None: it does not say. The later
+        word holds."""
+        self.own.append((s(since), s(until), fields))
+        return self
+
+    def happens(self, at, event, *, age_s=0.0, seq=None, **fields):
+        """An event, heard at ``at``; it happened ``age_s`` before."""
+        self.events.append((s(at), event, age_s, seq, fields))
+        return self
+
     def tells(self, accuracy_m):
         self.accuracy_m = accuracy_m
         return self
@@ -98,6 +109,7 @@ class Unit:
     def reports(self, at_s):
         """The messages that leave it in this second."""
         told = [self._message(at_s, place, **more) for at, place, more in self.extra if at == at_s]
+        told += [self._event(at_s, *more) for at, *more in self.events if at == at_s]
         if at_s < self.first_s or _within(at_s, self.silences):
             return told
         if self.last_s is None or at_s >= self.last_s + self.interval_s or self.asked:
@@ -113,13 +125,41 @@ class Unit:
         else:
             self.interval_s = command.interval_s
 
-    def _message(self, at_s, place=None, *, accuracy_m=..., age_s=0.0, speed_m_s=None, presence=False):
+    def _event(self, at_s, event, age_s, seq, fields):
+        row = message(self.number, 0j, T0_MS + 1000 * at_s, presence=True)
+        row["fix_ms"], row["boot"] = T0_MS + 1000 * at_s - round(1000 * age_s), 1
+        row["seq"] = 10**6 + at_s if seq is None else seq
+        row["event"] = event
+        return _dressed(row, fields)
+
+    def _of_itself(self, at_s):
+        said = {}
+        for since, until, fields in self.own:
+            if since <= at_s < until:
+                said |= fields
+        return said
+
+    def _message(self, at_s, place=None, *, accuracy_m=..., age_s=0.0, speed_m_s=None, presence=False, source=0,
+                 of_itself=None):  # fmt: skip
         place = self.place(at_s - age_s) if place is None else complex(place)
         accuracy_m = self.accuracy_m if accuracy_m is ... else accuracy_m
-        return message(
+        row = message(
             self.number, place, T0_MS + 1000 * at_s, age_s=age_s, accuracy_m=accuracy_m,
             speed_m_s=speed_m_s, presence=presence,
         )  # fmt: skip
+        row["source"] = source
+        if not self.own or of_itself is False:
+            return row
+        return _dressed(row, self._of_itself(at_s) | (of_itself or {}))
+
+
+def _dressed(row, said):
+    row["telemetry"] = 1
+    row["battery_pct"] = ABSENT if said.get("battery") is None else said["battery"]
+    row["pair_s1"] = 0 if said.get("pair") is None else said["pair"] + 1
+    for name in ("strap", "case", "permission"):
+        row[name] = said.get(name) or 0
+    return row
 
 
 def message(number, place, at_ms, *, age_s=0.0, accuracy_m=5.0, speed_m_s=None, presence=False):

@@ -20,6 +20,7 @@ from builders import (
     TGD,
     WEARER,
     bulk,
+    event,
     known,
     location,
     message,
@@ -100,6 +101,8 @@ REFUSED: dict[str, tuple[bytes, str, Reason, str]] = {
     "unknown leaf": (location(), topic(leaf="dance"), Reason.UNKNOWN_TOPIC, "$"),
     "another root": (location(), "tocsin/2/wearer-1/loc", Reason.UNKNOWN_TOPIC, "$"),
     "a longer root": (location(), "tocsin/11/wearer-1/loc", Reason.UNKNOWN_TOPIC, "$"),
+    "an event of no name": (event("dance"), topic(leaf="evt"), Reason.NOT_SUPPORTED, "$.event"),
+    "an event that is none": (location(), topic(leaf="evt"), Reason.SCHEMA, "$._type"),
     "TGD position (invariant 6)": (location(), topic(TGD), Reason.TGD_POSITION, "$"),
     "an empty bulk": (bulk(), topic(leaf="bulk"), Reason.SCHEMA, "$.pts"),
     "a bulk too long": (bulk(*[point()] * (BULK_POINTS_MAX + 1)), topic(leaf="bulk"), Reason.SCHEMA, "$.pts"),
@@ -176,7 +179,8 @@ def test_a_fix_as_the_log_gets_it() -> None:
         "device": DEVICES[WEARER].number, "boot": 3, "seq": 7, "fix_ms": NOW_MS + 250, "sent_ms": NOW_MS + 400,
         "t3_ms": NOW_MS, "t4_ms": NOW_MS, "lat_e6": 43_296_587, "lon_e6": 5_369_731, "accuracy_dm": 125,
         "speed_cms": 1_000, "course_ddeg": 2_145, "flags": FixFlag.NONE, "source": Source.GNSS,
-        "battery_pct": 88, "primary": 1,
+        "battery_pct": 88, "primary": 1, "event": 0, "pair_s1": 0, "telemetry": 1, "strap": 0, "case": 0,
+        "permission": 0,
     }  # fmt: skip
 
 
@@ -259,20 +263,21 @@ def test_a_unit_that_counts_anew_or_never_is_still_heard(seqs: tuple[int, ...]) 
 @pytest.mark.parametrize(
     ("leaf", "outcome"),
     [("state", Heard | Presence), ("lwt", Heard), ("res", Heard | Presence), ("cfg/got", Heard), ("cmd", OwnWord),
-     ("cfg/want", OwnWord), ("err", OwnWord), ("sos", OtherLane), ("evt", OtherLane)],
+     ("cfg/want", OwnWord), ("err", OwnWord), ("sos", OtherLane)],
 )  # fmt: skip
 @pytest.mark.parametrize("device", [WEARER, TGD])
 @pytest.mark.parametrize("payload", [b"\xff", b" " * (PAYLOAD_MAX_BYTES + 1)], ids=["unreadable", "too large"])
 def test_other_leaves(leaf: str, outcome: Any, device: str, payload: bytes) -> None:
     """Whatever they say: a press that rings on its own lane must not be refused on this one."""
-    assert isinstance(judge(payload, topic(device, leaf)), outcome)
+    assert isinstance(admit(message(payload, topic(device, leaf)), known(), NOW_MS)[0], outcome)
 
 
 # --- present without a place ---------------------------------------------------------------------------------
 
 
 def present(leaf: str = "state", world: Known | None = None, device: str = WEARER, at_ms: int = NOW_MS) -> object:
-    return only(admit(message(b"\xff", topic(device, leaf), at_ms), world or known(), at_ms + 7))
+    """Of whatever is heard there; what cannot be read of it is refused beside that (test_ingest_events)."""
+    return admit(message(b"\xff", topic(device, leaf), at_ms), world or known(), at_ms + 7)[0]
 
 
 @pytest.mark.parametrize("leaf", ["state", "res"])
@@ -286,7 +291,8 @@ def test_who_speaks_without_a_place_is_present_and_nowhere(leaf: str) -> None:
         "device": DEVICES[WEARER].number, "boot": ABSENT, "seq": ABSENT, "fix_ms": NOW_MS, "sent_ms": ABSENT,
         "t3_ms": NOW_MS, "t4_ms": NOW_MS + 7, "lat_e6": 0, "lon_e6": 0, "accuracy_dm": ABSENT,
         "speed_cms": ABSENT, "course_ddeg": ABSENT, "flags": FixFlag.PRESENCE, "source": 0,
-        "battery_pct": ABSENT, "primary": 0,
+        "battery_pct": ABSENT, "primary": 0, "event": 0, "pair_s1": 0, "telemetry": 0, "strap": 0, "case": 0,
+        "permission": 0,
     }  # fmt: skip
 
 
@@ -397,11 +403,9 @@ def test_nobody_else_is_sos_only() -> None:
 
 REFUSED_ALARMS: dict[str, tuple[bytes, str, Reason]] = {
     "wearer has no key": (sos(), topic(WEARER, "sos"), Reason.NOT_THIS_DEVICE),
-    "event": (b'{"_type":"event"}', topic(WEARER, "evt"), Reason.NOT_SUPPORTED),
     "nobody": (sos(), topic("nobody-1", "sos"), Reason.UNKNOWN_DEVICE),
     "no device": (sos(), "tocsin/1//sos", Reason.UNKNOWN_TOPIC),
     "another root": (sos(), f"tocsin/2/{PROTECTED}/sos", Reason.UNKNOWN_TOPIC),
-    "an event of a device with a key": (sos(), topic(PROTECTED, "evt"), Reason.NOT_SUPPORTED),
     "nobody, and nothing that can be read": (b"\xff", topic("nobody-1", "sos"), Reason.UNKNOWN_DEVICE),
     "wearer, and nothing that can be read": (b"\xff", topic(WEARER, "sos"), Reason.NOT_THIS_DEVICE),
 }

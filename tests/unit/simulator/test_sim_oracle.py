@@ -76,6 +76,7 @@ def test_the_story_and_nothing_else(seed: int) -> None:
         ("BAR_SOS", "sim-p-0001"),
         ("PROX_ALERT", "couple-0000"),
         ("PROX_PREALERT", "couple-0000"),
+        ("STRAP_TAMPER", "couple-0002"),
         ("TGD_SOS", "sim-t-0000"),
     ]
     windows = {one.code: (one.earliest_s, one.latest_s) for one in expected}

@@ -18,7 +18,7 @@ from alerts.desk import handle
 from tocsin import subjects, wire
 from tocsin.errors import WireError
 from tocsin.model.episode import Channel, FindingCause, Receipt, Ruling, Verb
-from tocsin.model.fix import FIX_DTYPE
+from tocsin.model.fix import FIX_DTYPE, SILENT_TAIL
 from tocsin.model.ids import derived, is_device_id
 from tocsin.model.order import Order
 from tocsin.model.room import DEFAULT_ROOM
@@ -66,10 +66,11 @@ def test_what_is_not_of_this_version_is_refused(
         decode(bad)
 
 
+FIX_NAMES = FIX_DTYPE.names or ()
 ROWS = st.lists(
     st.tuples(*[st.integers(-(2**63), 2**63 - 1)] * 7, *[st.integers(-(2**31), 2**31 - 1)] * 5,
               st.integers(0, 2**16 - 1), st.integers(0, 255), st.integers(-128, 127), st.integers(0, 1),
-              st.just(b"")),
+              st.integers(0, 255), st.integers(0, 2**16 - 1), *[st.integers(0, 255)] * 4, st.just(b"")),
     max_size=5,
 )  # fmt: skip
 
@@ -81,6 +82,17 @@ def test_fixes_round_trip(rows: list[tuple[Any, ...]]) -> None:
     back = wire.decode_fixes(wire.encode_fixes(fixes))
     assert back.tobytes() == fixes.tobytes()
     assert not back.flags.writeable
+
+
+def test_a_row_of_an_older_version_says_nothing_of_its_unit() -> None:
+    """What it wrote behind ``primary`` was fifteen zeros, which is what the reader of now takes for silence."""
+    older = np.dtype([*[(name, FIX_DTYPE[name]) for name in FIX_NAMES[:16]], ("spare", "V15")])
+    assert older.itemsize == FIX_DTYPE.itemsize
+    row = np.ones(1, older)
+    row["spare"] = np.void(bytes(15))
+    read = wire.decode_fixes(wire.FIXES_HEADER + row.tobytes())[0]
+    assert all(read[name] == 1 for name in FIX_NAMES[:16])
+    assert tuple(int(read[name]) for name in FIX_NAMES[16:-1]) == SILENT_TAIL[:-1]
 
 
 @pytest.mark.parametrize(
