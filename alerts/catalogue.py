@@ -52,13 +52,15 @@ CATALOGUE: Final[Mapping[Code, CatalogueEntry]] = MappingProxyType(
                 code=Code.PROX_PREALERT, priority=2, told=(Channel.TELEASSISTANCE,),
                 urgency="Expected", severity="Severe", certainty="Observed",
                 label_fr="Zone de pré-alerte franchie",
-                duty_fr="Appeler le porteur sous 30 s et lui ordonner de s'éloigner, sans direction ni distance.",
+                duty_fr="Appeler le porteur à l'heure indiquée, sinon sous 30 s, et lui ordonner de s'éloigner, "
+                "sans direction ni distance.",
             ),
             CatalogueEntry(
                 code=Code.IMMINENT, priority=2, told=(Channel.TELEASSISTANCE,),
                 urgency="Immediate", severity="Severe", certainty="Likely",
                 label_fr="Entrée imminente en zone d'alerte",
-                duty_fr="Préparer l'appel à la personne protégée et l'alerte du CIC ou du CORG.",
+                duty_fr="Appeler le porteur sans plus attendre ; préparer l'appel à la personne protégée et l'alerte "
+                "du CIC ou du CORG.",
             ),
             CatalogueEntry(
                 code=Code.DEGRADED, priority=2, told=(Channel.TELEASSISTANCE,),
@@ -95,6 +97,14 @@ CATALOGUE: Final[Mapping[Code, CatalogueEntry]] = MappingProxyType(
                 urgency="Immediate", severity="Extreme", certainty="Observed",
                 label_fr="SOS téléphone grave danger",
                 duty_fr="Répondre sous 10 s, lever le doute, localiser, transmettre au CIC ou au CORG.",
+            ),
+            CatalogueEntry(
+                code=Code.PROBING, priority=3, told=(Channel.TELEASSISTANCE,),
+                urgency="Expected", severity="Moderate", certainty="Possible",
+                label_fr="Entrées brèves répétées, de plusieurs côtés",
+                duty_fr="Superviseur : examiner, prévenir le SPIP. Ne plus appeler le porteur au seul "
+                "franchissement de la pré-alerte : il en déduirait où elle est. Entrée imminente ou alerte : comme toujours. "
+                f"{NO_BREACH_FR}",
             ),
         )
     }

@@ -19,6 +19,7 @@ import msgspec
 
 from geofence.assumptions import ALERT_S, EXIT_FIXES, EXIT_MARGIN_M, EXIT_MS, FAR_S, PREALERT_S
 from geofence.motion import Mover
+from geofence.remembered import Crossing, Origin
 from tocsin.limits import PREALERT_FACTOR
 from tocsin.model.finding import Change, Code
 from tocsin.model.zone import Zone
@@ -53,6 +54,8 @@ class Reason(StrEnum):
     NEVER_HEARD = "never_heard"
     NOT_IN_FORCE = "not_in_force"
     RULES_FAILED = "rules_failed"
+    SPREAD_BEARINGS = "shallow_entries_from_spread_bearings"
+    QUIET_A_WEEK = "quiet_for_a_week"
 
 
 assert (EXIT_FIXES, EXIT_MS) == (2, 60_000), "the reasons name these numbers"
@@ -99,7 +102,9 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
     cannot; ``unconfirmed``: whose good fix a low-confidence alert waits for, -1 nobody's. ``one_reading``: raw
     or expected inside, and the rule for entering not met by it. ``evidence``: evaluations running that say
     "inside" whatever is doubted, EVIDENCE_FIXES until the alert ends. ``interval_s``: what this pair asks of its
-    devices, ``relax_ms``: since when a longer one would do."""
+    devices, ``relax_ms``: since when a longer one would do. ``origin``: where both stood when the present leg of
+    the approach began (``attribution``). ``visit``: a stay in the pre-alert ring that may still prove shallow,
+    ``crossings``: those that did, ``probing_ms``: the last of a spell of PROBING (``probing``)."""
 
     alert: Ring = OUTSIDE
     prealert: Ring = OUTSIDE
@@ -119,6 +124,10 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
     protected_lost: bool = False
     opened: dict[Code, Opened] = {}
     left_ms: dict[int, int] = {}
+    origin: Origin | None = None
+    visit: Crossing | None = None
+    crossings: tuple[Crossing, ...] = ()
+    probing_ms: int | None = None
 
     @property
     def zone(self) -> Zone:
@@ -158,7 +167,8 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Said(NamedTuple):
-    """Something began or ended; ``at_ms`` where it was not the hour of what caused the look."""
+    """Something began or ended; ``at_ms`` where it was not the hour of what caused the look. ``wearer_dm``,
+    ``protected_dm``: ``attribution``; ``call_by_ms``, ``other_side``: ``probing``."""
 
     code: Code
     change: Change
@@ -167,6 +177,10 @@ class Said(NamedTuple):
     low_confidence: bool = False
     alert_ms: int | None = None
     silent_since_ms: int | None = None
+    wearer_dm: int | None = None
+    protected_dm: int | None = None
+    call_by_ms: int | None = None
+    other_side: bool = False
 
 
 @dataclass(slots=True)

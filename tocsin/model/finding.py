@@ -28,6 +28,7 @@ class Code(StrEnum):
     V_COMMS_LOSS = "V_COMMS_LOSS"
     BAR_SOS = "BAR_SOS"
     TGD_SOS = "TGD_SOS"
+    PROBING = "PROBING"
 
 
 class Change(StrEnum):
@@ -50,6 +51,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     be at the alert distance if both go on like this (IMMINENT). ``silent_since_ms``: the last message, or fix, of
     the party that a loss is about. ``blind_worst_ms``, ``blind_plausible_ms``: the hours of blind risk, at the
     worst and the plausible speed of whoever is silent.
+
+    Of a ring: ``wearer_approach_dm``, ``protected_approach_dm``: how much nearer each has come by what he or she
+    did since the last crossing, below 0 farther; None where a place was not believed or not known.
+    ``wearer_share_pct``: the wearer's share of the approach, behind an exit of the going apart; None: nobody moved
+    enough to say. ``call_by_ms``: until when the call to the wearer may wait without risk, None: call at once.
+    ``other_side``: he has come and gone from another side before.
     """
 
     id: str
@@ -75,6 +82,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     silent_since_ms: int | None = None
     blind_worst_ms: int | None = None
     blind_plausible_ms: int | None = None
+    wearer_share_pct: int | None = None
+    wearer_approach_dm: int | None = None
+    protected_approach_dm: int | None = None
+    call_by_ms: int | None = None
+    other_side: bool = False
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
