@@ -35,12 +35,14 @@ import numpy as np
 from geofence import findings, silence, standing
 from geofence.approach import judge_approach
 from geofence.assumptions import LATE_MS, POOR_DM
+from geofence.attribution import attribute
 from geofence.cadence import tell
 from geofence.devices import AT, HEARD, INTERVAL, Mask, Verdict, accuracies_m, accuracy_of_m
 from geofence.findings import Taken, Trigger, clock_trigger, fix_trigger, measure_trigger, taken_of
 from geofence.motion import Mover, Seen, is_reachable
 from geofence.pair_state import PROTECTED, WEARER, Look, PairState, Reason
 from geofence.pair_table import NEVER_MS, PROTECTIONS, UNPROTECTED, PairTable, Phase, Roster
+from geofence.probing import watch_crossings, watch_depth
 from geofence.separation import Separation, apart_until_ms, kept_apart, lost_ms, separation
 from tocsin.geodesy import FloatArray, IntArray, ecef, ecef_one
 from tocsin.limits import PREALERT_FACTOR, STRAGGLER_MAX_S
@@ -220,6 +222,7 @@ class _Run:
         newest = WEARER if wearer.at_ms >= protected.at_ms else PROTECTED
 
         def rules(look: Look, seen: Separation | None) -> None:
+            look.state.origin = None  # of another device perhaps
             _judge_believed(look, seen, newest)
 
         self._look(index, row, now_ms, rules, lambda: measure_trigger(self.table, row, now_ms))
@@ -459,6 +462,8 @@ class _Run:
         )
         seen = separation(look.wearer, look.protected, now_ms) if look.is_known else None
         rules(look, seen)
+        attribute(look, seen)
+        watch_crossings(look, seen)
         if row in table.broken and not state.degraded and Code.DEGRADED in state.opened:
             look.say(Code.DEGRADED, Change.EXIT, Reason.RESOLVED)
         if look.said:
@@ -579,6 +584,7 @@ def _judge_believed(look: Look, seen: Separation | None, role: int) -> None:
     if seen is not None:
         standing.judge_rings(look, role, seen)
         judge_approach(look, seen)
+        watch_depth(look, seen)
     silence.judge_silence(look)
     if seen is not None:
         standing.judge_certainty(look, seen, by_fix=True)

@@ -38,6 +38,7 @@ from geofence.assumptions import (
     NEAR_DISTANCES,
     NEAR_S,
     PREALERT_S,
+    PROBING_MS,
     RELAX_FACTOR,
     RELAX_MS,
     SETTLED_MS,
@@ -45,6 +46,7 @@ from geofence.assumptions import (
 from geofence.cadence import Asked, asked
 from geofence.devices import INTERVAL, DeviceTable
 from geofence.pair_state import PROTECTED, WEARER, PairState
+from geofence.probing import shallow_m
 from geofence.separation import Band
 from tocsin.geodesy import IntArray
 from tocsin.limits import PREALERT_FACTOR
@@ -277,18 +279,21 @@ def band_of(state: PairState, alert_m: float) -> Band:
     """Until when, and where, a settled state stays as it is."""
     lost = float((state.wearer_lost or state.wearer_unfixed) + 2 * state.protected_lost)
     look_ms = inf if state.relax_ms is None else float(state.relax_ms + RELAX_MS)
+    if state.probing_ms is not None:
+        look_ms = min(look_ms, float(state.probing_ms + PROBING_MS))
     if state.alert.inside:
         if state.evidence < EVIDENCE_FIXES or state.alert_ms is None:
             return ALWAYS_LOOK
         if state.relax_ms is None and state.interval_s == ALERT_S:
-            look_ms = float(state.alert_ms + SETTLED_MS)
+            look_ms = min(look_ms, float(state.alert_ms + SETTLED_MS))
         return Band(-inf, alert_m, EXIT_MARGIN_M, -inf, -inf, 0.0, look_ms, lost)
     blind_m = alert_m if state.uncertain_ms is None else -alert_m
     if state.prealert.inside:
         if state.relax_ms is None and state.interval_s != PREALERT_S:
             return ALWAYS_LOOK
         radius_m, watch_s = PREALERT_FACTOR * alert_m, IMMINENT_MS / 1_000.0
-        return Band(-inf, radius_m, EXIT_MARGIN_M, alert_m, blind_m, watch_s, look_ms, lost)
+        lo_m = -inf if state.visit is None else shallow_m(alert_m)
+        return Band(lo_m, radius_m, EXIT_MARGIN_M, alert_m, blind_m, watch_s, look_ms, lost)
     lo_m, hi_m = _far_m(state, alert_m)
     return Band(lo_m, hi_m, 0.0, PREALERT_FACTOR * alert_m, blind_m, 0.0, look_ms, lost)
 
