@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from alerts.calls import NO_KEY, not_before_ms
 from alerts.catalogue import CATALOGUE
 from alerts.retries import UNSENT
 from tocsin.limits import (
@@ -116,7 +117,7 @@ def remembered(causes: tuple[str, ...], cause: str) -> tuple[str, ...]:
     return (*causes, cause)[-EPISODE_CAUSES_MAX:]
 
 
-def raise_of(cause: Finding | Alarm, version: int, now_ms: int) -> Raise:
+def raise_of(cause: Finding | Alarm, version: int, now_ms: int, call_key: bytes = NO_KEY) -> Raise:
     """What is kept of the moment of raising; t6 is the ruling's own hour."""
     points = msgspec.structs.replace(cause.points, t6_ms=now_ms)
     if isinstance(cause, Alarm):
@@ -139,6 +140,10 @@ def raise_of(cause: Finding | Alarm, version: int, now_ms: int) -> Raise:
         silent_since_ms=cause.silent_since_ms,
         blind_worst_ms=cause.blind_worst_ms,
         blind_plausible_ms=cause.blind_plausible_ms,
+        wearer_share_pct=cause.wearer_share_pct,
+        wearer_approach_dm=cause.wearer_approach_dm,
+        protected_approach_dm=cause.protected_approach_dm,
+        call_not_before_ms=not_before_ms(cause, call_key),
     )
 
 

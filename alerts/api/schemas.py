@@ -124,6 +124,15 @@ class BlindRisk(BaseModel):
     plausible_at: Time | None
 
 
+class Approach(BaseModel):
+    """Who approached since the crossing before this one: how much nearer each has come by moving, below 0 farther;
+    ``wearer_share_pct`` null: nobody moved enough to say."""
+
+    wearer_share_pct: int | None
+    wearer_m: float
+    protected_m: float
+
+
 class Clock(BaseModel):
     """The hours that the first raise passed (DOMAIN section 2)."""
 
@@ -143,7 +152,9 @@ class Alert(BaseModel):
 
     Of the newest raise: ``low_confidence`` (a poor or implausible fix, unproven), ``alert_expected_at``
     (IMMINENT: when he reaches the alert distance if both go on like this), ``silent_since`` and ``blind_risk``
-    (losses, DEGRADED). ``evidential_at``: since when the breach is certain whatever the accuracy.
+    (losses, DEGRADED), ``approach`` (a ring: who came nearer), ``call_wearer_not_before`` (a pre-alert: the
+    earliest hour of the call to him, null: at once; IMMINENT and an alert override it). ``evidential_at``: since when the
+    breach is certain whatever the accuracy.
     """
 
     id: str
@@ -166,6 +177,8 @@ class Alert(BaseModel):
     alert_expected_at: Time | None
     silent_since: Time | None
     blind_risk: BlindRisk | None
+    approach: Approach | None
+    call_wearer_not_before: Time | None
     evidential_at: Time | None
     raises: int
     silent: bool

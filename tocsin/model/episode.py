@@ -123,7 +123,8 @@ class Raise(msgspec.Struct, frozen=True, kw_only=True):
     ``threshold_m`` is None for a key, and for nothing else. ``distance_dm`` is None for a key, and where one party
     was never heard; ``lower_dm`` to ``upper_dm`` is where the distance may be, ``fixes_ms`` the hour of the older
     of the two fixes that it rests on. The fields behind ``silent`` are those of the finding (``model.finding``),
-    None where it said nothing of them.
+    None where it said nothing of them. ``call_not_before_ms``: the earliest hour of a call to the wearer about it
+    (``alerts.calls``), None: at once.
     """
 
     version: int
@@ -142,6 +143,10 @@ class Raise(msgspec.Struct, frozen=True, kw_only=True):
     silent_since_ms: int | None = None
     blind_worst_ms: int | None = None
     blind_plausible_ms: int | None = None
+    wearer_share_pct: int | None = None
+    wearer_approach_dm: int | None = None
+    protected_approach_dm: int | None = None
+    call_not_before_ms: int | None = None
 
     @property
     def is_key(self) -> bool:
