@@ -59,8 +59,8 @@ CATALOGUE: Final[Mapping[Code, CatalogueEntry]] = MappingProxyType(
                 code=Code.IMMINENT, priority=2, told=(Channel.TELEASSISTANCE,),
                 urgency="Immediate", severity="Severe", certainty="Likely",
                 label_fr="Entrée imminente en zone d'alerte",
-                duty_fr="Appeler le porteur sans plus attendre ; préparer l'appel à la personne protégée et l'alerte "
-                "du CIC ou du CORG.",
+                duty_fr="Appeler le porteur sans plus attendre ; préparer l'appel à la personne protégée et "
+                "l'alerte du CIC ou du CORG.",
             ),
             CatalogueEntry(
                 code=Code.DEGRADED, priority=2, told=(Channel.TELEASSISTANCE,),
@@ -103,8 +103,8 @@ CATALOGUE: Final[Mapping[Code, CatalogueEntry]] = MappingProxyType(
                 urgency="Expected", severity="Moderate", certainty="Possible",
                 label_fr="Entrées brèves répétées, de plusieurs côtés",
                 duty_fr="Superviseur : examiner, prévenir le SPIP. Ne plus appeler le porteur au seul "
-                "franchissement de la pré-alerte : il en déduirait où elle est. Entrée imminente ou alerte : comme toujours. "
-                f"{NO_BREACH_FR}",
+                "franchissement de la pré-alerte : il en déduirait où elle est. "
+                f"Entrée imminente ou alerte : comme toujours. {NO_BREACH_FR}",
             ),
         )
     }

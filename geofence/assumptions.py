@@ -64,6 +64,8 @@ LEG_MAX_MS: Final = (
 )
 ATTRIBUTED_MIN_M: Final = 25  # both together; less is a step or two, and a share of it says nothing
 
+CLEAR_SHARE: Final = 0.1  # of a leg, that its noise may be; a share is then right to some 10 %
+
 # --- is he looking for her?
 SHALLOW: Final = (
     0.5  # of the way from the pre-alert ring to the alert ring: who went deeper was not after the call
@@ -75,7 +77,7 @@ PROBING_MS: Final = 7 * 86_400_000  # a week has all that people do every week; 
 CROSSINGS_MAX: Final = 12  # remembered of one pair, the oldest forgotten
 
 # --- until when may the call to the wearer wait?
-CALL_WAIT_MAX_MS: Final = 600_000
+CALL_WAIT_MAX_MS: Final = 600_000  # an operator cannot be asked to remember it for longer
 CALL_LEFT_MS: Final = (
     150_000  # must be left to the alert distance: IMMINENT takes over 120 s before it, and 30 s to ring
 )

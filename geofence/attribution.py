@@ -11,17 +11,22 @@ With W, P the places then and W', P' the places now, both carried to the same in
 in both (Shapley value). It is the only split that adds up to the whole, treats both alike, and gives nothing to
 whoever did not move; in the limit of short legs it is the displacement projected on the line between the two.
 
-A standing person's fixes scatter: a displacement counts only as far as it exceeds what the accuracies of its two
-ends alone would show (James-Stein), as ``motion.velocity`` does with a velocity.
+A standing person's fixes scatter: a displacement counts only if it exceeds VELOCITY_SIGMAS of what the accuracies
+of its two ends alone would show, the bound of ``motion.velocity``. Beyond it counts whole: shrinking it as a
+velocity is shrunk (James-Stein) would take from whoever moved less, at 50 m accuracy up to a third of his way.
+
+A leg in which somebody was not seen twice, or that is short against that scatter (CLEAR_SHARE), is not clear: an
+entry is then counted from one crossing earlier.
 
 Metres; what is said is in whole decimetres. Pure.
 """
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import Final, NamedTuple
 
-from geofence.assumptions import ATTRIBUTED_MIN_M, FAR_S, LEG_MAX_MS, VELOCITY_SIGMAS
+from geofence.assumptions import ATTRIBUTED_MIN_M, CLEAR_SHARE, FAR_S, LEG_MAX_MS, VELOCITY_SIGMAS
 from geofence.motion import UNHEARD_MS, Mover, Vector
 from geofence.pair_state import CODE_OF_RING, Look, Reason, Said
 from geofence.remembered import Origin, Place
@@ -50,17 +55,20 @@ def attribute(look: Look, seen: Separation | None) -> None:
             look.said[index] = _with_parts(said, look, seen)
             crossed = True
         elif (said.code, said.change) == (Code.IMMINENT, Change.ENTRY) and _fresh(look) is None:
-            state.origin = _one_fix_ago(look)  # near for long, and now on the way: that is what counts
+            state.origin, state.earlier = (
+                _one_fix_ago(look),
+                None,
+            )  # near for long, and now on the way: that is what counts
     if state.interval_s == FAR_S:
-        state.origin = None
+        state.origin = state.earlier = None
     elif look.is_known and (crossed or state.origin is None):
-        state.origin = origin_at(look, look.now_ms)
+        state.origin, state.earlier = origin_at(look, look.now_ms), state.origin
 
 
 def _with_parts(said: Said, look: Look, seen: Separation | None) -> Said:
     if seen is None or not seen.is_live:
         return said
-    origin = _fresh(look) or _one_fix_ago(look)
+    origin = _beginning(look, said.change)
     if origin is None:
         return said
     parts = parts_of(origin, look)
@@ -89,18 +97,46 @@ def parts_of(origin: Origin, look: Look) -> Parts:
 
 
 def _moved(start: Vector, mover: Mover, now_ms: float, accuracy_m: float) -> Vector:
-    """Where he has come to, as far as his displacement exceeds its noise."""
+    """Where he has come to, if that is farther than noise."""
     end = mover.place_at(now_ms)
     way = (end[0] - start[0], end[1] - start[1], end[2] - start[2])
     squared = way[0] * way[0] + way[1] * way[1] + way[2] * way[2]
-    noise = NOISE * (accuracy_m * accuracy_m + mover.accuracy_m * mover.accuracy_m)
-    if squared <= noise:
-        return start
-    counts = 1.0 - noise / squared
-    return start[0] + way[0] * counts, start[1] + way[1] * counts, start[2] + way[2] * counts
+    return end if squared > _noise_m2(mover, accuracy_m) else start
 
 
 # --- where a leg began ---------------------------------------------------------------------------------------
+
+
+def _beginning(look: Look, change: Change) -> Origin | None:
+    origin, earlier = _fresh(look), look.state.earlier
+    if origin is None:
+        return _one_fix_ago(look)
+    if (
+        earlier is None
+        or change is Change.EXIT
+        or look.now_ms - earlier.at_ms > LEG_MAX_MS
+        or _is_clear(origin, look)
+    ):
+        return origin
+    return earlier
+
+
+def _is_clear(origin: Origin, look: Look) -> bool:
+    """Whether both were seen twice, and the leg is long against what the fixes of a standing person scatter."""
+    parts = parts_of(origin, look)
+    noise_m = sqrt(
+        max(
+            _noise_m2(look.wearer, origin.wearer_accuracy_dm / 10),
+            _noise_m2(look.protected, origin.protected_accuracy_dm / 10),
+        )
+    )
+    is_seen = all(mover.before_ms >= origin.at_ms for mover in look.movers)
+    return is_seen and noise_m <= CLEAR_SHARE * (parts.wearer_m + parts.protected_m)
+
+
+def _noise_m2(mover: Mover, accuracy_m: float) -> float:
+    """What a displacement must exceed, squared."""
+    return NOISE * (accuracy_m * accuracy_m + mover.accuracy_m * mover.accuracy_m)
 
 
 def _fresh(look: Look) -> Origin | None:

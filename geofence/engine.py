@@ -222,7 +222,7 @@ class _Run:
         newest = WEARER if wearer.at_ms >= protected.at_ms else PROTECTED
 
         def rules(look: Look, seen: Separation | None) -> None:
-            look.state.origin = None  # of another device perhaps
+            look.state.origin = look.state.earlier = None  # of another device perhaps
             _judge_believed(look, seen, newest)
 
         self._look(index, row, now_ms, rules, lambda: measure_trigger(self.table, row, now_ms))

@@ -103,8 +103,9 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
     or expected inside, and the rule for entering not met by it. ``evidence``: evaluations running that say
     "inside" whatever is doubted, EVIDENCE_FIXES until the alert ends. ``interval_s``: what this pair asks of its
     devices, ``relax_ms``: since when a longer one would do. ``origin``: where both stood when the present leg of
-    the approach began (``attribution``). ``visit``: a stay in the pre-alert ring that may still prove shallow,
-    ``crossings``: those that did, ``probing_ms``: the last of a spell of PROBING (``probing``)."""
+    the approach began, ``earlier``: the one before it (``attribution``). ``visit``: a stay in the pre-alert ring
+    that may still prove shallow, ``crossings``: those that did, ``probing_ms``: the last of a spell of PROBING
+    (``probing``)."""
 
     alert: Ring = OUTSIDE
     prealert: Ring = OUTSIDE
@@ -125,6 +126,7 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
     opened: dict[Code, Opened] = {}
     left_ms: dict[int, int] = {}
     origin: Origin | None = None
+    earlier: Origin | None = None
     visit: Crossing | None = None
     crossings: tuple[Crossing, ...] = ()
     probing_ms: int | None = None

@@ -12,7 +12,8 @@ crossings meet in two places, about three in one: where she is. So:
 * The call to him may wait, as long as CALL_LEFT_MS are left until he could be at the alert distance at his and her
   present speed, and never less than CALL_SPEED_M_S. ``call_by_ms`` is that limit; None: call at once.
   ``other_side``: he has been in the ring within PROBING_MS from another side, and this call would be the second
-  circle. How long it does wait is chance, and drawn where the secret is (``alerts.calls``).
+  circle: it waits as long as is safe, and who turns back before learns nothing. Otherwise it waits CALL_WAIT_MAX_MS
+  at most, and how long is chance, drawn where the secret is (``alerts.calls``).
 
 Whatever is said of a crossing rests on looks that no guard band skips: the crossings themselves, and the first
 that shows him deep (``pair_table.band_of``). Pure; metres, milliseconds, whole degrees from north.
@@ -21,7 +22,7 @@ that shows him deep (``pair_table.band_of``). Pure; metres, milliseconds, whole 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import atan2, degrees, sqrt
+from math import atan2, degrees, inf, sqrt
 
 from geofence.assumptions import (
     CALL_LEFT_MS,
@@ -87,7 +88,8 @@ def _come(look: Look, seen: Separation | None, said: Said) -> Said:
     ):
         return said
     other_side = any(_apart_deg(here, one) >= SIDE_DEG for one in _recent(state.crossings, look.now_ms))
-    return said._replace(call_by_ms=call_by_ms(look, seen), other_side=other_side)
+    longest_ms = inf if other_side else CALL_WAIT_MAX_MS
+    return said._replace(call_by_ms=call_by_ms(look, seen, longest_ms), other_side=other_side)
 
 
 def _is_hers(said: Said) -> bool:
@@ -148,8 +150,8 @@ def bearing_deg(origin: Vector, place: Vector) -> int:
     return round(degrees(atan2(east, north))) % CIRCLE_DEG
 
 
-def call_by_ms(look: Look, seen: Separation) -> int | None:
+def call_by_ms(look: Look, seen: Separation, longest_ms: float) -> int | None:
     """Until when the call may wait. Both speeds count whole: he may turn towards her in a moment."""
     speed_m_s = max(CALL_SPEED_M_S, look.wearer.speed_m_s + look.protected.speed_m_s)
     left_ms = SECOND_MS * (seen.nearest_m - look.alert_m) / speed_m_s - CALL_LEFT_MS
-    return look.now_ms + int(min(left_ms, CALL_WAIT_MAX_MS)) if left_ms > 0 and seen.is_live else None
+    return look.now_ms + int(min(left_ms, longest_ms)) if left_ms > 0 and seen.is_live else None

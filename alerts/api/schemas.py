@@ -153,8 +153,8 @@ class Alert(BaseModel):
     Of the newest raise: ``low_confidence`` (a poor or implausible fix, unproven), ``alert_expected_at``
     (IMMINENT: when he reaches the alert distance if both go on like this), ``silent_since`` and ``blind_risk``
     (losses, DEGRADED), ``approach`` (a ring: who came nearer), ``call_wearer_not_before`` (a pre-alert: the
-    earliest hour of the call to him, null: at once; IMMINENT and an alert override it). ``evidential_at``: since when the
-    breach is certain whatever the accuracy.
+    earliest hour of the call to him, null: at once; IMMINENT and an alert override it). ``evidential_at``: since
+    when the breach is certain whatever the accuracy.
     """
 
     id: str
