@@ -2,9 +2,10 @@
 
 At a random hour between the crossing and the limit that the geofence found safe (``Finding.call_by_ms``). At that
 limit if he has come and gone from another side before: this call would be the second circle about her, and who
-turns back without one has learnt nothing. At once where there is no limit: too near, too fast, or in doubt. The hour
-follows from a secret and the finding: the same wherever it is ruled upon, and nobody can compute it without the
-secret. It binds the call to *him* alone: the operator sees the alert at once, and IMMINENT or an alert overrides it.
+turns back without one has learnt nothing. At once where there is no limit: too near, too fast, or in doubt. The
+hour follows from a secret and the finding: the same wherever it is ruled upon, and nobody can compute it without
+the secret. It binds the call to *him* alone: the operator sees the alert at once, and IMMINENT or an alert
+overrides it.
 
 Pure; milliseconds.
 """

@@ -12,8 +12,8 @@ crossings meet in two places, about three in one: where she is. So:
 * The call to him may wait, as long as CALL_LEFT_MS are left until he could be at the alert distance at his and her
   present speed, and never less than CALL_SPEED_M_S. ``call_by_ms`` is that limit; None: call at once.
   ``other_side``: he has been in the ring within PROBING_MS from another side, and this call would be the second
-  circle: it waits as long as is safe, and who turns back before learns nothing. Otherwise it waits CALL_WAIT_MAX_MS
-  at most, and how long is chance, drawn where the secret is (``alerts.calls``).
+  circle: it waits as long as is safe, and who turns back before learns nothing. Otherwise it waits at most
+  CALL_WAIT_MAX_MS, and how long is chance, drawn where the secret is (``alerts.calls``).
 
 Whatever is said of a crossing rests on looks that no guard band skips: the crossings themselves, and the first
 that shows him deep (``pair_table.band_of``). Pure; metres, milliseconds, whole degrees from north.

@@ -52,8 +52,8 @@ HIS, HERS = 1, 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prober:
-    """``step_m``, ``wait_s``: so far he goes at a time, and waits for a call; 0: he does not stop. ``dares``: how far he
-    goes without having been called, of d_A; behind 1.3 he may be at the alert distance, which is a breach."""
+    """``step_m``, ``wait_s``: so far he goes at a time, and waits for a call; 0: he does not stop. ``dares``: how
+    far he goes without having been called, of d_A; behind 1.3 he may be at the alert distance, a breach."""
 
     alert_m: int
     speed_m_s: float
