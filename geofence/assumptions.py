@@ -67,9 +67,6 @@ ATTRIBUTED_MIN_M: Final = 25  # both together; less is a step or two, and a shar
 CLEAR_SHARE: Final = 0.1  # of a leg, that its noise may be; a share is then right to some 10 %
 
 # --- is he looking for her?
-SHALLOW: Final = (
-    0.5  # of the way from the pre-alert ring to the alert ring: who went deeper was not after the call
-)
 SIDE_DEG: Final = 25  # crossings nearer together than this are one road; the error of a place found from two grows
 # with 1 / sin of the angle between them, 2.4 times here
 PROBING_SIDES: Final = 3  # circles about two crossings meet in two places, about three in one: hers

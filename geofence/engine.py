@@ -42,7 +42,7 @@ from geofence.findings import Taken, Trigger, clock_trigger, fix_trigger, measur
 from geofence.motion import Mover, Seen, is_reachable
 from geofence.pair_state import PROTECTED, WEARER, Look, PairState, Reason
 from geofence.pair_table import NEVER_MS, PROTECTIONS, UNPROTECTED, PairTable, Phase, Roster
-from geofence.probing import watch_crossings, watch_depth
+from geofence.probing import watch_crossings, watch_quiet
 from geofence.separation import Separation, apart_until_ms, kept_apart, lost_ms, separation
 from tocsin.geodesy import FloatArray, IntArray, ecef, ecef_one
 from tocsin.limits import PREALERT_FACTOR, STRAGGLER_MAX_S
@@ -584,7 +584,7 @@ def _judge_believed(look: Look, seen: Separation | None, role: int) -> None:
     if seen is not None:
         standing.judge_rings(look, role, seen)
         judge_approach(look, seen)
-        watch_depth(look, seen)
+        watch_quiet(look)
     silence.judge_silence(look)
     if seen is not None:
         standing.judge_certainty(look, seen, by_fix=True)

@@ -46,7 +46,6 @@ from geofence.assumptions import (
 from geofence.cadence import Asked, asked
 from geofence.devices import INTERVAL, DeviceTable
 from geofence.pair_state import PROTECTED, WEARER, PairState
-from geofence.probing import shallow_m
 from geofence.separation import Band
 from tocsin.geodesy import IntArray
 from tocsin.limits import PREALERT_FACTOR
@@ -292,8 +291,7 @@ def band_of(state: PairState, alert_m: float) -> Band:
         if state.relax_ms is None and state.interval_s != PREALERT_S:
             return ALWAYS_LOOK
         radius_m, watch_s = PREALERT_FACTOR * alert_m, IMMINENT_MS / 1_000.0
-        lo_m = -inf if state.visit is None else shallow_m(alert_m)
-        return Band(lo_m, radius_m, EXIT_MARGIN_M, alert_m, blind_m, watch_s, look_ms, lost)
+        return Band(-inf, radius_m, EXIT_MARGIN_M, alert_m, blind_m, watch_s, look_ms, lost)
     lo_m, hi_m = _far_m(state, alert_m)
     return Band(lo_m, hi_m, 0.0, PREALERT_FACTOR * alert_m, blind_m, 0.0, look_ms, lost)
 

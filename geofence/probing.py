@@ -3,9 +3,9 @@
 Each call at the pre-alert ring tells the wearer that he is 2 d_A from her. Circles of that radius about two
 crossings meet in two places, about three in one: where she is. So:
 
-* A *shallow entry* is a stay in the pre-alert ring that he was not carried into by her, that never led deeper than
-  SHALLOW of the way to the alert ring, and that ended without an alert. Its bearing is his, as seen from her, when
-  he came in. Who lives at the edge and crosses it on one road every day has one bearing.
+* A *shallow entry* is a stay in the pre-alert ring that she did not bring about and that ended without an alert,
+  however deep it led: since the call may wait, who turns back when it comes turns back deep. Its bearing is his,
+  as seen from her, when he came in. Who lives at the edge and crosses it on one road every day has one bearing.
 * Shallow entries from PROBING_SIDES sides, each SIDE_DEG from the others, within PROBING_MS are PROBING: said
   once, when he has left for the third time and before a fourth call. A spell ends when he has not done it for
   PROBING_MS.
@@ -16,7 +16,7 @@ crossings meet in two places, about three in one: where she is. So:
   CALL_WAIT_MAX_MS, and how long is chance, drawn where the secret is (``alerts.calls``).
 
 Whatever is said of a crossing rests on looks that no guard band skips: the crossings themselves, and the first
-that shows him deep (``pair_table.band_of``). Pure; metres, milliseconds, whole degrees from north.
+fix behind the end of a spell (``pair_table.band_of``). Pure; metres, milliseconds, whole degrees from north.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from geofence.assumptions import (
     CROSSINGS_MAX,
     PROBING_MS,
     PROBING_SIDES,
-    SHALLOW,
     SIDE_DEG,
 )
 from geofence.attribution import wearer_share_pct
@@ -39,25 +38,18 @@ from geofence.motion import Vector
 from geofence.pair_state import Look, Reason, Said
 from geofence.remembered import Crossing
 from geofence.separation import SECOND_MS, Separation
-from tocsin.limits import PREALERT_FACTOR
 from tocsin.model.finding import Change, Code
 
 CIRCLE_DEG = 360
 LED_PCT = 50  # by whom the distance shrank more
 
 
-def watch_depth(look: Look, seen: Separation) -> None:
-    """After a believed fix: a stay that has led deep is no shallow one; a spell that has been quiet ends."""
+def watch_quiet(look: Look) -> None:
+    """After a believed fix: a spell that has been quiet ends."""
     state = look.state
-    if state.visit is not None and seen.best_m <= shallow_m(look.alert_m):
-        state.visit = None
     if state.probing_ms is not None and look.now_ms >= state.probing_ms + PROBING_MS:
         state.probing_ms, state.crossings = None, ()
         look.say(Code.PROBING, Change.EXIT, Reason.QUIET_A_WEEK)
-
-
-def shallow_m(alert_m: float) -> float:
-    return (PREALERT_FACTOR - SHALLOW * (PREALERT_FACTOR - 1)) * alert_m
 
 
 def watch_crossings(look: Look, seen: Separation | None) -> None:

@@ -46,6 +46,7 @@ ACCURACY_M: Final = 8.0
 KEY: Final = b"the key of a simulated dispatcher"
 GRID: Final = 41
 NOTHING: Final = np.empty(0, FIX_DTYPE)
+TOWN_M: Final = 6000.0  # from her home to the edge of the town
 KEPT_M: Final = 1000.0
 HIS, HERS = 1, 2
 
@@ -208,6 +209,37 @@ def errors_m(prober: Prober, key: bytes, trials: int) -> tuple[list[list[float]]
     return behind, [one.found_at for one in learned]
 
 
+# --- who is not looking for her ------------------------------------------------------------------------------
+
+
+def ordinary_week(alert_m: int, home_at: float, seed: int) -> tuple[int, bool]:
+    """He lives ``home_at`` d_A from her and drives, at 10 m/s and straight, to work and back on five days, twice to
+    one shop, and every second day somewhere in the town (TOWN_M), never on a way that leads within 1.2 d_A of her.
+    How often he came into the pre-alert ring, and whether PROBING was said of him."""
+    rng = np.random.default_rng(seed)
+    world, learned, at_s = _World(alert_m, rng), Learned(), 0
+    home = complex(home_at * alert_m)
+    work, shop = _somewhere(rng, home, alert_m), _somewhere(rng, home, alert_m)
+    for day in range(7):
+        away = [work] * (day < 5) + [shop] * (day in {2, 5}) + [_somewhere(rng, home, alert_m)] * (day % 2)
+        for goal in away:
+            for start, end in ((home, goal), (goal, home)):
+                for second in range(int(abs(end - start) / 10.0) + 120):
+                    passed = min(1.0, 10.0 * second / abs(end - start))
+                    for finding in world.second(at_s + second, start + (end - start) * passed):
+                        _hears(learned, finding, NO_KEY, at_s, inside=False, call_s=inf)
+                at_s += 4 * 3600
+    return learned.crossings, learned.found_at is not None
+
+
+def _somewhere(rng: np.random.Generator, home: complex, alert_m: int) -> complex:
+    while True:
+        goal = complex(*rng.uniform(-TOWN_M, TOWN_M, 2))
+        way = home + np.linspace(0.0, 1.0, 200) * (goal - home)
+        if np.abs(way).min() > 1.2 * alert_m and abs(goal - home) > 300.0:
+            return goal
+
+
 PROBERS: Final = {
     "walks, turns in time": Prober(alert_m=0, speed_m_s=1.4, dares=0.8),
     "walks on": Prober(alert_m=0, speed_m_s=1.4),
@@ -229,6 +261,17 @@ def report(trials: int) -> Iterator[str]:
                 yield f"| {alert_m // 1000} km | {name} | {how} | {medians} | {kept} | {_found(found)} |"
 
 
+def ordinary(weeks: int) -> Iterator[str]:
+    yield "| d_A | He lives | Pre-alerts a week | Weeks with PROBING |"
+    yield "| --- | --- | --- | --- |"
+    for alert_m in (1000, 2000):
+        for home_at in (2.1, 3.0):
+            lived = [ordinary_week(alert_m, home_at, seed) for seed in range(weeks)]
+            crossings = np.mean([count for count, _ in lived])
+            found = sum(found for _, found in lived)
+            yield f"| {alert_m // 1000} km | {home_at} d_A away | {crossings:.1f} | {found} of {weeks} |"
+
+
 def _metres(error_m: float) -> str:
     return "nothing" if error_m == inf else f"{error_m:,.0f} m"
 
@@ -242,4 +285,6 @@ def _found(found: Sequence[int | None]) -> str:
 
 if __name__ == "__main__":
     for line in report(int(sys.argv[1]) if len(sys.argv) > 1 else 20):
+        print(line)
+    for line in ordinary(int(sys.argv[1]) if len(sys.argv) > 1 else 20):
         print(line)

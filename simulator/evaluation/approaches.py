@@ -1,7 +1,7 @@
-"""Of the alerts of a detector on real people, how many were whose approach? And was anybody taken for a prober?
+"""Of the alerts of a detector on real people, whose approach was it? And was anybody taken for a prober?
 
-Nobody knows the truth of it here: roles were drawn, so that a rule that favours neither shows as many of hers as of
-his. Shares in percent of the wearer.
+Nobody knows the truth of it here: roles were drawn by lot, so that a rule that favours neither shows as many of
+hers as of his. Shares in percent of the wearer.
 """
 
 from __future__ import annotations

@@ -80,9 +80,13 @@ def test_two_roads_are_a_way_to_work():
     assert days(*([0, 180] * 4)).probing == []
 
 
-def test_deep_visits_are_alerts_of_their_own_and_no_probing():
-    told = days(0, 120, 240, to_m=1300)
-    assert len(told.desk.of("PREALERT")) == 6
+def test_how_deep_he_went_before_he_was_called_does_not_matter():
+    assert [change for change, _ in days(0, 120, 240, to_m=1200).probing] == ["entry"]
+
+
+def test_visits_to_the_alert_ring_are_alerts_and_no_probing():
+    told = days(0, 120, 240, to_m=700)
+    assert len(told.desk.of("ALERT")) == 6
     assert told.probing == []
 
 
