@@ -69,6 +69,7 @@ CLEAR_SHARE: Final = 0.1  # of a leg, that its noise may be; a share is then rig
 # --- is he looking for her?
 SIDE_DEG: Final = 25  # crossings nearer together than this are one road; the error of a place found from two grows
 # with 1 / sin of the angle between them, 2.4 times here
+TURNED_BACK_DEG: Final = 45  # less of the ring is an eighth: a way that cuts it off leads 8 % deep, or back
 PROBING_SIDES: Final = 3  # circles about two crossings meet in two places, about three in one: hers
 PROBING_MS: Final = 7 * 86_400_000  # a week has all that people do every week; as long without it ends a spell
 CROSSINGS_MAX: Final = 12  # remembered of one pair, the oldest forgotten

@@ -3,9 +3,10 @@
 Each call at the pre-alert ring tells the wearer that he is 2 d_A from her. Circles of that radius about two
 crossings meet in two places, about three in one: where she is. So:
 
-* A *shallow entry* is a stay in the pre-alert ring that she did not bring about and that ended without an alert,
-  however deep it led: since the call may wait, who turns back when it comes turns back deep. Its bearing is his,
-  as seen from her, when he came in. Who lives at the edge and crosses it on one road every day has one bearing.
+* A *shallow entry* is a stay in the pre-alert ring that she did not bring about, that ended without an alert, and
+  that he left within TURNED_BACK_DEG of where he came in: who leaves by another side was on his way somewhere. How
+  deep it led does not matter: since the call may wait, who turns back when it comes turns back deep. Its bearing
+  is his, as seen from her, when he came in. Who lives at the edge and crosses it on one road has one bearing.
 * Shallow entries from PROBING_SIDES sides, each SIDE_DEG from the others, within PROBING_MS are PROBING: said
   once, when he has left for the third time and before a fourth call. A spell ends when he has not done it for
   PROBING_MS.
@@ -32,6 +33,7 @@ from geofence.assumptions import (
     PROBING_MS,
     PROBING_SIDES,
     SIDE_DEG,
+    TURNED_BACK_DEG,
 )
 from geofence.attribution import wearer_share_pct
 from geofence.motion import Vector
@@ -68,9 +70,7 @@ def watch_crossings(look: Look, seen: Separation | None) -> None:
 
 def _come(look: Look, seen: Separation | None, said: Said) -> Said:
     state = look.state
-    here = Crossing(
-        look.now_ms, bearing_deg(look.protected.place_at(look.now_ms), look.wearer.place_at(look.now_ms))
-    )
+    here = _here(look)
     state.visit = None if _is_hers(said) else here
     if (
         seen is None
@@ -84,6 +84,11 @@ def _come(look: Look, seen: Separation | None, said: Said) -> Said:
     return said._replace(call_by_ms=call_by_ms(look, seen, longest_ms), other_side=other_side)
 
 
+def _here(look: Look) -> Crossing:
+    he, she = (mover.place_at(look.now_ms) for mover in look.movers)
+    return Crossing(look.now_ms, bearing_deg(she, he))
+
+
 def _is_hers(said: Said) -> bool:
     """Whether it was she who came to him, as far as that can be said."""
     if said.wearer_dm is None or said.protected_dm is None:
@@ -93,12 +98,12 @@ def _is_hers(said: Said) -> bool:
 
 
 def _go(look: Look) -> None:
-    """He has left; what had begun as a visit was shallow to its end."""
+    """He has left: by where he came in, or through."""
     state = look.state
-    if state.visit is None:
+    came, state.visit = state.visit, None
+    if came is None or _apart_deg(came, _here(look)) > TURNED_BACK_DEG:
         return
-    state.crossings = (*_recent(state.crossings, look.now_ms), state.visit)[-CROSSINGS_MAX:]
-    state.visit = None
+    state.crossings = (*_recent(state.crossings, look.now_ms), came)[-CROSSINGS_MAX:]
     if state.probing_ms is not None:
         state.probing_ms = look.now_ms
     elif sides([one.bearing_deg for one in state.crossings]) >= PROBING_SIDES:

@@ -84,6 +84,18 @@ def test_how_deep_he_went_before_he_was_called_does_not_matter():
     assert [change for change, _ in days(0, 120, 240, to_m=1200).probing] == ["entry"]
 
 
+def test_who_drives_through_is_on_his_way_somewhere():
+    told = Days()
+    for side in (0, 70, 140, 210):
+        told.at_s += 3 * HOUR_S
+        way = rect(1, radians(side))
+        for passed_s in range(4800 // 10):
+            told.he.stands((-2400 + 10 * passed_s + 1500j) * way)
+            told.second()
+    assert len(told.desk.of("PREALERT")) == 8
+    assert told.probing == []
+
+
 def test_visits_to_the_alert_ring_are_alerts_and_no_probing():
     told = days(0, 120, 240, to_m=700)
     assert len(told.desk.of("ALERT")) == 6
