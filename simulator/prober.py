@@ -213,9 +213,9 @@ def errors_m(prober: Prober, key: bytes, trials: int) -> tuple[list[list[float]]
 
 
 def ordinary_week(alert_m: int, home_at: float, seed: int) -> tuple[int, bool]:
-    """He lives ``home_at`` d_A from her and drives, at 10 m/s and straight, to work and back on five days, twice to
-    one shop, and every second day somewhere in the town (TOWN_M), never on a way that leads within 1.2 d_A of her.
-    How often he came into the pre-alert ring, and whether PROBING was said of him."""
+    """He lives ``home_at`` d_A from her and drives, at 10 m/s and straight, to work and back on five days, twice
+    to one shop, and every second day somewhere in the town (TOWN_M), never on a way that leads within 1.2 d_A of
+    her. How often he came into the pre-alert ring, and whether PROBING was said of him."""
     rng = np.random.default_rng(seed)
     world, learned, at_s = _World(alert_m, rng), Learned(), 0
     home = complex(home_at * alert_m)

@@ -39,7 +39,7 @@ def test_called_at_the_edge_he_knows_her_house_and_called_later_he_does_not() ->
     ids=["he drives", "he waits for the call"],
 )
 def test_the_limits_that_are_known(prober: Prober) -> None:
-    """Safety gives no time to wait at 14 m/s and 1 km; patience outlasts any delay. Here it is not kept, and said."""
+    """Safety gives no time to wait at 14 m/s and 1 km; patience outlasts any delay. It is not kept."""
     assert medians(prober, KEY)[-1] < KEPT_M
 
 

@@ -277,3 +277,12 @@ async def started(settings: Settings) -> tuple[list[PartEvent], list[Any]]:
         async with running(settings, tell=told.append, only=frozenset()):
             pass
     return told, said
+
+
+def test_a_secret_of_the_calls_that_could_be_guessed_is_refused_and_not_quoted() -> None:
+    with pytest.raises(SettingError, match="TOCSIN_CALL_SECRET") as refused:
+        load(call_secret="guess me")
+    assert "guess me" not in str(refused.value)
+    secret = load(call_secret="x" * 32).call_secret
+    assert secret is not None
+    assert "x" * 32 not in repr(secret)
