@@ -20,7 +20,8 @@ HOUR_S = 3600
 class Days:
     """Visits to the edge, hours apart; his unit is heard every 30 s around each of them."""
 
-    def __init__(self):
+    def __init__(self, *, banded=True):
+        self.banded = banded
         self.he, self.she, self.desk, self.at_s = Unit(W), Unit(P), Desk(roster(order())), 0
 
     def visit(self, side_deg, to_m=1850, m_s=5.0, after_h=3):
@@ -37,6 +38,8 @@ class Days:
         self.desk.tick(self.at_s)
         for unit in (self.she, self.he):
             for report in unit.reports(self.at_s):
+                if not self.banded:
+                    self.desk.table.look_always()
                 self.desk.take(report, self.at_s)
         for command in self.desk.heard_in(self.at_s):
             (self.he if command.device.endswith(str(W)) else self.she).hears(command, self.at_s)
@@ -47,8 +50,8 @@ class Days:
         return [(one.change.value, one.reason) for _, one in self.desk.of("PROBING")]
 
 
-def days(*sides_deg, **how):
-    told = Days()
+def days(*sides_deg, banded=True, **how):
+    told = Days(banded=banded)
     for side in sides_deg:
         told.visit(side, **how)
     return told
@@ -139,6 +142,14 @@ def test_a_restart_does_not_forget_the_sides():
     told.desk.table = snapshot.load(kept).table
     told.visit(200)
     assert [change for change, _ in told.probing] == ["entry"]
+
+
+def test_the_guard_band_skips_nothing_that_is_said():
+    """A spell with its end, with the rules asked at every fix and without: the same, to the last number."""
+    lives = [days(0, 80, 200, banded=banded).visit(0, after_h=24 * 8) for banded in (True, False)]
+    banded, asked = ([one for _, one in told.desk.findings] for told in lives)
+    assert banded == asked
+    assert [change for change, _ in lives[0].probing] == ["entry", "exit"]
 
 
 # --- until when the call may wait ------------------------------------------------------------------------------
