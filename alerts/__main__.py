@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
 import structlog
@@ -39,8 +40,19 @@ async def dispatcher(settings: Settings, ready: Ready) -> None:
     )
     async with open_bus(settings.required("nats_url"), "alerts.dispatcher") as bus:
         await run_dispatcher(
-            log_=bus.log, clock=settings.clock, realm=settings.realm, ready=ready, routing=routing
+            log_=bus.log,
+            clock=settings.clock,
+            realm=settings.realm,
+            ready=ready,
+            routing=routing,
+            call_key=_call_key(settings),
         )
+
+
+def _call_key(settings: Settings) -> bytes:
+    """Without a secret that is set, one for this life: what was ruled is on the log, and is not drawn again."""
+    secret = settings.call_secret
+    return secrets.token_bytes(32) if secret is None else secret.get_secret_value().encode()
 
 
 def _territory(settings: Settings) -> Territory | None:

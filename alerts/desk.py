@@ -49,7 +49,7 @@ from typing import Final
 
 import msgspec
 
-from alerts import episodes
+from alerts import calls, episodes
 from alerts.catalogue import CATALOGUE, LATCHED, UNTOLD
 from alerts.routing import EVERYTHING_TO_THE_DEFAULT, Routing
 from tocsin.clock import MS
@@ -113,6 +113,7 @@ class _Here:
     realm: Realm
     routing: Routing
     now_ms: int
+    call_key: bytes
 
 
 def handle(
@@ -121,10 +122,11 @@ def handle(
     realm: Realm,
     now_ms: int,
     routing: Routing = EVERYTHING_TO_THE_DEFAULT,
+    call_key: bytes = calls.NO_KEY,
 ) -> Answer:
     """The ruling on ``event`` for the episode in its place, None if the place is empty. Only a finding or an alarm
-    asks ``routing``: an act tells the rooms that the episode remembers."""
-    here = _Here(realm=realm, routing=routing, now_ms=now_ms)
+    asks ``routing``: an act tells the rooms that the episode remembers. ``call_key``: ``alerts.calls``."""
+    here = _Here(realm=realm, routing=routing, now_ms=now_ms, call_key=call_key)
     match event:
         case FindingCause(finding=finding):
             return _on_finding(episode, event, finding, here)
@@ -178,10 +180,13 @@ def _on_raise(episode: Episode | None, event: Event, cause: Finding | Alarm, her
     now_ms, told = here.now_ms, CATALOGUE[cause.code].told
     rooms = here.routing.rooms_for(cause) if Channel.POLICE in told else ()
     if episode is None or not episode.is_open:
-        after = episodes.opened(episodes.raise_of(cause, 1, now_ms), cause, here.realm, episode, now_ms)
+        after = episodes.opened(
+            episodes.raise_of(cause, 1, now_ms, here.call_key), cause, here.realm, episode, now_ms
+        )
         notifications = episodes.notifications_of(after, episodes.OPENED, told, rooms)
         return _ruling(after, event, "opened", now_ms, notifications)
-    after = episodes.raised_again(episode, episodes.raise_of(cause, episode.version + 1, now_ms), cause)
+    raising = episodes.raise_of(cause, episode.version + 1, now_ms, here.call_key)
+    after = episodes.raised_again(episode, raising, cause)
     everywhere = tuple(sorted({*rooms, *episodes.rooms_told(episode)}))
     notifications = episodes.notifications_of(after, episodes.RAISED, told, everywhere)
     return _ruling(after, event, "raised_again", now_ms, notifications)

@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from alerts import desk
+from alerts.calls import NO_KEY
 from alerts.desk import Answer, Unchanged
 from alerts.episodes import KEYS, place_of
 from alerts.ledger import Ledger
@@ -50,9 +51,10 @@ async def run_dispatcher(
     realm: Realm,
     ready: Callable[[], None],
     routing: Routing = EVERYTHING_TO_THE_DEFAULT,
+    call_key: bytes = NO_KEY,
 ) -> None:
     """Until cancelled."""
-    ledger = Ledger(log_, clock, realm, routing)
+    ledger = Ledger(log_, clock, realm, routing, call_key)
     async with asyncio.TaskGroup() as tasks:
         for queue in QUEUES:
             tasks.create_task(_serve(log_, ledger, queue))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+from alerts.calls import NO_KEY, not_before_ms
 from alerts.catalogue import CATALOGUE
 from alerts.retries import UNSENT
 from tocsin.limits import (
@@ -165,7 +166,7 @@ def remembered(causes: tuple[str, ...], cause: str) -> tuple[str, ...]:
     return (*causes, cause)[-EPISODE_CAUSES_MAX:]
 
 
-def raise_of(cause: Finding | Alarm, version: int, now_ms: int) -> Raise:
+def raise_of(cause: Finding | Alarm, version: int, now_ms: int, call_key: bytes = NO_KEY) -> Raise:
     """What is kept of the moment of raising; t6 is the ruling's own hour."""
     points = msgspec.structs.replace(cause.points, t6_ms=now_ms)
     if isinstance(cause, Alarm):
@@ -196,6 +197,10 @@ def raise_of(cause: Finding | Alarm, version: int, now_ms: int) -> Raise:
         crossed_from_ms=cause.crossed_from_ms,
         crossed_until_ms=cause.crossed_until_ms,
         priority=cause.priority,
+        wearer_share_pct=cause.wearer_share_pct,
+        wearer_approach_dm=cause.wearer_approach_dm,
+        protected_approach_dm=cause.protected_approach_dm,
+        call_not_before_ms=not_before_ms(cause, call_key),
     )
 
 

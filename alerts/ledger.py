@@ -8,6 +8,7 @@ the same ledger, so that an operator's acknowledgement needs no other process to
 from __future__ import annotations
 
 from alerts import desk
+from alerts.calls import NO_KEY
 from alerts.routing import EVERYTHING_TO_THE_DEFAULT, Routing
 from tocsin import subjects
 from tocsin.clock import Clock
@@ -19,9 +20,18 @@ from tocsin.wire import decode_ruling, encode
 
 
 class Ledger:
-    """The episodes, as the log has them. ``routing`` is for who rules on findings and alarms; acts need none."""
+    """The episodes, as the log has them. ``routing`` and ``call_key`` are for who rules on findings and alarms;
+    acts need neither."""
 
-    def __init__(self, log: Log, clock: Clock, realm: Realm, routing: Routing = EVERYTHING_TO_THE_DEFAULT) -> None:
+    def __init__(
+        self,
+        log: Log,
+        clock: Clock,
+        realm: Realm,
+        routing: Routing = EVERYTHING_TO_THE_DEFAULT,
+        call_key: bytes = NO_KEY,
+    ) -> None:
+        self._call_key = call_key
         self._routing = routing
         self._log = log
         self._clock = clock
@@ -33,7 +43,8 @@ class Ledger:
         while True:
             last = await self._log.last(subjects.EPISODES, place)
             episode = decode_ruling(last.payload).episode if last else None
-            answer = desk.handle(episode, event, self._realm, self._clock.now_ms(), self._routing)
+            now_ms = self._clock.now_ms()
+            answer = desk.handle(episode, event, self._realm, now_ms, self._routing, self._call_key)
             if not isinstance(answer, Ruling):
                 return answer
             try:

@@ -67,6 +67,29 @@ IMMINENT_END_MS: Final = 180_000
 CLOSING_MIN_M_S: Final = 0.5  # below it nobody is approaching anybody
 EVIDENCE_FIXES: Final = 2
 
+# --- who approached?
+LEG_MAX_MS: Final = (
+    1_800_000  # from one ring to the next: 2.5 km on foot, 20 km by car in a town; older is another day
+)
+ATTRIBUTED_MIN_M: Final = 25  # both together; less is a step or two, and a share of it says nothing
+
+CLEAR_SHARE: Final = 0.1  # of a leg, that its noise may be; a share is then right to some 10 %
+
+# --- is he looking for her?
+SIDE_DEG: Final = 25  # crossings nearer together than this are one road; the error of a place found from two grows
+# with 1 / sin of the angle between them, 2.4 times here
+TURNED_BACK_DEG: Final = 45  # less of the ring is an eighth: a way that cuts it off leads 8 % deep, or back
+PROBING_SIDES: Final = 3  # circles about two crossings meet in two places, about three in one: hers
+PROBING_MS: Final = 7 * 86_400_000  # a week has all that people do every week; as long without it ends a spell
+CROSSINGS_MAX: Final = 12  # remembered of one pair, the oldest forgotten
+
+# --- until when may the call to the wearer wait?
+CALL_WAIT_MAX_MS: Final = 600_000  # an operator cannot be asked to remember it for longer
+CALL_LEFT_MS: Final = (
+    150_000  # must be left to the alert distance: IMMINENT takes over 120 s before it, and 30 s to ring
+)
+CALL_SPEED_M_S: Final = 2.0  # he counts as at least so fast, a brisk walk: nobody is trusted to stand still
+
 # --- how often are the devices to report?
 FAR_S: Final = 60
 NEAR_S: Final = 30

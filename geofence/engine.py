@@ -36,6 +36,7 @@ import numpy as np
 from geofence import authority, condition_codes, findings, silence, standing, zone_watch
 from geofence.approach import judge_approach
 from geofence.assumptions import LATE_MS, POOR_DM
+from geofence.attribution import attribute
 from geofence.cadence import tell
 from geofence.condition_codes import judge_conditions
 from geofence.conditions import classes_of
@@ -52,6 +53,7 @@ from geofence.findings import (
 from geofence.motion import Mover, Seen, Vector, is_reachable
 from geofence.pair_state import PROTECTED, WEARER, Look, PairState, Reason
 from geofence.pair_table import NEVER_MS, PROTECTIONS, UNPROTECTED, PairTable, Phase, Roster
+from geofence.probing import watch_crossings, watch_quiet
 from geofence.separation import Separation, apart_until_ms, clear, clear_until_ms, kept_apart, lost_ms, separation
 from tocsin.geodesy import FloatArray, IntArray, ecef, ecef_one
 from tocsin.limits import PREALERT_FACTOR, STRAGGLER_MAX_S
@@ -248,6 +250,7 @@ class _Run:
         newest = WEARER if wearer.at_ms >= protected.at_ms else PROTECTED
 
         def rules(look: Look, seen: Separation | None) -> None:
+            look.state.origin = look.state.earlier = None  # of another device perhaps
             _judge_believed(look, seen, newest)
 
         self._watch(index, row, now_ms, lambda: measure_trigger(self.table, row, now_ms), by_fix=False)
@@ -605,6 +608,8 @@ class _Run:
         )
         seen = separation(look.wearer, look.protected, now_ms) if look.is_known else None
         rules(look, seen)
+        attribute(look, seen)
+        watch_crossings(look, seen)
         authority.judge_end(look)
         judge_conditions(look, seen)
         is_mended = row in table.broken and row not in table.zones.broken
@@ -743,6 +748,7 @@ def _judge_believed(look: Look, seen: Separation | None, role: int) -> None:
         standing.judge_rings(look, role, seen)
         judge_approach(look, seen)
         authority.judge_floor(look, seen)
+        watch_quiet(look)
     silence.judge_silence(look)
     if seen is not None:
         standing.judge_certainty(look, seen, by_fix=True)

@@ -16,6 +16,7 @@ import msgspec
 
 from geofence import authority, silence
 from geofence.assumptions import COMMAND_EXPIRES_MS, LATE_MS, LOCATE_EXPIRES_MS
+from geofence.attribution import wearer_share_pct
 from geofence.conditions import Report, said_of
 from geofence.containment import ZoneLook, ZoneSaid
 from geofence.devices import Verdict, told_m
@@ -43,6 +44,7 @@ from tocsin.model.standing import Protection, Standing
 from tocsin.model.zone import Zone
 
 RING_OF_CODE: Final = {code: ring for ring, code in CODE_OF_RING.items()}
+OF_PREALERT: Final = frozenset({Code.PROX_PREALERT, Code.PROBING})
 BLIND_CODES: Final = frozenset(
     {Code.UNCERTAIN, Code.DEGRADED, Code.W_COMMS_LOSS, Code.W_GNSS_LOSS, Code.V_COMMS_LOSS}
 )
@@ -178,7 +180,7 @@ def finding(
         change=said.change,
         before=before,
         after=state.zone,
-        threshold_m=order.alert_distance_m * (PREALERT_FACTOR if said.code is Code.PROX_PREALERT else 1),
+        threshold_m=order.alert_distance_m * (PREALERT_FACTOR if said.code in OF_PREALERT else 1),
         wearer=fix_point(table, wearer),
         protected=fix_point(table, protected),
         entry=entry.id,
@@ -192,6 +194,9 @@ def finding(
         authorised=authorised,
         priority=said.priority,
         alarm=said.alarm,
+        call_by_ms=said.call_by_ms,
+        other_side=said.other_side,
+        **_parts(said),
         **_numbers(said, look, seen),
     )
 
@@ -280,6 +285,24 @@ def _numbers(said: Said, look: Look, seen: Separation | None) -> Numbers:
     return numbers
 
 
+class Shares(TypedDict, total=False):
+    """Who approached, or went."""
+
+    wearer_share_pct: int | None
+    wearer_approach_dm: int
+    protected_approach_dm: int
+
+
+def _parts(said: Said) -> Shares:
+    if said.wearer_dm is None or said.protected_dm is None:
+        return {}
+    return {
+        "wearer_share_pct": wearer_share_pct(said.wearer_dm, said.protected_dm, said.change),
+        "wearer_approach_dm": said.wearer_dm,
+        "protected_approach_dm": said.protected_dm,
+    }
+
+
 def broken_finding(table: PairTable, row: int, now_ms: int) -> Finding:
     """The rules of this pair failed: said with nothing that they would have had to compute."""
     order = table.roster.orders[row]
@@ -342,6 +365,8 @@ def _as_opened(state: PairState) -> PairState:
         left_ms=dict(state.left_ms),
         zones=dict(state.zones),
         graded=dict(state.graded),
+        crossings=state.crossings,
+        probing_ms=opened[Code.PROBING].at_ms if Code.PROBING in opened else None,
     )
 
 

@@ -19,6 +19,7 @@ import msgspec
 
 from geofence.assumptions import ALERT_S, EXIT_FIXES, EXIT_MARGIN_M, EXIT_MS, FAR_S, PREALERT_S
 from geofence.motion import Mover
+from geofence.remembered import Crossing, Origin
 from tocsin.limits import PREALERT_FACTOR
 from tocsin.model.finding import Change, Code
 from tocsin.model.zone import Zone
@@ -81,6 +82,8 @@ class Reason(StrEnum):
     BATTERY_LOW = "battery_low"
     RECOVERED = "recovered"
     BLIND_SOON = "blind_risk_soon"
+    SPREAD_BEARINGS = "shallow_entries_from_spread_bearings"
+    QUIET_A_WEEK = "quiet_for_a_week"
 
 
 assert (EXIT_FIXES, EXIT_MS) == (2, 60_000), "the reasons name these numbers"
@@ -138,7 +141,10 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
     or expected inside, and the rule for entering not met by it. ``evidence``: evaluations running that say
     "inside" whatever is doubted, EVIDENCE_FIXES until the alert ends. ``interval_s``: what this pair asks of its
     devices, ``relax_ms``: since when a longer one would do. ``zones``: by id, never changed in place. ``graded``:
-    the priority that was said of what time to blind risk can still make more urgent."""
+    the priority that was said of what time to blind risk can still make more urgent. ``origin``: where both stood
+    when the present leg of the approach began, ``earlier``: the one before it (``attribution``). ``visit``: a stay
+    in the pre-alert ring that may still prove shallow, ``crossings``: those that did, ``probing_ms``: the last of
+    a spell of PROBING (``probing``)."""
 
     alert: Ring = OUTSIDE
     prealert: Ring = OUTSIDE
@@ -160,6 +166,11 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
     left_ms: dict[int, int] = {}
     zones: dict[str, Presence] = {}
     graded: dict[Code, int] = {}
+    origin: Origin | None = None
+    earlier: Origin | None = None
+    visit: Crossing | None = None
+    crossings: tuple[Crossing, ...] = ()
+    probing_ms: int | None = None
 
     @property
     def zone(self) -> Zone:
@@ -202,7 +213,8 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
 class Said(NamedTuple):
     """Something began or ended; ``at_ms`` where it was not the hour of what caused the look. ``authorised`` None:
     as the hour has it (``geofence.authority``). ``blind``: the hours of blind risk (worst, plausible), where they
-    are not those of the look; ``worse``: what began before is more urgent now."""
+    are not those of the look; ``worse``: what began before is more urgent now. ``wearer_dm``, ``protected_dm``:
+    ``attribution``; ``call_by_ms``, ``other_side``: ``probing``."""
 
     code: Code
     change: Change
@@ -216,6 +228,10 @@ class Said(NamedTuple):
     alarm: str | None = None
     blind: tuple[int, int] | None = None
     worse: bool = False
+    wearer_dm: int | None = None
+    protected_dm: int | None = None
+    call_by_ms: int | None = None
+    other_side: bool = False
 
 
 @dataclass(slots=True)

@@ -43,6 +43,7 @@ from geofence.assumptions import (
     NEAR_DISTANCES,
     NEAR_S,
     PREALERT_S,
+    PROBING_MS,
     RELAX_FACTOR,
     RELAX_MS,
     SETTLED_MS,
@@ -336,11 +337,13 @@ def band_of(state: PairState, alert_m: float) -> Band:
         + APPROACH * state.imminent
     )
     look_ms = inf if state.relax_ms is None else float(state.relax_ms + RELAX_MS)
+    if state.probing_ms is not None:
+        look_ms = min(look_ms, float(state.probing_ms + PROBING_MS))
     if state.alert.inside:
         if state.evidence < EVIDENCE_FIXES or state.alert_ms is None:
             return ALWAYS_LOOK
         if state.relax_ms is None and state.interval_s == ALERT_S:
-            look_ms = float(state.alert_ms + SETTLED_MS)
+            look_ms = min(look_ms, float(state.alert_ms + SETTLED_MS))
         return Band(-inf, alert_m, EXIT_MARGIN_M, -inf, -inf, 0.0, look_ms, said)
     blind_m = alert_m if state.uncertain_ms is None else -alert_m
     if state.prealert.inside:

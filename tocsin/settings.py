@@ -45,6 +45,7 @@ PREFIX = "TOCSIN_"
 LOOPBACK = IPv4Address("127.0.0.1")
 COMMAND_VARIABLES = frozenset({"TOCSIN_API", "TOCSIN_TOKEN"})
 """Where the API is and who asks, for the commands that ask it: no settings of a deployment, none misspelt."""
+CALL_SECRET_MIN_CHARS = 32
 SIGNING_KEY_FORM = "a Standard Webhooks secret is whsec_ and 24 to 64 bytes in base64"
 MQTT_URL_FORM = "an address is mqtt://user:password@host:1883 or mqtts://host:8883"
 NOBODY_KNOWS_US = "without either anybody can say to be ingest"
@@ -109,6 +110,7 @@ class Settings(BaseSettings):
     police_secret: SecretStr | None = None
     police_rooms: dict[str, RoomEndpoint] = {}
     callback_number: Annotated[str, Field(pattern=r"^\+[1-9][0-9]{6,14}$")] | None = None
+    call_secret: Annotated[SecretStr, Field(min_length=CALL_SECRET_MIN_CHARS)] | None = None
     territory: FromHere | None = None
     border_margin_m: Annotated[int, Field(ge=0, le=BORDER_MARGIN_MAX_M)] = BORDER_MARGIN_M
 

@@ -135,6 +135,15 @@ class BlindRisk(BaseModel):
     plausible_at: Time | None
 
 
+class Approach(BaseModel):
+    """Who approached since the crossing before this one: how much nearer each has come by moving, below 0 farther;
+    ``wearer_share_pct`` null: nobody moved enough to say."""
+
+    wearer_share_pct: int | None
+    wearer_m: float
+    protected_m: float
+
+
 class Clock(BaseModel):
     """The hours that the first raise passed (DOMAIN section 2)."""
 
@@ -154,10 +163,12 @@ class Alert(BaseModel):
 
     Of the newest raise: ``low_confidence`` (a poor or implausible fix, unproven), ``alert_expected_at``
     (IMMINENT: when he reaches the alert distance if both go on like this), ``silent_since`` and ``blind_risk``
-    (losses, DEGRADED). ``evidential_at``: since when the breach is certain whatever the accuracy. ``zone``: the
-    place of the measure that it is about, by its id. ``authorised``: allowed at its hour, kept and told to nobody.
-    ``latched``: nothing that a device says ends it, and it is closed only once the device was ``inspected``.
-    ``events``: what units said of themselves that raised it.
+    (losses, DEGRADED), ``approach`` (a ring: who came nearer), ``call_wearer_not_before`` (a pre-alert: the
+    earliest hour of the call to him, null: at once; IMMINENT and an alert override it). ``evidential_at``: since
+    when the breach is certain whatever the accuracy. ``zone``: the place of the measure that it is about, by its
+    id. ``authorised``: allowed at its hour, kept and told to nobody. ``latched``: nothing that a device says ends
+    it, and it is closed only once the device was ``inspected``. ``events``: what units said of themselves that
+    raised it.
     """
 
     id: str
@@ -180,6 +191,8 @@ class Alert(BaseModel):
     alert_expected_at: Time | None
     silent_since: Time | None
     blind_risk: BlindRisk | None
+    approach: Approach | None
+    call_wearer_not_before: Time | None
     evidential_at: Time | None
     zone: str | None
     authorised: bool

@@ -70,6 +70,8 @@ def alert(episode: Episode) -> schemas.Alert:
         alert_expected_at=time_of(raising.alert_ms),
         silent_since=time_of(raising.silent_since_ms),
         blind_risk=_blind_risk(raising),
+        approach=_approach(raising),
+        call_wearer_not_before=time_of(raising.call_not_before_ms),
         evidential_at=time_of(episode.evidential_ms),
         zone=raising.zone,
         authorised=episode.authorised,
@@ -124,6 +126,17 @@ def _blind_hours(worst_ms: int | None, plausible_ms: int | None) -> schemas.Blin
     return schemas.BlindRisk(worst_at=time_of(worst_ms), plausible_at=time_of(plausible_ms))
 
 
+def _approach(raising: Raise) -> schemas.Approach | None:
+    wearer_dm, protected_dm = raising.wearer_approach_dm, raising.protected_approach_dm
+    if wearer_dm is None or protected_dm is None:
+        return None
+    return schemas.Approach(
+        wearer_share_pct=raising.wearer_share_pct,
+        wearer_m=wearer_dm / DM_PER_M,
+        protected_m=protected_dm / DM_PER_M,
+    )
+
+
 def _clock(points: ClockPoints) -> schemas.Clock:
     return schemas.Clock(**{name: time_of(getattr(points, f"{name}_ms")) for name in CLOCK_POINTS})
 
@@ -163,6 +176,9 @@ def _of_ruling(ruling: Ruling) -> schemas.TimelineEntry:
                 "crossed_until": time_of(found.crossed_until_ms),
                 "priority": found.priority,
                 "judges": found.alarm,
+                "wearer_share_pct": found.wearer_share_pct,
+                "wearer_approach_m": _metres(found.wearer_approach_dm),
+                "protected_approach_m": _metres(found.protected_approach_dm),
             }
         case AlarmCause(alarm=pressed):
             detail = {"alarm": pressed.id, "device": pressed.device, "silent": pressed.silent}

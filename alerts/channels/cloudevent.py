@@ -82,6 +82,8 @@ def _found(episode: Episode, at_ms: int) -> dict[str, Any]:
         "alert_expected_at": _time(raising.alert_ms),
         "silent_since": _time(raising.silent_since_ms),
         "blind_risk_at": {"worst": _time(raising.blind_worst_ms), "plausible": _time(raising.blind_plausible_ms)},
+        "approach": _approach(raising),
+        "call_wearer_not_before": _time(raising.call_not_before_ms),
         "evidential_at": _time(episode.evidential_ms),
         "zone": raising.zone,
         "crossed": None
@@ -102,6 +104,17 @@ def _distance(raising: Raise, at_ms: int) -> dict[str, Any] | None:
         "upper": _metres(raising.upper_dm),
         "age_s": max(0, at_ms - raising.at_ms) / MS,
         "fixes_age_s": None if raising.fixes_ms is None else max(0, at_ms - raising.fixes_ms) / MS,
+    }
+
+
+def _approach(raising: Raise) -> dict[str, Any] | None:
+    """Who came nearer, by what he or she did; no direction in it, and no place."""
+    if raising.wearer_approach_dm is None or raising.protected_approach_dm is None:
+        return None
+    return {
+        "wearer_share_pct": raising.wearer_share_pct,
+        "wearer_m": raising.wearer_approach_dm / 10,
+        "protected_m": raising.protected_approach_dm / 10,
     }
 
 

@@ -255,6 +255,8 @@ function facts(alert) {
     const since = fixes === null ? `mesuré à ${clock(at)}` : `positions de ${clock(fixes)}`;
     words.push(`à ${Math.round(best)} m (${precision(alert.distance)}), seuil ${ring} m, ${since}`);
   } else if (alert.device === null) words.push("distance inconnue");
+  if (alert.approach && alert.approach.wearer_share_pct !== null) words.push(`rapprochement : porteur ${alert.approach.wearer_share_pct} %`);
+  if (mayNotCallYet(alert)) words.push(`appel du porteur au plus tôt à ${clock(alert.call_wearer_not_before)}`);
   if (alert.silent_since) words.push(`silence depuis ${clock(alert.silent_since)}`);
   if (alert.evidential_at) words.push(`franchissement certain depuis ${clock(alert.evidential_at)}`);
   if (alert.silent) words.push("appui silencieux");
@@ -262,6 +264,14 @@ function facts(alert) {
   if (alert.over_at) words.push(`${OVER[alert.code] ?? "terminé à"} ${clock(alert.over_at)}, à fermer`);
   if (alert.owner) words.push(`${isTaken(alert, serverNow()) ? "prise" : "prise expirée"} : ${alert.owner}`);
   return words.join(" · ");
+}
+
+// An early call tells the wearer where the ring is. Whatever is more urgent about the same measure overrides it.
+function mayNotCallYet(alert) {
+  if (alert.call_wearer_not_before === null || alert.over_at !== null) return false;
+  const urgent = (other) => ["IMMINENT", "PROX_ALERT"].includes(other.code) && other.state !== "closed" &&
+    other.over_at === null && other.measures.some((one) => alert.measures.includes(one));
+  return serverNow() < Date.parse(alert.call_wearer_not_before) && ![...state.alerts.values()].some(urgent);
 }
 
 function precision({ accuracy_m: accuracy, lower_m: lower, upper_m: upper }) {
@@ -272,7 +282,7 @@ function precision({ accuracy_m: accuracy, lower_m: lower, upper_m: upper }) {
 const OVER = {
   PROX_ALERT: "sorti de la zone à", PROX_PREALERT: "sorti de la zone à", IMMINENT: "n'approche plus depuis",
   DEGRADED: "protection rétablie à", W_GNSS_LOSS: "position retrouvée à", W_COMMS_LOSS: "de nouveau joignable à",
-  V_COMMS_LOSS: "de nouveau joignable à",
+  V_COMMS_LOSS: "de nouveau joignable à", PROBING: "calme depuis une semaine, à",
 };
 
 // What this row counts down to, while it is not over: [words, hour].

@@ -95,8 +95,12 @@ class Engine:
     def _note(self, step: engine.Step, now_ms: int) -> Sequence[Ask]:
         assert not step.broken, "a score of rules that failed is the score of something else"
         for finding in step.findings:
-            if (kept := _kept(self.logs[self.distance_of[finding.measure]], finding)) is not None:
+            log = self.logs[self.distance_of[finding.measure]]
+            if (kept := _kept(log, finding)) is not None:
                 kept.append(now_ms / MS)
+            if (finding.code, finding.change) == (Code.PROX_ALERT, Change.ENTRY):
+                log.wearer_shares_pct.append(finding.wearer_share_pct)
+            log.probings += (finding.code, finding.change) == (Code.PROBING, Change.ENTRY)
         return [Ask(ROLES[each.device], each.interval_s) for each in step.commands if each.action in OBEYED]
 
 

@@ -90,7 +90,7 @@ class Page:
             command=self._command(rows), day=head["started_at"][:10], version=head["version"], seed=head["seed"],
             seconds=round(head["duration_s"]),
             cores=head["machine"]["cores"], processor=head["machine"]["processor"], plotted=_metres(plotted_m),
-            tables="\n".join(tables(rows)),
+            tables="\n".join(tables(rows)), approaches=approaches_table(rows),
         )  # fmt: skip
         if self.costs is None:
             return text
@@ -141,6 +141,27 @@ def tables(rows: Sequence[Row]) -> Iterator[str]:
         mine = [row for row in rows if (row["distance_m"], row["variant"]) == (distance_m, variant)]
         yield f"### {_metres(distance_m)}, `{variant}` ({mine[0]['entries']} entries)\n"
         yield _table(list(COLUMNS), [[column(row) for column in COLUMNS.values()] for row in mine])
+
+
+APPROACH_COLUMNS: Final[Mapping[str, str]] = {
+    "Hers": "hers", "mostly hers": "mostly_hers", "both": "both", "mostly his": "mostly_his", "His": "his",
+    "not said": "not_said", "`PROBING` a pair-day": "probing_per_day",
+}  # fmt: skip
+
+
+def approaches_table(rows: Sequence[Row]) -> str:
+    """Who approached, for each stream and distance that the engine heard."""
+    told = [row for row in rows if row.get("approaches") is not None]
+    cells = [
+        [
+            _metres(row["distance_m"]),
+            row["variant"],
+            COLUMNS["Messages"](row),
+            *(str(row["approaches"][name]) for name in APPROACH_COLUMNS.values()),
+        ]
+        for row in told
+    ]
+    return _table(["Distance", "Variant", "Messages", *APPROACH_COLUMNS], cells)
 
 
 def cost_table(rows: Sequence[Cost]) -> str:

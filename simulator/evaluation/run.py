@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 
 from rich.table import Table
 
+from simulator.evaluation.approaches import approaches
 from simulator.evaluation.closed_loop import CLOSED_LOOP, closed_loop
 from simulator.evaluation.detectors import DETECTORS
 from simulator.evaluation.listeners import LISTENERS
@@ -30,6 +31,7 @@ SEED: Final = 7
 PARTS: Final = 8  # of the sessions of one stream, so that every core has work to the end
 T = TypeVar("T")
 
+APPROACHES: Final = "approaches"  # the key of a row: who approached, as far as the rule says
 ALERT_COLUMNS: Final = ("session", "variant", "period", "D", "t_raise")
 
 
@@ -125,13 +127,15 @@ def _rows(asked: Asked, truth: Truth, heard: Sequence[Heard]) -> Iterator[dict[s
         parts = [one for one in heard if (one.job.variant, one.job.period_s) == (variant, period_s)]
         for distance in asked.distances_m:
             for name in asked.heard_by(period_s):
+                spoken = _of((part.spoken for part in parts), name, distance)
                 yield {
                     "detector": name,
                     "variant": variant,
                     "period_s": period_s,
                     "distance_m": distance,
-                    **asdict(score(_of((part.spoken for part in parts), name, distance), truth, distance)),
+                    **asdict(score(spoken, truth, distance)),
                     "reports_per_hour": _reports_per_hour(parts, name, distance, truth),
+                    APPROACHES: asdict(approaches(spoken.values(), truth.pair_days)) if name == MINE else None,
                 }
 
 
@@ -162,11 +166,12 @@ def _alerts(heard: Sequence[Heard]) -> Iterator[tuple[Any, ...]]:
 def table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """The rows for people."""
     shown = Table(box=None, header_style="bold", pad_edge=False)
-    for name in rows[0]:
+    shown_names = [name for name in rows[0] if name != APPROACHES]
+    for name in shown_names:
         heading = name.removesuffix("_per_day") + "/day" if name.endswith("_per_day") else name
         shown.add_column(heading.replace("_", " "), justify="left" if name in {"detector", "variant"} else "right")
     for row in rows:
-        shown.add_row(*(_shown(name, value) for name, value in row.items()))
+        shown.add_row(*(_shown(name, row[name]) for name in shown_names))
     return shown
 
 

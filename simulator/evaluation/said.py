@@ -29,6 +29,8 @@ class Log:
     doubt_ends_s: list[float] = field(default_factory=list)
     degraded_s: list[float] = field(default_factory=list)
     degraded_ends_s: list[float] = field(default_factory=list)
+    wearer_shares_pct: list[int | None] = field(default_factory=list)
+    probings: int = 0
 
     def spoken(self, end_s: float) -> Spoken:
         """What is still open ends at ``end_s``."""
@@ -37,6 +39,8 @@ class Log:
             standing_s=_spans(self.alerts_s, self.alert_ends_s, end_s),
             doubt_s=_spans(self.doubts_s, self.doubt_ends_s, end_s),
             degraded_s=_spans(self.degraded_s, self.degraded_ends_s, end_s),
+            wearer_shares_pct=tuple(self.wearer_shares_pct),
+            probings=self.probings,
         )
 
 

@@ -36,12 +36,15 @@ class Spoken:
 
     ``alerts_s``: when it raised. The others are (n, 2), from when to when: ``standing_s`` an alert stood;
     ``doubt_s`` it showed UNCERTAIN or, later, DEGRADED; ``degraded_s`` of these DEGRADED alone.
+    ``wearer_shares_pct``: of each alert, whose approach it was, None: not said; ``probings``: how often PROBING.
     """
 
     alerts_s: Floats
     standing_s: Floats
     doubt_s: Floats
     degraded_s: Floats
+    wearer_shares_pct: tuple[int | None, ...] = ()
+    probings: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ TOCSIN = Path(sys.executable).with_name("tocsin")
 ROW_KEYS = {
     "detector", "variant", "period_s", "distance_m", "entries", "recall", "recall_clear", "covered_clear",
     "delay_p50_s", "delay_p95_s", "false_far_per_day", "false_edge_per_day", "not_judged_per_day",
-    "repeats_per_day", "degraded_min_per_day", "alerts_per_day", "reports_per_hour",
+    "repeats_per_day", "degraded_min_per_day", "alerts_per_day", "reports_per_hour", "approaches",
 }  # fmt: skip
 
 pytestmark = pytest.mark.timeout(300)

@@ -72,7 +72,7 @@ class Desk:
 
     @property
     def ledger(self) -> Ledger:
-        return Ledger(self.log, self.clock, Realm.LAB)
+        return Ledger(self.log, self.clock, Realm.LAB, call_key=b"a key of the dispatcher")
 
     async def start(self) -> None:
         """On the same port again, if it had one."""
@@ -214,7 +214,10 @@ async def test_three_blocks_one_order_and_a_refusal_in_red(desk: Desk, page: Pag
 
 async def test_a_countdown_doubt_and_silence_are_shown_and_who_is_not_protected(desk: Desk, page: Page) -> None:
     now_ms = desk.clock.now_ms()
-    old = await desk.approach("msr_0001", ago_s=300)
+    old = await desk.approach(
+        "msr_0001", ago_s=300, call_by_ms=now_ms + 600_000, other_side=True, wearer_share_pct=92,
+        wearer_approach_dm=9_200, protected_approach_dm=800,
+    )  # fmt: skip
     imminent = await desk.approach(
         "msr_0002", Code.IMMINENT, alert_ms=now_ms + 95_000, lower_dm=11_000, upper_dm=14_000
     )
@@ -233,6 +236,8 @@ async def test_a_countdown_doubt_and_silence_are_shown_and_who_is_not_protected(
     await expect(row[imminent.id]).to_contain_text("entre 1100 et 1400 m")
     await expect(row[doubtful.id].locator(".mark")).to_have_text("confiance faible")
     await expect(row[old.id].locator(".mark, .countdown")).to_have_count(0)
+    await expect(row[old.id]).to_contain_text("rapprochement : porteur 92 %")
+    await expect(row[old.id]).to_contain_text(re.compile(r"appel du porteur au plus tôt à \d\d:\d\d:\d\d"))
     await expect(row[silent.id]).to_contain_text("● P3")
     await expect(row[silent.id]).to_contain_text("distance inconnue")
     await expect(row[silent.id].locator(".countdown")).to_contain_text("risque à l'aveugle, au pire : depuis 00:")

@@ -127,7 +127,8 @@ class Raise(msgspec.Struct, frozen=True, kw_only=True):
     the hour of the older of the two fixes that it rests on. The fields behind ``silent`` are those of the finding
     (``model.finding``), None where it said nothing of them. ``priority`` None: the catalogue's. ``event``: the
     word of the unit that rang at once, ``local`` that it had decided so by itself; ``judged``: the finding that
-    confirmed or lowered it.
+    confirmed or lowered it. ``call_not_before_ms``: the earliest hour of a call to the wearer about it
+    (``alerts.calls``), None: at once.
     """
 
     version: int
@@ -154,6 +155,10 @@ class Raise(msgspec.Struct, frozen=True, kw_only=True):
     event: str = ""
     local: bool = False
     judged: str | None = None
+    wearer_share_pct: int | None = None
+    wearer_approach_dm: int | None = None
+    protected_approach_dm: int | None = None
+    call_not_before_ms: int | None = None
 
     @property
     def is_key(self) -> bool:

@@ -43,6 +43,7 @@ class Code(StrEnum):
     W_BATT_CRIT = "W_BATT_CRIT"
     W_BATT_LOW = "W_BATT_LOW"
     V_BATT_LOW = "V_BATT_LOW"
+    PROBING = "PROBING"
 
 
 class Change(StrEnum):
@@ -72,6 +73,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     ``priority``: by time to blind risk, where the catalogue lets it follow that; None: the catalogue's. ``alarm``:
     the alarm of the same cause that was raised at once, which this confirms or lowers. An ENTRY whose ``entry`` is
     another one's says that what began then has become more urgent.
+
+    Of a ring: ``wearer_approach_dm``, ``protected_approach_dm``: how much nearer each has come by what he or she
+    did since the last crossing, below 0 farther; None where a place was not believed or not known.
+    ``wearer_share_pct``: the wearer's share of the approach, behind an exit of the going apart; None: nobody moved
+    enough to say. ``call_by_ms``: until when the call to the wearer may wait without risk, None: call at once.
+    ``other_side``: he has come and gone from another side before.
     """
 
     id: str
@@ -104,6 +111,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     crossed_until_ms: int | None = None
     priority: int | None = None
     alarm: str | None = None
+    wearer_share_pct: int | None = None
+    wearer_approach_dm: int | None = None
+    protected_approach_dm: int | None = None
+    call_by_ms: int | None = None
+    other_side: bool = False
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):

@@ -194,6 +194,7 @@ def test_the_queues_are_these() -> None:
                 "W_BATT_CRIT",
                 "W_BATT_LOW",
                 "V_BATT_LOW",
+                "PROBING",
             )
         },
         "dispatcher-receipts": (subjects.RECEIPTS, "log.receipt.>"),

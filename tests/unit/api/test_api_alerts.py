@@ -24,7 +24,8 @@ async def test_an_open_alert_says_all_that_the_desk_needs_and_no_coordinate(room
     assert listed["items"] == [
         {
             "id": episode.id, "version": 1, "code": "PROX_PREALERT", "label": "Zone de pré-alerte franchie",
-            "duty": "Appeler le porteur sous 30 s et lui ordonner de s'éloigner, sans direction ni distance.",
+            "duty": "Appeler le porteur à l'heure indiquée, sinon sous 30 s, et lui ordonner de s'éloigner, "
+            "sans direction ni distance.",
             "priority": 2, "state": "raised", "owner": None, "measures": ["msr_1"], "device": None,
             "occurred_at": NOW, "recorded_at": NOW, "over_at": None, "acknowledged_at": None, "expires_at": None,
             "distance": {
@@ -32,6 +33,7 @@ async def test_an_open_alert_says_all_that_the_desk_needs_and_no_coordinate(room
                 "at": NOW, "fixes_at": NOW,
             },
             "low_confidence": False, "alert_expected_at": None, "silent_since": None, "blind_risk": None,
+            "approach": None, "call_wearer_not_before": None,
             "evidential_at": None, "zone": None, "authorised": False, "raises": 1,
             "silent": False, "outcome": None, "closed_at": None, "closed_by": None, "follows": None,
                 "latched": False, "inspected": False, "events": [],

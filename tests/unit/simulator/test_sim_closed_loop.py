@@ -276,7 +276,7 @@ def test_what_the_engine_finds_is_kept_under_the_hour_of_the_step(monkeypatch: p
         step = engine.Step(findings=(finding(code, change),))
         monkeypatch.setattr(engine, "step", lambda table, batch, now_ms, step=step: step)
         listener.tick(second * MS)
-    assert listener.logs[1000] == Log([6.0], [8.0], [1.0], [4.0], [2.0], [3.0])
+    assert listener.logs[1000] == Log([6.0], [8.0], [1.0], [4.0], [2.0], [3.0], wearer_shares_pct=[None])
     assert listener.logs[500] == Log()
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from simulator.evaluation.report import Page, ReportError, plotted, read_costs, tables
+from simulator.evaluation.approaches import approaches
+from simulator.evaluation.report import Page, ReportError, approaches_table, plotted, read_costs, tables
+from simulator.evaluation.scoring import NOTHING, Spoken
 
 HEAD = {
     "version": "0.1.0", "started_at": "2027-01-15T10:00:00Z", "seed": 7, "duration_s": 12.6,
@@ -47,6 +50,17 @@ ROWS = [
 @pytest.fixture
 def plots_there() -> None:
     pytest.importorskip("matplotlib", reason="the extra 'report' is not installed")
+
+
+def test_whose_approaches_they_were_is_counted_and_shown() -> None:
+    """F19; a rule that says nothing of it has no line."""
+    spoken = Spoken(
+        alerts_s=NOTHING, standing_s=NOTHING, doubt_s=NOTHING, degraded_s=NOTHING,
+        wearer_shares_pct=(0, 5, 20, 50, 80, 95, 100, None), probings=1,
+    )  # fmt: skip
+    counted = asdict(approaches([spoken], pair_days=2.0))
+    text = approaches_table([row(approaches=counted), row("naive", approaches=None)])
+    assert text.splitlines()[2:] == ["| 1,000 m | orig | 10 s | 2 | 1 | 1 | 1 | 2 | 1 | 0.5 |"]
 
 
 def test_a_table_for_each_distance_and_variant_with_a_line_for_each_row() -> None:

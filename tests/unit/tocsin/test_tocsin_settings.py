@@ -221,7 +221,7 @@ def test_the_clock_is_the_one_that_was_set(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_secrets_of_rooms_reach_the_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """What ``tocsin up`` hands to its children is read by them as the same settings, secrets and all."""
-    settings = loaded(monkeypatch, RIGHT["production with rooms"])
+    settings = loaded(monkeypatch, {**RIGHT["production with rooms"], "TOCSIN_CALL_SECRET": "c" * 32})
     addresses = Addresses(
         mqtt_url="mqtt://ingest:s3cret@[::1]",
         nats_url="nats://n",
@@ -235,6 +235,8 @@ def test_the_secrets_of_rooms_reach_the_parts(monkeypatch: pytest.MonkeyPatch) -
     theirs = load()
     assert theirs.police_rooms["CORG-2A"].secret.get_secret_value() == SECRET
     assert str(theirs.police_rooms["CORG-2A"].url) == "https://c.example/"
+    assert theirs.call_secret is not None
+    assert theirs.call_secret.get_secret_value() == "c" * 32
     assert theirs.callback_number == "+33199000000"
     assert theirs.territory is not None
     assert theirs.territory.is_absolute()
@@ -277,3 +279,12 @@ async def started(settings: Settings) -> tuple[list[PartEvent], list[Any]]:
         async with running(settings, tell=told.append, only=frozenset()):
             pass
     return told, said
+
+
+def test_a_secret_of_the_calls_that_could_be_guessed_is_refused_and_not_quoted() -> None:
+    with pytest.raises(SettingError, match="TOCSIN_CALL_SECRET") as refused:
+        load(call_secret="guess me")
+    assert "guess me" not in str(refused.value)
+    secret = load(call_secret="x" * 32).call_secret
+    assert secret is not None
+    assert "x" * 32 not in repr(secret)
