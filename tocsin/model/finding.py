@@ -28,6 +28,10 @@ class Code(StrEnum):
     V_COMMS_LOSS = "V_COMMS_LOSS"
     BAR_SOS = "BAR_SOS"
     TGD_SOS = "TGD_SOS"
+    FROZEN_FIX = "FROZEN_FIX"
+    LOW_YIELD = "LOW_YIELD"
+    V_NOT_CARRIED = "V_NOT_CARRIED"
+    CLOCK_SKEW = "CLOCK_SKEW"
 
 
 class Change(StrEnum):
@@ -50,6 +54,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     be at the alert distance if both go on like this (IMMINENT). ``silent_since_ms``: the last message, or fix, of
     the party that a loss is about. ``blind_worst_ms``, ``blind_plausible_ms``: the hours of blind risk, at the
     worst and the plausible speed of whoever is silent.
+
+    A finding about the quality of one unit names it (``device``) and says nothing of the distance. ``skew_ms``:
+    how far its clock is ahead of reception (CLOCK_SKEW); ``received`` of ``expected`` fixes in the window
+    (LOW_YIELD).
     """
 
     id: str
@@ -75,6 +83,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     silent_since_ms: int | None = None
     blind_worst_ms: int | None = None
     blind_plausible_ms: int | None = None
+    device: str | None = None
+    skew_ms: int | None = None
+    received: int | None = None
+    expected: int | None = None
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):

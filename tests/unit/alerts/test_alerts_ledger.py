@@ -179,6 +179,10 @@ def test_the_queues_are_these() -> None:
                 "W_GNSS_LOSS",
                 "W_COMMS_LOSS",
                 "V_COMMS_LOSS",
+                "FROZEN_FIX",
+                "LOW_YIELD",
+                "V_NOT_CARRIED",
+                "CLOCK_SKEW",
             )
         },
         "dispatcher-receipts": (subjects.RECEIPTS, "log.receipt.>"),
