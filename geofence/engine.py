@@ -32,15 +32,16 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from geofence import findings, silence, standing
+from geofence import findings, quality_findings, quality_hour, silence, standing
 from geofence.approach import judge_approach
-from geofence.assumptions import LATE_MS, POOR_DM
+from geofence.assumptions import LATE_MS, MOVING_CMS, POOR_DM
 from geofence.cadence import tell
 from geofence.devices import AT, HEARD, INTERVAL, Mask, Verdict, accuracies_m, accuracy_of_m
 from geofence.findings import Taken, Trigger, clock_trigger, fix_trigger, measure_trigger, taken_of
 from geofence.motion import Mover, Seen, is_reachable
 from geofence.pair_state import PROTECTED, WEARER, Look, PairState, Reason
 from geofence.pair_table import NEVER_MS, PROTECTIONS, UNPROTECTED, PairTable, Phase, Roster
+from geofence.quality import Shown, ShownByMany, skew_of, skews_of
 from geofence.separation import Separation, apart_until_ms, kept_apart, lost_ms, separation
 from tocsin.geodesy import FloatArray, IntArray, ecef, ecef_one
 from tocsin.limits import PREALERT_FACTOR, STRAGGLER_MAX_S
@@ -58,7 +59,6 @@ Rules = Callable[[Look, Separation | None], None]
 STRAGGLER_MAX_MS: Final = 1000 * STRAGGLER_MAX_S
 SCALAR_BELOW: Final = 8  # fixes; measured
 SECOND_MS: Final = 1000
-MOVING_CMS: Final = 100  # a unit that says it moves so fast and repeats its place to the microdegree: frozen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,7 @@ def step(table: PairTable, batch: Fixes, now_ms: int) -> Step:
 
 def is_due(table: PairTable, now_ms: int) -> bool:
     """Whether a tick at ``now_ms`` has anything to look at; one that has not changes nothing."""
-    return bool((table.due_ms <= now_ms).any())
+    return bool((table.due_ms <= now_ms).any()) or quality_findings.is_due(table, now_ms)
 
 
 def revise(table: PairTable, roster: Roster, now_ms: int) -> tuple[PairTable, Step]:
@@ -183,6 +183,7 @@ class _Run:
                 with self._contained(0, (2 * row,), hour_ms):
                     self._pass_hour(0, row, hour_ms)
             self._give_orders(0, hour_ms, ("clock", hour_ms))
+        self.found.extend((0, row, one) for row, one in quality_findings.judge(self.table))
 
     def advance(self, index: int, sides: Sequence[int], now_ms: int) -> None:
         """The same for the pairs of one device, up to ``now_ms``: an order that one of them gives may make another
@@ -254,6 +255,7 @@ class _Run:
                 place, before, fix, float(now_ms), told_dm=taken.accuracy_dm, received_ms=float(taken.t3_ms)
             )
             self.counts[OUTCOMES[verdict]] += 1
+            table.quality.hear_one(place, verdict, before, fix, _shown(taken), now_ms)
             if point == before.place and taken.speed_cms >= MOVING_CMS and verdict is Verdict.ACCEPTED:
                 self.counts["frozen"] += 1
             heard = Heard(before, fix, taken.accuracy_dm)
@@ -403,9 +405,10 @@ class _Run:
         if (moving := columns.batch["speed_cms"].take(which) >= MOVING_CMS).any():
             stands = (movers[moving, :3] == points[:, moving].T).all(axis=1)
             self.counts["frozen"] += int(np.count_nonzero(stands))
-        return self.devices.accept(
-            places, movers, points, columns.fix_ms.take(which), columns.accuracy_m.take(which), now_ms
-        )
+        at_ms, accuracy_m = columns.fix_ms.take(which), columns.accuracy_m.take(which)
+        shown = columns.shown(which)
+        self.table.quality.hear_many(places, movers, points, at_ms, accuracy_m, shown, now_ms)
+        return self.devices.accept(places, movers, points, at_ms, accuracy_m, now_ms)
 
     def _judge_many(
         self,
@@ -529,6 +532,8 @@ class _Run:
     def give_order(self, index: int, place: int, now_ms: int, identity: Identity) -> None:
         table = self.table
         wanted_s = min(table.asked[side >> 1][side & 1] for side in table.sides_of[place])
+        if table.takes_orders[place] and self.devices.rows[place, INTERVAL] != wanted_s:
+            quality_hour.count(table.quality, self.devices, table.hers, now_ms, slice(place, place + 1))
         if table.takes_orders[place] and self.devices.tell(place, wanted_s, now_ms):
             self._order(index, place, wanted_s, now_ms, identity)
             for row in {side >> 1 for side in table.sides_of[place]}:
@@ -567,6 +572,13 @@ class _Columns:
         known = places >= 0
         self.ahead: Mask = (fix_ms > t3_ms) & known & ~self.present
         self.points: FloatArray = np.array(ecef(batch["lat_e6"], batch["lon_e6"]))
+
+        self.skew_ms = skews_of(batch["sent_ms"], fix_ms, t3_ms)
+
+    def shown(self, which: IntArray) -> ShownByMany:
+        """What else they say, to judge the quality of their units."""
+        speed_cms, source = (self.batch[name].take(which) for name in ("speed_cms", "source"))
+        return ShownByMany(self.skew_ms.take(which), speed_cms, source, self.batch["accuracy_dm"].take(which) > 0)
 
     def taken(self, index: int) -> Taken:
         return taken_of(self.batch[index].item())
@@ -629,6 +641,11 @@ def _protection(look: Look) -> int:
 def _returns(before: Mover, now_ms: int) -> bool:
     """Whether a device is heard for the first time, or after so long that it may have missed what it was told."""
     return now_ms >= before.lost_ms(before.heard_ms)
+
+
+def _shown(taken: Taken) -> Shown:
+    skew_ms = skew_of(taken.sent_ms, taken.fix_ms, taken.t3_ms)
+    return Shown(skew_ms, taken.speed_cms, taken.source, taken.accuracy_dm > 0)
 
 
 def _first_of_each(values: IntArray, mark: IntArray) -> Mask:

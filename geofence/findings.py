@@ -70,6 +70,7 @@ class Taken(NamedTuple):
     accuracy_dm: int
     speed_cms: int
     flags: int
+    source: int
 
 
 _FIELDS: Final = itemgetter(*(FIX_DTYPE.names.index(name) for name in Taken._fields))  # type: ignore[union-attr]

@@ -45,6 +45,7 @@ from geofence.assumptions import (
 from geofence.cadence import Asked, asked
 from geofence.devices import INTERVAL, DeviceTable
 from geofence.pair_state import PROTECTED, WEARER, PairState
+from geofence.quality import CODES, QualityTable
 from geofence.separation import Band
 from tocsin.geodesy import IntArray
 from tocsin.limits import PREALERT_FACTOR
@@ -113,6 +114,9 @@ class PairTable:
         numbers = np.array([device.number for device in roster.sides], np.int64)
         self.devices = DeviceTable(np.unique(numbers))
         self.places: IntArray = np.searchsorted(self.devices.numbers, numbers).reshape(n, 2)
+        self.quality = QualityTable(len(self.devices))
+        self.hers = np.isin(np.arange(len(self.devices)), self.places[:, PROTECTED])
+        self.said_ms = np.zeros((2 * n, len(CODES)), np.int64)
         self.alert_m = np.array([order.alert_distance_m for order in roster.orders], np.float64)
         self.bands = np.full((n, len(ALWAYS_LOOK)), nan)
         self.due_ms = np.array([order.valid_from_ms for order in roster.orders], np.float64)
@@ -221,7 +225,7 @@ class PairTable:
         """
         table = PairTable(roster)
         table.clock_ms = self.clock_ms
-        table.devices.carry(self.devices)
+        table.quality.carry(self.quality, *table.devices.carry(self.devices))
         for place, device in enumerate(table.device_of):
             if device.reports_every_s is not None:
                 table.devices.rows[place, INTERVAL] = device.reports_every_s
@@ -263,6 +267,7 @@ class PairTable:
         if source.phase[old] == Phase.ENDED and self.clock_ms < order.valid_until_ms:
             return  # prolonged after its end
         self.phase[row] = source.phase[old]
+        self.said_ms[2 * row : 2 * row + 2] = source.said_ms[2 * old : 2 * old + 2]
         self.protection[row], self.protection_ms[row] = source.protection[old], source.protection_ms[old]
         if old in source.states:
             self.states[row] = source.states[old]

@@ -31,7 +31,7 @@ from tocsin.model.finding import Finding
 from tocsin.model.order import Order
 from tocsin.model.standing import Standing
 
-MAGIC = b"TOCGEO\x00\x03"
+MAGIC = b"TOCGEO\x00\x04"
 DIGEST_BYTES = 32
 ZLIB_LEVEL = 1  # tens of ms at 10,000 pairs; higher levels take far longer for little
 
@@ -72,6 +72,9 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True):
     asked: bytes
     broken: tuple[int, ...]
     states: dict[int, PairState]
+    quality: dict[str, bytes]
+    quality_hours: tuple[int, int, float]
+    said_ms: bytes
 
 
 class _Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,6 +141,9 @@ def _pack(table: PairTable) -> _Table:
         asked=np.array(table.asked, np.int64).tobytes(),
         broken=tuple(sorted(table.broken)),
         states=dict(sorted(table.states.items())),
+        quality=table.quality.pack(),
+        quality_hours=(table.quality.hour_ms, table.quality.part, table.quality.due_ms),
+        said_ms=table.said_ms.tobytes(),
     )
 
 
@@ -146,6 +152,9 @@ def _unpack(kept: _Table) -> PairTable:
     table = PairTable(Roster(orders=kept.orders, sides=kept.sides))
     table.devices.rows[:] = np.frombuffer(kept.rows, np.float64).reshape(-1, WIDTH)
     table.devices.remember_others(kept.other)
+    hour_ms, part, due_ms = kept.quality_hours
+    table.quality.unpack(kept.quality, hour_ms=hour_ms, part=part, due_ms=due_ms)
+    table.said_ms[:] = np.frombuffer(kept.said_ms, np.int64).reshape(table.said_ms.shape)
     table.phase[:] = np.frombuffer(kept.phase, np.uint8)
     table.protection[:] = np.frombuffer(kept.protection, np.uint8)
     table.protection_ms[:] = np.frombuffer(kept.protection_ms, np.int64)
