@@ -6,7 +6,7 @@ of ``geofence.quality`` then, decides.
 **Expected** is what the interval would give that the unit was told at each time: counted up to every change of it
 (``count``) and every minute. Time beyond LOSS_INTERVALS intervals without a message is a silence: that is said as
 W_COMMS_LOSS and V_COMMS_LOSS, and nothing is expected meanwhile; nor of a wearer's unit without a fix
-(W_GNSS_LOSS). The window are the last three parts of ten minutes, judged when a part is over.
+(W_GNSS_LOSS). The window is the last YIELD_PARTS whole parts, judged when one is over.
 
 **Still** is a protected person's unit whose fixes lie within STILL_M, or both 95 % radii, of where they began;
 two fixes running beyond it have moved, one is an outlier. Only waking minutes count, at the place of the unit, and
@@ -47,8 +47,8 @@ def judge_hour(quality: QualityTable, devices: DeviceTable, hers: Mask, minute_m
     """Bring the columns up to a whole minute. ``hers``: the units of protected persons."""
     count(quality, devices, hers, minute_ms)
     if (parts := minute_ms // YIELD_PART_MS - quality.part) > 0:
-        _judge_yield(quality)
         _next_part(quality, min(parts, YIELD_PARTS))
+        _judge_yield(quality)
         quality.part += parts
     _judge_still(quality, devices, hers, minute_ms)
     quality.hour_ms = minute_ms
@@ -71,13 +71,10 @@ def count(quality: QualityTable, devices: DeviceTable, hers: Mask, now_ms: float
 
 
 def window(quality: QualityTable, of: slice = ALL) -> tuple[FloatArray, FloatArray]:
-    """(received, expected) of the whole window."""
-    received = quality.received[of].astype(np.float64)
-    expected = quality.expected[of, 0].copy()
-    for part in range(1, YIELD_PARTS):
-        received += quality.received_before[of, part - 1]
-        expected += quality.expected[of, part]
-    return received, expected
+    """(received, expected) in the parts that are over."""
+    received = sum(quality.received_before[of, part] for part in range(YIELD_PARTS))
+    expected = sum(quality.expected[of, 1 + part] for part in range(YIELD_PARTS))
+    return np.asarray(received, np.float64), np.asarray(expected, np.float64)
 
 
 def _judge_yield(quality: QualityTable) -> None:
@@ -113,7 +110,8 @@ def _judge_still(quality: QualityTable, devices: DeviceTable, hers: Mask, minute
         moved | near, 0.0, np.where(far & (quality.away_ms == 0.0), rows[AT], quality.away_ms)
     )
     quality.anchor[moved] = rows[(*range(X, AT), ACCURACY), :].T[moved]
-    waking_ms = np.where(is_up(_longitudes(rows), minute_ms), min(minute_ms - quality.hour_ms, UNWATCHED_MS), 0)
+    passed_ms = min(minute_ms - quality.hour_ms, UNWATCHED_MS)
+    waking_ms = np.where(is_up(_longitudes(rows), minute_ms - passed_ms), passed_ms, 0)
     quality.still_ms[:] = np.where(moved, 0.0, quality.still_ms + np.where(near, waking_ms, 0))
     quality.found[:, NOT_CARRIED] = quality.still_ms >= NOT_CARRIED_MS
 
