@@ -34,7 +34,7 @@ import numpy as np
 
 from geofence import findings, quality_findings, quality_hour, silence, standing
 from geofence.approach import judge_approach
-from geofence.assumptions import LATE_MS, MOVING_CMS, POOR_DM
+from geofence.assumptions import FAR_S, LATE_MS, MOVING_CMS, POOR_DM
 from geofence.cadence import tell
 from geofence.devices import AT, HEARD, INTERVAL, Mask, Verdict, accuracies_m, accuracy_of_m
 from geofence.findings import Taken, Trigger, clock_trigger, fix_trigger, measure_trigger, taken_of
@@ -119,8 +119,10 @@ def revise(table: PairTable, roster: Roster, now_ms: int) -> tuple[PairTable, St
     if (roster.orders, roster.sides) == (table.roster.orders, table.roster.sides):
         return table, Step()
     table.clock_ms = max(table.clock_ms, now_ms)
-    table, changed = table.rebuilt(roster)
+    before = table
+    table, changed = before.rebuilt(roster)
     run = _Run(table)
+    run.release(before)
     run.tick()
     for row in changed:
         run.judge_measure(row)
@@ -539,6 +541,16 @@ class _Run:
             for row in {side >> 1 for side in table.sides_of[place]}:
                 if table.phase_of[row] == Phase.IN_FORCE:  # overdue earlier, or not any more
                     table.due_of[row] = min(table.due_of[row], SECOND_MS * (now_ms // SECOND_MS + 1))
+
+    def release(self, before: PairTable) -> None:
+        """Who has no measure here any more is asked for nothing more than FAR_S: another partition may still ask
+        for more, and is told apart from this one by the downlink."""
+        for place, device in enumerate(before.device_of):
+            asked = before.takes_orders[place] and before.devices.rows[place, INTERVAL] < FAR_S
+            if asked and device.number not in self.devices.place_of:
+                now_ms = self.table.clock_ms
+                order = findings.cadence_command(device, FAR_S, now_ms, ("released", now_ms))
+                self.commands.append((0, order))
 
     def _order(self, index: int, place: int, interval_s: int, now_ms: int, identity: Identity) -> None:
         if self.table.takes_orders[place]:

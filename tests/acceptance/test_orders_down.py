@@ -56,27 +56,29 @@ async def alive(lab: Laboratory, device: str, kind: DeviceKind, password: str) -
         unit.stop()
 
 
-async def order(lab: Laboratory, bus: Bus, name: str, device: str, interval_s: int) -> None:
+async def order(lab: Laboratory, bus: Bus, measure: str, name: str, device: str, interval_s: int) -> None:
+    """As the geofence of this measure would."""
     at_ms = lab.clock.now_ms()
     said = command(name, device, at_ms=at_ms, expires_ms=at_ms + 60_000, interval_s=interval_s)
-    await bus.log.append(subjects.command(device), encode(said), dedupe_id=said.id)
+    place = subjects.command(device, subjects.partition_of(measure, lab.settings.partitions), said.action.value)
+    await bus.log.append(place, encode(said), dedupe_id=said.id)
 
 
 async def test_an_order_reaches_the_unit_over_the_death_of_the_downlink_and_the_answer_is_presence() -> None:
     async with running_lab() as (lab, told):
         pair = PairWanted(key="one", wearer=HIS, protected=HERS, alert_distance_m=1000)
-        passwords, _ = await lab.register({HIS: DeviceKind.WEARER, HERS: DeviceKind.PROTECTED}, [pair])
+        passwords, measures = await lab.register({HIS: DeviceKind.WEARER, HERS: DeviceKind.PROTECTED}, [pair])
         async with (
             open_bus(lab.stack.addresses.nats_url, "geofence of the test") as bus,
             alive(lab, HIS, DeviceKind.WEARER, passwords[HIS]) as his,
             alive(lab, HERS, DeviceKind.PROTECTED, passwords[HERS]) as hers,
         ):
-            await order(lab, bus, "1", HIS, 60)
+            await order(lab, bus, measures["one"], "1", HIS, 60)
             await eventually(lambda: his.interval_s == 60, within_s=WITHIN_S)
             _kill(lab)
             for name, interval_s in (("2", 30), ("3", 10), ("4", 5)):
-                await order(lab, bus, name, HIS, interval_s)
-            await order(lab, bus, "1", HERS, 20)
+                await order(lab, bus, measures["one"], name, HIS, interval_s)
+            await order(lab, bus, measures["one"], "1", HERS, 20)
             await eventually(lambda: told.gaps("downlink"), within_s=WITHIN_S)
             await eventually(lambda: (his.interval_s, hers.interval_s) == (5, 20), within_s=WITHIN_S)
             heard = "tocsin_ingest_messages_total"
