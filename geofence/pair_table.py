@@ -49,7 +49,7 @@ from geofence.quality import CODES, QualityTable
 from geofence.separation import Band
 from tocsin.geodesy import IntArray
 from tocsin.limits import PREALERT_FACTOR
-from tocsin.model.device import Device
+from tocsin.model.device import Device, DeviceKind
 from tocsin.model.fix import FIX_DTYPE, Fixes
 from tocsin.model.order import Order
 from tocsin.model.standing import Protection
@@ -115,7 +115,6 @@ class PairTable:
         self.devices = DeviceTable(np.unique(numbers))
         self.places: IntArray = np.searchsorted(self.devices.numbers, numbers).reshape(n, 2)
         self.quality = QualityTable(len(self.devices))
-        self.hers = np.isin(np.arange(len(self.devices)), self.places[:, PROTECTED])
         self.said_ms = np.zeros((2 * n, len(CODES)), np.int64)
         self.alert_m = np.array([order.alert_distance_m for order in roster.orders], np.float64)
         self.bands = np.full((n, len(ALWAYS_LOOK)), nan)
@@ -149,6 +148,7 @@ class PairTable:
         counts = self.side_counts.tolist()
         self.sides_of = [tuple(sides[at : at + count]) for at, count in zip(starts, counts, strict=True)]
         self.device_of = [self.roster.sides[those[0]] for those in self.sides_of]
+        self.hers = np.array([device.kind is DeviceKind.PROTECTED for device in self.device_of], np.bool_)
         self.takes_orders = [device.reports_every_s is None for device in self.device_of]
         for place, device in enumerate(self.device_of):
             if device.reports_every_s is not None:

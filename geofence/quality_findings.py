@@ -18,9 +18,9 @@ import numpy as np
 
 from geofence import quality_hour
 from geofence.findings import fix_point
-from geofence.pair_state import PROTECTED, Reason
+from geofence.pair_state import Reason
 from geofence.pair_table import QUIET, PairTable, Phase
-from geofence.quality import AT_REST, CODES, LOW, MINUTE_MS, MOVING, NOT_CARRIED, SECOND_MS, SKEWED
+from geofence.quality import AT_REST, CODES, LOW, MINUTE_MS, MOVING, SECOND_MS, SKEWED
 from tocsin.model.finding import Change, Code, Finding
 from tocsin.model.fix import ClockPoints
 from tocsin.model.ids import derived
@@ -57,7 +57,6 @@ def is_due(table: PairTable, now_ms: int) -> bool:
 def _tell(table: PairTable, hour_ms: int) -> list[tuple[int, Finding]]:
     is_now = table.quality.found.take(table.places.reshape(-1), 0) > 0
     in_force = np.repeat(table.phase == Phase.IN_FORCE, 2)
-    is_now[in_force & (np.arange(in_force.size) % 2 != PROTECTED), NOT_CARRIED] = False
     table.said_ms[~in_force] = 0
     said = table.said_ms > 0
     told: list[tuple[int, Finding]] = []

@@ -44,7 +44,8 @@ ALL: Final = slice(None)
 
 
 def judge_hour(quality: QualityTable, devices: DeviceTable, hers: Mask, minute_ms: int) -> None:
-    """Bring the columns up to a whole minute. ``hers``: the units of protected persons."""
+    """Bring the columns up to a whole minute. ``hers``: the units of protected persons, by their kind: whose
+    they are must not follow from which measures are judged here."""
     count(quality, devices, hers, minute_ms)
     if (parts := minute_ms // YIELD_PART_MS - quality.part) > 0:
         _next_part(quality, min(parts, YIELD_PARTS))

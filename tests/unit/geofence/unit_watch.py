@@ -14,15 +14,22 @@ from timeline import NOTHING, T0_MS, hour, message
 from geofence import engine
 from geofence.pair_table import PairTable, Roster, roster_of
 from tocsin.model.command import Action
+from tocsin.model.device import DeviceKind
 from tocsin.model.finding import Change
 from tocsin.model.fix import Source
 
 HOUR_S = 3600
 WANDER_M = 4.0
+HERS = (P, 3)
 
 
 def measures(*orders, every_s=60, numbers=range(1, 9)):
-    devices = {device(one).id: msgspec.structs.replace(device(one), reports_every_s=every_s) for one in numbers}
+    devices = {
+        device(one).id: msgspec.structs.replace(
+            device(one, DeviceKind.PROTECTED if one in HERS else DeviceKind.WEARER), reports_every_s=every_s
+        )
+        for one in numbers
+    }
     return roster_of(orders or (order(),), devices, partition=0, partitions=1)
 
 
