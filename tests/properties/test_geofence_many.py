@@ -19,8 +19,10 @@ from geofence_streams import roster as whole_roster
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alerts.downlink import shortest
 from geofence import engine
 from geofence.pair_table import PairTable, Roster, roster_of
+from tocsin.model.command import Action, Command
 from tocsin.model.device import Device, DeviceKind
 from tocsin.model.fix import ABSENT, FIX_DTYPE, Source
 from tocsin.model.order import Order
@@ -110,6 +112,29 @@ def test_nor_do_those_about_the_quality_of_a_shared_unit(seed: int) -> None:
         assert whole <= {measure for measure, said in names if said == code} <= theirs
     for partitions in PARTITIONS:
         assert judged(partitioned(orders, devices, partitions), heard) == expected
+
+
+@settings(max_examples=25, deadline=None)
+@given(places, st.lists(acts, min_size=1, max_size=60))
+def test_a_unit_that_obeys_is_told_by_several_partitions_what_one_would_tell(apart_m: tuple, life: list) -> None:
+    """F14, on one stream, heard by all: the shortest of what the partitions asked last, as the downlink folds it,
+    is what one table of all measures asks, as long as nobody falls silent."""
+    cast, orders, devices = world(30, apart_m)
+    obeying = {name: msgspec.structs.replace(one, reports_every_s=None) for name, one in devices.items()}
+    heard = messages(cast, [act._replace(gap_ms=min(act.gap_ms, 1_000), kind="fix", delay_ms=0) for act in life])
+    (whole,) = [asked(roster, heard) for roster in partitioned(orders, obeying, 1)]
+    parts = [asked(roster, heard) for roster in partitioned(orders, obeying, 5)]
+    for name, command in whole.items():
+        others = [one[name] for one in parts if name in one]
+        assert shortest(others[0], others).interval_s == command.interval_s
+
+
+def asked(roster: Roster, fixes: np.ndarray) -> dict[str, Command]:
+    """The newest interval that a table asks of each device."""
+    table, first = engine.revise(PairTable(Roster()), roster, T0_MS - 1000)
+    steps = [first, *(engine.step(table, fixes[at : at + 1], 0) for at in range(fixes.size))]
+    orders = [one for step in steps for one in step.commands]
+    return {one.device: one for one in orders if one.action is Action.SET_CADENCE}
 
 
 def hours_of_six(rng: np.random.Generator) -> np.ndarray:
