@@ -108,6 +108,7 @@ async def downlink(settings: Settings, ready: Ready) -> None:
             tls=settings.mqtt_tls,
             log_=bus.log,
             devices=bus.devices,
+            partitions=settings.partitions,
             clock=settings.clock,
             ready=ready,
         )

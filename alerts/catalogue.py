@@ -198,6 +198,30 @@ CATALOGUE: Final[Mapping[Code, CatalogueEntry]] = MappingProxyType(
                 "franchissement de la pré-alerte : il en déduirait où elle est. "
                 f"Entrée imminente ou alerte : comme toujours. {NO_BREACH_FR}",
             ),
+            CatalogueEntry(
+                code=Code.FROZEN_FIX, priority=3, told=(Channel.TELEASSISTANCE,),
+                urgency="Expected", severity="Moderate", certainty="Likely",
+                label_fr="Position figée",
+                duty_fr=f"Demander une position ; faire contrôler ou remplacer l'unité. {NO_BREACH_FR}",
+            ),
+            CatalogueEntry(
+                code=Code.LOW_YIELD, priority=3, told=(Channel.TELEASSISTANCE,),
+                urgency="Expected", severity="Moderate", certainty="Observed",
+                label_fr="Trop peu de positions reçues",
+                duty_fr=f"Demander une position ; faire contrôler ou remplacer l'unité. {NO_BREACH_FR}",
+            ),
+            CatalogueEntry(
+                code=Code.V_NOT_CARRIED, priority=4, told=(Channel.TELEASSISTANCE,),
+                urgency="Future", severity="Minor", certainty="Possible",
+                label_fr="Unité de la personne protégée immobile",
+                duty_fr="Appel de courtoisie : s'assurer qu'elle porte son unité.",
+            ),
+            CatalogueEntry(
+                code=Code.CLOCK_SKEW, priority=4, told=(Channel.TELEASSISTANCE,),
+                urgency="Future", severity="Minor", certainty="Observed",
+                label_fr="Horloge de l'unité décalée",
+                duty_fr=f"Faire remettre l'unité à l'heure par le support technique. {NO_BREACH_FR}",
+            ),
         )
     }
 )  # fmt: skip

@@ -4,8 +4,10 @@ QoS 1, settled when the broker has acknowledged it; the broker keeps it for a un
 beside each other, the orders of one device in the order of the log:
 
 * an order whose hour has passed is not sent;
-* of several intervals that wait for one device the newest is sent. Which that is the log says, not this process:
-  what a dead one held comes back to the next one behind newer orders;
+* a device whose measures are decided in several partitions is asked an interval by each. It is told the shortest
+  of what each has asked last: whatever a partition asks, it cannot take from the others what they need;
+* of several intervals that wait for one device only the newest is sent, with that shortest one. Which these are,
+  the log says, not this process: what a dead one held comes back to the next one behind newer orders;
 * without the broker an order is given back and tried again, until its hour has passed.
 
 An order that is sent twice (a PUBACK that came too late, a restart) has the same id: the unit does it once.
@@ -15,9 +17,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
 
 import aiomqtt
+import msgspec
 import structlog
 
 from alerts.channels import device as device_channel
@@ -28,6 +32,7 @@ from tocsin.errors import LogUnavailable, WireError
 from tocsin.limits import COMMAND_PUBACK_S, DOWNLINK_PARALLEL_MAX
 from tocsin.model.command import Action, Command
 from tocsin.model.device import Device
+from tocsin.model.ids import derived
 from tocsin.mqtt import NO_FILES, client_to
 from tocsin.ports import Bucket, Delivery, Entry, Log
 from tocsin.telemetry import COMMANDS
@@ -39,6 +44,7 @@ TAKE_MAX = 256
 AGAIN_AFTER_S = 0.2
 AGAIN_MAX_S = 2.0  # an order lives for a minute
 RECONNECT_S = 0.5
+INTERVALS_S: Final = device_channel.PROTECTED_INTERVALS_S  # no other is anybody's to ask
 AT_ONCE = 10  # on their way to the broker: where aiomqtt begins to warn
 
 log = structlog.get_logger()
@@ -49,6 +55,7 @@ async def run_downlink(
     url: str,
     log_: Log,
     devices: Bucket,
+    partitions: int,
     clock: Clock,
     ready: Callable[[], None],
     tls: TlsFiles = NO_FILES,
@@ -57,7 +64,7 @@ async def run_downlink(
     line = Line(url, tls)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(line.stay_connected(ready))
-        tasks.create_task(Downlink(log_, devices, clock, line).serve())
+        tasks.create_task(Downlink(log_, devices, clock, line, partitions).serve())
 
 
 class Line:
@@ -117,11 +124,19 @@ async def _listen(client: aiomqtt.Client) -> None:
         pass
 
 
+class Asked(NamedTuple):
+    """The newest interval that one partition asks."""
+
+    sequence: int
+    command: Command
+
+
 class Downlink:
     """Takes orders from the log and hands them to the broker."""
 
-    def __init__(self, log_: Log, devices: Bucket, clock: Clock, line: Line) -> None:
+    def __init__(self, log_: Log, devices: Bucket, clock: Clock, line: Line, partitions: int) -> None:
         self._log = log_
+        self._partitions = partitions
         self._devices = devices
         self._clock = clock
         self._line = line
@@ -160,13 +175,17 @@ class Downlink:
 
     async def _carry(self, command: Command, entry: Entry) -> str:
         """What became of it. Raises MqttError, LogUnavailable: it can be tried again."""
-        if self._clock.now_ms() >= command.expires_ms:
+        if self._has_expired(command):
             return "expired"
-        if command.action is Action.SET_CADENCE and await self._is_superseded(entry):
-            return "superseded"
         device = await self._device(command.device)
-        if device is None or entry.subject != subjects.command(device.id):
+        partition = _asked_by(command, entry)
+        if device is None or partition is None:
             return "no_device"
+        if command.action is Action.SET_CADENCE:
+            asked = await self._asked(device, partition)
+            if any(one.sequence > entry.sequence and not self._has_expired(one.command) for one in asked):
+                return "superseded"
+            command = shortest(command, [one.command for one in asked])
         try:
             said = device_channel.payload(command, device.kind)
         except NotSayable as error:
@@ -175,20 +194,16 @@ class Downlink:
         await self._line.publish(subjects.topic(device.id, device_channel.LEAF), said)
         return "sent"
 
-    async def _is_superseded(self, entry: Entry) -> bool:
-        """Whether a newer interval for this device is on the log. Mostly nothing newer is, which is one look."""
-        newest = await self._log.last(subjects.COMMANDS, entry.subject)
-        if newest is None or newest.sequence <= entry.sequence:
-            return False
-        following = self._log.read(subjects.COMMANDS, entry.subject, after=entry.sequence)
-        try:
-            async for entries in following:
-                if not entries or any(map(_is_interval, entries)):
-                    return bool(entries)
-        finally:
-            if isinstance(following, AsyncGenerator):
-                await following.aclose()
-        return False
+    async def _asked(self, device: Device, partition: int) -> list[Asked]:
+        """What each partition that decides about a measure of this device has asked last; mostly that is one look.
+        A partition that has nothing to do with it any more has nothing to ask, whatever it once did."""
+        partitions = {partition} | {subjects.partition_of(one, self._partitions) for one in device.measures}
+        places = [subjects.command(device.id, one, Action.SET_CADENCE.value) for one in sorted(partitions)]
+        entries = await asyncio.gather(*(self._log.last(subjects.COMMANDS, one) for one in places))
+        return [asked for entry in entries if entry is not None and (asked := _interval_in(entry)) is not None]
+
+    def _has_expired(self, command: Command) -> bool:
+        return self._clock.now_ms() >= command.expires_ms
 
     async def _device(self, name: str) -> Device | None:
         """None: not registered, or revoked; there is nobody to tell."""
@@ -200,16 +215,40 @@ def _by_device(deliveries: Sequence[Delivery]) -> list[list[Delivery]]:
     """Each device's in the order of the log: what is tried again comes back behind what is newer."""
     found: defaultdict[str, list[Delivery]] = defaultdict(list)
     for delivery in sorted(deliveries, key=lambda one: one.entry.sequence):
-        found[delivery.entry.subject].append(delivery)
+        found[".".join(delivery.entry.subject.split(".")[:3])].append(delivery)
     return list(found.values())
 
 
-def _is_interval(entry: Entry) -> bool:
-    """What cannot be read replaces nothing."""
+def _asked_by(command: Command, entry: Entry) -> int | None:
+    """The partition whose order this is; None: it stands where no order of this kind for this device does."""
     try:
-        return decode_command(entry.payload).action is Action.SET_CADENCE
+        partition = subjects.partition_in(entry.subject)
+    except ValueError:
+        return None
+    place = subjects.command(command.device, partition, command.action.value)
+    return partition if entry.subject == place else None
+
+
+def _interval_in(entry: Entry) -> Asked | None:
+    """What cannot be read asks for nothing and replaces nothing."""
+    try:
+        command = decode_command(entry.payload)
     except WireError:
-        return False
+        return None
+    return Asked(entry.sequence, command) if command.interval_s in INTERVALS_S else None
+
+
+def shortest(command: Command, asked: Iterable[Command]) -> Command:
+    """``command`` with the shortest interval that anybody asks; one that nobody may ask stays as it is. Said with
+    another interval than its own it has another name, derived from both: a unit does what it has been told under
+    one name only once."""
+    if command.interval_s not in INTERVALS_S:
+        return command
+    interval_s = min(one.interval_s for one in (command, *asked) if one.interval_s is not None)
+    if interval_s == command.interval_s:
+        return command
+    name = derived("cmd", command.id, interval_s)
+    return msgspec.structs.replace(command, id=name, interval_s=interval_s)
 
 
 def _wait_s(attempt: int) -> float:

@@ -111,6 +111,29 @@ BATTERY_CRITICAL_PCT: Final = 10
 BATTERY_MARGIN_PCT: Final = 5  # above it by so much it is over: a reading wavers by one or two
 STRAYS: Final = 2  # SPOOF_SUSPECTED: one wrong place in the operator's list of cells is common
 
+# --- is the unit itself to be believed, over time? (ADR 29)
+MOVING_CMS: Final = (
+    100  # says that it moves: above what the Doppler speed of a receiver at rest says, 0.1 to 0.3 m/s
+)
+FROZEN_REPEATS: Final = 2  # the same place to the microdegree so often, each time on the move: within 3 intervals
+FROZEN_AT_REST_MS: Final = (
+    12 * 3_600_000
+)  # place and accuracy to the last digit without a word of movement: a receiver
+# that holds its place at rest does this for a night, none computes 720 fixes alike
+YIELD_PART_MS: Final = 600_000  # three such parts are the window of 30 min ...
+YIELD_PARTS: Final = 3
+YIELD_EXPECTED_MIN: Final = 15.0  # ... of which a quarter of an hour at 60 s must be expected to say anything
+YIELD_LOW: Final = 0.6  # F15 had 45 %; 3 % lost of 30 never comes near it
+YIELD_GOOD: Final = 0.8
+NOT_CARRIED_MS: Final = 8 * 3_600_000  # waking hours, by the domain
+WAKES_H: Final = 7
+WAKES_UNTIL_H: Final = 23
+STILL_M: Final = 50.0  # what a receiver on a table wanders by indoors, where its accuracy claims less
+UNWATCHED_MS: Final = 180_000  # of a longer pause of the engine nobody knows whether the unit was still
+SKEW_MS: Final = 5_000  # the domain's bound for a clock
+SKEW_STEADY_MS: Final = 2_000  # a wrong clock is wrong by the same; what waited in a queue is late by ever less
+SKEW_FIXES: Final = 3  # running, to begin and to end
+
 assert HOLD_MS < FORGET_MS
 assert LOSS_INTERVALS * LEAST_INTERVAL_S * 1_000 > OVERDUE_INTERVALS * LEAST_INTERVAL_S * 1_000 + OVERDUE_MS
 assert LATE_MS < FORGET_MS

@@ -119,14 +119,15 @@ class DeviceTable:
         overdue_ms = overdue_from(mover.at_ms, told_ms, interval_s)
         self.write(place, mover._replace(interval_s=float(interval_s), told_ms=told_ms, overdue_ms=overdue_ms))
 
-    def carry(self, source: DeviceTable) -> None:
-        """Remember what ``source`` knows of the devices that are here too."""
+    def carry(self, source: DeviceTable) -> tuple[IntArray, IntArray]:
+        """Remember what ``source`` knows of the devices that are here too: their places here, and there."""
         there = source.places(self.numbers)
         here = np.flatnonzero(there >= 0)
         self.rows[here] = source.rows[there[here]]
         for place, old in zip(here.tolist(), there[here].tolist(), strict=True):
             if old in source.other:
                 self._doubt(place, source.other[old])
+        return here, there[here]
 
     def remember_others(self, others: Mapping[int, Seen]) -> None:
         for place, other in others.items():

@@ -33,9 +33,18 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from geofence import authority, condition_codes, findings, silence, standing, zone_watch
+from geofence import (
+    authority,
+    condition_codes,
+    findings,
+    quality_findings,
+    quality_hour,
+    silence,
+    standing,
+    zone_watch,
+)
 from geofence.approach import judge_approach
-from geofence.assumptions import LATE_MS, POOR_DM
+from geofence.assumptions import FAR_S, LATE_MS, MOVING_CMS, POOR_DM
 from geofence.attribution import attribute
 from geofence.cadence import tell
 from geofence.condition_codes import judge_conditions
@@ -54,6 +63,7 @@ from geofence.motion import Mover, Seen, Vector, is_reachable
 from geofence.pair_state import PROTECTED, WEARER, Look, PairState, Reason
 from geofence.pair_table import NEVER_MS, PROTECTIONS, UNPROTECTED, PairTable, Phase, Roster
 from geofence.probing import watch_crossings, watch_quiet
+from geofence.quality import Shown, ShownByMany, skew_of, skews_of
 from geofence.separation import Separation, apart_until_ms, clear, clear_until_ms, kept_apart, lost_ms, separation
 from tocsin.geodesy import FloatArray, IntArray, ecef, ecef_one
 from tocsin.limits import PREALERT_FACTOR, STRAGGLER_MAX_S
@@ -72,7 +82,6 @@ STRAGGLER_MAX_MS: Final = 1000 * STRAGGLER_MAX_S
 SCALAR_BELOW: Final = 8  # fixes; measured
 SECOND_MS: Final = 1000
 ZONES_AGAIN_MS: Final = 60_000  # where zones could not be judged: by then, or by the next fix
-MOVING_CMS: Final = 100  # a unit that says it moves so fast and repeats its place to the microdegree: frozen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +131,7 @@ def step(table: PairTable, batch: Fixes, now_ms: int) -> Step:
 
 def is_due(table: PairTable, now_ms: int) -> bool:
     """Whether a tick at ``now_ms`` has anything to look at; one that has not changes nothing."""
-    return bool((table.due_ms <= now_ms).any())
+    return bool((table.due_ms <= now_ms).any()) or quality_findings.is_due(table, now_ms)
 
 
 def revise(table: PairTable, roster: Roster, now_ms: int) -> tuple[PairTable, Step]:
@@ -133,8 +142,10 @@ def revise(table: PairTable, roster: Roster, now_ms: int) -> tuple[PairTable, St
     if (roster.orders, roster.sides) == (table.roster.orders, table.roster.sides):
         return table, Step()
     table.clock_ms = max(table.clock_ms, now_ms)
-    table, changed = table.rebuilt(roster)
+    before = table
+    table, changed = before.rebuilt(roster)
     run = _Run(table)
+    run.release(before)
     run.tick()
     for row in changed:
         run.judge_measure(row)
@@ -197,6 +208,7 @@ class _Run:
                 with self._contained(0, (2 * row,), hour_ms):
                     self._pass_hour(0, row, hour_ms)
             self._give_orders(0, hour_ms, ("clock", hour_ms))
+        self.found.extend((0, row, one) for row, one in quality_findings.judge(self.table))
 
     def _not_apart(self, rows: IntArray, hour_ms: int) -> IntArray:
         """Those of these rows for which the hour itself may change something; the others are due later."""
@@ -285,6 +297,7 @@ class _Run:
                 place, before, fix, float(now_ms), told_dm=taken.accuracy_dm, received_ms=float(taken.t3_ms)
             )
             self.counts[OUTCOMES[verdict]] += 1
+            table.quality.hear_one(place, verdict, before, fix, _shown(taken), now_ms)
             if point == before.place and taken.speed_cms >= MOVING_CMS and verdict is Verdict.ACCEPTED:
                 self.counts["frozen"] += 1
             heard = Heard(before, fix, taken.accuracy_dm)
@@ -459,17 +472,21 @@ class _Run:
         self.counts["presence"] += int(np.count_nonzero(heard))
         poor &= columns.fix_ms.take(which) > movers[:, AT]
         for at in np.flatnonzero(poor).tolist():
-            heard[at] = self._is_far(columns, int(which[at]), int(places[at]))
-            self.counts["poor"] += heard[at]
-            self.counts["ahead"] += heard[at] and columns.ahead[which[at]]
+            heard[at] = self._is_poor_and_far(columns, int(which[at]), int(places[at]))
         self.devices.rows[places[heard], HEARD] = np.maximum(movers[heard, HEARD], now_ms[heard])
         return heard
 
-    def _is_far(self, columns: _Columns, index: int, place: int) -> bool:
-        """Whether a poor fix cannot show any of its pairs inside the alert distance."""
+    def _is_poor_and_far(self, columns: _Columns, index: int, place: int) -> bool:
+        """Whether a poor fix cannot show any of its pairs inside the alert distance; then that is all of it."""
         x, y, z = columns.points[:, index].tolist()
         fix = Seen(float(columns.fix_ms[index]), (x, y, z), float(columns.accuracy_m[index]))
-        return all(self._cannot_show(side, fix, 1) for side in self.table.sides_of[place])
+        if not all(self._cannot_show(side, fix, 1) for side in self.table.sides_of[place]):
+            return False
+        self.counts["poor"] += 1
+        self.counts["ahead"] += bool(columns.ahead[index])
+        shown, now_ms = _shown(columns.taken(index)), int(columns.now_ms[index])
+        self.table.quality.hear_one(place, Verdict.POOR, self.devices.mover(place), fix, shown, now_ms)
+        return True
 
     def _cannot_show(self, side: int, fix: Seen, distances: int) -> bool:
         """Whether a fix is farther from whoever he is kept from than so many alert distances."""
@@ -488,9 +505,10 @@ class _Run:
         if (moving := columns.batch["speed_cms"].take(which) >= MOVING_CMS).any():
             stands = (movers[moving, :3] == points[:, moving].T).all(axis=1)
             self.counts["frozen"] += int(np.count_nonzero(stands))
-        return self.devices.accept(
-            places, movers, points, columns.fix_ms.take(which), columns.accuracy_m.take(which), now_ms
-        )
+        at_ms, accuracy_m = columns.fix_ms.take(which), columns.accuracy_m.take(which)
+        shown = columns.shown(which)
+        self.table.quality.hear_many(places, movers, points, at_ms, accuracy_m, shown, now_ms)
+        return self.devices.accept(places, movers, points, at_ms, accuracy_m, now_ms)
 
     def _judge_many(
         self,
@@ -686,6 +704,8 @@ class _Run:
         table = self.table
         wanted_s = min(table.asked[side >> 1][side & 1] for side in table.sides_of[place])
         before = self.devices.mover(place)
+        if table.takes_orders[place] and self.devices.rows[place, INTERVAL] != wanted_s:
+            quality_hour.count(table.quality, self.devices, table.hers, now_ms, slice(place, place + 1))
         if table.takes_orders[place] and self.devices.tell(place, wanted_s, now_ms):
             self._order(index, place, wanted_s, now_ms, identity)
             hour = self._matters_ms(before, self.devices.mover(place), now_ms)
@@ -701,6 +721,16 @@ class _Run:
         was_late = now_ms > before.overdue_ms or now_ms >= before.lost_ms(before.at_ms)
         hour = now_ms if was_late else min(hours)
         return float(SECOND_MS * max(ceil(hour / SECOND_MS), now_ms // SECOND_MS + 1))
+
+    def release(self, before: PairTable) -> None:
+        """Who has no measure here any more is asked for nothing more than FAR_S: another partition may still ask
+        for more, and is told apart from this one by the downlink."""
+        for place, device in enumerate(before.device_of):
+            asked = before.takes_orders[place] and before.devices.rows[place, INTERVAL] < FAR_S
+            if asked and device.number not in self.devices.place_of:
+                now_ms = self.table.clock_ms
+                order = findings.cadence_command(device, FAR_S, now_ms, ("released", now_ms))
+                self.commands.append((0, order))
 
     def _order(self, index: int, place: int, interval_s: int, now_ms: int, identity: Identity) -> None:
         if self.table.takes_orders[place]:
@@ -735,6 +765,13 @@ class _Columns:
         self.some_ahead = bool(self.ahead.any())
         self.said = classes_of(batch)
         self.points: FloatArray = np.array(ecef(batch["lat_e6"], batch["lon_e6"]))
+
+        self.skew_ms = skews_of(batch["sent_ms"], fix_ms, t3_ms)
+
+    def shown(self, which: IntArray) -> ShownByMany:
+        """What else they say, to judge the quality of their units."""
+        speed_cms, source = (self.batch[name].take(which) for name in ("speed_cms", "source"))
+        return ShownByMany(self.skew_ms.take(which), speed_cms, source, self.batch["accuracy_dm"].take(which) > 0)
 
     def taken(self, index: int) -> Taken:
         return taken_of(self.batch[index].item())
@@ -799,6 +836,11 @@ def _protection(look: Look) -> int:
 def _returns(before: Mover, now_ms: int) -> bool:
     """Whether a device is heard for the first time, or after so long that it may have missed what it was told."""
     return now_ms >= before.lost_ms(before.heard_ms)
+
+
+def _shown(taken: Taken) -> Shown:
+    skew_ms = skew_of(taken.sent_ms, taken.fix_ms, taken.t3_ms)
+    return Shown(skew_ms, taken.speed_cms, taken.source, taken.accuracy_dm > 0)
 
 
 def _first_of_each(values: IntArray, mark: IntArray) -> Mask:

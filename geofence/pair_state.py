@@ -84,6 +84,14 @@ class Reason(StrEnum):
     BLIND_SOON = "blind_risk_soon"
     SPREAD_BEARINGS = "shallow_entries_from_spread_bearings"
     QUIET_A_WEEK = "quiet_for_a_week"
+    REPEATED_MOVING = "place_repeated_on_the_move"
+    REPEATED_FOR_HOURS = "place_repeated_for_hours"
+    MOVES_AGAIN = "moves_again"
+    FIXES_MISSING = "fixes_missing"
+    FIXES_BACK = "fixes_come_again"
+    STILL_8_HOURS = "still_for_8_waking_hours"
+    CLOCK_OFF = "clock_off"
+    CLOCK_RIGHT = "clock_right_again"
 
 
 assert (EXIT_FIXES, EXIT_MS) == (2, 60_000), "the reasons name these numbers"

@@ -52,11 +52,12 @@ from geofence.cadence import Asked, asked
 from geofence.conditions import WELL, Condition, ConditionTable
 from geofence.devices import DeviceTable
 from geofence.pair_state import WEARER, PairState
+from geofence.quality import CODES, QualityTable
 from geofence.separation import APPROACH, PROTECTEDS, RISK, UNFIXED, WEARERS, Band
 from geofence.zone_table import ZoneTable
 from tocsin.geodesy import IntArray
 from tocsin.limits import PREALERT_FACTOR
-from tocsin.model.device import Device
+from tocsin.model.device import Device, DeviceKind
 from tocsin.model.finding import Code
 from tocsin.model.fix import FIX_DTYPE, Fixes
 from tocsin.model.order import Order
@@ -123,6 +124,8 @@ class PairTable:
         self.devices = DeviceTable(np.unique(numbers))
         self.conditions = ConditionTable(len(self.devices))
         self.places: IntArray = np.searchsorted(self.devices.numbers, numbers).reshape(n, 2)
+        self.quality = QualityTable(len(self.devices))
+        self.said_ms = np.zeros((2 * n, len(CODES)), np.int64)
         self.alert_m = np.array([order.alert_distance_m for order in roster.orders], np.float64)
         self.bands = np.full((n, len(ALWAYS_LOOK)), nan)
         self.due_ms = np.array([order.valid_from_ms for order in roster.orders], np.float64)
@@ -157,6 +160,7 @@ class PairTable:
         counts = self.side_counts.tolist()
         self.sides_of = [tuple(sides[at : at + count]) for at, count in zip(starts, counts, strict=True)]
         self.device_of = [self.roster.sides[those[0]] for those in self.sides_of]
+        self.hers = np.array([device.kind is DeviceKind.PROTECTED for device in self.device_of], np.bool_)
         self.takes_orders = [device.reports_every_s is None for device in self.device_of]
         self._keep_told_intervals()
         self.cluster_of = _clusters(self.sides_of, len(self))
@@ -272,7 +276,7 @@ class PairTable:
         """
         table = PairTable(roster)
         table.clock_ms = self.clock_ms
-        table.devices.carry(self.devices)
+        table.quality.carry(self.quality, *table.devices.carry(self.devices))
         table.conditions.carry(self.conditions, self.devices.places(table.devices.numbers))
         table._keep_told_intervals()
         old_row = {order.id: row for row, order in enumerate(self.roster.orders)}
@@ -315,6 +319,7 @@ class PairTable:
         if source.phase[old] == Phase.ENDED and self.clock_ms < order.valid_until_ms:
             return  # prolonged after its end
         self.phase[row] = source.phase[old]
+        self.said_ms[2 * row : 2 * row + 2] = source.said_ms[2 * old : 2 * old + 2]
         self.protection[row], self.protection_ms[row] = source.protection[old], source.protection_ms[old]
         if old in source.states:
             self.states[row] = source.states[old]

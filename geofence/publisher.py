@@ -147,7 +147,11 @@ class Publisher:
 
     async def _tell_command(self, command: Command) -> bool:
         try:
-            await self._log.append(subjects.command(command.device), encode(command), dedupe_id=command.id)
+            await self._log.append(
+                subjects.command(command.device, self._partition, command.action.value),
+                encode(command),
+                dedupe_id=f"{command.id}.{self._partition}",
+            )
         except LogUnavailable as error:
             log.warning("command_waits_for_log", action=command.action.value, error=str(error))
             return False

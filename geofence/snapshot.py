@@ -32,7 +32,7 @@ from tocsin.model.finding import Finding
 from tocsin.model.order import Order
 from tocsin.model.standing import Standing
 
-MAGIC = b"TOCGEO\x00\x05"
+MAGIC = b"TOCGEO\x00\x06"
 DIGEST_BYTES = 32
 ZLIB_LEVEL = 1  # tens of ms at 10,000 pairs; higher levels take far longer for little
 
@@ -75,6 +75,9 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True):
     states: dict[int, PairState]
     known: bytes
     conditions: dict[int, Condition]
+    quality: dict[str, bytes]
+    quality_hours: tuple[int, int, float]
+    said_ms: bytes
     until_ms: bytes = b""
     zones_broken: tuple[int, ...] = ()
 
@@ -147,6 +150,9 @@ def _pack(table: PairTable) -> _Table:
         zones_broken=tuple(sorted(table.zones.broken)),
         known=table.conditions.known.tobytes(),
         conditions=dict(sorted(table.conditions.of.items())),
+        quality=table.quality.pack(),
+        quality_hours=(table.quality.hour_ms, table.quality.part, table.quality.due_ms),
+        said_ms=table.said_ms.tobytes(),
     )
 
 
@@ -157,6 +163,9 @@ def _unpack(kept: _Table) -> PairTable:
     table.devices.remember_others(kept.other)
     table.conditions.known[:] = np.frombuffer(kept.known, np.uint8).reshape(-1, SAID + 1)
     table.conditions.of = dict(kept.conditions)
+    hour_ms, part, due_ms = kept.quality_hours
+    table.quality.unpack(kept.quality, hour_ms=hour_ms, part=part, due_ms=due_ms)
+    table.said_ms[:] = np.frombuffer(kept.said_ms, np.int64).reshape(table.said_ms.shape)
     table.phase[:] = np.frombuffer(kept.phase, np.uint8)
     table.protection[:] = np.frombuffer(kept.protection, np.uint8)
     table.protection_ms[:] = np.frombuffer(kept.protection_ms, np.int64)

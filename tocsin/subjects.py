@@ -7,7 +7,7 @@
 | LATE      | log.late.{partition}            | ingest                 | ingest.archivist                       |
 | REFUSED   | log.refused.{reason}            | ingest                 | people, for inspection                 |
 | FINDINGS  | log.finding.{partition}.{code}  | geofence               | alerts.dispatcher                      |
-| COMMANDS  | log.command.{device}            | geofence               | alerts.downlink                        |
+| COMMANDS  | log.command.{device}.{partition}.{action} | geofence     | alerts.downlink                        |
 | JOURNAL   | log.journal.{partition}         | geofence               | geofence, after a restart              |
 | EPISODES  | log.episode.{code}.{subject}    | dispatcher, API (CAS)  | courier, recorder, API projection      |
 | RECEIPTS  | log.receipt.{code}.{subject}    | alerts.courier         | dispatcher, recorder                   |
@@ -107,8 +107,16 @@ def findings(partition: int | str, code: str) -> str:
     return f"log.finding.{partition}.{code}"
 
 
-def command(device: str) -> str:
-    return f"log.command.{device}"
+def command(device: str, partition: int, action: str) -> str:
+    """Of which partition, because each asks an interval of its own of a unit that they share: the newest message
+    here is what this one asks, whatever the others do."""
+    return f"log.command.{device}.{partition}.{action}"
+
+
+def partition_in(command_subject: str) -> int:
+    """Which partition asks. Raises ValueError for a subject of another form."""
+    _, _, _, partition, _ = command_subject.split(".")
+    return int(partition)
 
 
 def journal(partition: int) -> str:

@@ -282,7 +282,8 @@ function precision({ accuracy_m: accuracy, lower_m: lower, upper_m: upper }) {
 const OVER = {
   PROX_ALERT: "sorti de la zone à", PROX_PREALERT: "sorti de la zone à", IMMINENT: "n'approche plus depuis",
   DEGRADED: "protection rétablie à", W_GNSS_LOSS: "position retrouvée à", W_COMMS_LOSS: "de nouveau joignable à",
-  V_COMMS_LOSS: "de nouveau joignable à", PROBING: "calme depuis une semaine, à",
+  V_COMMS_LOSS: "de nouveau joignable à", PROBING: "calme depuis une semaine, à", FROZEN_FIX: "bouge de nouveau depuis", CLOCK_SKEW: "à l'heure depuis",
+  LOW_YIELD: "positions de nouveau reçues depuis", V_NOT_CARRIED: "bouge de nouveau depuis",
 };
 
 // What this row counts down to, while it is not over: [words, hour].

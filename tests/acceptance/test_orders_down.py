@@ -48,26 +48,29 @@ async def units(lab: Laboratory, passwords: Mapping[str, str]) -> AsyncIterator[
         yield his, hers
 
 
-async def order(lab: Laboratory, bus: Bus, name: str, device: str, interval_s: int) -> str:
-    """Given at once; returns its id."""
+async def order(lab: Laboratory, bus: Bus, measure: str, name: str, device: str, interval_s: int) -> str:
+    """As the geofence of this measure would, at once; returns its id."""
     at_ms = lab.clock.now_ms()
     said = command(name, device, at_ms=at_ms, expires_ms=at_ms + 60_000, interval_s=interval_s)
-    await bus.log.append(subjects.command(device), encode(said), dedupe_id=said.id)
+    place = subjects.command(device, subjects.partition_of(measure, lab.settings.partitions), said.action.value)
+    await bus.log.append(place, encode(said), dedupe_id=said.id)
     return said.id
 
 
 async def test_an_order_reaches_the_unit_over_the_death_of_the_downlink_and_the_answer_is_presence() -> None:
     async with running_lab() as (lab, told):
-        passwords, _ = await lab.register(KINDS, [PAIR], reports_every_s=TAKES_NO_ORDERS)
+        passwords, measures = await lab.register(KINDS, [PAIR], reports_every_s=TAKES_NO_ORDERS)
+        (measure,) = measures.values()
         async with (
             open_bus(lab.stack.addresses.nats_url, "geofence of the test") as bus,
             units(lab, passwords) as (his, hers),
         ):
-            given = [await order(lab, bus, "1", HIS, 60)]
+            given = [await order(lab, bus, measure, "1", HIS, 60)]
             await eventually(lambda: his.interval_s == 60, within_s=WITHIN_S)
             _signal(lab, signal.SIGSTOP)  # these are leased to it, and die with it
-            given += [await order(lab, bus, name, HIS, s) for name, s in (("2", 30), ("3", 10), ("4", 5))]
-            given += [await order(lab, bus, "1", HERS, 20)]
+            steps = (("2", 30), ("3", 10), ("4", 5))
+            given += [await order(lab, bus, measure, name, HIS, interval_s) for name, interval_s in steps]
+            given += [await order(lab, bus, measure, "1", HERS, 20)]
             _signal(lab, signal.SIGKILL)
             await eventually(lambda: told.gaps("downlink"), within_s=WITHIN_S)
             await eventually(lambda: (his.interval_s, hers.interval_s) == (5, 20), within_s=WITHIN_S)

@@ -33,6 +33,7 @@ from tocsin.wire import encode
 
 CLOCK = AffineClock()
 DEADLINE_S = 20.0
+PARTITION = 0
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -61,7 +62,7 @@ async def mortal(request: pytest.FixtureRequest, broker_home: Path) -> AsyncIter
 async def downlink(door: Door, bus: Bus) -> AsyncIterator[None]:
     ready = asyncio.Event()
     part = run_downlink(
-        url=door.url, tls=door.tls, log_=bus.log, devices=bus.devices, clock=CLOCK, ready=ready.set
+        url=door.url, tls=door.tls, log_=bus.log, devices=bus.devices, partitions=1, clock=CLOCK, ready=ready.set
     )
     task = asyncio.create_task(part)
     try:
@@ -80,7 +81,9 @@ def fresh(name: str, device: str = WEARER, lives_s: float = 60, **changes: Any) 
 
 async def say(bus: Bus, *orders: Command) -> None:
     for order in orders:
-        await bus.log.append(subjects.command(order.device), encode(order), dedupe_id=order.id)
+        await bus.log.append(
+            subjects.command(order.device, PARTITION, order.action.value), encode(order), dedupe_id=order.id
+        )
 
 
 async def heard(unit: aiomqtt.Client) -> dict[str, Any]:

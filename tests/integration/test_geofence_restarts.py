@@ -164,7 +164,10 @@ async def test_of_two_workers_one_gives_up(bus):
 
 
 async def test_the_streams_of_journal_and_commands_are_made(bus):
-    for stream, subject in ((JOURNAL, subjects.journal(0)), (COMMANDS, subjects.command("b0000001"))):
+    for stream, subject in (
+        (JOURNAL, subjects.journal(0)),
+        (COMMANDS, subjects.command("b0000001", 0, "setCadence")),
+    ):
         first = await bus.log.append(subject, b"1", expected_last=0)
         await bus.log.append(subject, b"2", expected_last=first.sequence)
         assert (await bus.log.extent(stream)).messages == 2

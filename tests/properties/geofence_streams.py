@@ -276,7 +276,8 @@ class Played:
         """What the next decision follows from, without the bounds that only save work."""
         table, devices = self.table, self.table.devices
         arrays = (devices.rows, table.phase, table.protection, table.protection_ms)
-        return (*(one.tobytes() for one in arrays), dict(devices.other), table.states, table.asked, table.broken)
+        kept = (*(one.tobytes() for one in arrays), dict(devices.other), table.states, table.asked, table.broken)
+        return (*kept, table.quality.pack(), table.said_ms.tobytes())
 
 
 # --- long lives ------------------------------------------------------------------------------------------------

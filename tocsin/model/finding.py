@@ -44,6 +44,10 @@ class Code(StrEnum):
     W_BATT_LOW = "W_BATT_LOW"
     V_BATT_LOW = "V_BATT_LOW"
     PROBING = "PROBING"
+    FROZEN_FIX = "FROZEN_FIX"
+    LOW_YIELD = "LOW_YIELD"
+    V_NOT_CARRIED = "V_NOT_CARRIED"
+    CLOCK_SKEW = "CLOCK_SKEW"
 
 
 class Change(StrEnum):
@@ -79,6 +83,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     ``wearer_share_pct``: the wearer's share of the approach, behind an exit of the going apart; None: nobody moved
     enough to say. ``call_by_ms``: until when the call to the wearer may wait without risk, None: call at once.
     ``other_side``: he has come and gone from another side before.
+
+    A finding about the quality of one unit names it (``device``) and says nothing of the distance. ``skew_ms``:
+    how far its clock is ahead of reception (CLOCK_SKEW); ``received`` of ``expected`` fixes in the window
+    (LOW_YIELD).
     """
 
     id: str
@@ -116,6 +124,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     protected_approach_dm: int | None = None
     call_by_ms: int | None = None
     other_side: bool = False
+    device: str | None = None
+    skew_ms: int | None = None
+    received: int | None = None
+    expected: int | None = None
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):

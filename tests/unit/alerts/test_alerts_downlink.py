@@ -17,15 +17,20 @@ from typing import Any
 import aiomqtt
 import pytest
 from builders import DEVICES, NOW_MS, PROTECTED, WEARER, command, eventually
+from msgspec.structs import replace
 from real_broker import cancelled
 
-from alerts.downlink import QUEUE, Downlink
+from alerts.downlink import QUEUE, Downlink, shortest
 from tocsin import subjects
 from tocsin.clock import AffineClock
 from tocsin.model.command import Action, Command
 from tocsin.telemetry import COMMANDS
 from tocsin.testing.bus import MemoryBucket, MemoryLog, MemoryQueue
 from tocsin.wire import encode
+
+PARTITIONS = 5
+MINE, OTHER, STRANGE = (subjects.partition_of(name, PARTITIONS) for name in ("msr_1", "msr_2", "msr_5"))
+assert len({MINE, OTHER, STRANGE}) == 3
 
 
 @dataclass
@@ -62,9 +67,10 @@ class Site:
     now_ms: int = NOW_MS
     before: Counter[tuple[str, str]] = field(default_factory=counted)
 
-    async def say(self, *orders: Command) -> None:
+    async def say(self, *orders: Command, partition: int = MINE) -> None:
         for order in orders:
-            await self.log.append(subjects.command(order.device), encode(order), dedupe_id=order.id)
+            place = subjects.command(order.device, partition, order.action.value)
+            await self.log.append(place, encode(order), dedupe_id=f"{order.id}.{partition}")
 
     def since(self) -> dict[tuple[str, str], int]:
         """What was counted in this test; ``again`` is as often as the loop goes round."""
@@ -73,7 +79,7 @@ class Site:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[MemoryQueue]:
         clock = AffineClock(wall=lambda: self.now_ms / 1000)
-        part = Downlink(self.log, self.devices, clock, self.line)  # type: ignore[arg-type]
+        part = Downlink(self.log, self.devices, clock, self.line, PARTITIONS)  # type: ignore[arg-type]
         task = asyncio.create_task(part.serve())
         async with self.log.queue(subjects.COMMANDS, QUEUE, parallel=1) as queue:
             try:
@@ -171,6 +177,98 @@ async def test_one_interval_is_on_its_way_while_the_next_is_decided_and_they_arr
     assert site.line.told(WEARER) == [60, 5]
 
 
+# --- several partitions, one device ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def shared(site: Site) -> Site:
+    """The wearer is kept from two people, whose measures are decided in two partitions."""
+    await site.devices.put(WEARER, encode(replace(DEVICES[WEARER], measures=("msr_1", "msr_2"))))
+    return site
+
+
+async def told_after(site: Site, name: str, interval_s: int, partition: int) -> list[int | None]:
+    """What the unit hears when a partition asks this, everything before it having been settled."""
+    site.line.heard.clear()
+    await site.say(command(name, interval_s=interval_s), partition=partition)
+    await site.settled()
+    return site.line.told(WEARER)
+
+
+async def test_the_shortest_that_any_partition_asks_is_told_whoever_spoke_last(shared: Site) -> None:
+    """F14: he comes near to one of them; the partition of the other, 30 km away, must not make him rare."""
+    assert await told_after(shared, "1", 60, MINE) == [60]
+    assert await told_after(shared, "2", 10, OTHER) == [10]
+    assert await told_after(shared, "3", 60, MINE) == [10]
+    assert await told_after(shared, "4", 5, MINE) == [5]
+    assert await told_after(shared, "5", 60, MINE) == [10]
+    assert await told_after(shared, "6", 30, OTHER) == [30]
+
+
+async def test_a_downlink_that_begins_anew_knows_what_each_asks(shared: Site) -> None:
+    """It has no memory but the log: what the other asked was sent, and has expired, in another life."""
+    await told_after(shared, "1", 5, OTHER)
+    shared.now_ms += 3_600_000
+    later = {"at_ms": shared.now_ms, "expires_ms": shared.now_ms + 60_000}
+    await shared.say(command("2", interval_s=60, **later), partition=MINE)
+    shared.line.heard.clear()
+    await shared.settled()
+    assert shared.line.told(WEARER) == [5]
+
+
+async def test_an_order_said_with_another_interval_has_another_name(shared: Site) -> None:
+    """A unit does what it was told under one name only once, and may have been told this one already."""
+    own, others = command("1", interval_s=60), [command("2", interval_s=one) for one in (60, 30, 10)]
+    names = [shortest(own, [other]).id for other in others]
+    assert names[0] == own.id
+    assert len({*names}) == 3
+    assert shortest(own, [others[1]]) == shortest(own, [others[1], own])
+
+
+async def test_of_orders_that_wait_from_two_partitions_one_is_sent(shared: Site) -> None:
+    await shared.say(command("1", interval_s=10), partition=OTHER)
+    await shared.say(command("2", interval_s=60), partition=MINE)
+    await shared.settled()
+    assert shared.line.told(WEARER) == [10]
+    assert shared.since() == {("setCadence", "superseded"): 1, ("setCadence", "sent"): 1}
+
+
+async def test_a_newer_order_that_has_expired_replaces_none_that_has_not(shared: Site) -> None:
+    await shared.say(command("1", interval_s=10), partition=OTHER)
+    await shared.say(command("2", interval_s=60, expires_ms=NOW_MS), partition=MINE)
+    await shared.settled()
+    assert shared.line.told(WEARER) == [10]
+
+
+async def test_the_same_order_of_two_partitions_is_kept_for_both(shared: Site) -> None:
+    """Both judged the same fix and gave the order the same name."""
+    same = command("1", interval_s=10)
+    await shared.say(same, partition=MINE)
+    await shared.say(same, partition=OTHER)
+    await shared.settled()
+    assert await told_after(shared, "2", 60, MINE) == [10], "the other still asks for it"
+
+
+async def test_a_partition_that_no_longer_decides_about_a_device_asks_nothing(shared: Site) -> None:
+    await told_after(shared, "1", 5, OTHER)
+    await shared.devices.put(WEARER, encode(DEVICES[WEARER]))
+    assert await told_after(shared, "2", 30, MINE) == [30]
+
+
+async def test_a_partition_that_begins_to_decide_is_heard_before_the_device_is_known_to_be_its(
+    shared: Site,
+) -> None:
+    """The new measure reaches the geofence before this part."""
+    await told_after(shared, "1", 30, MINE)
+    assert await told_after(shared, "2", 10, STRANGE) == [10]
+
+
+async def test_what_is_no_interval_is_asked_by_nobody(shared: Site) -> None:
+    assert await told_after(shared, "1", 1, OTHER) == []
+    assert await told_after(shared, "2", 30, MINE) == [30]
+    assert shared.since() == {("setCadence", "refused"): 1, ("setCadence", "sent"): 1}
+
+
 # --- F02: one that cannot be told stops nobody ---------------------------------------------------------------
 
 
@@ -190,13 +288,13 @@ async def test_a_device_that_may_not_speak_any_more_is_told_nothing(site: Site) 
 
 
 async def test_an_order_under_another_devices_subject_is_told_to_nobody(site: Site) -> None:
-    await site.log.append(subjects.command(PROTECTED), encode(command(device=WEARER)))
+    await site.log.append(subjects.command(PROTECTED, MINE, "setCadence"), encode(command(device=WEARER)))
     await site.settled()
     assert site.line.heard == []
 
 
 async def test_what_cannot_be_read_waits_for_who_can_and_stops_nobody(site: Site) -> None:
-    await site.log.append(subjects.command(WEARER), b"\x09of another version")
+    await site.log.append(subjects.command(WEARER, MINE, "setCadence"), b"\x09of another version")
     await site.say(command(), command(device=PROTECTED))
     async with site.running() as queue:
         await eventually(lambda: site.line.told(WEARER) == site.line.told(PROTECTED) == [30])

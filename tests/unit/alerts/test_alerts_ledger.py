@@ -195,6 +195,10 @@ def test_the_queues_are_these() -> None:
                 "W_BATT_LOW",
                 "V_BATT_LOW",
                 "PROBING",
+                "FROZEN_FIX",
+                "LOW_YIELD",
+                "V_NOT_CARRIED",
+                "CLOCK_SKEW",
             )
         },
         "dispatcher-receipts": (subjects.RECEIPTS, "log.receipt.>"),

@@ -232,7 +232,7 @@ async def test_commands_that_wait_delay_no_finding_and_outlive_the_worker(monkey
     site.log.full = False
     site.clock.ms += 2000
     await site.born()
-    assert [one.interval_s for one in site.commands["log.command.b0000001"]] == [40, 50]
+    assert [one.interval_s for one in site.commands["log.command.b0000001.0.setCadence"]] == [40, 50]
 
 
 async def test_a_command_that_has_expired_is_not_sent(monkeypatch):

@@ -103,6 +103,18 @@ def test_a_device_of_two_measures_is_judged_in_both():
     assert [one.measure for one in world.findings] == ["msr_a", "msr_b"]
 
 
+def test_who_has_no_measure_here_any_more_is_asked_for_nothing_more_often_than_anybody():
+    """He was told 5 s in an alert; she stays, with another measure. Elsewhere he may still be asked for more."""
+    world = World(order(), order("msr_b", wearer=4))
+    world.fix(P, 0)
+    world.fix(W, 1, 500)
+    assert {(one.device, one.interval_s) for one in world.step.commands} >= {("b0000001", 5)}
+    world.revise(order("msr_b", wearer=4), at_s=2)
+    assert {(one.device, one.interval_s) for one in world.step.commands} == {("b0000001", 60), ("b0000002", 60)}
+    world.revise(at_s=3)
+    assert world.step.commands == (), "nobody is told what he does already"
+
+
 def test_measures_that_cannot_be_judged_are_named():
     world = World(order("msr_x", protected=99), order("msr_y", protected=W), order("msr_z"))
     assert world.table.roster.unfit == ("msr_x", "msr_y")
