@@ -96,6 +96,12 @@ CATALOGUE: Final[Mapping[Code, CatalogueEntry]] = MappingProxyType(
                 label_fr="SOS téléphone grave danger",
                 duty_fr="Répondre sous 10 s, lever le doute, localiser, transmettre au CIC ou au CORG.",
             ),
+            CatalogueEntry(
+                code=Code.PAST_INCURSION, priority=4, told=(Channel.TELEASSISTANCE,),
+                urgency="Past", severity="Moderate", certainty="Observed",
+                label_fr="Incursion passée, établie par des positions reçues tard",
+                duty_fr="Aucune alerte en cours : ne pas alerter le CIC ni le CORG. Consigner et rendre compte.",
+            ),
         )
     }
 )  # fmt: skip

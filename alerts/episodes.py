@@ -12,6 +12,7 @@ from alerts.catalogue import CATALOGUE
 from alerts.retries import UNSENT
 from tocsin.limits import (
     EPISODE_CAUSES_MAX,
+    EPISODE_CORRECTIONS_MAX,
     EPISODE_MESSAGES_MAX,
     EPISODE_RAISES_MAX,
     EPISODE_ROOMS_MAX,
@@ -20,6 +21,7 @@ from tocsin.model.episode import (
     Act,
     AlarmCause,
     Channel,
+    Correction,
     Episode,
     Event,
     FindingCause,
@@ -31,7 +33,7 @@ from tocsin.model.episode import (
     State,
     Told,
 )
-from tocsin.model.finding import Alarm, Code, Finding
+from tocsin.model.finding import Alarm, Change, Code, Finding, Past
 from tocsin.model.fix import ClockPoints
 from tocsin.model.ids import derived
 
@@ -45,10 +47,17 @@ PARTIES = 2  # of a measure
 
 
 def place_of(cause: Finding | Alarm) -> tuple[Code, str]:
-    """Where on the log the episode of this cause lives. A proof lives with the alert that it proves."""
+    """Where on the log the episode of this cause lives. A proof lives with the alert that it proves, a correction
+    with the one that it corrects."""
     if isinstance(cause, Alarm):
         return (cause.code, cause.device)
-    return (Code.PROX_ALERT if cause.code is Code.EVIDENTIAL_BREACH else cause.code, cause.measure)
+    about_alert = cause.code is Code.EVIDENTIAL_BREACH or is_correction(cause)
+    return (Code.PROX_ALERT if about_alert else cause.code, cause.measure)
+
+
+def is_correction(cause: Finding) -> bool:
+    """Whether it is about a visit of which people were told when it was."""
+    return cause.past is not None and cause.past.corrects is not None
 
 
 def opened(raising: Raise, cause: Finding | Alarm, realm: Realm, before: Episode | None, now_ms: int) -> Episode:
@@ -110,6 +119,32 @@ def proven(episode: Episode, finding: Finding) -> Episode:
         evidential_ms=earliest,
         causes=remembered(episode.causes, finding.id),
     )
+
+
+def corrected(episode: Episode, finding: Finding, past: Past, now_ms: int) -> Episode:
+    """What was said stays as it was said; beside it, what is known now."""
+    correction = Correction(
+        cause=finding.id,
+        at_ms=now_ms,
+        first_ms=past.first_ms,
+        last_ms=past.last_ms,
+        nearest_ms=past.nearest_ms,
+        distance_dm=finding.distance_dm,
+        lower_dm=finding.lower_dm,
+        upper_dm=finding.upper_dm,
+        withdrawn=finding.change is Change.EXIT,
+    )
+    return msgspec.structs.replace(
+        episode,
+        version=episode.version + 1,
+        corrections=(*episode.corrections, correction)[-EPISODE_CORRECTIONS_MAX:],
+        causes=remembered(episode.causes, finding.id),
+    )
+
+
+def ended(episode: Episode, at_ms: int) -> Episode:
+    """Of what is past nothing goes on."""
+    return msgspec.structs.replace(episode, over_ms=max(at_ms, episode.over_ms or 0))
 
 
 def remembered(causes: tuple[str, ...], cause: str) -> tuple[str, ...]:

@@ -5,9 +5,9 @@ reached from the fix before, nor reach the one behind, while these two agree, is
 so is one that stands alone between two contradictions. What two fixes running say is believed. The rule asks the
 set of fixes and not the order in which they came, and asks no farther than two neighbours, FORGET_MS each.
 
-Between two believed fixes that agree and are at most FORGET_MS apart a person is on the straight line. Elsewhere he
-is taken to be where the nearest fix saw him for at most FRESH_MS, where ADR 19 holds nothing against an entry, and
-of the rest nothing is known.
+Between two believed fixes that agree and are at most FORGET_MS apart a person is on the straight line. Elsewhere
+he is taken to be where the nearest fix saw him for at most FRESH_MS, where ADR 19 holds nothing against an entry,
+and of the rest nothing is known.
 
 ECEF metres, milliseconds. A *leg* is one straight line: places (3, n) at its two hours.
 """
@@ -83,8 +83,8 @@ def party(track: Track) -> Party:
 
 
 def _in_order(track: Track) -> Track:
-    """By the hour, one of each; a clock that was ahead counts from the reception. Of two that say different things of
-    one instant the more accurate counts."""
+    """By the hour, one of each; a clock that was ahead counts from the reception. Of two that say different things
+    of one instant the more accurate counts."""
     at_ms = track["at_ms"] + np.minimum(track["delay_ms"], 0)
     told = np.where(track["accuracy_dm"] > 0, track["accuracy_dm"], ACCURACY_UNKNOWN_DM)
     order = np.lexsort((track["delay_ms"], track["lon_e6"], track["lat_e6"], told, at_ms))
@@ -99,7 +99,8 @@ def _columns(fixes: Track) -> tuple[IntArray, FloatArray, FloatArray]:
 
 
 def _agree(at_ms: IntArray, points: FloatArray, accuracy_m: FloatArray, step: int) -> Mask:
-    """Whether each fix can be reached from the one ``step`` before it (n - step), as ``motion.is_reachable`` says."""
+    """Whether each fix can be reached from the one ``step`` before it (n - step), as ``motion.is_reachable``
+    says."""
     ways = points[:, step:] - points[:, :-step]
     reach_m = IMPOSSIBLE_M_S * (at_ms[step:] - at_ms[:-step]) / 1_000.0
     reach_m = reach_m + R95 * (accuracy_m[step:] + accuracy_m[:-step])

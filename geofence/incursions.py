@@ -4,8 +4,8 @@ Both parties are brought to the same instants (``hindsight``), so between two ho
 is that of two points on straight lines: where it passes a radius, and where it is least, is exact. A *stretch*
 begins when the wearer comes within the ring's margin (ADR 19: d_A + max(100 m, r)) and ends when he has been seen
 beyond it, or not at all, for EXIT_MS. A stretch in which he was within d_A is an *incursion*: it lasts from the
-first to the last instant at which that was observed: both on a way between two fixes, or one of them at the hour of a
-fix. All of it follows from the set of fixes alone (DOMAIN section 3).
+first to the last instant at which that was observed: both on a way between two fixes, or one of them at the hour
+of a fix. All of it follows from the set of fixes alone (DOMAIN section 3).
 
 ECEF metres, milliseconds; what is said is whole milliseconds and decimetres.
 """
@@ -36,8 +36,8 @@ NO_FLOATS: Final = np.empty(0)
 
 
 class Incursion(NamedTuple):
-    """``begin_ms`` to ``end_ms``: the stretch; ``first_ms`` to ``last_ms``: within the alert distance. The fixes are
-    indices into the parties': the closest in time to the first instant, and to the least distance."""
+    """``begin_ms`` to ``end_ms``: the stretch; ``first_ms`` to ``last_ms``: within the alert distance. The fixes
+    are indices into the parties': the closest in time to the first instant, and to the least distance."""
 
     begin_ms: int
     end_ms: int
@@ -120,8 +120,8 @@ def _accuracy_m(one: Party, legs: IntArray) -> FloatArray:
 
 
 class _Ways(NamedTuple):
-    """How the one moved as seen from the other: from ``here`` by ``way`` (3, n), each within its two hours. ``since``
-    and ``until`` (n): the shares of it that were observed."""
+    """How the one moved as seen from the other: from ``here`` by ``way`` (3, n), each within its two hours.
+    ``since`` and ``until`` (n): the shares of it that were observed."""
 
     begin_ms: FloatArray
     end_ms: FloatArray

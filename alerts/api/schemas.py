@@ -138,12 +138,27 @@ class Clock(BaseModel):
     t9: Time | None = None
 
 
+class Correction(BaseModel):
+    """What fixes that came late show of a visit: from when to when he was inside, and how near. ``withdrawn``:
+    that it was none; then the numbers are those of what is taken back."""
+
+    at: Time
+    first_at: Time
+    last_at: Time
+    nearest_at: Time
+    best_m: float | None
+    lower_m: float | None
+    upper_m: float | None
+    withdrawn: bool
+
+
 class Alert(BaseModel):
     """An alert as everybody at the desk sees it.
 
     Of the newest raise: ``low_confidence`` (a poor or implausible fix, unproven), ``alert_expected_at``
     (IMMINENT: when he reaches the alert distance if both go on like this), ``silent_since`` and ``blind_risk``
     (losses, DEGRADED). ``evidential_at``: since when the breach is certain whatever the accuracy.
+    ``corrections``: appended when fixes come late, oldest first; what was said stays as it was said.
     """
 
     id: str
@@ -167,6 +182,7 @@ class Alert(BaseModel):
     silent_since: Time | None
     blind_risk: BlindRisk | None
     evidential_at: Time | None
+    corrections: list[Correction] = []
     raises: int
     silent: bool
     clock: Clock

@@ -149,6 +149,22 @@ class Raise(msgspec.Struct, frozen=True, kw_only=True):
         return self.threshold_m is None
 
 
+class Correction(msgspec.Struct, frozen=True, kw_only=True):
+    """What fixes that came late show of a visit that was known, or said, otherwise. Appended, never in place of
+    what was said. ``withdrawn``: they show that it was none; then the numbers are those of what is taken back.
+    """
+
+    cause: str
+    at_ms: int
+    first_ms: int
+    last_ms: int
+    nearest_ms: int
+    distance_dm: int | None
+    lower_dm: int | None
+    upper_dm: int | None
+    withdrawn: bool = False
+
+
 class Episode(msgspec.Struct, frozen=True, kw_only=True):
     """An alert as it stands.
 
@@ -157,6 +173,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     alarms already applied, newest last: what is redelivered changes nothing. ``told`` are the rooms of the police
     that have heard of it: they hear of its end too, wherever she is by then. ``evidential_ms``: since when the
     breach is certain whatever the accuracy (EVIDENTIAL_BREACH); None: it is an alert, and no proof.
+    ``corrections``: what late fixes changed of it, in the order in which that was found.
     """
 
     id: str
@@ -183,6 +200,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     follows: str | None = None
     told: tuple[Told, ...] = ()
     evidential_ms: int | None = None
+    corrections: tuple[Correction, ...] = ()
 
     @property
     def points(self) -> ClockPoints:
