@@ -179,6 +179,7 @@ def test_the_queues_are_these() -> None:
                 "W_GNSS_LOSS",
                 "W_COMMS_LOSS",
                 "V_COMMS_LOSS",
+                "PAST_INCURSION",
             )
         },
         "dispatcher-receipts": (subjects.RECEIPTS, "log.receipt.>"),
