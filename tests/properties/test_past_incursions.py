@@ -65,13 +65,18 @@ def tracks(draw: st.DrawFn) -> Track:
 
 @st.composite
 def deliveries(draw: st.DrawFn, pair: Tracks) -> list[list[tuple[int, Track]]]:
-    """Everything once, in any order, cut anywhere; some of it twice."""
-    rows = [(device, track[index : index + 1]) for device, track in zip((HIS, HERS), pair, strict=True)
-            for index in range(track.size)]  # fmt: skip
+    """What is in time comes first, as PAST_SETTLES_MS and ``Log.progress`` see to; what is late in any order, cut
+    anywhere; some of all of it twice."""
+    parties = list(zip((HIS, HERS), pair, strict=True))
+    timely = [(device, track[~came_late(track, LATE_FROM_MS)]) for device, track in parties]
+    rows = [(device, track[index : index + 1]) for device, track in parties
+            for index in np.flatnonzero(came_late(track, LATE_FROM_MS))]  # fmt: skip
     order = draw(st.permutations(range(len(rows))))
-    order = [*order, *draw(st.lists(st.sampled_from(range(len(rows))), max_size=3))]
-    cuts = sorted(draw(st.lists(st.integers(0, len(order)), max_size=5)))
-    return [[rows[index] for index in order[a:b]] for a, b in zip([0, *cuts], [*cuts, len(order)], strict=True)]
+    everything = [*rows, *timely]
+    again = draw(st.lists(st.sampled_from(range(len(everything))), max_size=3))
+    coming = [*(rows[index] for index in order), *(everything[index] for index in again)]
+    cuts = sorted(draw(st.lists(st.integers(0, len(coming)), max_size=5)))
+    return [timely, *(coming[a:b] for a, b in zip([0, *cuts], [*cuts, len(coming)], strict=True))]
 
 
 def looked_back(chunks: list[list[tuple[int, Track]]], alerts: tuple[LiveAlert, ...] = ()) -> MemoryRecord:
