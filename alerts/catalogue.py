@@ -222,6 +222,12 @@ CATALOGUE: Final[Mapping[Code, CatalogueEntry]] = MappingProxyType(
                 label_fr="Horloge de l'unité décalée",
                 duty_fr=f"Faire remettre l'unité à l'heure par le support technique. {NO_BREACH_FR}",
             ),
+            CatalogueEntry(
+                code=Code.PAST_INCURSION, priority=4, told=(Channel.TELEASSISTANCE,),
+                urgency="Past", severity="Moderate", certainty="Observed",
+                label_fr="Incursion passée, établie par des positions reçues tard",
+                duty_fr="Aucune alerte en cours : ne pas alerter le CIC ni le CORG. Consigner et rendre compte.",
+            ),
         )
     }
 )  # fmt: skip

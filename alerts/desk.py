@@ -31,6 +31,11 @@ and the alarm changes nothing then. What becomes more urgent by the hour is rais
 (``catalogue.LATCHED``) is never over by a finding, and closed only by a human who says that the device was
 inspected.
 
+The past (PAST_INCURSION, found when fixes came late) raises a live alert never, and tells the police nothing.
+About a visit of which people were told it is a *correction*: appended to that alert, open or closed, told to
+nobody. So is what says better, or takes back, what was said of the past before. The rest is an alert of its own,
+over from the start, that waits for a human like any other (docs/adr/0026-incursions-of-the-past.md).
+
 Rules of the desk: an event already applied changes nothing (its id is among the causes); an exit that overtakes
 its own entry raises the alert first, with the entry's identity, so that the late entry finds it raised; an act
 on another version than the actor saw is refused. Pure: the hour is handed in, nothing is sent from here.
@@ -68,9 +73,10 @@ from tocsin.model.episode import (
     State,
     Verb,
 )
-from tocsin.model.finding import Alarm, Change, Code, Finding
+from tocsin.model.finding import Alarm, Change, Code, Finding, Past
 
 NO_ALERT_TO_PROVE: Final = "no_alert_to_prove"
+CORRECTS_ANOTHER: Final = "corrects_another_episode"
 
 
 class Objection(StrEnum):
@@ -141,6 +147,8 @@ def handle(
 def _on_finding(episode: Episode | None, event: FindingCause, finding: Finding, here: _Here) -> Answer:
     if finding.code is Code.EVIDENTIAL_BREACH:
         return _on_proof(episode, event, finding, here.now_ms)
+    if finding.past is not None:
+        return _on_past(episode, event, finding, finding.past, here)
     if finding.code in UNTOLD:
         return Unchanged(reason="opens_no_alert", episode=episode)
     if finding.change is Change.ENTRY:
@@ -236,6 +244,35 @@ def _on_proof(episode: Episode | None, event: FindingCause, finding: Finding, no
         waits = now_ms - finding.at_ms < PROOF_WAITS_S * MS
         return Unchanged(reason=NO_ALERT_TO_PROVE, episode=episode, again=waits)
     return _ruling(episodes.proven(episode, finding), event, "proven", now_ms)
+
+
+def _on_past(episode: Episode | None, event: FindingCause, finding: Finding, past: Past, here: _Here) -> Answer:
+    """Never a live alert: of a visit that people were told of, or of which this has been said less well, a
+    correction, also of a closed one, and nobody is rung up; else an alert of its own that is over from the
+    start."""
+    if episode is not None and finding.id in episode.causes:
+        return Unchanged(reason="applied_before", episode=episode)
+    if past.corrects is not None:
+        raised = episode is not None and any(one.cause == past.corrects for one in episode.raises)
+        return _correction(episode if raised else None, event, finding, past, here.now_ms)
+    replaced = {*past.supersedes} if finding.change is Change.ENTRY else {finding.entry}
+    if episode is not None and replaced.intersection(episode.causes):
+        return _correction(episode, event, finding, past, here.now_ms)
+    if finding.change is Change.EXIT:
+        return _correction(None, event, finding, past, here.now_ms)
+    raised_now = _on_raise(episode, event, finding, here)
+    assert isinstance(raised_now, Ruling)
+    after = episodes.ended(raised_now.episode, past.last_ms)
+    return msgspec.structs.replace(raised_now, episode=after)
+
+
+def _correction(episode: Episode | None, event: FindingCause, finding: Finding, past: Past, now_ms: int) -> Answer:
+    """None: another episode has its place by now; the record keeps what was found of it
+    (tocsin.past_incursion)."""
+    if episode is None:
+        return Unchanged(reason=CORRECTS_ANOTHER, episode=None)
+    reason = "withdrawn" if finding.change is Change.EXIT else "corrected"
+    return _ruling(episodes.corrected(episode, finding, past, now_ms), event, reason, now_ms)
 
 
 def _earliest_proof_ms(episode: Episode) -> int:

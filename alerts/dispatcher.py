@@ -141,7 +141,9 @@ FOUND = tuple(code for code in Code if code not in {*KEYS, Code.UNCERTAIN})
 QUEUES = (
     Queue("dispatcher-alarms", subjects.ALARMS, subjects.ALARMS.subjects, _alarm_event),
     *(
-        Queue(f"dispatcher-{code.value}", subjects.FINDINGS, subjects.findings("*", code.value), _finding_event)
+        Queue(
+            subjects.dispatcher(code.value), subjects.FINDINGS, subjects.findings("*", code.value), _finding_event
+        )
         for code in FOUND
     ),
     Queue("dispatcher-receipts", subjects.RECEIPTS, subjects.RECEIPTS.subjects, _receipt_event),

@@ -14,6 +14,7 @@ from alerts.catalogue import CATALOGUE
 from alerts.retries import UNSENT
 from tocsin.limits import (
     EPISODE_CAUSES_MAX,
+    EPISODE_CORRECTIONS_MAX,
     EPISODE_MESSAGES_MAX,
     EPISODE_RAISES_MAX,
     EPISODE_ROOMS_MAX,
@@ -22,6 +23,7 @@ from tocsin.model.episode import (
     Act,
     AlarmCause,
     Channel,
+    Correction,
     Episode,
     Event,
     FindingCause,
@@ -33,7 +35,7 @@ from tocsin.model.episode import (
     State,
     Told,
 )
-from tocsin.model.finding import Alarm, Code, Finding
+from tocsin.model.finding import Alarm, Change, Code, Finding, Past
 from tocsin.model.fix import ClockPoints
 from tocsin.model.ids import derived
 
@@ -51,14 +53,21 @@ BY_ORDER = "order"  # who closes what the order allows
 
 
 def place_of(cause: Finding | Alarm) -> tuple[Code, str]:
-    """Where on the log the episode of this cause lives. A proof lives with the alert that it proves, a key with
-    its device, anything else that a device says with the measure that it is about: one at a time."""
+    """Where on the log the episode of this cause lives. A proof lives with the alert that it proves, a correction
+    with the one that it corrects, a key with its device, anything else that a device says with the measure that it
+    is about: one at a time."""
     if isinstance(cause, Alarm):
         is_of_pair = cause.code not in KEYS and cause.measures
         return (cause.code, cause.measures[0] if is_of_pair else cause.device)
     if cause.zone is not None:
         return (cause.code, f"{cause.measure}:{cause.zone}")
-    return (Code.PROX_ALERT if cause.code is Code.EVIDENTIAL_BREACH else cause.code, cause.measure)
+    about_alert = cause.code is Code.EVIDENTIAL_BREACH or is_correction(cause)
+    return (Code.PROX_ALERT if about_alert else cause.code, cause.measure)
+
+
+def is_correction(cause: Finding) -> bool:
+    """Whether it is about a visit of which people were told when it was."""
+    return cause.past is not None and cause.past.corrects is not None
 
 
 def opened(raising: Raise, cause: Finding | Alarm, realm: Realm, before: Episode | None, now_ms: int) -> Episode:
@@ -154,12 +163,38 @@ def judged(episode: Episode, finding: Finding) -> Episode:
     )
 
 
+def corrected(episode: Episode, finding: Finding, past: Past, now_ms: int) -> Episode:
+    """What was said stays as it was said; beside it, what is known now."""
+    correction = Correction(
+        cause=finding.id,
+        at_ms=now_ms,
+        first_ms=past.first_ms,
+        last_ms=past.last_ms,
+        nearest_ms=past.nearest_ms,
+        distance_dm=finding.distance_dm,
+        lower_dm=finding.lower_dm,
+        upper_dm=finding.upper_dm,
+        withdrawn=finding.change is Change.EXIT,
+    )
+    return msgspec.structs.replace(
+        episode,
+        version=episode.version + 1,
+        corrections=(*episode.corrections, correction)[-EPISODE_CORRECTIONS_MAX:],
+        causes=remembered(episode.causes, finding.id),
+    )
+
+
 def _judged(rang: Raise, finding: Finding) -> Raise:
     found = raise_of(finding, rang.version, 0)
     return msgspec.structs.replace(
         found, cause=rang.cause, at_ms=rang.at_ms, points=rang.points, event=rang.event, local=rang.local,
         judged=finding.id,
     )  # fmt: skip
+
+
+def ended(episode: Episode, at_ms: int) -> Episode:
+    """Of what is past nothing goes on."""
+    return msgspec.structs.replace(episode, over_ms=max(at_ms, episode.over_ms or 0))
 
 
 def remembered(causes: tuple[str, ...], cause: str) -> tuple[str, ...]:

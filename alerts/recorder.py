@@ -21,7 +21,7 @@ from tocsin.adapters.episodes import EpisodeRecord, RecordedRuling
 from tocsin.model.episode import Receipt
 from tocsin.ports import Deliveries, Delivery, Entry, Log
 from tocsin.settling import Settler
-from tocsin.subjects import EPISODES, RECEIPTS
+from tocsin.subjects import EPISODES, RECEIPTS, RECORDER_EPISODES
 
 logger = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ async def run_recorder(*, log: Log, record: EpisodeRecord, ready: Callable[[], N
         telemetry.RECORDED.inc(await record.record_rulings(rulings))
 
     async with (
-        log.queue(EPISODES, "recorder-episodes", parallel=TAKE_MAX) as episodes,
+        log.queue(EPISODES, RECORDER_EPISODES, parallel=TAKE_MAX) as episodes,
         log.queue(RECEIPTS, "recorder-receipts", parallel=TAKE_MAX) as receipts,
         asyncio.TaskGroup() as parts,
     ):

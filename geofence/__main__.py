@@ -1,12 +1,16 @@
-"""Which parts does geofence run as? ``python -m geofence worker``: every partition in one process."""
+"""Which parts does geofence run as? ``python -m geofence PART``: ``worker`` decides about now, every partition in
+one process; ``retrospect`` about what fixes that came late show of the past."""
 
 from __future__ import annotations
 
 import asyncio
 from uuid import uuid4
 
+from geofence.retrospect import run_retrospect
 from geofence.worker import Doors, run_worker
 from tocsin.adapters.jetstream import open_bus
+from tocsin.adapters.postgres import open_pool
+from tocsin.adapters.retrospect import Retrospect
 from tocsin.service import Ready, run_part
 from tocsin.settings import Settings
 
@@ -43,7 +47,21 @@ async def worker(settings: Settings, ready: Ready) -> None:
             )
 
 
-PARTS = {"worker": worker}
+async def retrospect(settings: Settings, ready: Ready) -> None:
+    async with (
+        open_bus(settings.required("nats_url"), "geofence.retrospect") as bus,
+        open_pool(settings.required("database_url")) as pool,
+    ):
+        await run_retrospect(
+            log=bus.log,
+            record=Retrospect(pool),
+            clock=settings.clock,
+            partitions=settings.partitions,
+            ready=ready,
+        )
+
+
+PARTS = {"worker": worker, "retrospect": retrospect}
 
 if __name__ == "__main__":
     run_part("geofence", PARTS)

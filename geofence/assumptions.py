@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tocsin.limits import ACCURACY_UNKNOWN_DM, R95_PER_R68
+from tocsin.limits import ACCURACY_UNKNOWN_DM, R95_PER_R68, STRAGGLER_MAX_S
 
 # --- may this fix be true?
 IMPOSSIBLE_M_S: Final = 90.0  # nobody moves so fast on the ground: the fix is an event of quality, not of place
@@ -134,7 +134,17 @@ SKEW_MS: Final = 5_000  # the domain's bound for a clock
 SKEW_STEADY_MS: Final = 2_000  # a wrong clock is wrong by the same; what waited in a queue is late by ever less
 SKEW_FIXES: Final = 3  # running, to begin and to end
 
+# --- what do fixes that came late prove? (docs/adr/0026-incursions-of-the-past.md)
+LATE_FROM_MS: Final = 1_000 * STRAGGLER_MAX_S  # what came later than this, the live rules may have passed over
+REACH_MS: Final = 4 * FORGET_MS  # how far in time one fix can change what is believed of those around it
+VISIT_SLACK_MS: Final = FRESH_MS  # the live alert and its hour in hindsight may differ by one fix
+PAST_SETTLES_MS: Final = FORGET_MS + LATE_FROM_MS + 10_000  # then whoever reports in time has been heard
+PAST_QUIET_MS: Final = 10_000  # a reconnecting unit says all it has in messages close upon each other ...
+PAST_WAITS_MS: Final = 300_000  # ... and who never ends is not waited for any longer
+PAST_WIDEST_MS: Final = 86_400_000  # an incursion is followed so far beyond the fixes that showed it
+
 assert HOLD_MS < FORGET_MS
 assert LOSS_INTERVALS * LEAST_INTERVAL_S * 1_000 > OVERDUE_INTERVALS * LEAST_INTERVAL_S * 1_000 + OVERDUE_MS
 assert LATE_MS < FORGET_MS
+assert LATE_FROM_MS <= LATE_MS < FORGET_MS
 assert ALERT_S < PREALERT_S < NEAR_S < FAR_S

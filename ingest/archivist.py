@@ -24,7 +24,7 @@ from tocsin.limits import BATCH_MAX_FIXES
 from tocsin.model.fix import FIX_DTYPE
 from tocsin.ports import Deliveries, Delivery, Log
 from tocsin.settling import Settler
-from tocsin.subjects import FIXES, LATE
+from tocsin.subjects import ARCHIVIST_FIXES, FIXES, LATE
 
 logger = structlog.get_logger(__name__)
 
@@ -39,7 +39,7 @@ assert ROWS_MAX >= BATCH_MAX_FIXES
 async def run_archivist(*, log: Log, archive: FixArchive, ready: Callable[[], None]) -> None:
     """Archive until cancelled. ``ready``: both queues are joined, whether or not the record is up."""
     async with (
-        log.queue(FIXES, "archivist-fixes", parallel=2 * TAKE_MAX) as fixes,
+        log.queue(FIXES, ARCHIVIST_FIXES, parallel=2 * TAKE_MAX) as fixes,
         log.queue(LATE, "archivist-late", parallel=2 * TAKE_MAX) as late,
         asyncio.TaskGroup() as lanes,
     ):

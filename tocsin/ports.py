@@ -39,6 +39,15 @@ class Extent:
     gone: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a durable queue has come. ``end``: the newest sequence of its stream; ``settled``: everything up to
+    this one that the queue is about has been settled."""
+
+    end: int
+    settled: int
+
+
 class Delivery(Protocol):
     """One entry, leased to this worker until it is settled or LEASE_S have passed."""
 
@@ -84,6 +93,12 @@ class Log(Protocol):
 
     async def extent(self, stream: Stream) -> Extent:
         """How much is kept. Raises LogUnavailable."""
+
+    async def progress(self, stream: Stream, name: str) -> Progress:
+        """Of the durable queue ``name``; one that nobody has joined yet has settled nothing.
+
+        Raises LogUnavailable.
+        """
 
     def read(
         self, stream: Stream, subject: str, *, after: int = 0, newest_per_subject: bool = False

@@ -48,6 +48,7 @@ PARTS: Final = (
     PartSpec(name="courier", words=("alerts", "courier")),
     PartSpec(name="downlink", words=("alerts", "downlink")),
     PartSpec(name="dispatcher", words=("alerts", "dispatcher")),
+    PartSpec(name="retrospect", words=("geofence", "retrospect")),
     PartSpec(name="geofence", words=("geofence", "worker")),
     PartSpec(name="alarms-1", words=("ingest", "alarms-1")),
     PartSpec(name="alarms-2", words=("ingest", "alarms-2")),

@@ -6,7 +6,7 @@
 | FIXES     | log.fix.{partition}             | ingest                 | geofence, ingest.archivist             |
 | LATE      | log.late.{partition}            | ingest                 | ingest.archivist                       |
 | REFUSED   | log.refused.{reason}            | ingest                 | people, for inspection                 |
-| FINDINGS  | log.finding.{partition}.{code}  | geofence               | alerts.dispatcher                      |
+| FINDINGS  | log.finding.{partition}.{code}  | geofence, both parts   | alerts.dispatcher                      |
 | COMMANDS  | log.command.{device}.{partition}.{action} | geofence     | alerts.downlink                        |
 | JOURNAL   | log.journal.{partition}         | geofence               | geofence, after a restart              |
 | EPISODES  | log.episode.{code}.{subject}    | dispatcher, API (CAS)  | courier, recorder, API projection      |
@@ -15,6 +15,9 @@
 Buckets (newest value per key): ``devices`` and ``orders``, written by alerts.order_projector from PostgreSQL,
 watched by ingest and geofence; ``standings``, how well each pair is protected, written by geofence, watched by the
 API. Objects: ``snapshots``, one per partition, by geofence.
+
+What came late is not read from LATE a second time: the archivist notes it with the fixes that it keeps, and
+geofence.retrospect looks at the history again (docs/adr/0026-incursions-of-the-past.md).
 
 Devices speak on ``tocsin/1/{device}/…`` (MQTT), which the gateway maps to ``tocsin.1.{device}.…``; phones with the
 OwnTracks app on ``owntracks/{device}/…``. Neither can meet the names of the log.
@@ -79,6 +82,10 @@ RECEIPTS = Stream(
 )
 STREAMS = (ALARMS, FIXES, LATE, REFUSED, FINDINGS, COMMANDS, JOURNAL, EPISODES, RECEIPTS)
 
+ARCHIVIST_FIXES = "archivist-fixes"
+RECORDER_EPISODES = "recorder-episodes"
+"""Durable queues that another part asks about: how far are the history, and the record of episodes?"""
+
 DEVICES_BUCKET = "devices"
 ORDERS_BUCKET = "orders"
 STANDINGS_BUCKET = "standings"
@@ -105,6 +112,11 @@ def refused(reason: str) -> str:
 def findings(partition: int | str, code: str) -> str:
     """With the code in the subject, so that an alert never waits behind pre-alerts (invariant 2)."""
     return f"log.finding.{partition}.{code}"
+
+
+def dispatcher(code: str) -> str:
+    """The durable queue on which the desk hears of this code."""
+    return f"dispatcher-{code}"
 
 
 def command(device: str, partition: int, action: str) -> str:

@@ -87,6 +87,14 @@ REPLAY_SECONDS = Gauge(
     ["partition"],
     multiprocess_mode="mostrecent",
 )
+RETROSPECT_WINDOWS = Counter(
+    "tocsin_retrospect_windows_total", "Stretches of the past looked at again, by outcome.", ["outcome"]
+)
+RETROSPECT_DUE = Gauge(
+    "tocsin_retrospect_due",
+    "Quarters of an hour of a device that have still to be looked at again.",
+    multiprocess_mode="mostrecent",
+)
 ALERTS_OPEN = Gauge(
     "tocsin_alerts_open", "Open alerts in this API's projection.", ["priority"], multiprocess_mode="mostrecent"
 )
@@ -101,8 +109,8 @@ CONSOLES_LIVE = Gauge("tocsin_console_live", "Open live feeds.", multiprocess_mo
 METRICS: Final = (
     INGEST_MESSAGES, PHONES_NOT_HEARD, ARCHIVED, HOUSEKEEPING, FINDINGS, GEOFENCE_FIXES, RULINGS, CONFLICTS,
     NOTIFICATIONS, COMMANDS, RECORDED, STAGE_SECONDS, KNOWN_DEVICES, QUARANTINE_KEPT, QUARANTINE_LEFT, PAIRS,
-    ORDERED, JOURNAL_STEPS, CLOCK_BACK, SNAPSHOT_BYTES, SNAPSHOT_SECONDS, REPLAY_SECONDS, ALERTS_OPEN,
-    PROTECTION_PAIRS, CONSOLES_LIVE,
+    ORDERED, JOURNAL_STEPS, CLOCK_BACK, SNAPSHOT_BYTES, SNAPSHOT_SECONDS, REPLAY_SECONDS,
+    RETROSPECT_WINDOWS, RETROSPECT_DUE, ALERTS_OPEN, PROTECTION_PAIRS, CONSOLES_LIVE,
 )  # fmt: skip
 
 WITHHELD: Final = "withheld"

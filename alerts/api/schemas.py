@@ -158,6 +158,20 @@ class Clock(BaseModel):
     t9: Time | None = None
 
 
+class Correction(BaseModel):
+    """What fixes that came late show of a visit: from when to when he was inside, and how near. ``withdrawn``:
+    that it was none; then the numbers are those of what is taken back."""
+
+    at: Time
+    first_at: Time
+    last_at: Time
+    nearest_at: Time
+    best_m: float | None
+    lower_m: float | None
+    upper_m: float | None
+    withdrawn: bool
+
+
 class Alert(BaseModel):
     """An alert as everybody at the desk sees it.
 
@@ -169,6 +183,7 @@ class Alert(BaseModel):
     id. ``authorised``: allowed at its hour, kept and told to nobody. ``latched``: nothing that a device says ends
     it, and it is closed only once the device was ``inspected``. ``events``: what units said of themselves that
     raised it.
+    ``corrections``: appended when fixes come late, oldest first; what was said stays as it was said.
     """
 
     id: str
@@ -196,6 +211,7 @@ class Alert(BaseModel):
     evidential_at: Time | None
     zone: str | None
     authorised: bool
+    corrections: list[Correction] = []
     raises: int
     silent: bool
     clock: Clock

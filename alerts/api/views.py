@@ -16,7 +16,18 @@ from tocsin.adapters.episodes import Timeline
 from tocsin.adapters.orders import Measure
 from tocsin.clock import MS, rfc3339
 from tocsin.model.device import Device
-from tocsin.model.episode import Act, AlarmCause, Episode, FindingCause, Raise, Receipt, Ruling, State, Verb
+from tocsin.model.episode import (
+    Act,
+    AlarmCause,
+    Correction,
+    Episode,
+    FindingCause,
+    Raise,
+    Receipt,
+    Ruling,
+    State,
+    Verb,
+)
 from tocsin.model.finding import Code
 from tocsin.model.fix import ClockPoints
 from tocsin.model.standing import Standing
@@ -75,6 +86,7 @@ def alert(episode: Episode) -> schemas.Alert:
         evidential_at=time_of(episode.evidential_ms),
         zone=raising.zone,
         authorised=episode.authorised,
+        corrections=[_correction(one) for one in episode.corrections],
         raises=len(episode.raises),
         silent=any(one.silent for one in episode.raises),
         clock=_clock(episode.points),
@@ -85,6 +97,19 @@ def alert(episode: Episode) -> schemas.Alert:
         latched=episode.code in LATCHED,
         inspected=episode.inspected,
         events=sorted({one.event for one in episode.raises if one.event}),
+    )
+
+
+def _correction(one: Correction) -> schemas.Correction:
+    return schemas.Correction(
+        at=rfc3339(one.at_ms),
+        first_at=rfc3339(one.first_ms),
+        last_at=rfc3339(one.last_ms),
+        nearest_at=rfc3339(one.nearest_ms),
+        best_m=_metres(one.distance_dm),
+        lower_m=_metres(one.lower_dm),
+        upper_m=_metres(one.upper_dm),
+        withdrawn=one.withdrawn,
     )
 
 

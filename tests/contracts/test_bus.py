@@ -24,7 +24,7 @@ from tocsin.adapters.jetstream import Bus, Follower, JetStreamLog, open_bus
 from tocsin.embedded import EmbeddedBroker
 from tocsin.errors import LogUnavailable, SequenceConflict
 from tocsin.limits import LEASE_S
-from tocsin.ports import Bucket, Delivery, Entry, Extent, Log, Objects
+from tocsin.ports import Bucket, Delivery, Entry, Extent, Log, Objects, Progress
 from tocsin.subjects import ALARMS, EPISODES, FIXES
 from tocsin.testing.bus import MemoryBucket, MemoryLog, MemoryObjects, MemoryQueue
 
@@ -86,6 +86,17 @@ async def next_entries(reader: AsyncIterator[Sequence[Entry]], count: int) -> li
     return found
 
 
+async def _take(queue: Any, count: int) -> list[Delivery]:
+    taken: list[Delivery] = []
+    while len(taken) < count:
+        taken += await queue.take(count - len(taken))
+    return taken
+
+
+async def _settled(log: Log, sequence: int) -> bool:
+    return (await log.progress(ALARMS, "progress")).settled == sequence
+
+
 class TestBus:
     """The examination."""
 
@@ -106,6 +117,29 @@ class TestBus:
     async def test_the_same_id_on_another_stream_is_another_message(self, real: Subject) -> None:
         await real.log.append(ONE, b"1", dedupe_id="a")
         assert not (await real.log.append(subjects.fixes(0), b"1", dedupe_id="a")).duplicate
+
+    # --- progress ---
+
+    async def test_a_queue_says_how_far_it_has_come(self, real: Subject) -> None:
+        """Settled is what lies in front of the first message in somebody's hands, or still waiting."""
+        for payload in (b"1", b"2", b"3"):
+            await real.log.append(ONE, payload)
+        assert await real.log.progress(ALARMS, "nobody") == Progress(end=3, settled=0)
+        async with real.log.queue(ALARMS, "progress", parallel=2) as queue:
+            first, second = await within(_take(queue, 2))
+            await second.done()
+            assert (await real.log.progress(ALARMS, "progress")).settled == 0
+            await first.done()
+            (third,) = await within(_take(queue, 1))
+            await eventually(lambda: _settled(real.log, 2))
+            await third.done()
+            await eventually(lambda: _settled(real.log, 3))
+            assert (await real.log.progress(ALARMS, "progress")).end == 3
+
+    async def test_what_a_queue_is_not_about_does_not_hold_it_up(self, real: Subject) -> None:
+        async with real.log.queue(ALARMS, "progress", parallel=2, subject=ONE):
+            await real.log.append(TWO, b"1")
+            assert await real.log.progress(ALARMS, "progress") == Progress(end=1, settled=1)
 
     async def test_compare_and_set_has_one_winner(self, real: Subject) -> None:
         place = subjects.episode("PROX_ALERT", "msr_1")

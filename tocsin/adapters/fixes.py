@@ -3,8 +3,9 @@
 A batch goes from numpy columns to the binary form of COPY in one piece, into a table of the session, and from
 there to ``tocsin.fixes`` where what is known already is left alone: to archive a batch twice changes nothing.
 Whether that table is a hypertable or daily partitions (``tocsin.storage``) is not asked here. Fixes of a clock
-that is far off are kept beside it. Every read is bounded by the function of the database that it goes through.
-Units are those of FIX_DTYPE. Measured: 0.4 µs of ours a row, the server is the cost.
+that is far off are kept beside it. Where fixes came late is noted with them, for ``geofence.retrospect``. Every
+read is bounded by the function of the database that it goes through. Units are those of FIX_DTYPE. Measured: 0.4
+µs of ours a row, the server is the cost.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ import numpy.typing as npt
 
 from tocsin.adapters.postgres import Connection, Pool, Row, load_queries, ms_of, transaction
 from tocsin.clock import MS, utc
-from tocsin.limits import FIX_FUTURE_MAX_S, FIX_PAST_MAX_S
-from tocsin.model.fix import FIX_DTYPE, Fixes
+from tocsin.limits import FIX_FUTURE_MAX_S, FIX_PAST_MAX_S, STRAGGLER_MAX_S
+from tocsin.model.fix import FIX_DTYPE, Fixes, FixFlag
+from tocsin.model.track import TRACK_DTYPE, Track, came_late
 
 SQL = load_queries("fixes.sql")
 
@@ -30,6 +32,7 @@ PG_EPOCH_MS = 946_684_800_000  # 2000-01-01, where the binary form of a timestam
 EARLIEST_MS = -62_135_596_800_000  # 0001-01-01: what both Python and PostgreSQL can name
 LATEST_MS = 253_402_300_799_999  # 9999-12-31
 INT4_MAX = 2**31 - 1
+LATE_MS: Final = STRAGGLER_MAX_S * MS  # of what came later, the live rules may have missed something
 
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_TRAILER = b"\xff\xff"
@@ -147,6 +150,8 @@ async def _keep(connection: Connection, fixes: Fixes) -> int:
     inserted = (await connection.execute(SQL["keep_fixes"])).rowcount
     await connection.execute(SQL["keep_last_positions"])
     await connection.execute(SQL["note_hours"])
+    if came_late(_as_track(fixes), LATE_MS).any():
+        await connection.execute(SQL["note_late"], {"late_ms": LATE_MS, "bulk": int(FixFlag.BULK)})
     return inserted
 
 
@@ -155,6 +160,14 @@ async def _keep_astray(connection: Connection, fixes: Fixes) -> int:
     async with connection.cursor() as cursor:
         await cursor.executemany(SQL["keep_astray"], [_astray_row(fix) for fix in fixes])
         return cursor.rowcount
+
+
+def _as_track(fixes: Fixes) -> Track:
+    track = np.zeros(len(fixes), TRACK_DTYPE)
+    track["at_ms"], track["delay_ms"] = fixes["fix_ms"], _delay_ms(fixes)
+    for name in ("lat_e6", "lon_e6", "accuracy_dm", "flags"):
+        track[name] = fixes[name]
+    return track
 
 
 def plausible(fixes: Fixes) -> npt.NDArray[np.bool_]:

@@ -54,3 +54,18 @@ from tocsin.track(%s::bigint, %s::timestamptz, %s::timestamptz, %s::int)
 -- name: last_positions
 select device_number, measured_at, delay_ms, lat_e6, lon_e6, accuracy_dm, battery_pct
 from tocsin.last_positions(%s::bigint[])
+
+-- name: note_late
+-- The quarters of an hour that have to be looked at again; in the order of the key, as above.
+insert into tocsin.retrospect_due as known (device_number, slot, until_at, received_at, noted_at)
+select device_number, date_bin('15 minutes', measured_at, '2000-01-01 00:00+00') as slot, max(measured_at),
+  max(measured_at + delay_ms * interval '1 millisecond'), min(measured_at + delay_ms * interval '1 millisecond')
+from pg_temp.incoming
+where delay_ms > %(late_ms)s or flags & %(bulk)s <> 0
+group by device_number, slot
+order by device_number, slot
+on conflict (device_number, slot) do update set
+  until_at = greatest(known.until_at, excluded.until_at),
+  received_at = greatest(known.received_at, excluded.received_at),
+  noted_at = least(known.noted_at, excluded.noted_at),
+  revision = known.revision + 1

@@ -37,7 +37,7 @@ from nats.js.kv import KV_DEL, KV_PURGE, KeyValue
 
 from tocsin.errors import LogUnavailable, LogUnreachable, SequenceConflict
 from tocsin.limits import LEASE_S
-from tocsin.ports import Appended, Changed, Delivery, Entry, Extent
+from tocsin.ports import Appended, Changed, Delivery, Entry, Extent, Progress
 from tocsin.subjects import BUCKETS, SNAPSHOTS, STREAMS, Stream
 
 WRONG_LAST_SEQUENCE = 10071
@@ -140,6 +140,18 @@ class JetStreamLog:
         except (NatsError, TimeoutError) as error:
             raise LogUnavailable(f"{stream.name}: {error!r}") from error
         return Extent(messages=state.messages, gone=max(0, state.first_seq - 1))
+
+    async def progress(self, stream: Stream, name: str) -> Progress:
+        try:
+            end = (await self._js._jsm.stream_info(stream.name)).state.last_seq  # noqa: SLF001  (as in Follower)
+            info = await self._js.consumer_info(stream.name, name)
+        except NotFoundError:
+            return Progress(end=end, settled=0)
+        except (NatsError, TimeoutError) as error:
+            raise LogUnavailable(f"{stream.name}: {error!r}") from error
+        if not (info.num_pending or info.num_ack_pending):
+            return Progress(end=end, settled=end)  # asked behind the end: what came since is not counted
+        return Progress(end=end, settled=info.ack_floor.stream_seq if info.ack_floor else 0)
 
     async def read(
         self, stream: Stream, subject: str, *, after: int = 0, newest_per_subject: bool = False

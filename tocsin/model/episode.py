@@ -166,6 +166,22 @@ class Raise(msgspec.Struct, frozen=True, kw_only=True):
         return self.threshold_m is None and not self.event
 
 
+class Correction(msgspec.Struct, frozen=True, kw_only=True):
+    """What fixes that came late show of a visit that was known, or said, otherwise. Appended, never in place of
+    what was said. ``withdrawn``: they show that it was none; then the numbers are those of what is taken back.
+    """
+
+    cause: str
+    at_ms: int
+    first_ms: int
+    last_ms: int
+    nearest_ms: int
+    distance_dm: int | None
+    lower_dm: int | None
+    upper_dm: int | None
+    withdrawn: bool = False
+
+
 class Episode(msgspec.Struct, frozen=True, kw_only=True):
     """An alert as it stands.
 
@@ -176,6 +192,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     is certain whatever the accuracy (EVIDENTIAL_BREACH); None: it is an alert, and no proof. ``authorised``: what
     was found was allowed at that hour; nobody was told, and it was closed when it was opened. ``priority`` is that
     of its most urgent raising. ``inspected``: who closed it says that the device was looked at.
+    ``corrections``: what late fixes changed of it, in the order in which that was found.
     """
 
     id: str
@@ -204,6 +221,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     evidential_ms: int | None = None
     authorised: bool = False
     inspected: bool = False
+    corrections: tuple[Correction, ...] = ()
 
     @property
     def points(self) -> ClockPoints:

@@ -48,6 +48,7 @@ class Code(StrEnum):
     LOW_YIELD = "LOW_YIELD"
     V_NOT_CARRIED = "V_NOT_CARRIED"
     CLOCK_SKEW = "CLOCK_SKEW"
+    PAST_INCURSION = "PAST_INCURSION"
 
 
 class Change(StrEnum):
@@ -55,6 +56,37 @@ class Change(StrEnum):
 
     ENTRY = "entry"
     EXIT = "exit"
+
+
+class Lateness(msgspec.Struct, frozen=True, kw_only=True):
+    """The fixes of one device that came late and bear on a past incursion: how many, of which hours, how late."""
+
+    device: str
+    fixes: int
+    first_ms: int
+    last_ms: int
+    delay_min_ms: int
+    delay_max_ms: int
+
+
+class Past(msgspec.Struct, frozen=True, kw_only=True):
+    """What fixes that came late prove: within the alert distance from ``first_ms`` to ``last_ms``.
+
+    ``wearer`` and ``protected``: the fixes closest in time to the first instant; the finding's own are those
+    closest to ``nearest_ms``, the hour of its distances. ``corrects``: the ENTRY finding of the live alert that
+    this belongs to; None: nobody was told of it then. ``supersedes``: the findings that said it less well, last
+    versions all. ``cut``: it began before, or went on behind, what was looked at.
+    """
+
+    first_ms: int
+    last_ms: int
+    nearest_ms: int
+    wearer: FixPoint
+    protected: FixPoint
+    late: tuple[Lateness, ...]
+    corrects: str | None = None
+    supersedes: tuple[str, ...] = ()
+    cut: bool = False
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +101,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     the distance. ``low_confidence``: an alert that rests on a poor or implausible fix. ``alert_ms``: when he will
     be at the alert distance if both go on like this (IMMINENT). ``silent_since_ms``: the last message, or fix, of
     the party that a loss is about. ``blind_worst_ms``, ``blind_plausible_ms``: the hours of blind risk, at the
-    worst and the plausible speed of whoever is silent.
+    worst and the plausible speed of whoever is silent. ``past``: of a PAST_INCURSION, and of nothing else; its
+    EXIT says that later fixes have taken back what ``entry`` said.
 
     ``authorised``: it is recorded, and nobody is alerted (``tocsin.model.geozone``). ``zone``: the id of the fixed
     place that a ZONE_ code is about, never its shape; ``zone_dm`` how far the wearer's fix is from its edge, below
@@ -128,6 +161,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     skew_ms: int | None = None
     received: int | None = None
     expected: int | None = None
+    past: Past | None = None
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):

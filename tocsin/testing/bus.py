@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from tocsin.errors import LogUnavailable, SequenceConflict
-from tocsin.ports import Appended, Changed, Delivery, Entry, Extent
+from tocsin.ports import Appended, Changed, Delivery, Entry, Extent, Progress
 from tocsin.subjects import STREAMS, Stream
 
 
@@ -80,6 +80,14 @@ class MemoryLog:
             raise LogUnavailable(f"{stream.name}: down")
         return Extent(messages=len(self._streams[stream.name].entries), gone=0)
 
+    async def progress(self, stream: Stream, name: str) -> Progress:
+        if self.down:
+            raise LogUnavailable(f"{stream.name}: down")
+        kept = self._streams[stream.name]
+        end = len(kept.entries)
+        queue = kept.queues.get(name)
+        return Progress(end=end, settled=0 if queue is None else queue.settled(end))
+
     async def read(
         self, stream: Stream, subject: str, *, after: int = 0, newest_per_subject: bool = False
     ) -> AsyncIterator[Sequence[Entry]]:
@@ -146,6 +154,11 @@ class MemoryQueue:
     @property
     def unsettled(self) -> int:
         return len(self._waiting) + len(self._leased)
+
+    def settled(self, end: int) -> int:
+        """The sequence in front of the first that is not settled; ``end`` if all are."""
+        open_ = [*(entry.sequence for entry, _ in self._waiting), *self._leased]
+        return min(open_, default=end + 1) - 1
 
     async def take(self, limit: int) -> Sequence[Delivery]:
         while not self._waiting or len(self._leased) >= self._parallel:

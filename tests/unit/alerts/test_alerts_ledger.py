@@ -199,6 +199,7 @@ def test_the_queues_are_these() -> None:
                 "LOW_YIELD",
                 "V_NOT_CARRIED",
                 "CLOCK_SKEW",
+                "PAST_INCURSION",
             )
         },
         "dispatcher-receipts": (subjects.RECEIPTS, "log.receipt.>"),
