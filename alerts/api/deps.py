@@ -15,7 +15,7 @@ from tocsin.adapters.episodes import Timeline
 from tocsin.adapters.orders import Measure, Reply
 from tocsin.adapters.postgres import Page
 from tocsin.clock import Clock
-from tocsin.model.device import Device, DeviceKind
+from tocsin.model.device import NO_TRAITS, Device, DeviceKind, Traits
 from tocsin.model.episode import Episode, State
 from tocsin.model.finding import Code
 from tocsin.model.order import Order
@@ -58,6 +58,7 @@ class OrderBook(Protocol):
         now_ms: int,
         *,
         reports_every_s: int | None = None,
+        traits: Traits = NO_TRAITS,
     ) -> Device: ...
 
     async def device(self, device_id: str, now_ms: int) -> Device: ...

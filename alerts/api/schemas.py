@@ -57,6 +57,13 @@ ReportsEvery = Annotated[
 ]
 
 
+TRAIT_MAX = 64
+Trait = Annotated[
+    Annotated[str, Field(strict=True, max_length=TRAIT_MAX, pattern=r"^[!-~]([ -~]*[!-~])?$")] | None,
+    Field(description="Devices of one word are watched together for falling silent together. null: not known."),
+]
+
+
 class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -90,6 +97,14 @@ class DeviceRequest(Request):
     id: NewDeviceId
     kind: DeviceKind
     reports_every_s: ReportsEvery = None
+    carrier: Trait = None
+    apn: Trait = None
+    region: Trait = None
+    firmware: Trait = None
+
+    def traits(self) -> dict[str, str | None]:
+        """What it may lose together with others."""
+        return {"carrier": self.carrier, "apn": self.apn, "region": self.region, "firmware": self.firmware}
 
 
 class Me(BaseModel):
@@ -279,6 +294,10 @@ class DeviceReply(BaseModel):
     measures: list[str]
     revoked_at: Time | None = None
     reports_every_s: int | None = None
+    carrier: str | None = None
+    apn: str | None = None
+    region: str | None = None
+    firmware: str | None = None
 
 
 class NewDevice(DeviceReply):

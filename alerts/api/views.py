@@ -226,4 +226,8 @@ def device(known: Device) -> schemas.DeviceReply:
         measures=list(known.measures),
         revoked_at=time_of(known.revoked_ms),
         reports_every_s=known.reports_every_s,
+        carrier=known.carrier,
+        apn=known.apn,
+        region=known.region,
+        firmware=known.firmware,
     )

@@ -31,7 +31,7 @@ from tocsin.adapters.orders import (
 )
 from tocsin.adapters.postgres import BadCursor, Page
 from tocsin.errors import RecordUnavailable
-from tocsin.model.device import Device, DeviceKind
+from tocsin.model.device import NO_TRAITS, Device, DeviceKind, Traits
 from tocsin.model.episode import Act, AlarmCause, Episode, FindingCause, Outcome, Realm, Receipt, Ruling, Verb
 from tocsin.model.finding import Alarm, Change, Code, Finding
 from tocsin.model.fix import ClockPoints, FixPoint
@@ -141,7 +141,7 @@ class MemoryOrders:
 
     async def create_device(
         self, device_id: str, kind: DeviceKind, password_bcrypt: str, now_ms: int, *,
-        reports_every_s: int | None = None,
+        reports_every_s: int | None = None, traits: Traits = NO_TRAITS,
     ) -> Device:  # fmt: skip
         self._up()
         if problems := problems_of_name(device_id):
@@ -151,7 +151,7 @@ class MemoryOrders:
         number = len(self.made_devices) + 1
         made = Device(
             id=device_id, number=number, kind=kind, password_bcrypt=password_bcrypt,
-            reports_every_s=reports_every_s,
+            reports_every_s=reports_every_s, **msgspec.structs.asdict(traits),
         )  # fmt: skip
         self.made_devices[device_id] = made
         return made
