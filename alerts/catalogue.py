@@ -96,6 +96,12 @@ CATALOGUE: Final[Mapping[Code, CatalogueEntry]] = MappingProxyType(
                 label_fr="SOS téléphone grave danger",
                 duty_fr="Répondre sous 10 s, lever le doute, localiser, transmettre au CIC ou au CORG.",
             ),
+            CatalogueEntry(
+                code=Code.SYS_FLEET_SILENCE, priority=1, told=(Channel.TELEASSISTANCE,),
+                urgency="Immediate", severity="Extreme", certainty="Likely",
+                label_fr="Silence simultané d'un groupe de dispositifs",
+                duty_fr="Plan de panne ; traiter les binômes dans l'ordre de la liste, le plus menacé d'abord.",
+            ),
         )
     }
 )  # fmt: skip

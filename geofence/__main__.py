@@ -1,10 +1,12 @@
-"""Which parts does geofence run as? ``python -m geofence worker``: every partition in one process."""
+"""Which parts does geofence run as? ``python -m geofence worker``: every partition in one process;
+``python -m geofence fleet``: one watch over all of them."""
 
 from __future__ import annotations
 
 import asyncio
 from uuid import uuid4
 
+from geofence.fleet_watch import FleetDoors, run_fleet_watch
 from geofence.worker import Doors, run_worker
 from tocsin.adapters.jetstream import open_bus
 from tocsin.service import Ready, run_part
@@ -43,7 +45,19 @@ async def worker(settings: Settings, ready: Ready) -> None:
             )
 
 
-PARTS = {"worker": worker}
+async def fleet(settings: Settings, ready: Ready) -> None:
+    async with open_bus(settings.required("nats_url"), "geofence.fleet") as bus:
+        doors = FleetDoors(
+            log=bus.log,
+            devices=bus.devices,
+            orders=bus.orders,
+            incidents=bus.incidents,
+            snapshots=bus.snapshots,
+        )
+        await run_fleet_watch(doors, clock=settings.clock, ready=ready)
+
+
+PARTS = {"worker": worker, "fleet": fleet}
 
 if __name__ == "__main__":
     run_part("geofence", PARTS)

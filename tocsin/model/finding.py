@@ -11,6 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from tocsin.model.fix import ClockPoints, FixPoint
+from tocsin.model.fleet import Silenced
 from tocsin.model.zone import Zone
 
 
@@ -28,6 +29,7 @@ class Code(StrEnum):
     V_COMMS_LOSS = "V_COMMS_LOSS"
     BAR_SOS = "BAR_SOS"
     TGD_SOS = "TGD_SOS"
+    SYS_FLEET_SILENCE = "SYS_FLEET_SILENCE"
 
 
 class Change(StrEnum):
@@ -50,6 +52,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     be at the alert distance if both go on like this (IMMINENT). ``silent_since_ms``: the last message, or fix, of
     the party that a loss is about. ``blind_worst_ms``, ``blind_plausible_ms``: the hours of blind risk, at the
     worst and the plausible speed of whoever is silent.
+
+    ``silenced``: SYS_FLEET_SILENCE is about a group of devices, not about two parties: ``measure`` is the group's
+    subject then, there is no distance and no threshold (0).
     """
 
     id: str
@@ -75,6 +80,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     silent_since_ms: int | None = None
     blind_worst_ms: int | None = None
     blind_plausible_ms: int | None = None
+    silenced: Silenced | None = None
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
