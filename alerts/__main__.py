@@ -39,7 +39,12 @@ async def dispatcher(settings: Settings, ready: Ready) -> None:
     )
     async with open_bus(settings.required("nats_url"), "alerts.dispatcher") as bus:
         await run_dispatcher(
-            log_=bus.log, clock=settings.clock, realm=settings.realm, ready=ready, routing=routing
+            log_=bus.log,
+            clock=settings.clock,
+            realm=settings.realm,
+            ready=ready,
+            devices=bus.devices,
+            routing=routing,
         )
 
 
@@ -127,6 +132,7 @@ async def api(settings: Settings, ready: Ready) -> None:
         await run_api(
             log=bus.log,
             standings=bus.standings,
+            incidents=bus.incidents,
             episodes=EpisodeRecord(pool),
             orders=Orders(pool),
             settings=settings,

@@ -23,6 +23,7 @@ from tocsin.model.episode import (
     Episode,
     Event,
     FindingCause,
+    Fold,
     Notification,
     Raise,
     Realm,
@@ -30,6 +31,7 @@ from tocsin.model.episode import (
     Sent,
     State,
     Told,
+    Unfold,
 )
 from tocsin.model.finding import Alarm, Code, Finding
 from tocsin.model.fix import ClockPoints
@@ -64,11 +66,35 @@ def opened(raising: Raise, cause: Finding | Alarm, realm: Realm, before: Episode
         version=raising.version,
         opened_ms=raising.at_ms,
         recorded_ms=now_ms,
-        measures=(cause.measure,) if isinstance(cause, Finding) else cause.measures,
+        measures=_measures_of(cause),
         device=None if isinstance(cause, Finding) else cause.device,
         raises=(raising,),
         causes=remembered(before.causes if before else (), raising.cause),
         follows=before.id if before else None,
+    )
+
+
+def _measures_of(cause: Finding | Alarm) -> tuple[str, ...]:
+    """Of a fleet's silence those that are named in it, the most urgent; all of them are in ``incidents``."""
+    if isinstance(cause, Alarm):
+        return cause.measures
+    silenced = cause.silenced
+    return (cause.measure,) if silenced is None else tuple(one.measure for one in silenced.worst)
+
+
+def folded(episode: Episode, under: Fold) -> Episode:
+    """Explained by an incident: nobody has to do with it by itself."""
+    return msgspec.structs.replace(episode, state=State.FOLDED, folded=under)
+
+
+def unfolded(episode: Episode, now_ms: int) -> Episode:
+    """It has outlasted what explained it: raised now, as found then."""
+    newest = episode.raises[-1]
+    raising = msgspec.structs.replace(
+        newest, version=episode.version + 1, points=msgspec.structs.replace(newest.points, t6_ms=now_ms)
+    )
+    return msgspec.structs.replace(
+        episode, state=State.RAISED, version=raising.version, raises=(*episode.raises[:-1], raising)
     )
 
 
@@ -139,6 +165,7 @@ def raise_of(cause: Finding | Alarm, version: int, now_ms: int) -> Raise:
         silent_since_ms=cause.silent_since_ms,
         blind_worst_ms=cause.blind_worst_ms,
         blind_plausible_ms=cause.blind_plausible_ms,
+        silenced=cause.silenced,
     )
 
 
@@ -227,5 +254,5 @@ def cause_in(event: Event) -> Finding | Alarm | None:
             return finding
         case AlarmCause(alarm=alarm):
             return alarm
-        case Act() | Receipt():
+        case Act() | Receipt() | Unfold():
             return None

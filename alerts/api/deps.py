@@ -18,6 +18,7 @@ from tocsin.clock import Clock
 from tocsin.model.device import NO_TRAITS, Device, DeviceKind, Traits
 from tocsin.model.episode import Episode, State
 from tocsin.model.finding import Code
+from tocsin.model.fleet import Incident
 from tocsin.model.order import Order
 from tocsin.ports import Log
 from tocsin.settings import Settings
@@ -41,6 +42,12 @@ class RecordedEpisodes(Protocol):
     ) -> Page[Episode]: ...
 
     async def timeline(self, episode_id: str) -> Timeline: ...
+
+
+class KnownIncidents(Protocol):
+    """What ``alerts.api.incidents.Incidents`` offers to the operations."""
+
+    def of(self, episode: Episode) -> Incident | None: ...
 
 
 class OrderBook(Protocol):
@@ -90,6 +97,7 @@ class Deps:
     ledger: Ledger
     projection: Projection
     standings: Standings
+    incidents: KnownIncidents
     episodes: RecordedEpisodes
     orders: OrderBook
     settings: Settings

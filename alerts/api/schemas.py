@@ -15,6 +15,7 @@ from tocsin.limits import REPORTS_EVERY_MAX_S
 from tocsin.model.device import DeviceKind
 from tocsin.model.episode import Outcome, State
 from tocsin.model.finding import Code
+from tocsin.model.fleet import Dimension, Party
 from tocsin.model.ids import DEVICE_ID, RESERVED_NAMES
 from tocsin.model.standing import Protection
 
@@ -153,6 +154,18 @@ class Clock(BaseModel):
     t9: Time | None = None
 
 
+class FleetSilence(BaseModel):
+    """A group of devices that fell silent together, as it was found: ``silent`` of ``expected`` devices that
+    should speak, in ``pairs`` measures; none of the silent ones has been heard since ``since``."""
+
+    dimension: Dimension
+    value: str
+    silent: int
+    expected: int
+    since: Time
+    pairs: int
+
+
 class Alert(BaseModel):
     """An alert as everybody at the desk sees it.
 
@@ -189,6 +202,8 @@ class Alert(BaseModel):
     closed_at: Time | None
     closed_by: str | None
     follows: str | None
+    fleet: FleetSilence | None = None
+    folded_into: str | None = None
 
 
 class Alerts(BaseModel):
@@ -236,6 +251,33 @@ class Protections(BaseModel):
     next: str | None
     counts: ProtectionCounts
     at: Time
+
+
+class PairInIncident(BaseModel):
+    """One measure of an incident: who is silent, the hours of blind risk, how it stands and its own open
+    alerts."""
+
+    measure: str
+    silent: Party
+    blind_risk: BlindRisk | None
+    blind_worst_s: float | None
+    protection: Protection | None
+    alerts: list[str]
+
+
+class IncidentReply(BaseModel):
+    """``pairs`` ranked: who may be at blind risk soonest comes first, then those of whom nobody can say.
+    ``complete``: all of them; else the most urgent ones that the alert itself keeps. ``at``: as it stood then."""
+
+    alert: str
+    dimension: Dimension
+    value: str
+    silent: int
+    expected: int
+    since: Time
+    at: Time
+    complete: bool
+    pairs: list[PairInIncident]
 
 
 class Acknowledgement(BaseModel):

@@ -16,10 +16,22 @@ from tocsin.adapters.episodes import Timeline
 from tocsin.adapters.orders import Measure
 from tocsin.clock import MS, rfc3339
 from tocsin.model.device import Device
-from tocsin.model.episode import Act, AlarmCause, Episode, FindingCause, Raise, Receipt, Ruling, State, Verb
+from tocsin.model.episode import (
+    Act,
+    AlarmCause,
+    Episode,
+    FindingCause,
+    Raise,
+    Receipt,
+    Ruling,
+    State,
+    Unfold,
+    Verb,
+)
 from tocsin.model.finding import Code
 from tocsin.model.fix import ClockPoints
-from tocsin.model.standing import Standing
+from tocsin.model.fleet import Incident, Silenced
+from tocsin.model.standing import Protection, Standing
 from tocsin.model.zone import Zone
 
 CLOCK_POINTS: Final = ("t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "t9")
@@ -78,6 +90,21 @@ def alert(episode: Episode) -> schemas.Alert:
         closed_at=time_of(episode.closed_ms),
         closed_by=episode.closed_by,
         follows=episode.follows,
+        fleet=fleet(raising.silenced),
+        folded_into=None if episode.folded is None else episode.folded.incident,
+    )
+
+
+def fleet(silenced: Silenced | None) -> schemas.FleetSilence | None:
+    if silenced is None:
+        return None
+    return schemas.FleetSilence(
+        dimension=silenced.group.dimension,
+        value=silenced.group.value,
+        silent=silenced.silent,
+        expected=silenced.expected,
+        since=rfc3339(silenced.since_ms),
+        pairs=silenced.pairs,
     )
 
 
@@ -153,6 +180,8 @@ def _of_ruling(ruling: Ruling) -> schemas.TimelineEntry:
             }
         case AlarmCause(alarm=pressed):
             detail = {"alarm": pressed.id, "device": pressed.device, "silent": pressed.silent}
+        case Unfold(incident=incident):
+            detail = {"incident": incident}
         case Receipt():
             detail = {}
     return schemas.TimelineEntry(
@@ -193,6 +222,39 @@ def protection(known: Standing, now_ms: int) -> schemas.MeasureProtection:
         blind_worst_s=_seconds_to(known.blind_worst_ms, now_ms),
         blind_plausible_s=_seconds_to(known.blind_plausible_ms, now_ms),
         updated_at=rfc3339(known.at_ms),
+    )
+
+
+def incident(
+    episode: Episode,
+    known: Incident,
+    standings: Mapping[str, Protection],
+    alerts: Mapping[str, list[str]],
+    *,
+    complete: bool,
+    now_ms: int,
+) -> schemas.IncidentReply:
+    """In the order of the watch."""
+    return schemas.IncidentReply(
+        alert=episode.id,
+        dimension=known.group.dimension,
+        value=known.group.value,
+        silent=known.silent,
+        expected=known.expected,
+        since=rfc3339(known.since_ms),
+        at=rfc3339(known.at_ms),
+        complete=complete,
+        pairs=[
+            schemas.PairInIncident(
+                measure=one.measure,
+                silent=one.silent,
+                blind_risk=_blind_hours(one.worst_ms, one.plausible_ms),
+                blind_worst_s=_seconds_to(one.worst_ms, now_ms),
+                protection=standings.get(one.measure),
+                alerts=alerts.get(one.measure, []),
+            )
+            for one in known.ranked
+        ],
     )
 
 

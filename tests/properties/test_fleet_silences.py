@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
+from fleet_lives import NAMES, Life, member, mixed
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "geofence"))
-
-from fleet_lives import NAMES, Life, member, mixed
 
 DAY_S = 86_400.0
 FOUND_WITHIN_S = 90.0
@@ -61,8 +55,7 @@ def test_a_watch_that_starts_again_in_the_middle_decides_as_if_it_had_not(seed, 
         life = Life(devices, seed=seed)
         life.silence(life.mask(carrier="carrier 1"), 300.0, 900.0)
         at_s = 0.0
-        for until_s in (*restarts_s, 1300.0):
-            until_s = np.ceil(until_s / step) * step
+        for until_s in (np.ceil(split_s / step) * step for split_s in (*restarts_s, 1300.0)):
             life.run(until_s, from_s=at_s, look_s=step)
             at_s = until_s
             before, life.watcher = life.watcher, type(life.watcher)(life.watcher.roll)

@@ -24,7 +24,7 @@ from tocsin.model.finding import Code, Finding
 from tocsin.ports import Appended, Entry
 from tocsin.subjects import EPISODES, Stream
 from tocsin.telemetry import CONFLICTS, RULINGS
-from tocsin.testing.bus import MemoryDelivery, MemoryLog, MemoryQueue
+from tocsin.testing.bus import MemoryBucket, MemoryDelivery, MemoryLog, MemoryQueue
 from tocsin.wire import decode_ruling, encode
 
 CODE, PLACE = "PROX_ALERT", subjects.episode("PROX_ALERT", "msr_1")
@@ -114,7 +114,9 @@ async def dispatching(log: MemoryLog, count: int = 2) -> AsyncIterator[list[asyn
     ready: list[None] = []
 
     def run() -> asyncio.Task[None]:
-        part = run_dispatcher(log_=log, clock=frozen_clock(), realm=REALM, ready=lambda: ready.append(None))
+        part = run_dispatcher(
+            log_=log, clock=frozen_clock(), realm=REALM, ready=lambda: ready.append(None), devices=MemoryBucket()
+        )
         return asyncio.create_task(part)
 
     tasks = [run() for _ in range(count)]

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from alerts.api.app import create_app
 from alerts.api.deps import Deps
+from alerts.api.incidents import Incidents
 from alerts.api.projection import Projection
 from alerts.api.standings import Standings
 from alerts.ledger import Ledger
@@ -324,7 +325,7 @@ async def opened(settings: Settings = SETTINGS, projection: Projection | None = 
     ledger = Ledger(log, clock, settings.realm)
     record, orders = MemoryRecord(log), MemoryOrders()
     deps = Deps(
-        log=log, ledger=ledger, projection=projection, standings=Standings(),
+        log=log, ledger=ledger, projection=projection, standings=Standings(), incidents=Incidents(),
         episodes=record, orders=orders, settings=settings,
         clock=clock,
         hash_password=lambda password: f"hash of {len(password)}",
