@@ -303,7 +303,7 @@ async def test_the_dispatcher_folds_and_unfolds_by_itself() -> None:
     for kept in log._streams.values():
         for queue in kept.queues.values():
             queue.expire_leases()
-    await found(leaving(silence(), after_s=600))
+    await found(leaving(silence(), "fnd_fleet_over", after_s=600))
     second = dispatching()
 
     async def is_raised() -> bool:

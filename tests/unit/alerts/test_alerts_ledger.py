@@ -180,7 +180,7 @@ def test_the_queues_are_these() -> None:
                 "EVIDENTIAL_BREACH",
                 "W_GNSS_LOSS",
                 "W_COMMS_LOSS",
-                "V_COMMS_LOSS",
+                "V_COMMS_LOSS", "SYS_FLEET_SILENCE",
             )
         },
         "dispatcher-receipts": (subjects.RECEIPTS, "log.receipt.>"),
@@ -194,11 +194,11 @@ async def test_neither_a_key_nor_an_alert_waits_behind_what_takes_long(
     """Invariant 2: each queue has a task of its own."""
     rule, stuck = dispatcher.Ledger.rule, asyncio.Event()
 
-    async def slow(self: Ledger, code: str, subject: str, event: object) -> object:
+    async def slow(self: Ledger, code: str, subject: str, event: object, **how: object) -> object:
         if code == held:
             stuck.set()
             await asyncio.Event().wait()
-        return await rule(self, code, subject, event)  # type: ignore[arg-type]
+        return await rule(self, code, subject, event, **how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(dispatcher.Ledger, "rule", slow)
     async with dispatching(log, 1):
@@ -278,10 +278,10 @@ async def test_what_cannot_be_ruled_upon_stops_nothing_and_is_not_forgotten(
     before, rule = counted("poison"), dispatcher.Ledger.rule
     broken, bad = True, encode(press("alm_bad"))
 
-    async def breaks(self: Ledger, code: str, subject: str, event: object) -> object:
+    async def breaks(self: Ledger, code: str, subject: str, event: object, **how: object) -> object:
         if broken and isinstance(event, AlarmCause) and event.alarm.id == "alm_bad":
             raise ZeroDivisionError
-        return await rule(self, code, subject, event)  # type: ignore[arg-type]
+        return await rule(self, code, subject, event, **how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(dispatcher.Ledger, "rule", breaks)
     for name in ("alm_bad", "alm_good"):
