@@ -299,6 +299,11 @@ async def test_the_dispatcher_folds_and_unfolds_by_itself() -> None:
         await found(loss(n))
         await eventually(lambda n=n: state(Code.W_COMMS_LOSS, f"msr_{n}"))
     await found(leaving(loss(1)))
+
+    async def is_over() -> bool:
+        return (await desk.at(Code.W_COMMS_LOSS, "msr_1")).over_ms is not None
+
+    await eventually(is_over)
     await cancelled(first)
     for kept in log._streams.values():
         for queue in kept.queues.values():
