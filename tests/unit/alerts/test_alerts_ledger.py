@@ -180,7 +180,8 @@ def test_the_queues_are_these() -> None:
                 "EVIDENTIAL_BREACH",
                 "W_GNSS_LOSS",
                 "W_COMMS_LOSS",
-                "V_COMMS_LOSS", "SYS_FLEET_SILENCE",
+                "V_COMMS_LOSS",
+                "SYS_FLEET_SILENCE",
             )
         },
         "dispatcher-receipts": (subjects.RECEIPTS, "log.receipt.>"),
