@@ -30,11 +30,11 @@ async def test_an_open_alert_says_all_that_the_desk_needs_and_no_coordinate(room
             "distance": {
                 "best_m": 1823.4, "accuracy_m": 24.0, "lower_m": None, "upper_m": None, "threshold_m": 2000,
                 "at": NOW, "fixes_at": NOW,
-            },
-            "low_confidence": False, "alert_expected_at": None, "silent_since": None, "blind_risk": None,
-            "evidential_at": None, "raises": 1,
-            "silent": False, "outcome": None, "closed_at": None, "closed_by": None, "follows": None, "fleet": None, "folded_into": None,
-            "clock": {f"t{n}": NOW if n in {1, 6} else None for n in range(1, 10)},
+            }, "low_confidence": False, "alert_expected_at": None, "silent_since": None, "blind_risk": None,
+            "evidential_at": None, "raises": 1, "silent": False, "outcome": None, "closed_at": None, "closed_by":
+            None, "follows": None,
+            "fleet": None, "folded_into": None, "clock": {f"t{n}": NOW if n in {1, 6} else
+            None for n in range(1, 10)},
         }
     ]  # fmt: skip
     assert not re.search(r"48\.?85|\blat|\blon", answer.text)
