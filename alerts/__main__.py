@@ -44,6 +44,7 @@ async def dispatcher(settings: Settings, ready: Ready) -> None:
             clock=settings.clock,
             realm=settings.realm,
             ready=ready,
+            devices=bus.devices,
             routing=routing,
             call_key=_call_key(settings),
         )
@@ -140,6 +141,7 @@ async def api(settings: Settings, ready: Ready) -> None:
         await run_api(
             log=bus.log,
             standings=bus.standings,
+            incidents=bus.incidents,
             episodes=EpisodeRecord(pool),
             orders=Orders(pool),
             settings=settings,

@@ -228,6 +228,12 @@ CATALOGUE: Final[Mapping[Code, CatalogueEntry]] = MappingProxyType(
                 label_fr="Incursion passée, établie par des positions reçues tard",
                 duty_fr="Aucune alerte en cours : ne pas alerter le CIC ni le CORG. Consigner et rendre compte.",
             ),
+            CatalogueEntry(
+                code=Code.SYS_FLEET_SILENCE, priority=1, told=(Channel.TELEASSISTANCE,),
+                urgency="Immediate", severity="Extreme", certainty="Likely",
+                label_fr="Silence simultané d'un groupe de dispositifs",
+                duty_fr="Plan de panne ; traiter les binômes dans l'ordre de la liste, le plus menacé d'abord.",
+            ),
         )
     }
 )  # fmt: skip

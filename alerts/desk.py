@@ -1,6 +1,6 @@
 """What happens to an episode when something happens? The deciding function of alerts.
 
-    handle(episode, event, now) -> Ruling | Unchanged | Refused
+    handle(episode, event, now, under) -> Ruling | Unchanged | Refused
 
 The life of an episode (the table that the tests walk, move by move):
 
@@ -10,6 +10,7 @@ The life of an episode (the table that the tests walk, move by move):
     RAISED         | RAISED again, notify  | over        | proven  | ACKNOWLEDGED | refused        | refused
     ACKNOWLEDGED   | same owner, notify    | over        | proven  | refused *    | RAISED, by own | CLOSED, by own
     CLOSED         | new episode, notify   | unchanged   | waits   | refused      | refused        | refused
+    FOLDED         | new episode, notify   | over        | waits   | refused      | refused        | refused
 
     *  the owner may repeat himself (nothing changes); after the acknowledgement has expired
        (ACK_EXPIRES_S without an act) anybody may take it
@@ -17,6 +18,10 @@ The life of an episode (the table that the tests walk, move by move):
 A re-entry within 15 minutes, or while the episode waits for its human, belongs to the same episode **and is
 notified again**; folding is for the reader, never a silence (DOMAIN section 3, EXIT). A re-entry after a human
 has closed it opens a new episode that says which one it ``follows``.
+
+Under an incident (``under``, SYS_FLEET_SILENCE) an entry that finds no open alert in its place is FOLDED and tells
+nobody; its exit ends it there. UNFOLD, when the incident is over or closed, raises what is folded into it and not
+over, and tells of it then. What was open before the incident stays open.
 
 A proof (EVIDENTIAL_BREACH) is a fact about the PROX_ALERT of its measure: kept, shown, told to nobody. It comes
 behind the entry that it proves, on a queue of its own, and may overtake it: without an open alert it *waits*,
@@ -66,11 +71,13 @@ from tocsin.model.episode import (
     Episode,
     Event,
     FindingCause,
+    Fold,
     Notification,
     Realm,
     Receipt,
     Ruling,
     State,
+    Unfold,
     Verb,
 )
 from tocsin.model.finding import Alarm, Change, Code, Finding, Past
@@ -120,6 +127,7 @@ class _Here:
     routing: Routing
     now_ms: int
     call_key: bytes
+    under: Fold | None
 
 
 def handle(
@@ -129,10 +137,12 @@ def handle(
     now_ms: int,
     routing: Routing = EVERYTHING_TO_THE_DEFAULT,
     call_key: bytes = calls.NO_KEY,
+    under: Fold | None = None,
 ) -> Answer:
-    """The ruling on ``event`` for the episode in its place, None if the place is empty. Only a finding or an alarm
-    asks ``routing``: an act tells the rooms that the episode remembers. ``call_key``: ``alerts.calls``."""
-    here = _Here(realm=realm, routing=routing, now_ms=now_ms, call_key=call_key)
+    """The ruling on ``event`` for the episode in its place, None if the place is empty. Only a finding or an
+    alarm asks ``routing``: an act tells the rooms that the episode remembers. ``call_key``: ``alerts.calls``.
+    ``under``: the incident that explains it."""
+    here = _Here(realm=realm, routing=routing, now_ms=now_ms, call_key=call_key, under=under)
     match event:
         case FindingCause(finding=finding):
             return _on_finding(episode, event, finding, here)
@@ -142,6 +152,8 @@ def handle(
             return _on_receipt(episode, event, now_ms)
         case Act():
             return _on_act(episode, event, now_ms)
+        case Unfold():
+            return _on_unfold(episode, event, now_ms)
 
 
 def _on_finding(episode: Episode | None, event: FindingCause, finding: Finding, here: _Here) -> Answer:
@@ -185,6 +197,8 @@ def _on_raise(episode: Episode | None, event: Event, cause: Finding | Alarm, her
         return Unchanged(reason="applied_before", episode=episode)
     if isinstance(cause, Finding) and cause.authorised:
         return _on_authorised(episode, event, cause, here)
+    if here.under is not None and (episode is None or not episode.is_open):
+        return _fold(episode, event, cause, here, here.under)
     now_ms, told = here.now_ms, CATALOGUE[cause.code].told
     rooms = here.routing.rooms_for(cause) if Channel.POLICE in told else ()
     if episode is None or not episode.is_open:
@@ -211,6 +225,24 @@ def _on_authorised(episode: Episode | None, event: Event, finding: Finding, here
     return _ruling(after, event, "authorised", now_ms)
 
 
+def _fold(episode: Episode | None, event: Event, cause: Finding | Alarm, here: _Here, under: Fold) -> Ruling:
+    raising = episodes.raise_of(cause, 1 if episode is None else episode.version + 1, here.now_ms)
+    if episode is not None and episode.folded == under and episode.state is State.FOLDED:
+        return _ruling(episodes.raised_again(episode, raising, cause), event, "folded_again", here.now_ms)
+    opened = episodes.opened(episodes.raise_of(cause, 1, here.now_ms), cause, here.realm, episode, here.now_ms)
+    return _ruling(episodes.folded(opened, under), event, "folded", here.now_ms)
+
+
+def _on_unfold(episode: Episode | None, event: Unfold, now_ms: int) -> Answer:
+    if episode is None or episode.folded is None or episode.folded.incident != event.incident:
+        return Unchanged(reason="folded_into_another", episode=episode)
+    if not episode.is_folded:
+        return Unchanged(reason="not_folded", episode=episode)
+    after = episodes.unfolded(episode, now_ms)
+    told = CATALOGUE[episode.code].told
+    return _ruling(after, event, "unfolded", now_ms, episodes.notifications_of(after, episodes.OPENED, told))
+
+
 def _on_exit(episode: Episode | None, event: Event, finding: Finding, here: _Here) -> Answer:
     if episode is not None and finding.id in episode.causes:
         return Unchanged(reason="applied_before", episode=episode)
@@ -218,6 +250,8 @@ def _on_exit(episode: Episode | None, event: Event, finding: Finding, here: _Her
         return Unchanged(reason="exit_of_nothing_said", episode=episode)
     if episode is None or finding.entry not in episode.causes:
         return _exit_before_entry(episode, event, finding, here)
+    if episode.state is State.FOLDED:
+        return _ruling(episodes.over(episode, finding), event, "folded_over", here.now_ms)
     if not episode.is_open:
         return Unchanged(reason="closed_before_exit", episode=episode)
     return _ruling(episodes.over(episode, finding), event, "over", here.now_ms)

@@ -3,7 +3,7 @@
 A queue and a task for the keys, one for the receipts and one for each code of a finding, so that a key never waits
 behind distances, nor an alert behind anything else (invariant 2). A dispatcher that dies leaves its leases to the
 next one; what it had already ruled on is found among the causes. UNCERTAIN is shown (``standings``) and opens no
-alert: its findings are not read here.
+alert: its findings are not read here. What an incident of the fleet explains is folded (``alerts.folding``).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from alerts import desk
 from alerts.calls import NO_KEY
 from alerts.desk import Answer, Unchanged
 from alerts.episodes import KEYS, place_of
+from alerts.folding import INCIDENT, Folding
 from alerts.ledger import Ledger
 from alerts.routing import EVERYTHING_TO_THE_DEFAULT, Routing
 from tocsin import subjects
@@ -26,9 +27,10 @@ from tocsin.clock import Clock
 from tocsin.errors import LogUnavailable, WireError
 from tocsin.model.episode import AlarmCause, Event, FindingCause, Realm
 from tocsin.model.finding import Code
-from tocsin.ports import Delivery, Entry, Log
+from tocsin.ports import Bucket, Delivery, Entry, Log
+from tocsin.subjects import EPISODES
 from tocsin.telemetry import RULINGS
-from tocsin.wire import decode_alarm, decode_finding, decode_receipt
+from tocsin.wire import decode_alarm, decode_finding, decode_receipt, decode_ruling
 
 AGAIN_AFTER_S = 0.2
 AGAIN_MAX_S = 30.0
@@ -36,6 +38,8 @@ TAKE_MAX = 256
 LEASED_MAX = (
     10_000  # what waits for its next try counts as leased: a rollback's worth of it must not stop the rest
 )
+
+INCIDENTS = subjects.episode(INCIDENT.value, "*")
 
 Placed = tuple[str, str, Event]
 Reader = Callable[[Entry], list[Placed]]
@@ -50,25 +54,27 @@ async def run_dispatcher(
     clock: Clock,
     realm: Realm,
     ready: Callable[[], None],
+    devices: Bucket,
     routing: Routing = EVERYTHING_TO_THE_DEFAULT,
     call_key: bytes = NO_KEY,
 ) -> None:
     """Until cancelled."""
-    ledger = Ledger(log_, clock, realm, routing, call_key)
+    desk_ = Folding(log_, devices, Ledger(log_, clock, realm, routing, call_key))
     async with asyncio.TaskGroup() as tasks:
         for queue in QUEUES:
-            tasks.create_task(_serve(log_, ledger, queue))
+            tasks.create_task(_serve(log_, desk_, queue))
+        tasks.create_task(_unfold_for_ever(log_, desk_))
         ready()
 
 
-async def _serve(log_: Log, ledger: Ledger, queue: Queue) -> None:
+async def _serve(log_: Log, desk_: Folding, queue: Queue) -> None:
     async with log_.queue(queue.stream, queue.name, parallel=LEASED_MAX, subject=queue.subject) as deliveries:
         while True:
             for delivery in await deliveries.take(TAKE_MAX):
-                await _settle(ledger, delivery, queue.read)
+                await _settle(desk_, delivery, queue.read)
 
 
-async def _settle(ledger: Ledger, delivery: Delivery, read: Reader) -> None:
+async def _settle(desk_: Folding, delivery: Delivery, read: Reader) -> None:
     try:
         placed = read(delivery.entry)
     except WireError as error:  # another version's, in the middle of an upgrade: its own dispatcher will read it
@@ -77,7 +83,7 @@ async def _settle(ledger: Ledger, delivery: Delivery, read: Reader) -> None:
         await delivery.again(_wait_s(delivery.attempt))
         return
     try:
-        answers = [await ledger.rule(*one) for one in placed]
+        answers = [await desk_.rule(*one) for one in placed]
     except LogUnavailable as error:
         log.warning("rule_again", subject=delivery.entry.subject, error=str(error))
         await delivery.again(AGAIN_AFTER_S)
@@ -87,6 +93,30 @@ async def _settle(ledger: Ledger, delivery: Delivery, read: Reader) -> None:
         await delivery.again(_wait_s(delivery.attempt))
     else:
         await _settle_ruled(delivery, answers)
+
+
+async def _unfold_for_ever(log_: Log, desk_: Folding) -> None:
+    """Each ruling on an incident, the operator's too, may be its end."""
+    async with log_.queue(EPISODES, "dispatcher-unfold", parallel=1, subject=INCIDENTS) as deliveries:
+        while True:
+            for delivery in await deliveries.take(1):
+                await _unfold(desk_, delivery)
+
+
+async def _unfold(desk_: Folding, delivery: Delivery) -> None:
+    try:
+        raised = await desk_.unfold(decode_ruling(delivery.entry.payload).episode, delivery.still_working)
+    except LogUnavailable as error:
+        log.warning("unfold_again", error=str(error))
+        await delivery.again(AGAIN_AFTER_S)
+    except Exception:  # F02: as above
+        log.critical("unfolding_failed", attempt=delivery.attempt, exc_info=True)
+        RULINGS.labels(reason="poison").inc()
+        await delivery.again(_wait_s(delivery.attempt))
+    else:
+        if raised:
+            log.warning("unfolded", losses=raised)
+        await delivery.done()
 
 
 async def _settle_ruled(delivery: Delivery, answers: Sequence[Answer]) -> None:

@@ -27,6 +27,7 @@ from tocsin.model.episode import (
     Episode,
     Event,
     FindingCause,
+    Fold,
     Notification,
     Raise,
     Realm,
@@ -34,6 +35,7 @@ from tocsin.model.episode import (
     Sent,
     State,
     Told,
+    Unfold,
 )
 from tocsin.model.finding import Alarm, Change, Code, Finding, Past
 from tocsin.model.fix import ClockPoints
@@ -83,7 +85,7 @@ def opened(raising: Raise, cause: Finding | Alarm, realm: Realm, before: Episode
         version=raising.version,
         opened_ms=raising.at_ms,
         recorded_ms=now_ms,
-        measures=(cause.measure,) if isinstance(cause, Finding) else cause.measures,
+        measures=_measures_of(cause),
         device=None if isinstance(cause, Finding) else cause.device,
         raises=(raising,),
         causes=_with(before.causes if before else (), cause),
@@ -107,6 +109,30 @@ def _with(causes: tuple[str, ...], cause: Finding | Alarm) -> tuple[str, ...]:
     """What has been applied now: a finding stands for the alarm of the same cause, should that come later."""
     alarm = cause.alarm if isinstance(cause, Finding) else None
     return remembered(remembered(causes, alarm) if alarm else causes, cause.id)
+
+
+def _measures_of(cause: Finding | Alarm) -> tuple[str, ...]:
+    """Of a fleet's silence those that are named in it, the most urgent; all of them are in ``incidents``."""
+    if isinstance(cause, Alarm):
+        return cause.measures
+    silenced = cause.silenced
+    return (cause.measure,) if silenced is None else tuple(one.measure for one in silenced.worst)
+
+
+def folded(episode: Episode, under: Fold) -> Episode:
+    """Explained by an incident: nobody has to do with it by itself."""
+    return msgspec.structs.replace(episode, state=State.FOLDED, folded=under)
+
+
+def unfolded(episode: Episode, now_ms: int) -> Episode:
+    """It has outlasted what explained it: raised now, as found then."""
+    newest = episode.raises[-1]
+    raising = msgspec.structs.replace(
+        newest, version=episode.version + 1, points=msgspec.structs.replace(newest.points, t6_ms=now_ms)
+    )
+    return msgspec.structs.replace(
+        episode, state=State.RAISED, version=raising.version, raises=(*episode.raises[:-1], raising)
+    )
 
 
 def raised_again(episode: Episode, raising: Raise, cause: Finding | Alarm) -> Episode:
@@ -236,6 +262,7 @@ def raise_of(cause: Finding | Alarm, version: int, now_ms: int, call_key: bytes 
         wearer_approach_dm=cause.wearer_approach_dm,
         protected_approach_dm=cause.protected_approach_dm,
         call_not_before_ms=not_before_ms(cause, call_key),
+        silenced=cause.silenced,
     )
 
 
@@ -324,5 +351,5 @@ def cause_in(event: Event) -> Finding | Alarm | None:
             return finding
         case AlarmCause(alarm=alarm):
             return alarm
-        case Act() | Receipt():
+        case Act() | Receipt() | Unfold():
             return None

@@ -13,7 +13,7 @@ from alerts.routing import EVERYTHING_TO_THE_DEFAULT, Routing
 from tocsin import subjects
 from tocsin.clock import Clock
 from tocsin.errors import SequenceConflict
-from tocsin.model.episode import Event, Realm, Ruling
+from tocsin.model.episode import Event, Fold, Realm, Ruling
 from tocsin.ports import Log
 from tocsin.telemetry import CONFLICTS, RULINGS
 from tocsin.wire import decode_ruling, encode
@@ -37,14 +37,15 @@ class Ledger:
         self._clock = clock
         self._realm = realm
 
-    async def rule(self, code: str, subject: str, event: Event) -> desk.Answer:
-        """Apply ``event`` to the episode at (code, subject). Raises LogUnavailable."""
+    async def rule(self, code: str, subject: str, event: Event, *, under: Fold | None = None) -> desk.Answer:
+        """Apply ``event`` to the episode at (code, subject). ``under``: see ``alerts.folding``. Raises
+        LogUnavailable."""
         place = subjects.episode(code, subject)
         while True:
             last = await self._log.last(subjects.EPISODES, place)
             episode = decode_ruling(last.payload).episode if last else None
             now_ms = self._clock.now_ms()
-            answer = desk.handle(episode, event, self._realm, now_ms, self._routing, self._call_key)
+            answer = desk.handle(episode, event, self._realm, now_ms, self._routing, self._call_key, under)
             if not isinstance(answer, Ruling):
                 return answer
             try:

@@ -1,11 +1,12 @@
 """Which parts does geofence run as? ``python -m geofence PART``: ``worker`` decides about now, every partition in
-one process; ``retrospect`` about what fixes that came late show of the past."""
+one process; ``retrospect`` about what late fixes show of the past; ``fleet`` watches over all of them."""
 
 from __future__ import annotations
 
 import asyncio
 from uuid import uuid4
 
+from geofence.fleet_watch import FleetDoors, run_fleet_watch
 from geofence.retrospect import run_retrospect
 from geofence.worker import Doors, run_worker
 from tocsin.adapters.jetstream import open_bus
@@ -61,7 +62,19 @@ async def retrospect(settings: Settings, ready: Ready) -> None:
         )
 
 
-PARTS = {"worker": worker, "retrospect": retrospect}
+async def fleet(settings: Settings, ready: Ready) -> None:
+    async with open_bus(settings.required("nats_url"), "geofence.fleet") as bus:
+        doors = FleetDoors(
+            log=bus.log,
+            devices=bus.devices,
+            orders=bus.orders,
+            incidents=bus.incidents,
+            snapshots=bus.snapshots,
+        )
+        await run_fleet_watch(doors, clock=settings.clock, ready=ready)
+
+
+PARTS = {"worker": worker, "retrospect": retrospect, "fleet": fleet}
 
 if __name__ == "__main__":
     run_part("geofence", PARTS)

@@ -143,6 +143,25 @@ PAST_QUIET_MS: Final = 10_000  # a reconnecting unit says all it has in messages
 PAST_WAITS_MS: Final = 300_000  # ... and who never ends is not waited for any longer
 PAST_WIDEST_MS: Final = 86_400_000  # an incursion is followed so far beyond the fixes that showed it
 
+# --- has a group fallen silent together? (docs/adr/0028-the-silence-of-a-fleet.md)
+MISSED_GRACE_MS: Final = 10_000  # what a report may be late; twice OVERDUE_MS: the slowest of many, and not of one
+MISSED_LEAST_S: Final = 30  # who reports each 5 s and is not heard for 15 is in a tunnel, and no sign of an outage
+SILENT_INTERVALS: Final = LOSS_INTERVALS  # DOMAIN 4, SYS_FLEET_SILENCE
+SILENT_COUNT: Final = 5  # more than so many ...
+SILENT_SHARE: Final = 0.02  # ... and than this share of those that should speak
+GONE_MS: Final = 3_600_000  # silent for longer: a loss of its own, told long ago, and nobody that should speak now
+GONE_INTERVALS: Final = 4  # the same of a device that reports less often than each quarter of an hour
+FALSE_A_YEAR: Final = 0.1  # of the early rule, over all groups, if losses are independent
+YEAR_S: Final = 31_557_600.0
+LOSS_OVER_S: Final = 3_600.0  # over how long the share of missed reports is averaged
+LOSS_LEAST: Final = 0.02  # an hour without a loss is luck
+LOSS_MOST: Final = 0.3  # beyond it silence is not ordinary life, however long it has lasted
+LOSS_AT_FIRST: Final = 0.05  # until it has been measured
+CALM_SHARE: Final = 0.1  # units that do not come back by themselves must not keep an incident open for days
+CALM_MOST: Final = 1 / 3  # of a small group: with more of it silent nothing is over
+CALM_MS: Final = 120_000  # two intervals: everybody who speaks again has been heard once, and once more
+DEAF_MS: Final = 10_000  # a watch that did not look, or could not read, for so long cannot say who was silent
+
 assert HOLD_MS < FORGET_MS
 assert LOSS_INTERVALS * LEAST_INTERVAL_S * 1_000 > OVERDUE_INTERVALS * LEAST_INTERVAL_S * 1_000 + OVERDUE_MS
 assert LATE_MS < FORGET_MS

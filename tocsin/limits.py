@@ -80,6 +80,7 @@ EPISODE_CORRECTIONS_MAX = 16  # the newest; all of them are rulings on the log, 
 PROOF_WAITS_S = 86_400  # an EVIDENTIAL_BREACH for its alert: both wait on one log, whatever a dispatcher was away
 PROOF_EARLY_MAX_S = 30  # the evidence of one visit is of fixes at most this old (DOMAIN 3), so it leads by no more
 
+INCIDENT_TOLD_MAX = 20  # pairs in the alert itself, the most urgent; all of them are in the bucket `incidents`
 EPISODE_ROOMS_MAX = 16  # rooms that one episode remembers to have told: a drive across several departments
 EPISODE_MESSAGES_MAX = 4  # to one room: the first and the newest, which is what the next one refers to
 

@@ -50,6 +50,7 @@ PARTS: Final = (
     PartSpec(name="dispatcher", words=("alerts", "dispatcher")),
     PartSpec(name="retrospect", words=("geofence", "retrospect")),
     PartSpec(name="geofence", words=("geofence", "worker")),
+    PartSpec(name="fleet", words=("geofence", "fleet")),
     PartSpec(name="alarms-1", words=("ingest", "alarms-1")),
     PartSpec(name="alarms-2", words=("ingest", "alarms-2")),
     PartSpec(name="fixes", words=("ingest", "fixes")),

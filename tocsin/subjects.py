@@ -3,18 +3,21 @@
 | stream    | subject                         | written by             | read by                                |
 |-----------|---------------------------------|------------------------|----------------------------------------|
 | ALARMS    | log.alarm.{device}              | ingest, both readers   | alerts.dispatcher                      |
-| FIXES     | log.fix.{partition}             | ingest                 | geofence, ingest.archivist             |
+| FIXES     | log.fix.{partition}             | ingest                 | geofence, its fleet, ingest.archivist  |
 | LATE      | log.late.{partition}            | ingest                 | ingest.archivist                       |
 | REFUSED   | log.refused.{reason}            | ingest                 | people, for inspection                 |
-| FINDINGS  | log.finding.{partition}.{code}  | geofence, both parts   | alerts.dispatcher                      |
-| COMMANDS  | log.command.{device}.{partition}.{action} | geofence     | alerts.downlink                        |
+| FINDINGS  | log.finding.{partition}.{code}  | geofence, all parts    | alerts.dispatcher; geofence.fleet      |
+| COMMANDS  | log.command.{device}.{partition}.{action} | geofence     | alerts.downlink, geofence.fleet        |
 | JOURNAL   | log.journal.{partition}         | geofence               | geofence, after a restart              |
 | EPISODES  | log.episode.{code}.{subject}    | dispatcher, API (CAS)  | courier, recorder, API projection      |
 | RECEIPTS  | log.receipt.{code}.{subject}    | alerts.courier         | dispatcher, recorder                   |
 
 Buckets (newest value per key): ``devices`` and ``orders``, written by alerts.order_projector from PostgreSQL,
 watched by ingest and geofence; ``standings``, how well each pair is protected, written by geofence, watched by the
-API. Objects: ``snapshots``, one per partition, by geofence.
+API; ``incidents``, which group is silent and its ranked pairs, written by geofence.fleet, watched by the API.
+Objects: ``snapshots``, one per partition, by geofence, and one of its fleet.
+
+Findings of the fleet have FLEET in the place of a partition.
 
 What came late is not read from LATE a second time: the archivist notes it with the fixes that it keeps, and
 geofence.retrospect looks at the history again (docs/adr/0026-incursions-of-the-past.md).
@@ -89,8 +92,10 @@ RECORDER_EPISODES = "recorder-episodes"
 DEVICES_BUCKET = "devices"
 ORDERS_BUCKET = "orders"
 STANDINGS_BUCKET = "standings"
-BUCKETS = (DEVICES_BUCKET, ORDERS_BUCKET, STANDINGS_BUCKET)
+INCIDENTS_BUCKET = "incidents"
+BUCKETS = (DEVICES_BUCKET, ORDERS_BUCKET, STANDINGS_BUCKET, INCIDENTS_BUCKET)
 SNAPSHOTS = "snapshots"
+FLEET = "fleet"
 
 
 def alarm(device: str) -> str:

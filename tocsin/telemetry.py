@@ -104,6 +104,18 @@ PROTECTION_PAIRS = Gauge(
     ["state"],
     multiprocess_mode="mostrecent",
 )
+FLEET_INCIDENTS = Gauge(
+    "tocsin_fleet_incidents_open",
+    "Groups of devices that are silent together.",
+    ["dimension"],
+    multiprocess_mode="mostrecent",
+)
+FLEET_LOOKS = Counter("tocsin_fleet_looks_total", "Looks at the whole fleet, by outcome.", ["outcome"])
+FLEET_MISSED = Gauge(
+    "tocsin_fleet_missed_ratio",
+    "Share of the devices that should speak and have missed their report.",
+    multiprocess_mode="mostrecent",
+)
 CONSOLES_LIVE = Gauge("tocsin_console_live", "Open live feeds.", multiprocess_mode="livesum")
 
 METRICS: Final = (
@@ -111,6 +123,7 @@ METRICS: Final = (
     NOTIFICATIONS, COMMANDS, RECORDED, STAGE_SECONDS, KNOWN_DEVICES, QUARANTINE_KEPT, QUARANTINE_LEFT, PAIRS,
     ORDERED, JOURNAL_STEPS, CLOCK_BACK, SNAPSHOT_BYTES, SNAPSHOT_SECONDS, REPLAY_SECONDS,
     RETROSPECT_WINDOWS, RETROSPECT_DUE, ALERTS_OPEN, PROTECTION_PAIRS, CONSOLES_LIVE,
+    FLEET_INCIDENTS, FLEET_LOOKS, FLEET_MISSED,
 )  # fmt: skip
 
 WITHHELD: Final = "withheld"

@@ -10,7 +10,20 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from alerts.api import acts, alerts, devices, health, live, measures, openapi, pages, problems, protection, schemas
+from alerts.api import (
+    acts,
+    alerts,
+    devices,
+    health,
+    incidents,
+    live,
+    measures,
+    openapi,
+    pages,
+    problems,
+    protection,
+    schemas,
+)
 from alerts.api.access import MAY, Caller, Permission, requires
 from alerts.api.alerts import TheDeps
 from alerts.api.deps import Deps
@@ -57,6 +70,7 @@ def create_app(deps: Deps) -> FastAPI:
         acts.router,
         live.router,
         protection.router,
+        incidents.router,
         measures.router,
         devices.router,
     ):

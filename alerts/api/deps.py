@@ -15,9 +15,10 @@ from tocsin.adapters.episodes import Timeline
 from tocsin.adapters.orders import Measure, Reply
 from tocsin.adapters.postgres import Page
 from tocsin.clock import Clock
-from tocsin.model.device import Device, DeviceKind
+from tocsin.model.device import NO_TRAITS, Device, DeviceKind, Traits
 from tocsin.model.episode import Episode, State
 from tocsin.model.finding import Code
+from tocsin.model.fleet import Incident
 from tocsin.model.order import Order
 from tocsin.ports import Log
 from tocsin.settings import Settings
@@ -43,6 +44,12 @@ class RecordedEpisodes(Protocol):
     async def timeline(self, episode_id: str) -> Timeline: ...
 
 
+class KnownIncidents(Protocol):
+    """What ``alerts.api.incidents.Incidents`` offers to the operations."""
+
+    def of(self, episode: Episode) -> Incident | None: ...
+
+
 class OrderBook(Protocol):
     """What ``tocsin.adapters.orders.Orders`` offers to the API. Raises RecordUnavailable."""
 
@@ -58,6 +65,7 @@ class OrderBook(Protocol):
         now_ms: int,
         *,
         reports_every_s: int | None = None,
+        traits: Traits = NO_TRAITS,
     ) -> Device: ...
 
     async def device(self, device_id: str, now_ms: int) -> Device: ...
@@ -89,6 +97,7 @@ class Deps:
     ledger: Ledger
     projection: Projection
     standings: Standings
+    incidents: KnownIncidents
     episodes: RecordedEpisodes
     orders: OrderBook
     settings: Settings

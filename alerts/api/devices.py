@@ -23,6 +23,7 @@ from alerts.api.once import IdempotencyKey, checked_key, created, once
 from alerts.api.openapi import creation, problems
 from alerts.api.problems import Refusal
 from tocsin.adapters.orders import DeviceInUse, NotFound, Reply
+from tocsin.model.device import Traits
 
 PASSWORD_BYTES: Final = 20
 
@@ -63,8 +64,9 @@ async def create_device(
     async def work(orders: OrderBook) -> Reply:
         nonlocal made_now
         made = await orders.create_device(
-            body.id, body.kind, deps.hash_password(password), now_ms, reports_every_s=body.reports_every_s
-        )
+            body.id, body.kind, deps.hash_password(password), now_ms,
+            reports_every_s=body.reports_every_s, traits=Traits(**body.traits()),
+        )  # fmt: skip
         made_now = True
         return Reply(status=201, body=_reply(views.device(made), None))
 

@@ -17,6 +17,7 @@ from tocsin.limits import REPORTS_EVERY_MAX_S
 from tocsin.model.device import DeviceKind
 from tocsin.model.episode import Outcome, State
 from tocsin.model.finding import Code
+from tocsin.model.fleet import Dimension, Party
 from tocsin.model.ids import DEVICE_ID, RESERVED_NAMES
 from tocsin.model.standing import Protection
 
@@ -56,6 +57,13 @@ ReportsEvery = Annotated[
         "of its own. null: it is told how often.",
         examples=[30],
     ),
+]
+
+
+TRAIT_MAX = 64
+Trait = Annotated[
+    Annotated[str, Field(strict=True, max_length=TRAIT_MAX, pattern=r"^[!-~]([ -~]*[!-~])?$")] | None,
+    Field(description="Devices of one word are watched together for falling silent together. null: not known."),
 ]
 
 
@@ -101,6 +109,14 @@ class DeviceRequest(Request):
     id: NewDeviceId
     kind: DeviceKind
     reports_every_s: ReportsEvery = None
+    carrier: Trait = None
+    apn: Trait = None
+    region: Trait = None
+    firmware: Trait = None
+
+    def traits(self) -> dict[str, str | None]:
+        """What it may lose together with others."""
+        return {"carrier": self.carrier, "apn": self.apn, "region": self.region, "firmware": self.firmware}
 
 
 class Me(BaseModel):
@@ -172,6 +188,18 @@ class Correction(BaseModel):
     withdrawn: bool
 
 
+class FleetSilence(BaseModel):
+    """A group of devices that fell silent together, as it was found: ``silent`` of ``expected`` devices that
+    should speak, in ``pairs`` measures; none of the silent ones has been heard since ``since``."""
+
+    dimension: Dimension
+    value: str
+    silent: int
+    expected: int
+    since: Time
+    pairs: int
+
+
 class Alert(BaseModel):
     """An alert as everybody at the desk sees it.
 
@@ -222,6 +250,8 @@ class Alert(BaseModel):
     latched: bool
     inspected: bool
     events: list[str]
+    fleet: FleetSilence | None = None
+    folded_into: str | None = None
 
 
 class Alerts(BaseModel):
@@ -269,6 +299,33 @@ class Protections(BaseModel):
     next: str | None
     counts: ProtectionCounts
     at: Time
+
+
+class PairInIncident(BaseModel):
+    """One measure of an incident: who is silent, the hours of blind risk, how it stands and its own open
+    alerts."""
+
+    measure: str
+    silent: Party
+    blind_risk: BlindRisk | None
+    blind_worst_s: float | None
+    protection: Protection | None
+    alerts: list[str]
+
+
+class IncidentReply(BaseModel):
+    """``pairs`` ranked: who may be at blind risk soonest comes first, then those of whom nobody can say.
+    ``complete``: all of them; else the most urgent ones that the alert itself keeps. ``at``: as it stood then."""
+
+    alert: str
+    dimension: Dimension
+    value: str
+    silent: int
+    expected: int
+    since: Time
+    at: Time
+    complete: bool
+    pairs: list[PairInIncident]
 
 
 class Acknowledgement(BaseModel):
@@ -329,6 +386,10 @@ class DeviceReply(BaseModel):
     measures: list[str]
     revoked_at: Time | None = None
     reports_every_s: int | None = None
+    carrier: str | None = None
+    apn: str | None = None
+    region: str | None = None
+    firmware: str | None = None
 
 
 class NewDevice(DeviceReply):

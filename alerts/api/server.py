@@ -12,6 +12,7 @@ import uvicorn
 
 from alerts.api.app import create_app
 from alerts.api.deps import Deps, OrderBook, RecordedEpisodes
+from alerts.api.incidents import Incidents
 from alerts.api.projection import Projection
 from alerts.api.standings import Standings
 from alerts.ledger import Ledger
@@ -35,6 +36,7 @@ async def run_api(
     *,
     log: Log,
     standings: Bucket,
+    incidents: Bucket,
     episodes: RecordedEpisodes,
     orders: OrderBook,
     settings: Settings,
@@ -48,12 +50,13 @@ async def run_api(
     Raises OSError when the address cannot be had. On cancellation every feed is told to go elsewhere and requests
     in hand are finished, within DRAIN_S.
     """
-    projection, board = Projection(), Standings()
+    projection, board, silences = Projection(), Standings(), Incidents()
     deps = Deps(
         log=log,
         ledger=Ledger(log, clock, settings.realm),
         projection=projection,
         standings=board,
+        incidents=silences,
         episodes=episodes,
         orders=orders,
         settings=settings,
@@ -65,6 +68,7 @@ async def run_api(
             following = [
                 parts.create_task(projection.run(log, clock)),
                 parts.create_task(board.run(standings)),
+                parts.create_task(silences.run(incidents)),
             ]
             serving = parts.create_task(_serve(deps, bound))
             await projection.ready.wait()

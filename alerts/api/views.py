@@ -26,11 +26,13 @@ from tocsin.model.episode import (
     Receipt,
     Ruling,
     State,
+    Unfold,
     Verb,
 )
 from tocsin.model.finding import Code
 from tocsin.model.fix import ClockPoints
-from tocsin.model.standing import Standing
+from tocsin.model.fleet import Incident, Silenced
+from tocsin.model.standing import Protection, Standing
 from tocsin.model.zone import Zone
 
 CLOCK_POINTS: Final = ("t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "t9")
@@ -97,6 +99,8 @@ def alert(episode: Episode) -> schemas.Alert:
         latched=episode.code in LATCHED,
         inspected=episode.inspected,
         events=sorted({one.event for one in episode.raises if one.event}),
+        fleet=fleet(raising.silenced),
+        folded_into=None if episode.folded is None else episode.folded.incident,
     )
 
 
@@ -110,6 +114,19 @@ def _correction(one: Correction) -> schemas.Correction:
         lower_m=_metres(one.lower_dm),
         upper_m=_metres(one.upper_dm),
         withdrawn=one.withdrawn,
+    )
+
+
+def fleet(silenced: Silenced | None) -> schemas.FleetSilence | None:
+    if silenced is None:
+        return None
+    return schemas.FleetSilence(
+        dimension=silenced.group.dimension,
+        value=silenced.group.value,
+        silent=silenced.silent,
+        expected=silenced.expected,
+        since=rfc3339(silenced.since_ms),
+        pairs=silenced.pairs,
     )
 
 
@@ -209,6 +226,8 @@ def _of_ruling(ruling: Ruling) -> schemas.TimelineEntry:
             detail = {"alarm": pressed.id, "device": pressed.device, "silent": pressed.silent}
             if pressed.event:
                 detail |= {"event": pressed.event, "local": pressed.local}
+        case Unfold(incident=incident):
+            detail = {"incident": incident}
         case Receipt():
             detail = {}
     return schemas.TimelineEntry(
@@ -252,6 +271,39 @@ def protection(known: Standing, now_ms: int) -> schemas.MeasureProtection:
     )
 
 
+def incident(
+    episode: Episode,
+    known: Incident,
+    standings: Mapping[str, Protection],
+    alerts: Mapping[str, list[str]],
+    *,
+    complete: bool,
+    now_ms: int,
+) -> schemas.IncidentReply:
+    """In the order of the watch."""
+    return schemas.IncidentReply(
+        alert=episode.id,
+        dimension=known.group.dimension,
+        value=known.group.value,
+        silent=known.silent,
+        expected=known.expected,
+        since=rfc3339(known.since_ms),
+        at=rfc3339(known.at_ms),
+        complete=complete,
+        pairs=[
+            schemas.PairInIncident(
+                measure=one.measure,
+                silent=one.silent,
+                blind_risk=_blind_hours(one.worst_ms, one.plausible_ms),
+                blind_worst_s=_seconds_to(one.worst_ms, now_ms),
+                protection=standings.get(one.measure),
+                alerts=alerts.get(one.measure, []),
+            )
+            for one in known.ranked
+        ],
+    )
+
+
 def _seconds_to(ms: int | None, now_ms: int) -> float | None:
     return None if ms is None else (ms - now_ms) / MS
 
@@ -284,4 +336,8 @@ def device(known: Device) -> schemas.DeviceReply:
         measures=list(known.measures),
         revoked_at=time_of(known.revoked_ms),
         reports_every_s=known.reports_every_s,
+        carrier=known.carrier,
+        apn=known.apn,
+        region=known.region,
+        firmware=known.firmware,
     )

@@ -16,6 +16,7 @@ from standardwebhooks import Webhook
 from alerts.catalogue import CATALOGUE, certainty_of
 from tocsin.clock import MS, rfc3339
 from tocsin.model.episode import Episode, Notification, Raise, Ruling
+from tocsin.model.fleet import Silenced
 
 CONTENT_TYPE = "application/cloudevents+json"
 
@@ -75,6 +76,8 @@ def _found(episode: Episode, at_ms: int) -> dict[str, Any]:
     raising = episode.raises[-1]
     if raising.is_key:
         return {"silent": any(one.silent for one in episode.raises)}
+    if raising.silenced is not None:
+        return {"silent_since": _time(raising.silent_since_ms), "fleet": _fleet(raising.silenced)}
     return {
         "distance_m": _distance(raising, at_ms),
         "threshold_m": raising.threshold_m,
@@ -90,6 +93,21 @@ def _found(episode: Episode, at_ms: int) -> dict[str, Any]:
         if raising.crossed_from_ms is None
         else {"from": _time(raising.crossed_from_ms), "until": _time(raising.crossed_until_ms)},
         "event": raising.event or None,
+    }
+
+
+def _fleet(silenced: Silenced) -> dict[str, Any]:
+    """The group, how many, and the pairs to look at first: who may be at blind risk soonest."""
+    return {
+        "dimension": silenced.group.dimension.value,
+        "value": silenced.group.value,
+        "silent": silenced.silent,
+        "expected": silenced.expected,
+        "pairs": silenced.pairs,
+        "first": [
+            {"measure": one.measure, "silent": one.silent.value, "blind_risk_at": _time(one.worst_ms)}
+            for one in silenced.worst
+        ],
     }
 
 

@@ -66,6 +66,10 @@ Every = Annotated[
         help="Its own interval, for what takes no orders about it: a phone with an app. Left out: it is told.",
     ),
 ]  # fmt: skip
+Carrier = Annotated[str | None, typer.Option(metavar="WORD", help="Who carries its messages.")]
+Apn = Annotated[str | None, typer.Option(metavar="WORD", help="The access point of its SIM.")]
+Region = Annotated[str | None, typer.Option(metavar="WORD", help="Where it is used.")]
+Firmware = Annotated[str | None, typer.Option(metavar="WORD", help="What runs on it.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="The password alone, for scripts.")]
 
 
@@ -74,15 +78,22 @@ def add(
     device: Id,
     kind: Annotated[Kind, typer.Option(help="Who carries it.")],
     reports_every: Every = None,
+    carrier: Carrier = None,
+    apn: Apn = None,
+    region: Region = None,
+    firmware: Firmware = None,
     broker: Broker = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
     api: Api = None,
     token: Token = None,
 ) -> None:
-    """Register a device; print what it, or its owner, needs to connect. The password is shown this once."""
+    """Register a device; print what it, or its owner, needs to connect. The password is shown this once.
+
+    Devices with one word of --carrier, --apn, --region or --firmware are watched for falling silent together."""
     listener = _listener(broker)
-    wanted = {"id": device, "kind": KINDS[kind].value, "reports_every_s": reports_every}
+    traits = {"carrier": carrier, "apn": apn, "region": region, "firmware": firmware}
+    wanted = {"id": device, "kind": KINDS[kind].value, "reports_every_s": reports_every, **traits}
     made = Asking(api, token).make("/devices", wanted)
     _hand_out(made, listener, quiet=quiet, as_json=as_json)
 

@@ -29,6 +29,7 @@ function isTaken(alert, nowMs) {
 }
 
 // A countdown that runs is the first of its priority.
+const isGone = (alert) => alert.state === "closed" || alert.state === "folded";
 const isCountingDown = (alert) => alert.code === "IMMINENT" && alert.over_at === null;
 
 function urgency(a, b, nowMs) {
@@ -40,7 +41,7 @@ const serverNow = () => Date.now() + state.skewMs;
 
 function blocks() {
   const now = serverNow();
-  const open = [...state.alerts.values()].filter((alert) => alert.state !== "closed");
+  const open = [...state.alerts.values()].filter((alert) => !isGone(alert));
   open.sort((a, b) => urgency(a, b, now));
   return {
     untaken: open.filter((alert) => !isTaken(alert, now)),
@@ -129,7 +130,7 @@ function take(event) {
   const data = JSON.parse(field("data") ?? "null");
   switch (field("event")) {
     case "alerts":
-      for (const alert of data) alert.state === "closed" ? state.alerts.delete(alert.id) : state.alerts.set(alert.id, alert);
+      for (const alert of data) isGone(alert) ? state.alerts.delete(alert.id) : state.alerts.set(alert.id, alert);
       state.cursor = field("id");
       show();
       return true;

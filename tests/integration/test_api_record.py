@@ -100,7 +100,7 @@ async def serving(site: Site) -> AsyncIterator[Site]:
     ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     server = asyncio.create_task(
         run_api(
-            log=site.log, standings=MemoryBucket(),
+            log=site.log, standings=MemoryBucket(), incidents=MemoryBucket(),
             episodes=site.record, orders=site.orders, settings=SETTINGS, clock=site.clock,
             hash_password=hash_password, ready=ready.set_result,
         )
@@ -222,7 +222,7 @@ async def test_an_address_in_use_is_an_error_of_ours(site: Site) -> None:
     settings = Settings(api_auth="off", api_port=site.port)
     with pytest.raises(OSError, match="in use"):
         await run_api(
-            log=site.log, standings=MemoryBucket(),
+            log=site.log, standings=MemoryBucket(), incidents=MemoryBucket(),
             episodes=site.record, orders=site.orders, settings=settings, clock=site.clock,
             hash_password=str, ready=lambda _port: None,
         )  # fmt: skip

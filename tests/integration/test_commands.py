@@ -82,7 +82,7 @@ async def site(pool: Pool, broker_home: Path) -> AsyncIterator[Site]:
     ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     api = asyncio.create_task(
         run_api(
-            log=log, standings=MemoryBucket(),
+            log=log, standings=MemoryBucket(), incidents=MemoryBucket(),
             episodes=EpisodeRecord(pool), orders=orders, clock=clock, hash_password=hash_password,
             settings=Settings(api_tokens=TOKENS, api_port=0), ready=ready.set_result,
         )

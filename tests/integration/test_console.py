@@ -78,7 +78,7 @@ class Desk:
         """On the same port again, if it had one."""
         ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         serving = run_api(
-            log=self.log, standings=self.standings,
+            log=self.log, standings=self.standings, incidents=MemoryBucket(),
             episodes=NoRecord(), orders=NoRecord(), clock=self.clock, hash_password=str,
             settings=Settings(api_port=self.port, **self.settings), ready=ready.set_result,
         )  # fmt: skip

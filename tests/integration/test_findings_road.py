@@ -39,7 +39,7 @@ async def episode(bus: Bus, code: Code) -> Episode | None:
 
 async def test_every_code_has_its_road_and_a_proof_waits_for_its_alert(bus: Bus) -> None:
     dispatching = asyncio.create_task(
-        run_dispatcher(log_=bus.log, clock=frozen_clock(), realm=REALM, ready=lambda: None)
+        run_dispatcher(log_=bus.log, clock=frozen_clock(), realm=REALM, ready=lambda: None, devices=bus.devices)
     )
     await found(bus, entry("fnd_proof", NOW_MS + 20_000, code=Code.EVIDENTIAL_BREACH))
     await found(bus, entry("fnd_doubt", code=Code.UNCERTAIN))

@@ -29,7 +29,7 @@ from tocsin.adapters.orders import (
 from tocsin.adapters.postgres import BadCursor, Pool, RecordRefused, transaction
 from tocsin.clock import AffineClock
 from tocsin.errors import LogUnavailable
-from tocsin.model.device import Device, DeviceKind
+from tocsin.model.device import Device, DeviceKind, Traits
 from tocsin.model.geozone import Authorisation, Circle, GeoZone, Hours, Polygon, Schedule, ZoneKind
 from tocsin.model.order import Order
 from tocsin.testing.bus import MemoryBucket
@@ -98,6 +98,27 @@ async def test_the_interval_of_a_phone_goes_from_the_record_to_the_bucket_and_no
 async def test_the_record_itself_refuses_an_interval_that_is_none(orders: Orders, seconds: int) -> None:
     with pytest.raises(RecordRefused):
         await orders.create_device("phone-1", DeviceKind.WEARER, "", NOON_MS, reports_every_s=seconds)
+
+
+TRAITS = Traits(carrier="Orange", apn="m2m.example.fr", region="PACA", firmware="4.2.1")
+
+
+async def test_what_devices_have_in_common_goes_from_the_record_to_the_bucket(orders: Orders) -> None:
+    made = await orders.create_device("unit-1", DeviceKind.WEARER, "", NOON_MS, traits=TRAITS)
+    assert (made.carrier, made.apn, made.region, made.firmware) == ("Orange", "m2m.example.fr", "PACA", "4.2.1")
+    assert await orders.device("unit-1", NOON_MS) == made
+    assert (await orders.devices(NOON_MS)).items[-1] == made
+    bucket = MemoryBucket()
+    projector = OrderProjector(source=orders, devices=bucket, orders=MemoryBucket())
+    await projector.look(NOON_MS)
+    assert wire.decode_device(await bucket.get("unit-1") or b"") == made
+
+
+@pytest.mark.parametrize("name", ["carrier", "apn", "region", "firmware"])
+@pytest.mark.parametrize("word", ["", "x" * 65])
+async def test_the_record_itself_refuses_a_word_that_is_none(orders: Orders, name: str, word: str) -> None:
+    with pytest.raises(RecordRefused):
+        await orders.create_device("unit-1", DeviceKind.TGD, "", NOON_MS, traits=Traits(**{name: word}))
 
 
 async def test_a_reserved_name_is_called_reserved(orders: Orders) -> None:

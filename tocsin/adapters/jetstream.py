@@ -442,6 +442,7 @@ class Bus:
     devices: JetStreamBucket
     orders: JetStreamBucket
     standings: JetStreamBucket
+    incidents: JetStreamBucket
     snapshots: JetStreamObjects
 
 
@@ -472,7 +473,7 @@ async def open_bus(url: str, name: str) -> AsyncIterator[Bus]:
     try:
         await prepare(client)
         js = client.jetstream()
-        devices, orders, standings = [
+        devices, orders, standings, incidents = [
             JetStreamBucket(client, await js.key_value(bucket), bucket) for bucket in BUCKETS
         ]
         yield Bus(
@@ -481,6 +482,7 @@ async def open_bus(url: str, name: str) -> AsyncIterator[Bus]:
             devices=devices,
             orders=orders,
             standings=standings,
+            incidents=incidents,
             snapshots=JetStreamObjects(js, SNAPSHOTS),
         )
     finally:

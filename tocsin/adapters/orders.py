@@ -19,7 +19,7 @@ import msgspec
 from tocsin.adapters.postgres import BadCursor, Connection, Page, Pool, Row, load_queries, ms_of, transaction
 from tocsin.clock import MS, rfc3339, utc
 from tocsin.errors import TocsinError
-from tocsin.model.device import Device, DeviceKind
+from tocsin.model.device import NO_TRAITS, Device, DeviceKind, Traits
 from tocsin.model.geozone import Authorisation, GeoZone
 from tocsin.model.order import Order, problems_of, problems_of_name
 from tocsin.model.problem import Problem
@@ -157,12 +157,14 @@ class Orders:
         now_ms: int,
         *,
         reports_every_s: int | None = None,
+        traits: Traits = NO_TRAITS,
     ) -> Device:
         """Raises OrderRefused for what is no device id, AlreadyExists."""
         if problems := problems_of_name(device_id):
             raise OrderRefused(problems)
         async with self._transaction() as connection:
-            values = [device_id, kind.value, password_bcrypt, utc(now_ms), reports_every_s]
+            said = msgspec.structs.asdict(traits)
+            values = [device_id, kind.value, password_bcrypt, utc(now_ms), reports_every_s, *said.values()]
             made = await _one(connection, SQL["add_device"], values)
             if made is None:
                 raise AlreadyExists(device_id)
@@ -173,6 +175,7 @@ class Orders:
             kind=kind,
             password_bcrypt=password_bcrypt,
             reports_every_s=reports_every_s,
+            **said,
         )
 
     async def device(self, device_id: str, now_ms: int) -> Device:
@@ -393,7 +396,8 @@ def _ends_already(order: Order) -> Problem:
 
 
 def _device(row: Row) -> Device:
-    number, device_id, kind, password_bcrypt, revoked_at, reports_every_s, measures = row
+    number, device_id, kind, password_bcrypt, revoked_at, reports_every_s, *traits, measures = row
+    carrier, apn, region, firmware = traits
     return Device(
         id=device_id,
         number=number,
@@ -402,6 +406,10 @@ def _device(row: Row) -> Device:
         password_bcrypt=password_bcrypt,
         revoked_ms=None if revoked_at is None else ms_of(revoked_at),
         reports_every_s=reports_every_s,
+        carrier=carrier,
+        apn=apn,
+        region=region,
+        firmware=firmware,
     )
 
 

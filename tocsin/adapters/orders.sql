@@ -1,13 +1,15 @@
 -- Devices, measures, what is to be projected of them, and replies already given.
 
 -- name: add_device
-insert into tocsin.device (id, kind, password_bcrypt, created_at, reports_every_s)
-values (%s, %s, %s, %s, %s)
+insert into tocsin.device (
+  id, kind, password_bcrypt, created_at, reports_every_s, carrier, apn, region, firmware)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 on conflict (id) do nothing
 returning number
 
 -- name: devices
-select d.number, d.id, d.kind, d.password_bcrypt, d.revoked_at, d.reports_every_s, array(
+select d.number, d.id, d.kind, d.password_bcrypt, d.revoked_at, d.reports_every_s,
+  d.carrier, d.apn, d.region, d.firmware, array(
   select m.id from tocsin.measure m
   where (m.wearer = d.id or m.protected = d.id) and m.valid_until > %(now)s)
 from tocsin.device d
@@ -16,10 +18,13 @@ order by d.number
 limit %(limit)s
 
 -- name: all_devices
-select number, id, kind, password_bcrypt, revoked_at, reports_every_s from tocsin.device where revoked_at is null
+select number, id, kind, password_bcrypt, revoked_at, reports_every_s, carrier, apn, region, firmware
+from tocsin.device
+where revoked_at is null
 
 -- name: devices_by_id
-select d.number, d.id, d.kind, d.password_bcrypt, d.revoked_at, d.reports_every_s, array(
+select d.number, d.id, d.kind, d.password_bcrypt, d.revoked_at, d.reports_every_s,
+  d.carrier, d.apn, d.region, d.firmware, array(
   select m.id from tocsin.measure m
   where (m.wearer = d.id or m.protected = d.id) and m.valid_until > %(now)s)
 from tocsin.device d

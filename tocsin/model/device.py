@@ -15,7 +15,23 @@ class DeviceKind(StrEnum):
     TGD = "tgd"
 
 
-class Device(msgspec.Struct, frozen=True, kw_only=True):
+class Traits(msgspec.Struct, frozen=True, kw_only=True):
+    """What many devices have in common, and may lose together (F05). None: nobody said.
+
+    ``carrier`` and ``apn`` are who carries its messages and through which door, ``region`` where it is used,
+    ``firmware`` what runs on it: words of whoever registers it, compared letter by letter.
+    """
+
+    carrier: str | None = None
+    apn: str | None = None
+    region: str | None = None
+    firmware: str | None = None
+
+
+NO_TRAITS = Traits()
+
+
+class Device(Traits, frozen=True, kw_only=True):
     """A unit as the other stages know it.
 
     ``number`` is its 64-bit number in columns; ``measures`` are the ids of the measures in force that name it,

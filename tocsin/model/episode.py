@@ -3,10 +3,14 @@
 An *episode* (in the API an *alert*) is one chain of events that one set of humans handles. Its life:
 
     raised -> acknowledged -> (released -> raised) -> closed
+    folded -> (raised)
 
 ``over`` is a fact about the world (the wearer has left the ring) and not a state of the life: an episode that
 is over still waits for a human who closes it with an outcome (invariant 7), and a re-entry before that raises
 it again.
+
+A loss that one incident of many devices explains is *folded* into it: kept, ended when the silent one is heard,
+told to nobody; if it outlasts the incident it is raised.
 
 A ``Ruling`` is one step of that life as the log keeps it: the episode after the step, what caused it, whom to
 tell. The last ruling on a subject is the episode.
@@ -20,6 +24,7 @@ import msgspec
 
 from tocsin.model.finding import Alarm, Code, Finding
 from tocsin.model.fix import ClockPoints
+from tocsin.model.fleet import Silenced
 
 
 class Realm(StrEnum):
@@ -34,6 +39,7 @@ class State(StrEnum):
     RAISED = "raised"
     ACKNOWLEDGED = "acknowledged"
     CLOSED = "closed"
+    FOLDED = "folded"
 
 
 class Outcome(StrEnum):
@@ -91,6 +97,19 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, tag="receipt"):
     result: str
     status: int | None = None
     recipient: str = ""
+
+
+class Unfold(msgspec.Struct, frozen=True, kw_only=True, tag="unfold"):
+    """The incident (an episode's id) is over or closed: what is still folded into it is an alert of its own."""
+
+    incident: str
+
+
+class Fold(msgspec.Struct, frozen=True, kw_only=True):
+    """What explains a loss: the incident's episode, and its subject on the log."""
+
+    incident: str
+    group: str
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +178,7 @@ class Raise(msgspec.Struct, frozen=True, kw_only=True):
     wearer_approach_dm: int | None = None
     protected_approach_dm: int | None = None
     call_not_before_ms: int | None = None
+    silenced: Silenced | None = None
 
     @property
     def is_key(self) -> bool:
@@ -193,6 +213,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     was found was allowed at that hour; nobody was told, and it was closed when it was opened. ``priority`` is that
     of its most urgent raising. ``inspected``: who closed it says that the device was looked at.
     ``corrections``: what late fixes changed of it, in the order in which that was found.
+    ``folded``: the incident that explains it, or once did.
     """
 
     id: str
@@ -222,6 +243,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     authorised: bool = False
     inspected: bool = False
     corrections: tuple[Correction, ...] = ()
+    folded: Fold | None = None
 
     @property
     def points(self) -> ClockPoints:
@@ -230,7 +252,18 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_open(self) -> bool:
-        return self.state is not State.CLOSED
+        """Some human has to do with it."""
+        return self.state not in {State.CLOSED, State.FOLDED}
+
+    @property
+    def is_folded(self) -> bool:
+        """Kept for an incident, and not ended by itself meanwhile."""
+        return self.state is State.FOLDED and self.over_ms is None
+
+    @property
+    def lasts(self) -> bool:
+        """Neither over nor closed."""
+        return self.is_open and self.over_ms is None
 
     @property
     def is_doubtful(self) -> bool:
@@ -247,7 +280,7 @@ class AlarmCause(msgspec.Struct, frozen=True, kw_only=True, tag="alarm"):
     alarm: Alarm
 
 
-Event = FindingCause | AlarmCause | Act | Receipt
+Event = FindingCause | AlarmCause | Act | Receipt | Unfold
 
 
 class Ruling(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from tocsin.model.fix import ClockPoints, FixPoint
+from tocsin.model.fleet import Silenced
 from tocsin.model.zone import Zone
 
 
@@ -49,6 +50,7 @@ class Code(StrEnum):
     V_NOT_CARRIED = "V_NOT_CARRIED"
     CLOCK_SKEW = "CLOCK_SKEW"
     PAST_INCURSION = "PAST_INCURSION"
+    SYS_FLEET_SILENCE = "SYS_FLEET_SILENCE"
 
 
 class Change(StrEnum):
@@ -120,6 +122,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     A finding about the quality of one unit names it (``device``) and says nothing of the distance. ``skew_ms``:
     how far its clock is ahead of reception (CLOCK_SKEW); ``received`` of ``expected`` fixes in the window
     (LOW_YIELD).
+
+    ``silenced``: SYS_FLEET_SILENCE is about a group of devices, not about two parties: ``measure`` is the group's
+    subject then, there is no distance and no threshold (0).
     """
 
     id: str
@@ -162,6 +167,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     received: int | None = None
     expected: int | None = None
     past: Past | None = None
+    silenced: Silenced | None = None
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,7 +24,7 @@ from tocsin.model.finding import Code, Finding
 from tocsin.ports import Appended, Entry
 from tocsin.subjects import EPISODES, Stream
 from tocsin.telemetry import CONFLICTS, RULINGS
-from tocsin.testing.bus import MemoryDelivery, MemoryLog, MemoryQueue
+from tocsin.testing.bus import MemoryBucket, MemoryDelivery, MemoryLog, MemoryQueue
 from tocsin.wire import decode_ruling, encode
 
 CODE, PLACE = "PROX_ALERT", subjects.episode("PROX_ALERT", "msr_1")
@@ -114,7 +114,9 @@ async def dispatching(log: MemoryLog, count: int = 2) -> AsyncIterator[list[asyn
     ready: list[None] = []
 
     def run() -> asyncio.Task[None]:
-        part = run_dispatcher(log_=log, clock=frozen_clock(), realm=REALM, ready=lambda: ready.append(None))
+        part = run_dispatcher(
+            log_=log, clock=frozen_clock(), realm=REALM, ready=lambda: ready.append(None), devices=MemoryBucket()
+        )
         return asyncio.create_task(part)
 
     tasks = [run() for _ in range(count)]
@@ -200,6 +202,7 @@ def test_the_queues_are_these() -> None:
                 "V_NOT_CARRIED",
                 "CLOCK_SKEW",
                 "PAST_INCURSION",
+                "SYS_FLEET_SILENCE",
             )
         },
         "dispatcher-receipts": (subjects.RECEIPTS, "log.receipt.>"),
@@ -213,11 +216,11 @@ async def test_neither_a_key_nor_an_alert_waits_behind_what_takes_long(
     """Invariant 2: each queue has a task of its own."""
     rule, stuck = dispatcher.Ledger.rule, asyncio.Event()
 
-    async def slow(self: Ledger, code: str, subject: str, event: object) -> object:
+    async def slow(self: Ledger, code: str, subject: str, event: object, **how: object) -> object:
         if code == held:
             stuck.set()
             await asyncio.Event().wait()
-        return await rule(self, code, subject, event)  # type: ignore[arg-type]
+        return await rule(self, code, subject, event, **how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(dispatcher.Ledger, "rule", slow)
     async with dispatching(log, 1):
@@ -297,10 +300,10 @@ async def test_what_cannot_be_ruled_upon_stops_nothing_and_is_not_forgotten(
     before, rule = counted("poison"), dispatcher.Ledger.rule
     broken, bad = True, encode(press("alm_bad"))
 
-    async def breaks(self: Ledger, code: str, subject: str, event: object) -> object:
+    async def breaks(self: Ledger, code: str, subject: str, event: object, **how: object) -> object:
         if broken and isinstance(event, AlarmCause) and event.alarm.id == "alm_bad":
             raise ZeroDivisionError
-        return await rule(self, code, subject, event)  # type: ignore[arg-type]
+        return await rule(self, code, subject, event, **how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(dispatcher.Ledger, "rule", breaks)
     for name in ("alm_bad", "alm_good"):

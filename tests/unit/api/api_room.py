@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from alerts.api.app import create_app
 from alerts.api.deps import Deps
+from alerts.api.incidents import Incidents
 from alerts.api.projection import Projection
 from alerts.api.standings import Standings
 from alerts.ledger import Ledger
@@ -31,7 +32,7 @@ from tocsin.adapters.orders import (
 )
 from tocsin.adapters.postgres import BadCursor, Page
 from tocsin.errors import RecordUnavailable
-from tocsin.model.device import Device, DeviceKind
+from tocsin.model.device import NO_TRAITS, Device, DeviceKind, Traits
 from tocsin.model.episode import Act, AlarmCause, Episode, FindingCause, Outcome, Realm, Receipt, Ruling, Verb
 from tocsin.model.finding import Alarm, Change, Code, Finding
 from tocsin.model.fix import ClockPoints, FixPoint
@@ -142,7 +143,7 @@ class MemoryOrders:
 
     async def create_device(
         self, device_id: str, kind: DeviceKind, password_bcrypt: str, now_ms: int, *,
-        reports_every_s: int | None = None,
+        reports_every_s: int | None = None, traits: Traits = NO_TRAITS,
     ) -> Device:  # fmt: skip
         self._up()
         if problems := problems_of_name(device_id):
@@ -152,7 +153,7 @@ class MemoryOrders:
         number = len(self.made_devices) + 1
         made = Device(
             id=device_id, number=number, kind=kind, password_bcrypt=password_bcrypt,
-            reports_every_s=reports_every_s,
+            reports_every_s=reports_every_s, **msgspec.structs.asdict(traits),
         )  # fmt: skip
         self.made_devices[device_id] = made
         return made
@@ -325,7 +326,7 @@ async def opened(settings: Settings = SETTINGS, projection: Projection | None = 
     ledger = Ledger(log, clock, settings.realm)
     record, orders = MemoryRecord(log), MemoryOrders()
     deps = Deps(
-        log=log, ledger=ledger, projection=projection, standings=Standings(),
+        log=log, ledger=ledger, projection=projection, standings=Standings(), incidents=Incidents(),
         episodes=record, orders=orders, settings=settings,
         clock=clock,
         hash_password=lambda password: f"hash of {len(password)}",

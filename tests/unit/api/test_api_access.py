@@ -20,6 +20,7 @@ OPERATIONS = {
     ("POST", "/alerts/alr_1/closure"): Permission.ACT_ON_ALERTS,
     ("GET", "/live?since=x"): Permission.SEE_ALERTS,
     ("GET", "/protection"): Permission.SEE_PROTECTION,
+    ("GET", "/incidents/alr_1"): Permission.SEE_PROTECTION,
     ("GET", "/measures"): Permission.SEE_MEASURES,
     ("GET", "/measures/msr_1"): Permission.SEE_MEASURES,
     ("POST", "/measures"): Permission.ORDER_MEASURES,

@@ -36,7 +36,7 @@ async def test_an_open_alert_says_all_that_the_desk_needs_and_no_coordinate(room
             "approach": None, "call_wearer_not_before": None,
             "evidential_at": None, "corrections": [], "zone": None, "authorised": False, "raises": 1,
             "silent": False, "outcome": None, "closed_at": None, "closed_by": None, "follows": None,
-                "latched": False, "inspected": False, "events": [],
+                "latched": False, "inspected": False, "events": [], "fleet": None, "folded_into": None,
             "clock": {f"t{n}": NOW if n in {1, 6} else None for n in range(1, 10)},
         }
     ]  # fmt: skip

@@ -36,7 +36,8 @@ async def test_a_device_shows_its_password_once(room: Room) -> None:
         assert first.headers["location"] == again.headers["location"] == "/api/v1/devices/tgd-0001"
         password = first.json().pop("password")
         assert len(password) == 27
-        shown = {"id": "tgd-0001", "kind": "tgd", "measures": [], "revoked_at": None, "reports_every_s": None}
+        shown = {"id": "tgd-0001", "kind": "tgd", "measures": [], "revoked_at": None, "reports_every_s": None,
+                 "carrier": None, "apn": None, "region": None, "firmware": None}  # fmt: skip
         assert again.json() == shown | {"password": None}
         assert (await tom.get("/api/v1/devices/tgd-0001")).json() == shown
         other = await tom.post("/api/v1/devices", json=body, headers={"Idempotency-Key": "k-2"})
@@ -66,6 +67,29 @@ async def test_an_interval_that_is_none_is_refused_by_name(room: Room, seconds: 
         answer = await tom.post("/api/v1/devices", json=body, headers=KEY)
         assert said(answer) == (422, "invalid-request")
         assert [one["pointer"] for one in answer.json()["errors"]] == ["/reports_every_s"]
+    assert room.orders.made_devices == {}
+
+
+TRAITS = {"carrier": "Orange", "apn": "m2m.example.fr", "region": "PACA 13", "firmware": "4.2.1"}
+
+
+async def test_a_device_keeps_what_it_may_lose_together_with_others(room: Room) -> None:
+    body = {"id": "unit-01", "kind": "bar_wearer", **TRAITS}
+    async with room.client("Tom") as tom:
+        made = await tom.post("/api/v1/devices", json=body, headers=KEY)
+        assert made.status_code == 201
+        assert TRAITS.items() <= made.json().items()
+        assert TRAITS.items() <= (await tom.get("/api/v1/devices/unit-01")).json().items()
+    assert room.orders.made_devices["unit-01"].apn == "m2m.example.fr"
+
+
+async def test_words_that_cannot_name_a_group_are_refused_each_by_name(room: Room) -> None:
+    words = {"carrier": "", "apn": " padded", "region": "x" * 65, "firmware": "\u0000"}
+    async with room.client("Tom") as tom:
+        answer = await tom.post("/api/v1/devices", json={"id": "unit-01", "kind": "tgd", **words}, headers=KEY)
+        assert said(answer) == (422, "invalid-request")
+        pointers = [one["pointer"] for one in answer.json()["errors"]]
+        assert pointers == ["/carrier", "/apn", "/region", "/firmware"]
     assert room.orders.made_devices == {}
 
 
