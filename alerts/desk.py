@@ -262,7 +262,7 @@ def _exit_before_entry(episode: Episode | None, event: Event, finding: Finding, 
     entry = msgspec.structs.replace(finding, id=finding.entry, change=Change.ENTRY, at_ms=finding.entry_ms)
     raised = _on_raise(episode, event, entry, here)
     assert isinstance(raised, Ruling)
-    if not raised.episode.is_open:
+    if raised.episode.state is State.CLOSED:  # authorised
         return raised
     ended = episodes.over(raised.episode, finding)
     kept_version = msgspec.structs.replace(ended, version=raised.episode.version)

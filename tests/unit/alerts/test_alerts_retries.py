@@ -69,8 +69,8 @@ def test_every_code_has_its_row_and_every_p1_of_a_person_reaches_both(code: Code
     row = CATALOGUE[code]
     assert row.code is code
     assert row.told[0] is Channel.TELEASSISTANCE
-    of_a_device = code in {Code.STRAP_TAMPER, Code.RF_PROXIMITY, Code.SEPARATION}
-    assert (Channel.POLICE in row.told) is (row.priority == 1 and not of_a_device), (
+    of_devices = code in {Code.STRAP_TAMPER, Code.RF_PROXIMITY, Code.SEPARATION, Code.SYS_FLEET_SILENCE}
+    assert (Channel.POLICE in row.told) is (row.priority == 1 and not of_devices), (
         "a pre-alert is never typed as a breach (R24-20)"
     )
     assert row.label_fr

@@ -154,7 +154,7 @@ def test_the_geofence_gives_the_alarm_of_an_event_the_name_that_it_rang_under() 
     alarm, admitted = rung(said), heard(said)
     assert isinstance(alarm, Alarm)
     taken = taken_of(row(admitted).item())
-    report = report_of(DEVICES[WEARER], taken, Mover(*[0.0] * 17), NOW_MS, None, Verdict.PRESENCE)
+    report = report_of(DEVICES[WEARER], taken, Mover(*[0.0] * 19), NOW_MS, None, Verdict.PRESENCE)
     assert report.alarm == alarm.id
     assert rung(event(ms=123, seq=78, boot=4)) != alarm
 
