@@ -195,7 +195,7 @@ def blind_not_before_ms(a: Mover, b: Mover, now_ms: float, left_m: float) -> flo
     nobody speaks: first one of them is overdue and the other moves as far as is plausible, then both are."""
     if b.overdue_ms < a.overdue_ms:
         a, b = b, a
-    age_a, age_b = (now_ms - a.at_ms) / SECOND_MS + 0.1, (now_ms - b.at_ms) / SECOND_MS + 0.1
+    age_a, age_b = age_s_of(a, now_ms), age_s_of(b, now_ms)
     slack_a, slack_b = a.silent_m_s * age_a, b.silent_m_s * age_b
     rate_a, rate_b = a.silent_m_s + a.speed_m_s, b.silent_m_s + b.speed_m_s
     spent_m = slack_a + SLACK_SIGMAS * sqrt(_variance_of_m2(age_b, b.speed_m_s))
@@ -208,7 +208,12 @@ def blind_not_before_ms(a: Mover, b: Mover, now_ms: float, left_m: float) -> flo
 
 def _variance_of_m2(age_s: float, speed_m_s: float) -> float:
     """At least ``unobserved_m2``, without a table; rather too old."""
-    return (speed_m_s * speed_m_s * TURNED_PER_S + STILL_M2_S3) * (age_s * age_s * age_s) if age_s > 0.0 else 0.0
+    return (speed_m_s * speed_m_s * TURNED_PER_S + STILL_M2_S3) * (age_s * age_s * age_s)
+
+
+def age_s_of(mover: Mover, now_ms: float) -> float:
+    """Rather too old: the rules count in whole tenths. Of a fix from behind this hour: none."""
+    return max(now_ms - mover.at_ms, 0.0) / SECOND_MS + 0.1
 
 
 def carried_in_not_before_ms(a: Mover, b: Mover, now_ms: float, seen: Separation, radius_m: float) -> float:
@@ -265,7 +270,7 @@ CLEAR_AHEAD_S: Final = max(TURN_S, IMMINENT_MS / SECOND_MS)  # neither carried i
 def clear_until_ms(own: Mover, partner: Mover, now_ms: float, band: Band) -> float:
     """The cheap test, for a pair of which both report: after a believed fix of ``own``, until when nothing can
     change between the two; 0 if that takes a closer look. Whatever moves is taken to move towards the other."""
-    age_s = (now_ms - min(own.at_ms, partner.at_ms)) / SECOND_MS + 0.1
+    age_s = max(age_s_of(own, now_ms), age_s_of(partner, now_ms))
     both_m_s = own.speed_m_s + partner.speed_m_s
     raw_m, drift_m = chord_m(own.place, partner.place), age_s * both_m_s
     less_m = raw_m - 1.0 - R95 * (own.accuracy_m + partner.accuracy_m)
@@ -286,7 +291,7 @@ def clear_until_ms(own: Mover, partner: Mover, now_ms: float, band: Band) -> flo
 def clear(own: FloatArray, partner: FloatArray, now_ms: FloatArray, bands: FloatArray) -> KeptApart:
     """``clear_until_ms`` for rows of both parties by columns (19, n) and bands by columns (8, n)."""
     lo_m, hi_m, _, ring_m, blind_m, _, look_ms, said = bands
-    age_s = now_ms - np.minimum(own[AT], partner[AT])
+    age_s = np.maximum(now_ms - np.minimum(own[AT], partner[AT]), 0.0)
     age_s /= SECOND_MS
     age_s += 0.1
     both_m_s = own[SPEED] + partner[SPEED]
@@ -317,7 +322,7 @@ def apart_until_ms(
     the two at most. ``seen_m`` is at most what was observed on both sides.
     """
     raw_m = chord_m(own.place, partner.place)
-    age_a, age_b = (now_ms - own.at_ms) / SECOND_MS + 0.1, (now_ms - partner.at_ms) / SECOND_MS + 0.1
+    age_a, age_b = age_s_of(own, now_ms), age_s_of(partner, now_ms)
     speed_a, speed_b = own.speed_m_s, partner.speed_m_s
     towards_a, towards_b = closings_m_s(own, partner)
     closing_a, closing_b = max(0.0, towards_a), max(0.0, towards_b)
@@ -490,8 +495,8 @@ def _lengths(ways: FloatArray) -> FloatArray:
 
 
 def _ages_s(rows: FloatArray, now_ms: FloatArray) -> FloatArray:
-    """Rather too old: the rules count in whole tenths."""
-    age_s: FloatArray = now_ms - rows[AT]
+    """Rather too old: the rules count in whole tenths. Of a fix from behind this hour: none."""
+    age_s: FloatArray = np.maximum(now_ms - rows[AT], 0.0)
     age_s /= SECOND_MS
     age_s += 0.1
     return age_s
