@@ -19,10 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geofence import engine, snapshot
-from geofence.local_time import HOME, TERRITORIES, is_up
+from geofence.local_time import TERRITORIES, is_up
 from geofence.pair_table import PairTable, Roster
 from geofence.quality import CODES
 from tocsin.model.fix import ABSENT, FIX_DTYPE, FixFlag, Source
+from tocsin.timezones import PARIS
 
 ONE_BY_ONE, BY_COLUMNS = 10**9, 1
 EVERY_MS = 30_000
@@ -177,7 +178,7 @@ def test_what_is_remembered_of_a_unit_outlives_a_changed_roster() -> None:
 )
 def test_f20_waking_hours_are_those_of_where_the_unit_is(lon_deg: float, hour: datetime) -> None:
     """Summer time included, against the tz database asked directly."""
-    zone = next((name for west, east, name in TERRITORIES if west <= lon_deg < east), HOME)
+    zone = next((name for west, east, name in TERRITORIES if west <= lon_deg < east), PARIS)
     expected = 7 <= hour.astimezone(ZoneInfo(zone)).hour < 23
     assert is_up(np.array([lon_deg]), hour.timestamp() * 1000)[0] == expected
 
