@@ -40,8 +40,14 @@ up: environment
 load: environment
 	@$(BIN)/python -m loadtests $(ARGS)
 
+# What needs no server runs on all cores; what starts servers has them to itself.
 test: environment
+ifeq ($(strip $(ARGS)),)
+	@$(BIN)/python -m pytest -n auto tests/unit tests/properties
+	@$(BIN)/python -m pytest tests/contracts tests/integration tests/acceptance
+else
 	@$(BIN)/python -m pytest $(ARGS)
+endif
 
 check: environment
 	$(BIN)/ruff format --check
