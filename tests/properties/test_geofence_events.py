@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from geofence_streams import Played, long_life, messages, roster
 
-from geofence import engine
+from geofence import turns
 from geofence.condition_codes import CODES, LATCHED
 from tocsin.model.finding import Change
 from tocsin.model.fix import ABSENT, DeviceEvent, FixFlag, Source
@@ -53,9 +53,9 @@ NEWS = [
 ]  # fmt: skip
 
 
-def heard(cast, *batches, scalar_below: int = engine.SCALAR_BELOW) -> Played:
+def heard(cast, *batches, scalar_below: int = turns.SCALAR_BELOW) -> Played:
     played = Played(cast)
-    with mock.patch.object(engine, "SCALAR_BELOW", scalar_below):
+    with mock.patch.object(turns, "SCALAR_BELOW", scalar_below):
         for batch in batches:
             played.hear(batch)
     return played

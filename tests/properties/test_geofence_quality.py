@@ -18,7 +18,7 @@ from geofence_streams import roster as roster_of_cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geofence import engine, snapshot
+from geofence import engine, snapshot, turns
 from geofence.local_time import TERRITORIES, is_up
 from geofence.pair_table import PairTable, Roster
 from geofence.quality import CODES
@@ -88,7 +88,7 @@ class Life:
         self.scalar_below, self.said = scalar_below, []
 
     def hear(self, batch: np.ndarray) -> None:
-        with mock.patch.object(engine, "SCALAR_BELOW", self.scalar_below):
+        with mock.patch.object(turns, "SCALAR_BELOW", self.scalar_below):
             if batch.size:
                 self._take(engine.step(self.table, batch, 0))
 

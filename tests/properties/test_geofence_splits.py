@@ -14,16 +14,16 @@ from geofence_streams import CASTS, NO_FIXES, T0_MS, Act, Cast, Played, acts, ca
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from geofence import engine
+from geofence import engine, turns
 
 cuts = st.lists(st.integers(0, 60), max_size=12)
 crowds = st.lists(acts, min_size=40, max_size=70)
 ALL_BY_COLUMNS, ALL_ONE_BY_ONE = 1, 10**9
 
 
-def heard(cast: Cast, *batches: np.ndarray, scalar_below: int = engine.SCALAR_BELOW) -> Played:
+def heard(cast: Cast, *batches: np.ndarray, scalar_below: int = turns.SCALAR_BELOW) -> Played:
     played = Played(cast)
-    with mock.patch.object(engine, "SCALAR_BELOW", scalar_below):
+    with mock.patch.object(turns, "SCALAR_BELOW", scalar_below):
         for batch in batches:
             played.hear(batch)
     return played
@@ -64,7 +64,7 @@ def test_by_columns_is_one_by_one(cast: Cast, life: list[Act]) -> None:
 
 
 @settings(max_examples=100)
-@given(casts, lives, cuts, st.sampled_from([ALL_BY_COLUMNS, engine.SCALAR_BELOW]))
+@given(casts, lives, cuts, st.sampled_from([ALL_BY_COLUMNS, turns.SCALAR_BELOW]))
 def test_splitting_a_batch_changes_nothing(cast: Cast, life: list[Act], cut: list[int], scalar_below: int) -> None:
     fixes = messages(cast, life)
     pieces = heard(cast, *np.split(fixes, sorted(cut)), scalar_below=scalar_below)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from geofence import engine
+from geofence import turns
 
 
-@pytest.fixture(params=[0, engine.SCALAR_BELOW], ids=["by_columns", "one_by_one"])
+@pytest.fixture(params=[0, turns.SCALAR_BELOW], ids=["by_columns", "one_by_one"])
 def both_paths(request, monkeypatch):
-    monkeypatch.setattr(engine, "SCALAR_BELOW", request.param)
+    monkeypatch.setattr(turns, "SCALAR_BELOW", request.param)

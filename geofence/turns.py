@@ -1,0 +1,237 @@
+"""What do many messages change, by columns?
+
+A batch is taken in turns in which no cluster of pairs occurs twice. In a turn most messages are fixes that are
+believed without a second thought, of pairs that have not left their guard band: these are columns and nothing
+else. The odd ones are taken one by one, on the same memory, with the same result.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from geofence.assumptions import LATE_MS, MOVING_CMS, POOR_DM
+from geofence.conditions import classes_of
+from geofence.devices import AT, HEARD, WAY, Mask, Verdict, X, accuracies_m
+from geofence.findings import Taken, taken_of
+from geofence.messages import Messages, shown_of
+from geofence.motion import Seen
+from geofence.pair_state import WEARER
+from geofence.pair_table import Phase
+from geofence.quality import ShownByMany, skews_of
+from geofence.separation import clear, kept_apart, lost_ms
+from tocsin.geodesy import FloatArray, IntArray, ecef
+from tocsin.model.fix import Fixes, FixFlag
+
+SCALAR_BELOW: Final = 8  # fixes; measured
+
+
+class Turns(Messages):
+    """``Messages``, by columns where that is worth it."""
+
+    def by_columns(self, batch: Fixes) -> None:
+        """In turns that have no cluster twice; what is left for a last, small one goes one by one."""
+        columns = Columns(batch, self.devices.places(batch["device"]), self.table.clock_ms)
+        left = np.flatnonzero(columns.places >= 0)
+        self.counts["stranger"] += batch.size - left.size
+        clusters = self.table.cluster_of.take(columns.places.take(left))
+        while left.size:
+            first = _first_of_each(clusters, self.table.mark)
+            if np.count_nonzero(first) < SCALAR_BELOW:
+                break
+            self._turn(columns, left[first])
+            left, clusters = left[~first], clusters[~first]
+        self.some(columns, left)
+
+    def some(self, columns: Columns, which: IntArray) -> None:
+        """A few of a batch, one by one."""
+        for index in which.tolist():
+            self._take(index, int(columns.places[index]), columns.taken(index))
+
+    def _turn(self, columns: Columns, which: IntArray) -> None:
+        """Messages of different clusters: the hour first, then the odd ones one by one, then the many."""
+        table, devices = self.table, self.devices
+        places, now_ms = columns.places.take(which), columns.now_ms.take(which)
+        of, sides = table.expand(places)
+        rows = sides >> 1
+        due = table.due_ms.take(rows) <= now_ms.take(of)
+        if due.any():
+            for at in np.unique(of[due]).tolist():
+                self.advance(int(which[at]), table.sides_of[int(places[at])], int(now_ms[at]))
+        movers = devices.rows.take(places, 0)
+        usual = self._usual(columns, which, places, now_ms, movers)
+        if not usual.all():
+            heard = self._only_heard(columns, which, places, now_ms, movers)
+            self.some(columns, which[~(usual | heard)])
+            which, places, now_ms, movers = which[usual], places[usual], now_ms[usual], movers[usual]
+            kept = usual.take(of)
+            of, sides = (np.cumsum(usual) - 1).take(of[kept]), sides[kept]
+        own = self._accept(columns, which, places, now_ms, movers)
+        self._judge_many(columns, which, own, sides, of, now_ms)
+
+    def _usual(
+        self, columns: Columns, which: IntArray, places: IntArray, now_ms: FloatArray, movers: FloatArray
+    ) -> Mask:
+        """Which messages are fixes to be believed without a second thought."""
+        usual = self.devices.plain(
+            movers, self.devices.doubted.take(places), columns.points.take(which, 1), columns.fix_ms.take(which),
+            columns.accuracy_m.take(which),
+        )  # fmt: skip
+        usual &= columns.good.take(which)
+        usual &= now_ms < lost_ms(movers.T, HEARD)
+        return usual if columns.said is None else usual & ~self._tells(columns, which, places)
+
+    def _tells(self, columns: Columns, which: IntArray, places: IntArray) -> Mask:
+        """Which messages say something new of their unit."""
+        assert columns.said is not None
+        news: Mask = self.table.conditions.is_news(columns.said.take(which, 0), places)
+        return news
+
+    def _only_heard(
+        self, columns: Columns, which: IntArray, places: IntArray, now_ms: FloatArray, movers: FloatArray
+    ) -> Mask:
+        """Messages that say nothing of any pair but that the unit is alive: while its last fix is young and no
+        silence of it has been said, its presence, and a poor fix that is far from whoever it is kept from."""
+        young = (now_ms < lost_ms(movers.T, AT)) & ~self.devices.missed.take(places)
+        if columns.said is not None:
+            young &= ~self._tells(columns, which, places)
+        heard, poor = columns.present.take(which) & young, columns.poor.take(which) & young
+        self.counts["presence"] += int(np.count_nonzero(heard))
+        poor &= columns.fix_ms.take(which) > movers[:, AT]
+        for at in np.flatnonzero(poor).tolist():
+            heard[at] = self._is_poor_and_far(columns, int(which[at]), int(places[at]))
+        self.devices.rows[places[heard], HEARD] = np.maximum(movers[heard, HEARD], now_ms[heard])
+        return heard
+
+    def _is_poor_and_far(self, columns: Columns, index: int, place: int) -> bool:
+        """Whether a poor fix cannot show any of its pairs inside the alert distance; then that is all of it."""
+        x, y, z = columns.points[:, index].tolist()
+        fix = Seen(float(columns.fix_ms[index]), (x, y, z), float(columns.accuracy_m[index]))
+        if not all(self._cannot_show(side, fix, 1) for side in self.table.sides_of[place]):
+            return False
+        self.counts["poor"] += 1
+        self.counts["ahead"] += bool(columns.ahead[index])
+        shown, now_ms = shown_of(columns.taken(index)), int(columns.now_ms[index])
+        self.table.quality.hear_one(place, Verdict.POOR, self.devices.mover(place), fix, shown, now_ms)
+        return True
+
+    def _accept(
+        self, columns: Columns, which: IntArray, places: IntArray, now_ms: FloatArray, movers: FloatArray
+    ) -> FloatArray:
+        """The rows of the devices as they are now, by columns (19, n)."""
+        self.counts["applied"] += int(which.size)
+        if columns.some_ahead:
+            self.counts["ahead"] += int(np.count_nonzero(columns.ahead.take(which)))
+        points = columns.points.take(which, 1)
+        if (moving := columns.batch["speed_cms"].take(which) >= MOVING_CMS).any():
+            stands = (movers[moving, :3] == points[:, moving].T).all(axis=1)
+            self.counts["frozen"] += int(np.count_nonzero(stands))
+        at_ms, accuracy_m = columns.fix_ms.take(which), columns.accuracy_m.take(which)
+        shown = columns.shown(which)
+        self.table.quality.hear_many(places, movers, points, at_ms, accuracy_m, shown, now_ms)
+        return self.devices.accept(places, movers, points, at_ms, accuracy_m, now_ms)
+
+    def _judge_many(
+        self,
+        columns: Columns,
+        which: IntArray,
+        own: FloatArray,
+        sides: IntArray,
+        of: IntArray,
+        now_ms: FloatArray,
+    ) -> None:
+        """The pairs of fixes that were believed: those that have not left their guard band are only due later."""
+        table, rows = self.table, sides >> 1
+        partners = self.devices.rows.take(table.places.reshape(-1).take(sides ^ 1), 0).T
+        if sides.size > which.size:
+            own, now_ms = own.take(of, 1), now_ms.take(of)
+        bands = table.bands.take(rows, 0).T
+        quiet, due_ms = clear(own, partners, now_ms, bands)
+        rest = np.flatnonzero(~quiet)
+        if rest.size:
+            quiet[rest], due_ms[rest] = kept_apart(
+                own[:, rest], partners[:, rest], now_ms[rest], bands[:, rest], sides[rest] & 1
+            )
+        quiet &= table.phase.take(rows) == Phase.IN_FORCE
+        still = rows[quiet]
+        table.due_ms[still] = np.minimum(due_ms[quiet], table.until_ms.take(still))
+        looks, last = np.flatnonzero(~quiet), -1
+        for at in looks[np.lexsort((sides[looks], of[looks]))].tolist():  # all pairs of one fix, then its orders
+            index = int(which[of[at]])
+            if last not in {-1, index}:
+                self._give_orders_for(columns, last)
+            last = index
+            self._judge_fix(index, int(sides[at]), Verdict.ACCEPTED, None, int(now_ms[at]), columns.taken(index))
+        if last >= 0:
+            self._give_orders_for(columns, last)
+        if table.zones.any:
+            self._judge_zones_of_many(columns, which, own, sides, of, now_ms)
+
+    def _give_orders_for(self, columns: Columns, index: int) -> None:
+        if self.asking:
+            place = int(columns.places[index])
+            identity = self._identity(place, columns.taken(index))
+            self._give_orders(index, int(columns.now_ms[index]), identity)
+
+    def _judge_zones_of_many(
+        self,
+        columns: Columns,
+        which: IntArray,
+        own: FloatArray,
+        sides: IntArray,
+        of: IntArray,
+        now_ms: FloatArray,
+    ) -> None:
+        """The same by columns: who is in his ball, then who is in none of the zones, then the others."""
+        table, rows = self.table, sides >> 1
+        mine = np.flatnonzero((sides & 1 == WEARER) & (table.phase.take(rows) == Phase.IN_FORCE))
+        mine = mine[table.zones.have_left(rows.take(mine), own[X:AT].take(mine, 1))]
+        if not mine.size:
+            return
+        points = own[X:AT].take(mine, 1)
+        try:
+            rest = table.zones.rest(rows.take(mine), points, own[WAY].take(mine), now_ms.take(mine))
+        except Exception:  # noqa: BLE001  whose zone it was comes out when they are asked one by one
+            rest = np.zeros(mine.size, np.bool_)
+        for at in mine[~rest].tolist():
+            index = int(which[of[at]])
+            self._watch_fix(index, int(rows[at]), int(now_ms[at]), columns.taken(index))
+
+
+class Columns:
+    """A batch as the turns read it: hours and accuracies of all, places on the ellipsoid of those that are
+    known."""
+
+    def __init__(self, batch: Fixes, places: IntArray, clock_ms: int) -> None:
+        self.batch, self.places = batch, places
+        fix_ms, t3_ms, told_dm = batch["fix_ms"], batch["t3_ms"], batch["accuracy_dm"]
+        self.fix_ms = np.minimum(fix_ms, t3_ms).astype(np.float64)
+        self.now_ms = np.maximum(t3_ms, clock_ms).astype(np.float64)
+        self.accuracy_m = accuracies_m(told_dm)
+        self.present: Mask = (batch["flags"] & FixFlag.PRESENCE) != 0
+        timely = (t3_ms - fix_ms <= LATE_MS) & ~self.present
+        self.good: Mask = timely & (told_dm <= POOR_DM)
+        self.poor: Mask = timely & ~self.good
+        self.ahead: Mask = (fix_ms > t3_ms) & ~self.present
+        self.some_ahead = bool(self.ahead.any())
+        self.said = classes_of(batch)
+        self.points: FloatArray = np.array(ecef(batch["lat_e6"], batch["lon_e6"]))
+
+        self.skew_ms = skews_of(batch["sent_ms"], fix_ms, t3_ms)
+
+    def shown(self, which: IntArray) -> ShownByMany:
+        """What else they say, to judge the quality of their units."""
+        speed_cms, source = (self.batch[name].take(which) for name in ("speed_cms", "source"))
+        return ShownByMany(self.skew_ms.take(which), speed_cms, source, self.batch["accuracy_dm"].take(which) > 0)
+
+    def taken(self, index: int) -> Taken:
+        return taken_of(self.batch[index].item())
+
+
+def _first_of_each(values: IntArray, mark: IntArray) -> Mask:
+    """Which of these numbers occur for the first time; ``mark`` has a place for each, with anything in it."""
+    here = np.arange(values.size)
+    mark[values[::-1]] = here[::-1]  # of several writes to one place the last stays
+    first: Mask = mark.take(values) == here
+    return first
