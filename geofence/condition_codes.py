@@ -20,8 +20,8 @@ from typing import Final
 from geofence.assumptions import BLIND_SOON_MS, FAR_DISTANCES
 from geofence.conditions import LINK_LOST_MS, WELL, Condition, Sign, Since
 from geofence.motion import Mover
-from geofence.pair_state import PROTECTED, WEARER, Look, Reason
-from geofence.separation import Separation, lower_m, separation, slack
+from geofence.pair_state import WEARER, Look, Reason
+from geofence.separation import Separation, blind_not_before_ms, lower_m, separation, slack
 from geofence.silence import Blind, blind
 from tocsin.model.finding import Change, Code
 
@@ -137,13 +137,15 @@ def due_ms(look: Look, seen: Separation | None) -> float:
         hour = float(his.unheard.at_ms + LINK_LOST_MS)
     if not look.state.graded:
         return hour
-    overdue = [one for mover in look.movers if (one := mover.overdue_ms) > look.now_ms]  # then both may move
+    overdue = [one for mover in look.movers if (one := mover.overdue_ms) >= look.now_ms]  # then both may move
     for code, since in _wanted(look, *look.conditions).items():
-        if code in look.state.graded and (hours := _blind(look, seen, since)) is not None:
+        if code not in look.state.graded or seen is None:
+            continue
+        if code is Code.V_DEVICE_OFF:
+            left_m = seen.nearest_m - seen.radii_m - FAR_DISTANCES * look.alert_m - 1.0
+            hour = min(hour, blind_not_before_ms(look.wearer, look.protected, look.now_ms, left_m))
+        elif (hours := _blind(look, seen, since)) is not None:
             gone = _wearer(look, since).overdue_ms
             soon_ms = hours.worst_ms - BLIND_SOON_MS + 1
-            hour = min(hour, soon_ms, *overdue, *([gone] if gone > look.now_ms else ()))
+            hour = min(hour, soon_ms, *overdue, *([gone] if gone >= look.now_ms else ()))
     return hour
-
-
-assert (WEARER, PROTECTED) == (0, 1)

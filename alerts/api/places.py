@@ -20,7 +20,7 @@ DAYS: Final[tuple[Day, ...]] = get_args(Day)
 E6: Final = 1_000_000
 EXAMPLE: Final = [[[5.369, 43.296], [5.372, 43.296], [5.372, 43.299], [5.369, 43.299], [5.369, 43.296]]]
 
-Degrees = Annotated[float, Field(allow_inf_nan=False)]
+Degrees = Annotated[float, Field(ge=-360.0, le=360.0)]  # what is no place on earth is refused by its problem
 Position = Annotated[
     list[Degrees], Field(min_length=2, max_length=2, description="Longitude, latitude.", examples=[EXAMPLE[0][0]])
 ]

@@ -58,9 +58,11 @@ class Recipient:
     heard: list[Heard] = field(default_factory=list)
     open_now: int = 0
     url: str = ""
+    tasks: set[asyncio.Task[None] | None] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.open_now += 1
+        self.tasks.add(asyncio.current_task())
         try:
             while await self._one(reader, writer):
                 pass
@@ -69,6 +71,7 @@ class Recipient:
         finally:
             self.open_now -= 1
             writer.close()
+            self.tasks.discard(asyncio.current_task())
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
@@ -100,12 +103,15 @@ class Recipient:
 @asynccontextmanager
 async def listening(*plan: Behaviour) -> AsyncIterator[Recipient]:
     recipient = Recipient(list(plan))
-    server = await asyncio.start_server(recipient.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(recipient.serve, "127.0.0.1", 0)  # keeps its tasks weakly
     recipient.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield recipient
     finally:
         server.close()
+        for task in list(recipient.tasks):
+            if task is not None:
+                await cancelled(task)
 
 
 @asynccontextmanager

@@ -309,6 +309,7 @@ async def test_a_retained_message_is_news_once(site: Site) -> None:
             await eventually(lambda: counted("fix", "retained") >= retained[0] + 2)  # it hears the sos too
             await eventually(lambda: counted("alarm", "retained") == retained[1] + 1)
             await site.say(WEARER, "loc", location(seq=2))
+            await eventually(lambda: _are_kept(site, [1, 2]))
             await eventually(site.nothing_held)
         assert await site.seqs() == [1, 2]
         assert len(await site.kept(ALARMS)) == 1
