@@ -35,7 +35,7 @@ AGAIN_S: Final = 0.5
 PROBE_S: Final = 1.0  # how often the log is asked whether it lives: a follower that hears nothing cannot know
 PROBE_SUBJECT: Final = "log.episode.probe.probe"
 PRIORITY_URGENT: Final = 1
-PRIORITIES: Final = (1, 2, 3, 4)
+PRIORITIES: Final = (1, 2, 3, 4, 5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
