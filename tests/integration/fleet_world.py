@@ -2,7 +2,8 @@
 
 Wearers are the numbers 1 to PAIRS, protected persons those + HERS. Pairs 1 to LOST are of carrier ``one``, far
 apart; the others, ``OTHERS``, are of carrier ``two``, just outside the pre-alert ring, until ``near_s`` sends each
-of them inside. The clock runs at RATE times the wall's: what a busy machine delays is late by so many times more.
+of them inside. The clock runs ``rate`` times as fast as the wall's, and what a busy machine delays is so many
+times later.
 """
 
 from __future__ import annotations
@@ -49,9 +50,9 @@ class World:
 
     What is on FINDINGS and EPISODES is followed, not asked for again and again: the parts share this loop."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, rate: float = RATE) -> None:
         self.bus = bus
-        self.clock = AffineClock(epoch_ms=T0_MS, anchor_ms=round(time.time() * 1000), rate=RATE)
+        self.clock = AffineClock(epoch_ms=T0_MS, anchor_ms=round(time.time() * 1000), rate=rate)
         self.lost_s: float | None = None
         self.near_s = np.full(PAIRS + 1, np.inf)
         self.findings: list[Finding] = []
@@ -118,11 +119,11 @@ class World:
         newest = {one.episode.id: one.episode for one in self.rulings}
         return list(newest.values())
 
-    def late_ms(self) -> dict[str, int]:
-        """Of each alert ring that was raised, by its measure: from t3 to t6."""
+    def late_ms(self, since: str = "t3_ms") -> dict[str, int]:
+        """Of each alert ring that was raised, by its measure: from there to t6."""
         first = {one.episode.subject: one for one in reversed(self.rulings) if one.episode.code is Code.PROX_ALERT}
         points = {measure: one.episode.raises[0].points for measure, one in first.items()}
-        return {measure: one.t6_ms - one.t3_ms for measure, one in points.items()}
+        return {measure: one.t6_ms - getattr(one, since) for measure, one in points.items()}
 
     @asynccontextmanager
     async def lives(self) -> AsyncIterator[None]:
