@@ -10,6 +10,7 @@ Milliseconds, ECEF metres, seconds for intervals.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,6 +35,23 @@ def _nothing_heard(count: int) -> FloatArray:
 
 def _never(numbers: IntArray) -> FloatArray:
     return np.full(numbers.size, -np.inf)
+
+
+@dataclass(slots=True)
+class Asked:
+    """How often each partition asks a device to report. A unit that several share is told the shortest
+    (``alerts.downlink``); whoever has no measure of it any more asks for FAR_S."""
+
+    intervals_s: dict[str, dict[int, int]] = field(default_factory=dict)
+
+    def by(self, partition: int, device: str, interval_s: int) -> int:
+        """The newest of this partition; returns what the device is told now."""
+        mine = self.intervals_s.setdefault(device, {})
+        mine[partition] = interval_s
+        return min(mine.values())
+
+    def among(self, devices: Container[str]) -> Asked:
+        return Asked({name: asked for name, asked in self.intervals_s.items() if name in devices})
 
 
 @dataclass(slots=True)
@@ -92,7 +110,9 @@ class FleetMemory:
         self.rows[SPEED, places] = np.clip(fixes["speed_cms"] / CM_PER_M, 0.0, ROAD_M_S)
 
     def tell(self, place: int, interval_s: int, at_ms: int) -> None:
-        """A device was told how often to report."""
+        """A device was told how often to report. Who is told the same again may still not know it."""
+        if interval_s == self.rows[INTERVAL, place]:
+            return
         self.before_s[place] = self.rows[INTERVAL, place]
         self.rows[INTERVAL, place], self.rows[TOLD, place] = interval_s, at_ms
 

@@ -24,6 +24,7 @@ from geofence import fleet_snapshot
 from geofence.assumptions import DEAF_MS, FAR_S
 from geofence.devices import HEARD
 from geofence.fleet_findings import apply_said, finding_of, incident_of, open_of
+from geofence.fleet_memory import Asked
 from geofence.fleet_ranking import Pairs, pairs_of, ranked
 from geofence.fleet_silence import FleetWatcher, Open, Verdict, roll_of
 from geofence.order_watch import OrderWatch, Revision
@@ -90,6 +91,7 @@ class FleetWatch:
         self._deaf_ms = 0
         self._looked_ms = self._kept_ms = self._shown_ms = 0
         self._numbers: dict[str, int] = {}
+        self._asked = Asked()
         self._over: set[str] = set()
 
     # --- the beginning --------------------------------------------------------------------------------------
@@ -102,9 +104,7 @@ class FleetWatch:
         fixes = self._doors.log.read(FIXES, FIXES.subjects, after=self._fixes)
         async for entries in upto_present(fixes):
             self.hear(entries)
-        commands = self._doors.log.read(
-            COMMANDS, COMMANDS.subjects, after=self._commands, newest_per_subject=not self._commands
-        )
+        commands = self._doors.log.read(COMMANDS, COMMANDS.subjects, newest_per_subject=True)
         async for entries in upto_present(commands):
             self.obey(entries)
         now_ms = self._clock.now_ms()
@@ -157,6 +157,7 @@ class FleetWatch:
         devices = {key: one for key, one in revision.devices.items() if one.kind is not DeviceKind.TGD}
         self.watcher.enrol(roll_of(list(devices.values())))
         self._numbers = {key: one.number for key, one in devices.items()}
+        self._asked = self._asked.among(self._numbers)
         self._pairs = pairs_of(revision.orders, devices, self.watcher.memory)
 
     async def enrol_for_ever(self, revisions: asyncio.Queue[Revision]) -> None:
@@ -182,15 +183,18 @@ class FleetWatch:
     def obey(self, entries: Sequence[Entry]) -> None:
         """How often each was told to report."""
         for entry in entries:
+            is_new = entry.sequence > self._commands
             self._commands = max(self._commands, entry.sequence)
             try:
-                command = decode_command(entry.payload)
-            except WireError as error:
+                command, partition = decode_command(entry.payload), subjects.partition_in(entry.subject)
+            except (WireError, ValueError) as error:
                 log.error("command_unreadable", sequence=entry.sequence, error=str(error))
                 continue
             place = self._column_of(command.device)
             if command.action is Action.SET_CADENCE and command.interval_s and place >= 0:
-                self.watcher.memory.tell(place, command.interval_s, command.at_ms)
+                told_s = self._asked.by(partition, command.device, command.interval_s)
+                if is_new:  # else the snapshot knows when it was told
+                    self.watcher.memory.tell(place, told_s, command.at_ms)
 
     def _column_of(self, device: str) -> int:
         number = self._numbers.get(device)

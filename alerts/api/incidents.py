@@ -80,13 +80,13 @@ async def get_incident(alert_id: AlertId, deps: TheDeps) -> schemas.IncidentRepl
         raise Refusal("unknown-alert")
     alerts = _alerts_by_measure([one.episode for one in deps.projection.open_episodes(deps.clock.now_ms())])
     standings = {one.measure: one.protection for one in deps.standings.ranked()}
-    incident = deps.incidents.of(episode) or _as_told(episode, said)
+    lasting = deps.incidents.of(episode)
     return views.incident(
         episode,
-        incident,
+        lasting or _as_told(episode, said),
         standings,
         alerts,
-        complete=len(incident.ranked) >= said.pairs,
+        complete=lasting is not None or len(said.worst) >= said.pairs,
         now_ms=deps.clock.now_ms(),
     )
 

@@ -14,12 +14,13 @@ const PAGE_MAX = 200;
 const PROTECTION_EVERY_MS = 3000;
 const PROTECTION_STALE_MS = 10000;
 const PAIRS_SHOWN_MAX = 20;
+const URGENT_SHOWN_MAX = 5;
 
 const byId = (id) => document.getElementById(id);
 const state = {
   me: null, token: sessionStorage.getItem("tocsin-token"), name: sessionStorage.getItem("tocsin-name"),
   alerts: new Map(), cursor: null, selected: null, skewMs: 0, heardAt: null, logAgeMs: 0, consoles: 0, shown: "",
-  protection: null, protectionAt: null,
+  protection: null, protectionAt: null, incidents: new Map(),
 };
 
 // --- the one order -----------------------------------------------------------------------------------------
@@ -165,6 +166,24 @@ async function askProtection() {
   }
 }
 
+// The pairs of each silence that lasts, with the same rule; and of one that is over no longer.
+async function askIncidents() {
+  if (state.me === null || !state.me.permissions.includes("see-protection") || askIncidents.asking) return;
+  askIncidents.asking = true;
+  const open = [...state.alerts.values()].filter((alert) => alert.fleet && !isGone(alert) && alert.over_at === null);
+  try {
+    for (const id of [...state.incidents.keys()]) if (!open.some((alert) => alert.id === id)) state.incidents.delete(id);
+    for (const alert of open) {
+      const { ok, said } = await ask("GET", `/incidents/${alert.id}`, { withinMs: SNAPSHOT_WITHIN_MS });
+      if (ok) state.incidents.set(alert.id, said);
+    }
+    if (open.length) show();
+  } catch { /* as above: the row keeps what it had */
+  } finally {
+    askIncidents.asking = false;
+  }
+}
+
 // --- what a key does ---------------------------------------------------------------------------------------
 
 async function act(what, method, path, alert, body) {
@@ -240,7 +259,9 @@ document.addEventListener("keydown", (key) => {
 // --- what is on screen -------------------------------------------------------------------------------------
 
 const SHAPES = { 1: ["▲", "P1"], 2: ["◆", "P2"], 3: ["●", "P3"] };
-const subject = (alert) => alert.device ?? alert.measures.join(", ");
+const GROUPS = { apn: "APN", carrier: "opérateur", firmware: "micrologiciel", region: "région" };
+const group = ({ dimension, value }) => (dimension === "fleet" ? "tout le parc" : `${GROUPS[dimension] ?? dimension} ${value}`);
+const subject = (alert) => (alert.fleet ? group(alert.fleet) : alert.device ?? alert.measures.join(", "));
 
 function element(tag, className, text) {
   const made = document.createElement(tag);
@@ -255,6 +276,9 @@ function facts(alert) {
     const { best_m: best, threshold_m: ring, at, fixes_at: fixes } = alert.distance;
     const since = fixes === null ? `mesuré à ${clock(at)}` : `positions de ${clock(fixes)}`;
     words.push(`à ${Math.round(best)} m (${precision(alert.distance)}), seuil ${ring} m, ${since}`);
+  } else if (alert.fleet) {
+    const { silent, expected, pairs } = state.incidents.get(alert.id) ?? alert.fleet;
+    words.push(`${silent} appareils muets sur ${expected}, ${Array.isArray(pairs) ? pairs.length : pairs} paires`);
   } else if (alert.device === null) words.push("distance inconnue");
   if (alert.approach && alert.approach.wearer_share_pct !== null) words.push(`rapprochement : porteur ${alert.approach.wearer_share_pct} %`);
   if (mayNotCallYet(alert)) words.push(`appel du porteur au plus tôt à ${clock(alert.call_wearer_not_before)}`);
@@ -281,7 +305,7 @@ function precision({ accuracy_m: accuracy, lower_m: lower, upper_m: upper }) {
 }
 
 const OVER = {
-  PROX_ALERT: "sorti de la zone à", PROX_PREALERT: "sorti de la zone à", IMMINENT: "n'approche plus depuis",
+  SYS_FLEET_SILENCE: "de nouveau joignables à", PROX_ALERT: "sorti de la zone à", PROX_PREALERT: "sorti de la zone à", IMMINENT: "n'approche plus depuis",
   DEGRADED: "protection rétablie à", W_GNSS_LOSS: "position retrouvée à", W_COMMS_LOSS: "de nouveau joignable à",
   V_COMMS_LOSS: "de nouveau joignable à", PROBING: "calme depuis une semaine, à", FROZEN_FIX: "bouge de nouveau depuis", CLOCK_SKEW: "à l'heure depuis",
   LOW_YIELD: "positions de nouveau reçues depuis", V_NOT_CARRIED: "bouge de nouveau depuis",
@@ -319,7 +343,26 @@ function row(alert, block, tinted) {
   const [words, hour] = countdown(alert) ?? [];
   if (words) made.append(until("countdown", words, hour));
   made.append(element("span", "facts", facts(alert)), element("span", "duty", alert.duty));
+  const incident = state.incidents.get(alert.id);
+  if (incident) made.append(urgentPairs(incident));
   made.onclick = () => { state.selected = alert.id; show(); };
+  return made;
+}
+
+// The first pairs of a silent group.
+const SILENT = { wearer: "porteur muet", protected: "personne protégée muette", both: "les deux muets" };
+
+function urgentPairs({ pairs }) {
+  const made = element("ol", "urgent", "");
+  for (const one of pairs.slice(0, URGENT_SHOWN_MAX)) {
+    const item = element("li", "", `${one.measure} · ${SILENT[one.silent] ?? one.silent} · `);
+    item.dataset.measure = one.measure;
+    const worst = one.blind_risk?.worst_at ?? null;
+    item.append(worst === null ? "risque à l'aveugle : inconnu" : until("blind", "risque à l'aveugle, au pire", worst));
+    made.append(item);
+  }
+  const more = pairs.length - URGENT_SHOWN_MAX;
+  if (more > 0) made.append(element("li", "more", `et ${more} de plus`));
   return made;
 }
 
@@ -482,5 +525,6 @@ async function start() {
 
 setInterval(tick, 250);
 setInterval(askProtection, PROTECTION_EVERY_MS);
+setInterval(askIncidents, PROTECTION_EVERY_MS);
 document.addEventListener("DOMContentLoaded", start);
 globalThis.tocsin = { urgency };

@@ -496,3 +496,47 @@ async def test_a_message_that_is_too_large_is_not_confirmed(bus: Bus) -> None:
     log: Log = JetStreamLog(bus.client)
     with pytest.raises(LogUnavailable):
         await log.append(ONE, bytes(bus.client.max_payload + 1))
+
+
+ASKED: dict[str, Callable[[Bus], Awaitable[Any]]] = {
+    "append": lambda bus: bus.log.append(ONE, b"x"),
+    "last": lambda bus: bus.log.last(ALARMS, ONE),
+    "extent": lambda bus: bus.log.extent(ALARMS),
+    "put": lambda bus: bus.devices.put("unit-1", b"x"),
+    "get": lambda bus: bus.devices.get("unit-1"),
+    "snapshot": lambda bus: bus.snapshots.put("kept", b"x"),
+}
+
+
+@pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
+async def test_a_part_that_asks_in_a_loop_can_be_ended_at_any_moment(
+    bus: Bus, ask: Callable[[Bus], Awaitable[Any]]
+) -> None:
+    """``wait_for`` of Python 3.11 swallows a cancellation that comes in the same turn as the answer."""
+
+    async def for_ever() -> None:
+        while True:
+            await ask(bus)
+
+    part = asyncio.create_task(for_ever())
+    waiting = await eventually(lambda: list(bus.client._resp_map.values()))
+    waiting[0].add_done_callback(lambda _: part.cancel())
+    assert await asyncio.wait([part], timeout=DEADLINE_S) == ({part}, set())
+    assert part.cancelled()
+
+
+async def test_a_part_that_is_being_ended_may_still_write(bus: Bus) -> None:
+    """Its snapshot, and what it does behind that."""
+
+    async def part() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await bus.snapshots.put("kept", b"x")
+            await bus.devices.put("unit-1", b"x")
+
+    task = asyncio.create_task(part())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task], timeout=DEADLINE_S)
+    assert (await bus.snapshots.get("kept"), await bus.devices.get("unit-1")) == (b"x", b"x")

@@ -26,6 +26,7 @@ from tocsin.errors import RecordUnavailable
 from tocsin.model.episode import Act, AlarmCause, Episode, FindingCause, Realm, Ruling, Verb
 from tocsin.model.finding import Alarm, Change, Code, Finding
 from tocsin.model.fix import ClockPoints, FixPoint
+from tocsin.model.fleet import Dimension, Group, Incident, PairAtRisk, Party, Silenced
 from tocsin.model.standing import Protection, Standing
 from tocsin.model.zone import Zone
 from tocsin.settings import ApiUser, Settings
@@ -62,6 +63,7 @@ class Desk:
     log: MemoryLog
     clock: AffineClock
     standings: MemoryBucket = field(default_factory=MemoryBucket)
+    incidents: MemoryBucket = field(default_factory=MemoryBucket)
     settings: dict[str, object] = field(default_factory=lambda: {"api_auth": "off"})
     port: int = 0
     server: asyncio.Task[None] | None = None
@@ -78,7 +80,7 @@ class Desk:
         """On the same port again, if it had one."""
         ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         serving = run_api(
-            log=self.log, standings=self.standings, incidents=MemoryBucket(),
+            log=self.log, standings=self.standings, incidents=self.incidents,
             episodes=NoRecord(), orders=NoRecord(), clock=self.clock, hash_password=str,
             settings=Settings(api_port=self.port, **self.settings), ready=ready.set_result,
         )  # fmt: skip
@@ -261,6 +263,44 @@ async def test_a_countdown_doubt_and_silence_are_shown_and_who_is_not_protected(
         await desk.standings.delete(measure)
     await expect(pairs).to_have_count(0, timeout=10_000)
     await expect(page.locator("#protection-title")).to_have_text("Protections dégradées : 0")
+
+
+async def test_a_silent_group_is_one_row_with_its_most_urgent_pairs(desk: Desk, page: Page) -> None:
+    """F05, F06: from the alert itself first, from the incident as it stands then."""
+    now_ms = desk.clock.now_ms()
+    group = Group(dimension=Dimension.CARRIER, value="un")
+    ranked = tuple(
+        PairAtRisk(
+            measure=f"msr_{n}", silent=Party.WEARER, worst_ms=now_ms + 60_000 * (n - 1) - 5_000, plausible_ms=None
+        )
+        for n in range(1, 9)
+    )
+    silenced = Silenced(group=group, silent=42, expected=700, since_ms=now_ms - 60_000, pairs=8, worst=ranked)
+    whole = {"wearer": None, "protected": None, "distance_dm": None, "silent_since_ms": now_ms - 60_000}
+    alert = await desk.approach(group.subject, Code.SYS_FLEET_SILENCE, silenced=silenced, order_version=0, **whole)
+    row = page.locator(f"[data-id={alert.id}]")
+    await expect(row.locator(".facts")).to_contain_text("opérateur un · 42 appareils muets sur 700, 8 paires")
+    await expect(row.locator(".facts")).not_to_contain_text("distance")
+    now = Incident(
+        entry=silenced_by(alert), entry_ms=now_ms, at_ms=now_ms, group=group, silent=16, expected=700,
+        since_ms=now_ms - 60_000, ranked=ranked[1:],
+    )  # fmt: skip
+    await desk.incidents.put(group.subject, encode(now))
+    await expect(row.locator(".facts")).to_contain_text("16 appareils muets sur 700, 7 paires", timeout=10_000)
+    pairs = row.locator(".urgent li")
+    await expect(pairs).to_have_count(6)
+    assert await row.locator("[data-measure]").evaluate_all("rows => rows.map(row => row.dataset.measure)") == [
+        f"msr_{n}" for n in range(2, 7)
+    ]
+    await expect(pairs.nth(0)).to_contain_text(
+        re.compile(r"porteur muet · risque à l'aveugle, au pire : dans 00:\d\d")
+    )
+    await expect(pairs.nth(5)).to_have_text("et 2 de plus")
+    await shot(page, "fleet")
+
+
+def silenced_by(alert: Episode) -> str:
+    return alert.raises[-1].cause
 
 
 async def test_a_lost_link_is_said_and_found_again(desk: Desk, page: Page) -> None:

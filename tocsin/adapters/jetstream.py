@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -115,7 +115,8 @@ class JetStreamLog:
         if expected_last is not None:
             headers["Nats-Expected-Last-Subject-Sequence"] = str(expected_last)
         try:
-            ack = await self._js.publish(subject, payload, headers=headers or None)
+            with _cancellable():
+                ack = await self._js.publish(subject, payload, headers=headers or None)
         except APIError as error:
             if error.err_code == WRONG_LAST_SEQUENCE:
                 raise SequenceConflict(subject) from error
@@ -126,7 +127,8 @@ class JetStreamLog:
 
     async def last(self, stream: Stream, subject: str) -> Entry | None:
         try:
-            found = await self._js.get_last_msg(stream.name, subject)
+            with _cancellable():
+                found = await self._js.get_last_msg(stream.name, subject)
         except NotFoundError:
             return None
         except (NatsError, TimeoutError) as error:
@@ -136,15 +138,17 @@ class JetStreamLog:
 
     async def extent(self, stream: Stream) -> Extent:
         try:
-            state = (await self._js._jsm.stream_info(stream.name)).state  # noqa: SLF001  (as in Follower)
+            with _cancellable():
+                state = (await self._js._jsm.stream_info(stream.name)).state  # noqa: SLF001  (as in Follower)
         except (NatsError, TimeoutError) as error:
             raise LogUnavailable(f"{stream.name}: {error!r}") from error
         return Extent(messages=state.messages, gone=max(0, state.first_seq - 1))
 
     async def progress(self, stream: Stream, name: str) -> Progress:
         try:
-            end = (await self._js._jsm.stream_info(stream.name)).state.last_seq  # noqa: SLF001  (as in Follower)
-            info = await self._js.consumer_info(stream.name, name)
+            with _cancellable():
+                end = (await self._js._jsm.stream_info(stream.name)).state.last_seq  # noqa: SLF001  (as in Follower)
+                info = await self._js.consumer_info(stream.name, name)
         except NotFoundError:
             return Progress(end=end, settled=0)
         except (NatsError, TimeoutError) as error:
@@ -178,7 +182,8 @@ class JetStreamLog:
         )
         while True:
             try:
-                await self._js.add_consumer(stream.name, config)
+                with _cancellable():
+                    await self._js.add_consumer(stream.name, config)
                 break
             except (NatsError, TimeoutError) as error:
                 log.warning("queue_retry", queue=name, error=repr(error))
@@ -219,8 +224,8 @@ class Follower:
                 target, cb=inbox.put, pending_msgs_limit=-1, pending_bytes_limit=-1
             )
             try:
-                waiting = await self._ask(target)
-                _honour_cancellation()
+                with _cancellable():
+                    waiting = await self._ask(target)
                 if waiting == 0 and not self._told_present:
                     self._told_present = True
                     yield []
@@ -304,12 +309,18 @@ def _is_control(message: Msg) -> bool:
     return not message.data and bool(message.headers) and (message.headers or {}).get("Status") == "100"
 
 
-def _honour_cancellation() -> None:
-    """A request of nats-py waits with ``wait_for``, which may swallow a cancellation (3.11): whoever then went on
-    to read for ever would keep its task group, and a worker that gives up, from ending."""
+@contextmanager
+def _cancellable() -> Iterator[None]:
+    """A request of nats-py waits with ``wait_for``, which swallows a cancellation that comes in the same turn as
+    the answer (3.11): a part that asks in a loop would go on for ever, and whoever ended it would wait for ever.
+    Here it is raised after all. What a part that is cancelled already asks for in its end is not stopped."""
     task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
+    before = 0 if task is None else task.cancelling()
+    try:
+        yield
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 async def _unsubscribe(subscription: Subscription) -> None:
@@ -377,19 +388,22 @@ class JetStreamBucket:
 
     async def put(self, key: str, value: bytes) -> int:
         try:
-            return await self._store.put(key, value)
+            with _cancellable():
+                return await self._store.put(key, value)
         except (NatsError, TimeoutError) as error:
             raise LogUnavailable(f"bucket key {key}: {error!r}") from error
 
     async def delete(self, key: str) -> None:
         try:
-            await self._store.delete(key)
+            with _cancellable():
+                await self._store.delete(key)
         except (NatsError, TimeoutError) as error:
             raise LogUnavailable(f"bucket key {key}: {error!r}") from error
 
     async def get(self, key: str) -> bytes | None:
         try:
-            return (await self._store.get(key)).value
+            with _cancellable():
+                return (await self._store.get(key)).value
         except NotFoundError:
             return None
         except (NatsError, TimeoutError) as error:
@@ -418,15 +432,17 @@ class JetStreamObjects:
 
     async def put(self, name: str, value: bytes) -> None:
         try:
-            store = await self._js.object_store(self._bucket)
-            await store.put(name, value)
+            with _cancellable():
+                store = await self._js.object_store(self._bucket)
+                await store.put(name, value)
         except (NatsError, TimeoutError) as error:
             raise LogUnavailable(f"object {name}: {error!r}") from error
 
     async def get(self, name: str) -> bytes | None:
         try:
-            store = await self._js.object_store(self._bucket)
-            return (await store.get(name)).data
+            with _cancellable():
+                store = await self._js.object_store(self._bucket)
+                return (await store.get(name)).data
         except ObjectNotFoundError:
             return None
         except (NatsError, TimeoutError) as error:

@@ -254,6 +254,7 @@ class Room:
     app: FastAPI
     bucket: MemoryBucket
     standings: Standings
+    incidents: Incidents
 
     def client(self, name: str | None = "Ada", **headers: str) -> httpx2.AsyncClient:
         if name is not None:
@@ -331,7 +332,10 @@ async def opened(settings: Settings = SETTINGS, projection: Projection | None = 
         clock=clock,
         hash_password=lambda password: f"hash of {len(password)}",
     )  # fmt: skip
-    room = Room(log, clock, record, orders, projection, ledger, create_app(deps), MemoryBucket(), deps.standings)
+    room = Room(
+        log, clock, record, orders, projection, ledger, create_app(deps), MemoryBucket(), deps.standings,
+        deps.incidents,
+    )  # fmt: skip
     following = [
         asyncio.create_task(projection.run(log, clock)),
         asyncio.create_task(deps.standings.run(room.bucket)),

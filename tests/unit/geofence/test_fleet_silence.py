@@ -185,6 +185,14 @@ def test_an_order_that_may_not_have_been_heard_shortens_no_interval():
     assert known.intervals_s() == [60.0]
 
 
+def test_an_order_that_is_repeated_to_who_has_not_spoken_shortens_nothing():
+    known = memory(1)
+    known.hear(messages([1], [0.0]))
+    known.tell(0, 10, T0_MS + 10_000)
+    known.tell(0, 10, T0_MS + 20_000)
+    assert known.intervals_s() == [60.0]
+
+
 def test_a_phone_with_an_interval_of_its_own_is_awaited_at_that_interval():
     known = memory(1)
     known.hear(messages([1], [0.0]))

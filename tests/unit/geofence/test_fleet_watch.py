@@ -17,7 +17,7 @@ from tocsin.errors import LogUnavailable
 from tocsin.model.command import Action, Command
 from tocsin.model.fleet import Dimension, Group, Party
 from tocsin.model.order import Order
-from tocsin.subjects import FINDINGS
+from tocsin.subjects import COMMANDS, FINDINGS
 from tocsin.testing.bus import MemoryBucket, MemoryLog, MemoryObjects
 from tocsin.wire import decode_finding, decode_incident, encode, encode_fixes
 
@@ -268,17 +268,58 @@ async def test_what_is_over_and_still_shown_is_taken_away_at_the_next_start(worl
     assert await world.shown() is None
 
 
-async def test_the_interval_that_a_device_was_told_is_awaited(world):
+async def told(world, number, partition, interval_s, at_s=0):
     command = Command(
-        id="cmd_1", device=member(1).id, action=Action.SET_CADENCE, at_ms=T0_MS, expires_ms=T0_MS + 60_000,
-        interval_s=30,
+        id=f"cmd_{partition}_{at_s}", device=member(number).id, action=Action.SET_CADENCE,
+        at_ms=T0_MS + 1000 * at_s, expires_ms=T0_MS + 1000 * at_s + 60_000, interval_s=interval_s,
     )  # fmt: skip
-    await world.log.append(subjects.command(command.device, 0, command.action.value), encode(command))
-    await world.log.append(subjects.command("stranger", 0, command.action.value), encode(command))
+    place = subjects.command(command.device, partition, command.action.value)
+    await world.log.append(place, encode(command))
+
+
+def awaited_s(watch, *numbers):
+    memory = watch.watcher.memory
+    return list(memory.intervals_s()[memory.places(np.array(numbers))])
+
+
+def orders(world, after=0):
+    return [one for one in world.log.entries(COMMANDS) if one.sequence > after]
+
+
+async def test_the_interval_that_a_device_was_told_is_awaited(world):
+    await told(world, 1, 0, 30)
+    await told(world, 9999, 0, 30)
     watch = await world.watch()
     await world.live([watch], 61)
-    column = watch.watcher.memory.places(np.array([1, 2]))
-    assert list(watch.watcher.memory.intervals_s()[column]) == [30.0, 60.0]
+    assert awaited_s(watch, 1, 2) == [30.0, 60.0]
+
+
+ASKED = [(0, 60), (1, 10), (0, 30), (0, 60), (1, 30), (1, 60)]
+TOLD_S = [60.0, 10.0, 10.0, 10.0, 30.0, 60.0]
+
+
+@pytest.mark.parametrize("starts_again", [False, True])
+async def test_a_shared_unit_is_awaited_at_the_shortest_that_any_partition_asks(world, starts_again):
+    """It is what the downlink tells it; also by a watch that finds half of that in its snapshot."""
+    watch = await world.watch()
+    await world.live([watch], 61)
+    for (partition, interval_s), expected_s in zip(ASKED, TOLD_S, strict=True):
+        last = max((one.sequence for one in orders(world)), default=0)
+        await told(world, 1, partition, interval_s, world.second)
+        if starts_again:
+            watch = await world.watch()
+        else:
+            watch.obey(orders(world, last))
+        await world.live([watch], 121)
+        assert awaited_s(watch, 1) == [expected_s], (partition, interval_s)
+
+
+async def test_an_order_of_an_older_form_costs_itself(world):
+    await told(world, 1, 0, 30)
+    await world.log.append("log.command.b0000001", orders(world)[0].payload)
+    watch = await world.watch()
+    await world.live([watch], 61)
+    assert awaited_s(watch, 1) == [30.0]
 
 
 async def test_a_batch_that_cannot_be_read_costs_itself(world):
