@@ -113,7 +113,8 @@ class World:
         await run_recorder(log=self.bus.log, record=EpisodeRecord(self.pool), ready=ready)
 
     async def _dispatcher(self, ready: Any) -> None:
-        await run_dispatcher(log_=self.bus.log, clock=self.clock, realm=Realm.LAB, ready=ready)
+        bus = self.bus
+        await run_dispatcher(log_=bus.log, devices=bus.devices, clock=self.clock, realm=Realm.LAB, ready=ready)
 
     async def _retrospect(self, ready: Any) -> None:
         await run_retrospect(log=self.bus.log, record=self.record, clock=self.clock, partitions=1, ready=ready)
