@@ -273,8 +273,8 @@ async def test_the_interval_that_a_device_was_told_is_awaited(world):
         id="cmd_1", device=member(1).id, action=Action.SET_CADENCE, at_ms=T0_MS, expires_ms=T0_MS + 60_000,
         interval_s=30,
     )  # fmt: skip
-    await world.log.append(subjects.command(command.device), encode(command))
-    await world.log.append(subjects.command("stranger"), encode(command))
+    await world.log.append(subjects.command(command.device, 0, command.action.value), encode(command))
+    await world.log.append(subjects.command("stranger", 0, command.action.value), encode(command))
     watch = await world.watch()
     await world.live([watch], 61)
     column = watch.watcher.memory.places(np.array([1, 2]))
