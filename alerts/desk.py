@@ -38,8 +38,9 @@ inspected.
 
 The past (PAST_INCURSION, found when fixes came late) raises a live alert never, and tells the police nothing.
 About a visit of which people were told it is a *correction*: appended to that alert, open or closed, told to
-nobody. So is what says better, or takes back, what was said of the past before. The rest is an alert of its own,
-over from the start, that waits for a human like any other (docs/adr/0026-incursions-of-the-past.md).
+nobody. So is what says better, or takes back, what was said of the past before, unless that was authorised and
+this is not. The rest is an alert of its own, over from the start, that waits for a human like any other, or is
+closed as it is opened where the order allowed it (docs/adr/0026-incursions-of-the-past.md).
 
 Rules of the desk: an event already applied changes nothing (its id is among the causes); an exit that overtakes
 its own entry raises the alert first, with the entry's identity, so that the late entry finds it raised; an act
@@ -290,7 +291,7 @@ def _on_past(episode: Episode | None, event: FindingCause, finding: Finding, pas
         raised = episode is not None and any(one.cause == past.corrects for one in episode.raises)
         return _correction(episode if raised else None, event, finding, past, here.now_ms)
     replaced = {*past.supersedes} if finding.change is Change.ENTRY else {finding.entry}
-    if episode is not None and replaced.intersection(episode.causes):
+    if episode is not None and replaced.intersection(episode.causes) and not _must_be_told(finding, past):
         return _correction(episode, event, finding, past, here.now_ms)
     if finding.change is Change.EXIT:
         return _correction(None, event, finding, past, here.now_ms)
@@ -298,6 +299,11 @@ def _on_past(episode: Episode | None, event: FindingCause, finding: Finding, pas
     assert isinstance(raised_now, Ruling)
     after = episodes.ended(raised_now.episode, past.last_ms)
     return msgspec.structs.replace(raised_now, episode=after)
+
+
+def _must_be_told(finding: Finding, past: Past) -> bool:
+    """Whether it takes the place of what nobody was told of, and is not authorised itself."""
+    return finding.change is Change.ENTRY and past.untold and not finding.authorised
 
 
 def _correction(episode: Episode | None, event: FindingCause, finding: Finding, past: Past, now_ms: int) -> Answer:

@@ -201,6 +201,7 @@ def corrected(episode: Episode, finding: Finding, past: Past, now_ms: int) -> Ep
         lower_dm=finding.lower_dm,
         upper_dm=finding.upper_dm,
         withdrawn=finding.change is Change.EXIT,
+        authorised=finding.authorised,
     )
     return msgspec.structs.replace(
         episode,

@@ -11,7 +11,7 @@ Metres; hours in milliseconds. Pure.
 from __future__ import annotations
 
 from math import inf
-from typing import Final
+from typing import Final, NamedTuple
 
 from geofence.pair_state import Look, Reason, Said
 from geofence.schedule import force
@@ -28,6 +28,31 @@ def floor_m(order: Order, now_ms: int) -> float | None:
     if order.authorised is None or not force(order.authorised.schedule, now_ms, brief=True).now:
         return None
     return float(order.authorised.floor_m)
+
+
+class Allowance(NamedTuple):
+    """Of a visit that is past. ``whole``: all of it was allowed; ``during_ms``: how much of it was within the
+    hours; ``below_floor``: he was nearer than these allow."""
+
+    whole: bool
+    during_ms: int
+    below_floor: bool
+
+
+def in_hindsight(order: Order, first_ms: int, last_ms: int, nearest_ms: int, nearest_m: float) -> Allowance:
+    """By the hours of ``order``, which is the only one that is asked. As live: what begins before the hours or
+    outlasts them is not allowed, and what came below the floor is not either."""
+    if order.authorised is None:
+        return Allowance(whole=False, during_ms=0, below_floor=False)
+    floor, during_ms, whole, at_ms = floor_m(order, nearest_ms), 0, True, first_ms
+    while at_ms <= last_ms:
+        stood = force(order.authorised.schedule, at_ms, brief=True)
+        until_ms = min(stood.until_ms, last_ms)
+        whole = whole and stood.now
+        during_ms += (until_ms - at_ms) * stood.now
+        at_ms = until_ms if until_ms < last_ms else last_ms + 1
+    below = floor is not None and floor > 0.0 and nearest_m <= floor
+    return Allowance(whole and not below, during_ms, below)
 
 
 def changes_ms(order: Order, now_ms: int) -> float:

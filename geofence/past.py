@@ -2,7 +2,8 @@
 
 Pure, and a function of sets: fixes, live alerts, what was said. What is said is the difference that the late fixes
 make: an incursion that the others show as well, with the same hours and distance, is the live rules' business. If
-a live alert of its measure overlaps it, it is no news but a correction of that alert. What was said and is seen
+a live alert of its measure overlaps it, it is no news but a correction of that alert, unless nobody was told of
+that one because it was authorised, and this is not. What was said and is seen
 better now is superseded; what is not seen any more is taken back. Nothing that was said is changed: names are
 derived from what is said, and from what it supersedes.
 
@@ -17,6 +18,7 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
+from geofence import authority
 from geofence.assumptions import EXIT_MS, FORGET_MS, LATE_FROM_MS, VISIT_SLACK_MS
 from geofence.hindsight import Party, party
 from geofence.incursions import ALWAYS, Incursion, stretches
@@ -27,6 +29,7 @@ from tocsin.model.order import Order
 from tocsin.model.track import Track, came_late
 from tocsin.model.zone import Zone
 
+DECIMETRES: Final = 10.0
 REASON: Final = "late_fixes"
 TAKEN_BACK: Final = "later_fixes"
 
@@ -43,15 +46,31 @@ class Window(NamedTuple):
 
 
 class Visit(NamedTuple):
-    """One time that the live rules said PROX_ALERT: ``entry`` is that finding. ``exit_ms`` None: not ended."""
+    """One time that the live rules said PROX_ALERT: ``entry`` is that finding. ``exit_ms`` None: not ended.
+    ``authorised``: it was recorded, and nobody was told."""
 
     entry: str
     entry_ms: int
     exit_ms: int | None
+    authorised: bool = False
 
     def is_of(self, first_ms: int, last_ms: int) -> bool:
         ended_before = self.exit_ms is not None and self.exit_ms + VISIT_SLACK_MS < first_ms
         return not ended_before and self.entry_ms - VISIT_SLACK_MS <= last_ms
+
+
+class Found(NamedTuple):
+    """An incursion that the late fixes show; ``corrects``: the alert that it is about."""
+
+    incursion: Incursion
+    allowance: authority.Allowance
+    is_cut: bool
+    corrects: str | None
+
+    @property
+    def is_authorised(self) -> bool:
+        """Of what was not seen whole nobody knows whether all of it was."""
+        return self.allowance.whole and not self.is_cut
 
 
 class Tracks(NamedTuple):
@@ -95,9 +114,9 @@ def judge(
     seen = _found(order, parties, window)
     going_on = [Window(one.begin_ms, one.end_ms) for one in seen if _goes_on(one, over_by_ms)]
     over = (one for one in seen if not _goes_on(one, over_by_ms))
-    found = [(one, _visit_of(one, visits)) for one in over if not _as_it_was(one, before)]
+    found = [_judged(order, one, window, visits) for one in over if not _as_it_was(one, before)]
     known = [one for one in said if _touches(one, window) and not any(_touches(one, each) for each in going_on)]
-    return _news(order, parties, window, found, known, withdrawn)
+    return _news(order, parties, found, known, withdrawn)
 
 
 def is_over(order: Order, tracks: Tracks, window: Window, over_by_ms: int) -> bool:
@@ -121,9 +140,23 @@ def _found(order: Order, parties: tuple[Party, Party], window: Window) -> list[I
     return [one for one in inside if window.holds(one.first_ms, one.last_ms)]
 
 
-def _visit_of(one: Incursion, visits: Iterable[Visit]) -> str | None:
-    """The earliest alert that is about the same visit."""
-    same = [visit for visit in visits if visit.is_of(one.first_ms, one.last_ms)]
+def _judged(order: Order, one: Incursion, window: Window, visits: Iterable[Visit]) -> Found:
+    allowance = authority.in_hindsight(
+        order, one.first_ms, one.last_ms, one.nearest_ms, one.distance_dm / DECIMETRES
+    )
+    is_cut = one.begin_ms < window.from_ms or one.end_ms > window.until_ms
+    found = Found(one, allowance, is_cut, None)
+    return found._replace(corrects=_visit_of(one, visits, authorised=found.is_authorised))
+
+
+def _visit_of(one: Incursion, visits: Iterable[Visit], *, authorised: bool) -> str | None:
+    """The earliest alert that is about the same visit; of one that was authorised nobody was told, and what
+    somebody must be told is no correction of it (F23)."""
+    same = [
+        visit
+        for visit in visits
+        if visit.is_of(one.first_ms, one.last_ms) and (authorised or not visit.authorised)
+    ]
     return min(same, key=lambda visit: (visit.entry_ms, visit.entry)).entry if same else None
 
 
@@ -139,16 +172,15 @@ def _as_it_was(one: Incursion, before: Iterable[Incursion]) -> bool:
 def _news(
     order: Order,
     parties: tuple[Party, Party],
-    window: Window,
-    found: Iterable[tuple[Incursion, str | None]],
+    found: Iterable[Found],
     said: Sequence[Finding],
     withdrawn: Collection[str],
 ) -> tuple[Finding, ...]:
     standing = {_content(one): one for one in said if one.id not in withdrawn}
     kept: set[str] = set()
     news: list[Finding] = []
-    for one, corrects in found:
-        finding = _finding(order, parties, one, window, corrects, said)
+    for one in found:
+        finding = _finding(order, parties, one, said)
         if known := standing.get(_content(finding)):
             kept.add(known.id)
         else:
@@ -170,23 +202,19 @@ def _content(finding: Finding) -> tuple[object, ...]:
     """What was said, whatever it superseded."""
     past = finding.past
     assert past is not None
-    return past.first_ms, past.last_ms, past.nearest_ms, finding.distance_dm, past.corrects, past.late
+    hours = past.first_ms, past.last_ms, past.nearest_ms
+    return *hours, finding.distance_dm, past.corrects, past.late, finding.authorised
 
 
 def _touches(finding: Finding, window: Window) -> bool:
     return finding.past is not None and window.holds(finding.past.first_ms, finding.past.last_ms)
 
 
-def _finding(
-    order: Order,
-    parties: tuple[Party, Party],
-    one: Incursion,
-    window: Window,
-    corrects: str | None,
-    said: Iterable[Finding],
-) -> Finding:
+def _finding(order: Order, parties: tuple[Party, Party], found: Found, said: Iterable[Finding]) -> Finding:
+    one, corrects = found.incursion, found.corrects
     visit = Window(one.first_ms, one.last_ms)
-    supersedes = tuple(sorted(each.id for each in said if _touches(each, visit)))
+    before = [each for each in said if _touches(each, visit)]
+    supersedes = tuple(sorted(each.id for each in before))
     name = derived(
         "fnd", order.id, Code.PAST_INCURSION.value, one.first_ms, one.last_ms, one.nearest_ms, one.distance_dm,
         corrects or "", *supersedes,
@@ -211,6 +239,7 @@ def _finding(
         at_ms=one.first_ms,
         reason=REASON,
         points=ClockPoints(t1_ms=one.first_ms),
+        authorised=found.is_authorised,
         past=Past(
             first_ms=one.first_ms,
             last_ms=one.last_ms,
@@ -220,7 +249,10 @@ def _finding(
             late=_lateness(order, parties, one),
             corrects=corrects,
             supersedes=supersedes,
-            cut=one.begin_ms < window.from_ms or one.end_ms > window.until_ms,
+            cut=found.is_cut,
+            authorised_ms=found.allowance.during_ms,
+            below_floor=found.allowance.below_floor,
+            untold=bool(before) and all(each.authorised for each in before),
         ),
     )
 

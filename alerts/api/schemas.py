@@ -176,7 +176,7 @@ class Clock(BaseModel):
 
 class Correction(BaseModel):
     """What fixes that came late show of a visit: from when to when he was inside, and how near. ``withdrawn``:
-    that it was none; then the numbers are those of what is taken back."""
+    that it was none; then the numbers are those of what is taken back. ``authorised``: all of it was allowed."""
 
     at: Time
     first_at: Time
@@ -186,6 +186,7 @@ class Correction(BaseModel):
     lower_m: float | None
     upper_m: float | None
     withdrawn: bool
+    authorised: bool
 
 
 class FleetSilence(BaseModel):

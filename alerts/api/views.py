@@ -114,6 +114,7 @@ def _correction(one: Correction) -> schemas.Correction:
         lower_m=_metres(one.lower_dm),
         upper_m=_metres(one.upper_dm),
         withdrawn=one.withdrawn,
+        authorised=one.authorised,
     )
 
 

@@ -30,6 +30,7 @@ from tocsin.model.device import Device, DeviceKind
 from tocsin.model.episode import Episode, Realm, Ruling
 from tocsin.model.finding import Code, Finding
 from tocsin.model.fix import FIX_DTYPE
+from tocsin.model.geozone import Authorisation
 from tocsin.model.order import Order
 from tocsin.wire import decode_finding, decode_ruling, encode, encode_fixes
 
@@ -67,13 +68,13 @@ class World:
         self._boot = 1
         self._seq = 0
 
-    async def furnish(self) -> None:
+    async def furnish(self, authorised: Authorisation | None = None) -> None:
         orders, now_ms = Orders(self.pool), self.clock.now_ms()
         for name, kind in ((HER, DeviceKind.PROTECTED), (HIM, DeviceKind.WEARER)):
             await orders.create_device(name, kind, "x", now_ms)
         order = Order(
             id=MEASURE, version=1, wearer=HIM, protected=HER, alert_distance_m=1_000,
-            valid_from_ms=now_ms - 1000 * FUTURE_S, valid_until_ms=now_ms + 1000 * FUTURE_S,
+            valid_from_ms=now_ms - 1000 * FUTURE_S, valid_until_ms=now_ms + 1000 * FUTURE_S, authorised=authorised,
         )  # fmt: skip
         await orders.create_measure(order, by="a judge", now_ms=now_ms)
         self._devices = {name: await orders.device(name, now_ms) for name in (HER, HIM)}
@@ -113,7 +114,8 @@ class World:
         await run_recorder(log=self.bus.log, record=EpisodeRecord(self.pool), ready=ready)
 
     async def _dispatcher(self, ready: Any) -> None:
-        await run_dispatcher(log_=self.bus.log, clock=self.clock, realm=Realm.LAB, ready=ready)
+        bus = self.bus
+        await run_dispatcher(log_=bus.log, devices=bus.devices, clock=self.clock, realm=Realm.LAB, ready=ready)
 
     async def _retrospect(self, ready: Any) -> None:
         await run_retrospect(log=self.bus.log, record=self.record, clock=self.clock, partitions=1, ready=ready)

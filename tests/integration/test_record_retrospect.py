@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from builders import fix_point
+from geofence_places import authorised
 
 from tocsin.adapters.fixes import FixArchive
 from tocsin.adapters.orders import Orders
@@ -92,8 +93,22 @@ async def test_measures_are_those_in_force_then_ended_ones_too(pool: Pool) -> No
         (pair,) = await record.pairs([number], NOON_MS - 500, NOON_MS + 500)
         assert (pair.wearer, pair.protected) == (his.number, hers.number)
         assert pair.order.valid_until_ms == NOON_MS + 1_000
+    assert pair.order.authorised is None
     assert await record.pairs([his.number], NOON_MS + 1_000, FUTURE_MS) == ()
     assert await record.pairs([his.number], NOON_MS - 500, NOON_MS - 1) == ()
+
+
+async def test_a_measure_comes_with_the_hours_that_are_authorised(pool: Pool) -> None:
+    orders, record = Orders(pool), Retrospect(pool)
+    his = await orders.create_device("his-unit", DeviceKind.WEARER, "x", NOON_MS)
+    await orders.create_device("her-unit", DeviceKind.PROTECTED, "x", NOON_MS)
+    order = Order(
+        id="msr_1", version=1, wearer="his-unit", protected="her-unit", alert_distance_m=1_000,
+        valid_from_ms=NOON_MS, valid_until_ms=FUTURE_MS, authorised=authorised("60:00", "90:00", floor_m=200),
+    )  # fmt: skip
+    await orders.create_measure(order, by="x", now_ms=NOON_MS)
+    (pair,) = await record.pairs([his.number], NOON_MS, FUTURE_MS)
+    assert pair.order == order
 
 
 def said(name: str, first_s: int, *, supersedes: tuple[str, ...] = (), of: str | None = None) -> Finding:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from builders import eventually
 from geofence_lives import Killed, Mortal, Mortality
+from geofence_places import authorised
 from past_world import HER, HIM, MEASURE, T0_S, World, way
 
 from tocsin import subjects
@@ -166,6 +167,47 @@ async def test_what_late_fixes_change_of_an_alert_is_a_correction_of_it(world: W
     ruling = await world.ruling(Code.PROX_ALERT)
     assert (ruling.reason, ruling.notifications) == ("corrected", ())
     assert await world.episode(Code.PAST_INCURSION) is None
+
+
+@pytest.mark.parametrize(("floor_m", "told"), [(0, []), (500, [Channel.TELEASSISTANCE])])
+async def test_what_the_order_allowed_is_only_recorded_and_below_the_floor_is_not_allowed(
+    bus: Bus, pool: Pool, floor_m: int, told: list[Channel]
+) -> None:
+    """He came as near as 400 m between 00:07:13 and 00:08:55, and might be there from 00:05 to 00:10 (F23)."""
+    world = World(bus, pool)
+    await world.furnish(authorised("05:00", "10:00", floor_m))
+    async with world.running(*PARTS, "retrospect"):
+        await outage(world)
+        await reconnected(world)
+        world.later()
+        await eventually(lambda: world.episode(Code.PAST_INCURSION), within_s=30)
+        await world.nothing_left()
+    (found,) = await world.findings(Code.PAST_INCURSION)
+    assert (found.authorised, found.past.below_floor) == (not told, bool(told))
+    assert found.past.authorised_ms == found.past.last_ms - found.past.first_ms
+    ruling = await world.ruling(Code.PAST_INCURSION)
+    assert [one.channel for one in ruling.notifications] == told
+    assert (ruling.episode.authorised, ruling.episode.is_open) == (not told, bool(told))
+
+
+async def test_an_alert_that_nobody_was_told_of_is_not_corrected_in_silence(bus: Bus, pool: Pool) -> None:
+    """F23: 800 m away he was allowed to be; the buffered fixes show that he came to 200 m."""
+    world = World(bus, pool)
+    await world.furnish(authorised("01:00", "20:00", 500))
+    async with world.running(*PARTS, "retrospect"):
+        for at_s in range(300, 360, 10):
+            await world.says(HER, at_s, 0)
+            await world.says(HIM, at_s, 800)
+        live = await eventually(lambda: world.episode(Code.PROX_ALERT))
+        assert live.authorised
+        await world.delivers(HIM, 500, [*way(120, 5_000, 270, 200), (270.0, 200.0)])
+        await world.delivers(HER, 501, way(120, 0, 300, 0, 60))
+        world.later()
+        told = await eventually(lambda: world.episode(Code.PAST_INCURSION), within_s=30)
+        await world.nothing_left()
+    assert (told.is_open, told.authorised) == (True, False)
+    assert (await world.ruling(Code.PAST_INCURSION)).notifications != ()
+    assert (await world.episode(Code.PROX_ALERT)).corrections == ()
 
 
 async def ended(world: World):

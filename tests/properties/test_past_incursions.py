@@ -12,8 +12,10 @@ from typing import Final
 
 import numpy as np
 from builders import frozen_clock
+from geofence_places import authorised
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from past_record import HERS, HIS, MemoryRecord
 from tracks import LAT_E6, LON_E6, METRES_PER_E6, T0_MS
 
@@ -79,9 +81,11 @@ def deliveries(draw: st.DrawFn, pair: Tracks) -> list[list[tuple[int, Track]]]:
     return [timely, *(coming[a:b] for a, b in zip([0, *cuts], [*cuts, len(coming)], strict=True))]
 
 
-def looked_back(chunks: list[list[tuple[int, Track]]], alerts: tuple[LiveAlert, ...] = ()) -> MemoryRecord:
+def looked_back(
+    chunks: list[list[tuple[int, Track]]], alerts: tuple[LiveAlert, ...] = (), order: Order = ORDER
+) -> MemoryRecord:
     """What is said when it is looked at after each chunk."""
-    record = MemoryRecord(ORDER, alerts)
+    record = MemoryRecord(order, alerts)
 
     async def look() -> None:
         log = MemoryLog()
@@ -103,7 +107,8 @@ def content(found: list[Finding]) -> list[tuple[object, ...]]:
     """All that is said, but for names and for what was superseded on the way."""
     return sorted(
         (one.past.first_ms, one.past.last_ms, one.past.nearest_ms, one.distance_dm, one.lower_dm, one.upper_dm,
-         one.wearer.fix_ms, one.protected.fix_ms, one.past.corrects or "", one.past.late != ())
+         one.wearer.fix_ms, one.protected.fix_ms, one.past.corrects or "", one.past.late != (),
+         one.authorised, one.past.authorised_ms)
         for one in found if one.past and one.wearer and one.protected
     )  # fmt: skip
 
@@ -120,6 +125,24 @@ def test_in_any_order_and_any_chunks_it_ends_as_at_once(data: st.DataObject) -> 
     at_once = looked_back([[(HIS, pair.wearer), (HERS, pair.protected)]])
     in_pieces = looked_back(data.draw(deliveries(pair)))
     assert content(in_pieces.standing) == content(at_once.standing)
+
+
+@settings(max_examples=100)
+@given(st.data(), st.integers(0, 20), st.integers(1, 40), st.sampled_from([0, 300, 700]))
+def test_nor_does_it_matter_for_what_was_authorised(
+    data: st.DataObject, from_min: int, lasts_min: int, floor_m: int
+) -> None:
+    """It ends the same; and whoever is not told was not below the floor and not there outside the hours."""
+    hours = authorised(f"{from_min}:00", f"{from_min + lasts_min}:00", floor_m)
+    pair, order = Tracks(data.draw(tracks()), data.draw(tracks())), replace(ORDER, authorised=hours)
+    at_once = looked_back([[(HIS, pair.wearer), (HERS, pair.protected)]], order=order).standing
+    assert content(looked_back(data.draw(deliveries(pair)), order=order).standing) == content(at_once)
+    begin_ms, end_ms = T0_MS + 60_000 * from_min, T0_MS + 60_000 * (from_min + lasts_min)
+    for one in at_once:
+        instant = one.past.first_ms == one.past.last_ms == end_ms
+        within = begin_ms <= one.past.first_ms and one.past.last_ms <= end_ms and not instant
+        allowed = floor_m == 0 or one.distance_dm > 10 * floor_m
+        assert one.authorised == (within and allowed)
 
 
 @settings(max_examples=150)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 
 from tocsin import wire
@@ -18,6 +19,7 @@ from tocsin.clock import utc
 from tocsin.limits import READ_ROWS_MAX
 from tocsin.model.finding import Change, Finding
 from tocsin.model.fix import ABSENT
+from tocsin.model.geozone import Authorisation
 from tocsin.model.order import Order
 from tocsin.model.track import TRACK_DTYPE, Track
 
@@ -45,11 +47,12 @@ class Pair(NamedTuple):
 
 
 class LiveAlert(NamedTuple):
-    """One PROX_ALERT as the rulings have it. ``exit_ms`` None: it goes on."""
+    """One PROX_ALERT as the rulings have it. ``exit_ms`` None: it goes on. ``authorised``: nobody was told."""
 
     entry: str
     entry_ms: int
     exit_ms: int | None
+    authorised: bool = False
 
 
 class Said(NamedTuple):
@@ -118,12 +121,11 @@ class Retrospect:
         async with transaction(self._pool) as connection:
             rows = await (await connection.execute(SQL["alerts"], values)).fetchall()
         entries = {
-            entry: (entry_ms, None if over is None else ms_of(over)) for _, entry, entry_ms, _, over in rows
+            entry: LiveAlert(entry, entry_ms, None if over is None else ms_of(over), authorised)
+            for _, entry, entry_ms, _, over, authorised in rows
         }
-        left = {entry: at_ms for change, entry, _, at_ms, _ in rows if change == Change.EXIT}
-        return tuple(
-            LiveAlert(entry, entry_ms, left.get(entry, over_ms)) for entry, (entry_ms, over_ms) in entries.items()
-        )
+        left = {row[1]: row[3] for row in rows if row[0] == Change.EXIT}
+        return tuple(one._replace(exit_ms=left.get(one.entry, one.exit_ms)) for one in entries.values())
 
     async def said(self, measure: str, from_ms: int, until_ms: int) -> Said:
         values = {"measure": measure, "from": utc(from_ms), "until": utc(until_ms), "limit": SAID_MAX}
@@ -174,7 +176,7 @@ def _row(finding: Finding, now_ms: int) -> dict[str, object]:
 
 
 def _pair(row: Row) -> Pair:
-    measure, version, wearer, protected, alert_distance_m, valid_from, valid_until, his, hers = row
+    measure, version, wearer, protected, alert_distance_m, valid_from, valid_until, authorised, his, hers = row
     order = Order(
         id=measure,
         version=version,
@@ -183,6 +185,7 @@ def _pair(row: Row) -> Pair:
         alert_distance_m=alert_distance_m,
         valid_from_ms=ms_of(valid_from),
         valid_until_ms=ms_of(valid_until),
+        authorised=msgspec.convert(authorised, Authorisation | None),
     )
     return Pair(order, his, hers)
 

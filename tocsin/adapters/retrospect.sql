@@ -16,8 +16,9 @@ using unnest(%s::bigint[], %s::timestamptz[], %s::bigint[]) as seen (device_numb
 where (d.device_number, d.slot, d.revision) = (seen.device_number, seen.slot, seen.revision)
 
 -- name: pairs
--- Measures, in force at some hour of these, with the numbers of both devices.
-select m.id, m.version, m.wearer, m.protected, m.alert_distance_m, m.valid_from, m.valid_until, w.number, p.number
+-- Measures, in force at some hour of these, as they are known now, with the numbers of both devices.
+select m.id, m.version, m.wearer, m.protected, m.alert_distance_m, m.valid_from, m.valid_until, m.authorised,
+  w.number, p.number
 from tocsin.measure m
 join tocsin.device w on w.id = m.wearer
 join tocsin.device p on p.id = m.protected
@@ -32,7 +33,8 @@ from tocsin.track(%s::bigint, %s::timestamptz, %s::timestamptz, %s::int)
 -- name: alerts
 -- What the live rules said, from the rulings on it. An alert that was closed before he left ended, at the latest, then.
 select r.event->'finding'->>'change', r.event->'finding'->>'entry',
-  (r.event->'finding'->>'entry_ms')::bigint, (r.event->'finding'->>'at_ms')::bigint, coalesce(e.over_at, e.closed_at)
+  (r.event->'finding'->>'entry_ms')::bigint, (r.event->'finding'->>'at_ms')::bigint, coalesce(e.over_at, e.closed_at),
+  coalesce((r.event->'finding'->>'authorised')::boolean, false)
 from tocsin.episode e
 join tocsin.ruling r on r.episode = e.id
 where e.code = 'PROX_ALERT' and e.subject = %(measure)s

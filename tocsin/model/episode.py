@@ -189,6 +189,7 @@ class Raise(msgspec.Struct, frozen=True, kw_only=True):
 class Correction(msgspec.Struct, frozen=True, kw_only=True):
     """What fixes that came late show of a visit that was known, or said, otherwise. Appended, never in place of
     what was said. ``withdrawn``: they show that it was none; then the numbers are those of what is taken back.
+    ``authorised``: all of it was allowed by the order.
     """
 
     cause: str
@@ -200,6 +201,7 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
     lower_dm: int | None
     upper_dm: int | None
     withdrawn: bool = False
+    authorised: bool = False
 
 
 class Episode(msgspec.Struct, frozen=True, kw_only=True):

@@ -78,6 +78,10 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     closest to ``nearest_ms``, the hour of its distances. ``corrects``: the ENTRY finding of the live alert that
     this belongs to; None: nobody was told of it then. ``supersedes``: the findings that said it less well, last
     versions all. ``cut``: it began before, or went on behind, what was looked at.
+
+    By the order as it was known when this was found: ``authorised_ms`` of these hours were authorised;
+    ``below_floor``: he was nearer than that allowed. ``untold``: all that it supersedes was authorised, so that
+    nobody has been told yet.
     """
 
     first_ms: int
@@ -89,6 +93,9 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     corrects: str | None = None
     supersedes: tuple[str, ...] = ()
     cut: bool = False
+    authorised_ms: int = 0
+    below_floor: bool = False
+    untold: bool = False
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ def past(name: str = "fnd_past", first_ms: int = HOUR_MS, **changes: Any) -> Fin
     whole = Past(
         first_ms=first_ms, last_ms=first_ms + 60_000, nearest_ms=first_ms + 30_000, wearer=fix_point(WEARER),
         protected=fix_point(PROTECTED), late=(), corrects=changes.pop("corrects", None),
-        supersedes=changes.pop("supersedes", ()),
+        supersedes=changes.pop("supersedes", ()), untold=changes.pop("untold", False),
     )  # fmt: skip
     return entry(name, first_ms, code=Code.PAST_INCURSION, past=whole, **changes)
 
@@ -115,6 +115,46 @@ def test_a_successor_is_not_corrected_for_its_predecessor() -> None:
 
 def test_what_supersedes_something_that_nobody_remembers_is_said_rather_twice_than_never() -> None:
     assert rule(None, past(supersedes=("fnd_long_ago",))).reason == "opened"
+
+
+# --- what the order allowed (R24-18, F23) ----------------------------------------------------------------------
+
+
+def test_what_was_authorised_is_kept_closed_and_told_to_nobody() -> None:
+    ruling = rule(None, past(authorised=True))
+    assert (ruling.reason, ruling.notifications) == ("authorised", ())
+    assert (ruling.episode.authorised, ruling.episode.state) == (True, State.CLOSED)
+    assert ruling.episode.over_ms == HOUR_MS + 60_000
+
+
+def test_in_the_place_of_an_open_one_it_is_one_more_raising_as_silently() -> None:
+    ruling = rule(rule(None, past()).episode, past("fnd_2", HOUR_MS - 600_000, authorised=True))
+    assert (ruling.reason, ruling.notifications, ruling.episode.is_open) == ("authorised", (), True)
+    assert [one.authorised for one in ruling.episode.raises] == [False, True]
+
+
+def test_what_turns_out_not_to_be_authorised_is_told_for_nobody_was() -> None:
+    """F23: the later fixes show him below the floor, or there beyond the hours."""
+    recorded = rule(None, past(authorised=True)).episode
+    worse = past("fnd_worse", HOUR_MS - 30_000, supersedes=("fnd_past",), untold=True)
+    ruling = rule(recorded, worse)
+    assert (ruling.reason, ruling.episode.is_open, ruling.episode.follows) == ("opened", True, recorded.id)
+    assert [one.channel for one in ruling.notifications] == [Channel.TELEASSISTANCE]
+    assert unchanged(ruling.episode, worse) == "applied_before"
+
+
+def test_what_turns_out_to_be_authorised_is_a_correction() -> None:
+    said = rule(None, past()).episode
+    better = past("fnd_better", HOUR_MS, supersedes=("fnd_past",), authorised=True)
+    ruling = rule(said, better)
+    assert (ruling.reason, ruling.notifications, ruling.episode.is_open) == ("corrected", (), True)
+    assert [one.authorised for one in ruling.episode.corrections] == [True]
+
+
+def test_what_says_an_authorised_one_better_and_allows_it_too_is_told_to_nobody() -> None:
+    recorded = rule(None, past(authorised=True)).episode
+    better = past("fnd_better", HOUR_MS, supersedes=("fnd_past",), untold=True, authorised=True)
+    assert (rule(recorded, better).reason, rule(recorded, better).notifications) == ("corrected", ())
 
 
 def test_corrections_are_bounded_and_the_newest_stay() -> None:
