@@ -20,7 +20,7 @@ from geofence_streams import Act, Cast, Played, casts, lives, messages
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from geofence import engine
+from geofence import turns
 from geofence.assumptions import LATE_MS
 from tocsin.model.finding import Code, Finding
 from tocsin.model.fix import FixFlag
@@ -64,7 +64,7 @@ cut_offs = st.builds(
 
 def raised(cast: Cast, fixes: np.ndarray, scalar_below: int = ONE_BY_ONE) -> list[bytes]:
     played = Played(cast)
-    with mock.patch.object(engine, "SCALAR_BELOW", scalar_below):
+    with mock.patch.object(turns, "SCALAR_BELOW", scalar_below):
         for index in range(fixes.size):
             played.hear(fixes[index : index + 1])
     said: list[Finding] = [one for step in played.steps for one in step.findings]
@@ -148,7 +148,7 @@ BOTH_HEARD: Final = [Act(who, 10_000, "toward", 0.0, "fix", 700, 50) for who in 
 
 @pytest.mark.parametrize(
     ("path", "unchecked"),
-    [(ONE_BY_ONE, "geofence.devices"), (BY_COLUMNS, "geofence.devices"), (BY_COLUMNS, "geofence.engine")],
+    [(ONE_BY_ONE, "geofence.devices"), (BY_COLUMNS, "geofence.devices"), (BY_COLUMNS, "geofence.turns")],
 )
 def test_either_check_of_the_engine_is_what_keeps_them_from_being_alerts(path: int, unchecked: str) -> None:
     """Without the one of ``devices.hear``, or the one by columns, the story of a man who is cut off, and comes up
