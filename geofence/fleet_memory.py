@@ -1,6 +1,6 @@
 """When was each device of the whole fleet heard, where, and how often is it to report? By columns.
 
-One column a device, in the order of ``numbers``; the rows are those of ``geofence.devices`` (17, n), of which
+One column a device, in the order of ``numbers``; the rows are those of ``geofence.devices`` (19, n), of which
 X Y Z AT ACCURACY HEARD INTERVAL SPEED TOLD are used, so that the hours of blind risk are reckoned by the same rule
 as the engine's. A place is taken as it comes: it ranks, and raises nothing.
 

@@ -204,7 +204,7 @@ class QualityTable:
         self, places: IntArray, movers: FloatArray, points: FloatArray, at_ms: FloatArray, accuracy_m: FloatArray,
         shown: ShownByMany, now_ms: FloatArray,
     ) -> None:  # fmt: skip
-        """Fixes that were believed, of devices that stood as ``movers`` (n, 17); no device occurs twice."""
+        """Fixes that were believed, of devices that stood as ``movers`` (n, 19); no device occurs twice."""
         if places.size:
             self._look_from(float(now_ms.min()), MINUTE_MS)
         self.received[places] += 1
