@@ -116,7 +116,7 @@ def test_the_page_has_every_row_and_its_plots(tmp_path: Path, invented: Path) ->
     streams = ("--variant", "orig", "--period", "10", "--distance", "1000", "--closed-loop")
     evaluated(tmp_path, *streams, "--report", out, "--geofence", cost, folder=invented)
     page = (out / "evaluation.md").read_text()
-    assert page.count("| closed loop |") == 1  # of tocsin: the others ask for nothing
+    assert page.count("| closed loop |") == 2  # tocsin's scores, and who approached: the others ask for nothing
     assert page.count("| 10 s |") == 4
     for name in re.findall(r"\]\((images/[^)]+)\)", page):
         assert 1_000 < (out / name).stat().st_size < 100_000
