@@ -117,7 +117,7 @@ def test_the_page_has_every_row_and_its_plots(tmp_path: Path, invented: Path) ->
     evaluated(tmp_path, *streams, "--report", out, "--geofence", cost, folder=invented)
     page = (out / "evaluation.md").read_text()
     assert page.count("| closed loop |") == 2  # tocsin's scores, and who approached: the others ask for nothing
-    assert page.count("| 10 s |") == 4
+    assert page.count("| 10 s |") == 5
     for name in re.findall(r"\]\((images/[^)]+)\)", page):
         assert 1_000 < (out / name).stat().st_size < 100_000
 
