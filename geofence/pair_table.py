@@ -295,11 +295,21 @@ class PairTable:
             table.due_ms[row], table.until_ms[row] = self.due_ms[old], self.until_ms[old]
         return table, tuple(judge)
 
+    def heeds_hours(self, row: int) -> bool:
+        """Whether hours decide something here besides beginning and end; or did, and what they left is open."""
+        return self.zones.watched[row] or self._is_left_authorised(self.states.get(row, QUIET))
+
+    @staticmethod
+    def _is_left_authorised(state: PairState) -> bool:
+        """Whether anything is only recorded, which without an authorisation is an alert."""
+        return any(opened.authorised for opened in state.opened.values())
+
     def refresh_all(self) -> None:
         """Bands of all rows; and every row is due, so that its hour is found again."""
         for row in range(len(self)):
             self.refresh(row)
-        self.until_ms[self.zones.watched_rows] = 0.0  # their zones are looked at with them
+        heeding = {row for row in self.states if self.heeds_hours(row)}.union(self.zones.watched_rows.tolist())
+        self.until_ms[sorted(heeding)] = 0.0  # their zones are looked at with them
         self.zones.held[[row for row, state in self.states.items() if state.zones]] = True
         waits = self.phase == Phase.WAITING
         from_ms = np.array([order.valid_from_ms for order in self.roster.orders], np.float64)

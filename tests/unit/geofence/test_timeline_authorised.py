@@ -82,6 +82,20 @@ def test_when_the_hours_are_over_whoever_is_still_there_is_alerted():
     ]
 
 
+@pytest.mark.parametrize("place", [700, 1_500])
+def test_f23_hours_that_are_revoked_end_as_if_they_were_over(place):
+    """The visit is recorded, and the judge takes back its hours at 06:00 while he is there and reports: what is
+    open is said anew, to everybody, in the second of the new order."""
+    one = story(authorised("01:00", "60:00", floor_m=500))
+    one.he.stands(place).starts("02:00")
+    one.orders("06:00", authorised=None)
+    code = "ALERT" if place < 1_000 else "PREALERT"
+    assert [row for row in marked(one.play("12:00")) if row[1] == code] == [
+        ("02:00", code, "entry", f"inside_{code.lower()}_distance", True),
+        ("06:00", code, "entry", "authorisation_ended", False),
+    ]
+
+
 def test_hours_that_begin_end_no_alert():
     one = story(authorised("05:00", "20:00"))
     one.he.stands(700).starts("02:00").goes("10:00", 3_000, 14)
