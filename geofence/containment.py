@@ -170,10 +170,11 @@ def _begin(look: ZoneLook, away_m: float, radius_m: float) -> None:
 
 
 def judge_ended(look: ZoneLook) -> None:
-    """It is not in force, or no zone any more: whatever is open ends."""
+    """It is not in force, or no zone any more: whatever is open ends. What is open stays until its end is found,
+    which names it."""
     for code in look.presence.opened:
         look.said.append(ZoneSaid(code, Change.EXIT, Reason.ZONE_NOT_IN_FORCE))
-    look.presence = unseen(look.zone)
+    look.presence = msgspec.structs.replace(unseen(look.zone), opened=look.presence.opened)
 
 
 def judge_authority(look: ZoneLook) -> None:

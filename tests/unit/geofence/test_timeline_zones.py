@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from geofence_places import between, box, disc
+from geofence_places import authorised, between, box, disc
 from timeline import Story, ms
+
+from geofence.pair_table import QUIET
 
 pytestmark = pytest.mark.usefixtures("both_paths")
 
@@ -156,10 +158,24 @@ def test_who_is_at_home_all_night_is_not_even_measured():
 def test_a_ban_that_begins_finds_him_there_and_ends():
     one = story(disc("club", "ban", 0, 300, schedule=between("02:00", "05:00")))
     one.he.stands(0)
-    assert told(one.play("06:00")) == [
+    desk = one.play("06:00")
+    assert told(desk) == [
         ("02:00", "ZONE_ENTRY", "entry", "zone_came_into_force"),
         ("05:00", "ZONE_ENTRY", "exit", "zone_not_in_force"),
     ]
+    entry, left = desk.one("ZONE_ENTRY"), desk.one("ZONE_ENTRY", "exit")
+    assert (left.entry, left.entry_ms) == (entry.id, entry.at_ms), "else nobody knows what it ends"
+    assert not desk.table.states.get(0, QUIET).zones, "and nothing of it is left"
+
+
+@pytest.mark.parametrize(("since", "recorded"), [("01:00", True), ("04:00", False)])
+def test_the_end_of_a_ban_is_authorised_as_its_entry_was(since, recorded):
+    """Whatever is allowed by then: the end of an alert is told to whoever was told of it."""
+    club = disc("club", "ban", 0, 300, schedule=between("02:00", "05:00"))
+    one = story(club, authorised=authorised(since, "60:00"))
+    one.he.stands(0)
+    found = [one for _, one in one.play("06:00").findings if one.zone]
+    assert [one.authorised for one in found] == [recorded, recorded]
 
 
 def test_a_curfew_that_begins_while_he_is_away():
