@@ -37,8 +37,7 @@ CODE_OF: Final = {
     ZoneKind.BAN: Code.ZONE_ENTRY,
     ZoneKind.STAY: Code.ZONE_EXIT,
 }
-ABSENT: Final = Presence()
-AT_HOME: Final = Presence(zone=INSIDE)
+UNSEEN: Final = {kind: Presence(kind=kind, zone=INSIDE if kind is ZoneKind.STAY else OUTSIDE) for kind in ZoneKind}
 
 
 class Way(NamedTuple):
@@ -82,7 +81,7 @@ class ZoneLook:
 
 def unseen(zone: GeoZone) -> Presence:
     """What is known of him there before anything is: innocent of both."""
-    return AT_HOME if zone.kind is ZoneKind.STAY else ABSENT
+    return UNSEEN[zone.kind]
 
 
 # --- a believed fix --------------------------------------------------------------------------------------------

@@ -297,7 +297,8 @@ class PairTable:
 
     def heeds_hours(self, row: int) -> bool:
         """Whether hours decide something here besides beginning and end; or did, and what they left is open."""
-        return self.zones.watched[row] or self._is_left_authorised(self.states.get(row, QUIET))
+        state = self.states.get(row, QUIET)
+        return self.zones.watched[row] or bool(state.zones) or self._is_left_authorised(state)
 
     @staticmethod
     def _is_left_authorised(state: PairState) -> bool:
