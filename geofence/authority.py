@@ -52,7 +52,7 @@ def judge_floor(look: Look, seen: Separation) -> None:
             return
     opened = state.opened.get(Code.PROX_ALERT)
     if opened is not None and opened.authorised:
-        look.said.append(alert)
+        _say_anew(look, alert)
 
 
 def judge_end(look: Look) -> None:
@@ -63,7 +63,14 @@ def judge_end(look: Look) -> None:
     for code in OF_NEARNESS:
         opened = look.state.opened.get(code)
         if opened is not None and opened.authorised and code not in ended:
-            look.said.append(Said(code, Change.ENTRY, Reason.AUTHORISATION_ENDED, authorised=False))
+            _say_anew(look, Said(code, Change.ENTRY, Reason.AUTHORISATION_ENDED, authorised=False))
+
+
+def _say_anew(look: Look, said: Said) -> None:
+    """What was only recorded is an alert from here on, and is proved as one: its proof was only recorded, too."""
+    look.said.append(said)
+    if said.code is Code.PROX_ALERT:
+        look.state.evidence = 0
 
 
 def is_authorised(look: Look, said: Said) -> bool:

@@ -128,6 +128,26 @@ def test_f23_hours_that_are_revoked_end_as_if_they_were_over(place):
     ]
 
 
+@pytest.mark.parametrize(
+    ("hours", "at", "anew"),
+    [
+        (authorised("01:00", "60:00", floor_m=500), 300, "below_floor_while_authorised"),
+        (authorised("01:00", "12:00"), 700, "authorisation_ended"),
+    ],
+)
+def test_f23_what_becomes_an_alert_is_proved_anew(hours, at, anew):
+    """The proof of the visit was recorded with it, and is on nobody's screen."""
+    one = story(hours)
+    one.he.stands(900).starts("02:00").goes("10:00", at, 1.4)
+    found = [row for row in marked(one.play("25:00")) if row[1] in {"ALERT", "EVIDENTIAL_BREACH"}]
+    assert [(row[1], row[3], row[4]) for row in found] == [
+        ("ALERT", "inside_alert_distance", True),
+        ("EVIDENTIAL_BREACH", "certain_two_fixes", True),
+        ("ALERT", anew, False),
+        ("EVIDENTIAL_BREACH", "certain_two_fixes", False),
+    ]
+
+
 def test_hours_that_begin_end_no_alert():
     one = story(authorised("05:00", "20:00"))
     one.he.stands(700).starts("02:00").goes("10:00", 3_000, 14)
