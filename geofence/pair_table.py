@@ -232,8 +232,12 @@ class PairTable:
         return his is not None and his.unheard is not None and Code.SEPARATION not in state.opened
 
     def conditions_of(self, row: int) -> tuple[Condition, Condition]:
+        """Of his device and hers. A tamper that was said in this measure stays, whatever the unit calls itself."""
         wearer, protected = self.pairs[row]
-        return self.conditions.of.get(wearer, WELL), self.conditions.of.get(protected, WELL)
+        his = self.conditions.of.get(wearer, WELL)
+        if his is not WELL and Code.STRAP_TAMPER not in self.states.get(row, QUIET).opened:
+            his = self.conditions.for_new_measure(wearer, self.roster.orders[row].valid_from_ms)
+        return his, self.conditions.of.get(protected, WELL)
 
     def refresh(self, row: int) -> None:
         """The band of a row, and what it asks of its devices, from its state. A pair of which one was never heard
