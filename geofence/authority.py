@@ -3,8 +3,8 @@
 An authorisation (CPP R24-18 §3) is an exception to reporting, never to computing: what is found within its hours
 is found, named and kept as ever, marked ``authorised``, and nobody is alerted. Two things end that. Nearer to her
 than the inner floor he is an alert as always, hours or not, and so is what may be below it for all that is known:
-in Udine in 2025 she was killed during an authorised outing (F23). And when the hours are over, whatever still holds
-is said anew, and this time to everybody.
+in Udine in 2025 she was killed during an authorised outing (F23). And when the hours are over, whatever still
+holds is said anew, and this time to everybody.
 
 Metres; hours in milliseconds. Pure.
 """
