@@ -2,8 +2,9 @@
 
 An authorisation (CPP R24-18 §3) is an exception to reporting, never to computing: what is found within its hours
 is found, named and kept as ever, marked ``authorised``, and nobody is alerted. Two things end that. Nearer to her
-than the inner floor he is an alert as always, hours or not: in Udine in 2025 she was killed during an authorised
-outing (F23). And when the hours are over, whatever still holds is said anew, and this time to everybody.
+than the inner floor he is an alert as always, hours or not, and so is what may be below it for all that is known:
+in Udine in 2025 she was killed during an authorised outing (F23). And when the hours are over, whatever still
+holds is said anew, and this time to everybody.
 
 Metres; hours in milliseconds. Pure.
 """
@@ -21,6 +22,10 @@ from tocsin.model.order import Order
 
 OF_NEARNESS: Final = (Code.PROX_ALERT, Code.PROX_PREALERT, Code.IMMINENT)
 """What may be authorised of the rings; a silence, a doubt or a proof of the one thing never hides another."""
+
+UNMEASURED: Final = frozenset({Reason.UNCONFIRMED_INSIDE, Reason.LATE_INSIDE})
+"""Why he may be inside without a believed fix whose distance was held against the floor; a doubt is never
+authorised. By the clock alone he comes in at the outer edge, and the next fix is held against it."""
 
 
 def floor_m(order: Order, now_ms: int) -> float | None:
@@ -72,7 +77,7 @@ def judge_floor(look: Look, seen: Separation) -> None:
             return
     opened = state.opened.get(Code.PROX_ALERT)
     if opened is not None and opened.authorised:
-        look.said.append(alert)
+        _say_anew(look, alert)
 
 
 def judge_end(look: Look) -> None:
@@ -83,7 +88,14 @@ def judge_end(look: Look) -> None:
     for code in OF_NEARNESS:
         opened = look.state.opened.get(code)
         if opened is not None and opened.authorised and code not in ended:
-            look.said.append(Said(code, Change.ENTRY, Reason.AUTHORISATION_ENDED, authorised=False))
+            _say_anew(look, Said(code, Change.ENTRY, Reason.AUTHORISATION_ENDED, authorised=False))
+
+
+def _say_anew(look: Look, said: Said) -> None:
+    """What was only recorded is an alert from here on, and is proved as one: its proof was only recorded, too."""
+    look.said.append(said)
+    if said.code is Code.PROX_ALERT:
+        look.state.evidence = 0
 
 
 def is_authorised(look: Look, said: Said) -> bool:
@@ -94,4 +106,8 @@ def is_authorised(look: Look, said: Said) -> bool:
     opened = look.state.opened.get(code)
     if said.change is Change.EXIT or said.code is Code.EVIDENTIAL_BREACH:
         return opened is not None and opened.authorised
-    return said.code in OF_NEARNESS and look.floor_m is not None
+    if said.code not in OF_NEARNESS or look.floor_m is None:
+        return False
+    is_alert = opened is not None and not opened.authorised  # and goes on as one, however often it is said again
+    may_be_below = said.code is Code.PROX_ALERT and said.reason in UNMEASURED and look.floor_m > 0.0
+    return not (is_alert or may_be_below)

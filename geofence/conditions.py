@@ -161,6 +161,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 WELL: Final = Condition()
+SEAL_OF: Final = {Reason.STRAP_OPEN: STRAP, Reason.CASE_OPEN: CASE}
 
 
 class ConditionTable:
@@ -194,6 +195,23 @@ class ConditionTable:
         else:
             self.of[place] = after
         return after != before
+
+    def for_new_measure(self, place: int, since_ms: int) -> Condition:
+        """What a measure that begins at ``since_ms`` finds. A tamper never ends here; but one from before it, of a
+        unit that calls itself whole by now, is an older measure's."""
+        here = self.of.get(place, WELL)
+        tampered = here.signs.get(Sign.TAMPERED)
+        if tampered is None or tampered.at_ms >= since_ms or not self._is_whole(place, tampered):
+            return here
+        return msgspec.structs.replace(
+            here, signs={sign: one for sign, one in here.signs.items() if one is not tampered}
+        )
+
+    def _is_whole(self, place: int, tampered: Since) -> bool:
+        """By its own last word: silence about the seal that was broken is none."""
+        known = self.known[place]
+        is_mended = known[SEAL_OF[tampered.reason]] == Tell.WELL
+        return is_mended and Tell.BROKEN not in {int(known[STRAP]), int(known[CASE])}
 
     def carry(self, source: ConditionTable, places: IntArray) -> None:
         """``places``: of each device here, its place in ``source``, or -1."""

@@ -37,8 +37,7 @@ CODE_OF: Final = {
     ZoneKind.BAN: Code.ZONE_ENTRY,
     ZoneKind.STAY: Code.ZONE_EXIT,
 }
-ABSENT: Final = Presence()
-AT_HOME: Final = Presence(zone=INSIDE)
+UNSEEN: Final = {kind: Presence(kind=kind, zone=INSIDE if kind is ZoneKind.STAY else OUTSIDE) for kind in ZoneKind}
 
 
 class Way(NamedTuple):
@@ -82,7 +81,7 @@ class ZoneLook:
 
 def unseen(zone: GeoZone) -> Presence:
     """What is known of him there before anything is: innocent of both."""
-    return AT_HOME if zone.kind is ZoneKind.STAY else ABSENT
+    return UNSEEN[zone.kind]
 
 
 # --- a believed fix --------------------------------------------------------------------------------------------
@@ -170,10 +169,11 @@ def _begin(look: ZoneLook, away_m: float, radius_m: float) -> None:
 
 
 def judge_ended(look: ZoneLook) -> None:
-    """It is not in force, or no zone any more: whatever is open ends."""
+    """It is not in force, or no zone any more: whatever is open ends. What is open stays until its end is found,
+    which names it."""
     for code in look.presence.opened:
         look.said.append(ZoneSaid(code, Change.EXIT, Reason.ZONE_NOT_IN_FORCE))
-    look.presence = unseen(look.zone)
+    look.presence = msgspec.structs.replace(unseen(look.zone), opened=look.presence.opened)
 
 
 def judge_authority(look: ZoneLook) -> None:

@@ -104,10 +104,10 @@ class Hours(Looks):
         self._look(index, row, now_ms, rules, lambda: measure_trigger(self.table, row, now_ms))
 
     def _watch(self, index: int, row: int, now_ms: int, trigger: Callable[[], Trigger], *, by_fix: bool) -> None:
-        """The zones of one row. Where they cannot be judged the pair is unprotected until they can, and its rings
-        are judged all the same."""
+        """The hours and the zones of one row. Where they cannot be judged the pair is unprotected until they can,
+        and its rings are judged all the same."""
         table = self.table
-        if not table.zones.watched[row]:
+        if not table.heeds_hours(row):
             return
         try:
             made = zone_watch.judge(table, row, now_ms, trigger, by_fix=by_fix)

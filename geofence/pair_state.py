@@ -22,6 +22,7 @@ from geofence.motion import Mover
 from geofence.remembered import Crossing, Origin
 from tocsin.limits import PREALERT_FACTOR
 from tocsin.model.finding import Change, Code
+from tocsin.model.geozone import ZoneKind
 from tocsin.model.zone import Zone
 
 if TYPE_CHECKING:
@@ -136,8 +137,10 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Presence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is remembered about one zone: as with the rings around her, ``zone`` and ``buffer`` hold him from the
-    moment he comes in until there is evidence that he has left."""
+    moment he comes in until there is evidence that he has left. ``kind``: of the zone that this was said of; one
+    of another kind under its name is another zone."""
 
+    kind: ZoneKind = ZoneKind.BAN
     zone: Ring = OUTSIDE
     buffer: Ring = OUTSIDE
     opened: dict[Code, Opened] = {}

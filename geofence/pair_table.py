@@ -232,8 +232,12 @@ class PairTable:
         return his is not None and his.unheard is not None and Code.SEPARATION not in state.opened
 
     def conditions_of(self, row: int) -> tuple[Condition, Condition]:
+        """Of his device and hers. A tamper that was said in this measure stays, whatever the unit calls itself."""
         wearer, protected = self.pairs[row]
-        return self.conditions.of.get(wearer, WELL), self.conditions.of.get(protected, WELL)
+        his = self.conditions.of.get(wearer, WELL)
+        if his is not WELL and Code.STRAP_TAMPER not in self.states.get(row, QUIET).opened:
+            his = self.conditions.for_new_measure(wearer, self.roster.orders[row].valid_from_ms)
+        return his, self.conditions.of.get(protected, WELL)
 
     def refresh(self, row: int) -> None:
         """The band of a row, and what it asks of its devices, from its state. A pair of which one was never heard
@@ -295,11 +299,22 @@ class PairTable:
             table.due_ms[row], table.until_ms[row] = self.due_ms[old], self.until_ms[old]
         return table, tuple(judge)
 
+    def heeds_hours(self, row: int) -> bool:
+        """Whether hours decide something here besides beginning and end; or did, and what they left is open."""
+        state = self.states.get(row, QUIET)
+        return self.zones.watched[row] or bool(state.zones) or self._is_left_authorised(state)
+
+    @staticmethod
+    def _is_left_authorised(state: PairState) -> bool:
+        """Whether anything is only recorded, which without an authorisation is an alert."""
+        return any(opened.authorised for opened in state.opened.values())
+
     def refresh_all(self) -> None:
         """Bands of all rows; and every row is due, so that its hour is found again."""
         for row in range(len(self)):
             self.refresh(row)
-        self.until_ms[self.zones.watched_rows] = 0.0  # their zones are looked at with them
+        heeding = {row for row in self.states if self.heeds_hours(row)}.union(self.zones.watched_rows.tolist())
+        self.until_ms[sorted(heeding)] = 0.0  # their zones are looked at with them
         self.zones.held[[row for row, state in self.states.items() if state.zones]] = True
         waits = self.phase == Phase.WAITING
         from_ms = np.array([order.valid_from_ms for order in self.roster.orders], np.float64)

@@ -42,7 +42,7 @@ SECOND_MS: Final = 1_000
 WAY_PIECES: Final = (
     32  # a way is looked at so often: off by 1.6 % of it, beside the 21 % that must be deep at least
 )
-NOWHERE: Final = GeoZone(id="", kind=ZoneKind.BAN, shape=Circle(centre=(0, 0), radius_m=0))
+NOWHERE: Final = Circle(centre=(0, 0), radius_m=0)
 
 
 def judge(
@@ -81,18 +81,22 @@ def _look(table: PairTable, row: int, now_ms: int) -> Look:
 
 
 def _looks(table: PairTable, row: int, look: Look, away_m: FloatArray) -> Iterator[tuple[ZoneLook, float, int]]:
-    """Zones of the measure, with the distance and their number in the table; then, with -1, those that are
-    remembered and have gone from it."""
-    known = dict(look.state.zones)
-    for at, number in enumerate(table.zones.of_row(row)):
-        zone = table.zones.zones[number]
-        yield ZoneLook(zone, look.now_ms, known.pop(zone.id, unseen(zone))), float(away_m[at]), number
+    """Those that are remembered and have gone from the measure, with -1: what they end must not end what begins
+    under their name. Then the zones of the measure, with the distance and their number in the table."""
+    known, numbers = look.state.zones, table.zones.of_row(row)
+    kinds = {zone.id: zone.kind for zone in table.zones.zones[numbers.start : numbers.stop]}
     for name in sorted(known):
-        yield ZoneLook(_gone(name), look.now_ms, known[name]), inf, -1
+        if kinds.get(name) is not known[name].kind:
+            yield ZoneLook(_gone(name, known[name].kind), look.now_ms, known[name]), inf, -1
+    for at, number in enumerate(numbers):
+        zone = table.zones.zones[number]
+        before = known.get(zone.id)
+        presence = before if before is not None and before.kind is zone.kind else unseen(zone)
+        yield ZoneLook(zone, look.now_ms, presence), float(away_m[at]), number
 
 
-def _gone(name: str) -> GeoZone:
-    return GeoZone(id=name, kind=NOWHERE.kind, shape=NOWHERE.shape)
+def _gone(name: str, kind: ZoneKind) -> GeoZone:
+    return GeoZone(id=name, kind=kind, shape=NOWHERE)
 
 
 def _ask(

@@ -110,7 +110,10 @@ acts = st.builds(
 lives = st.lists(acts, min_size=2, max_size=40)
 
 
-def roster(cast: Cast, *, factor: int = 1, without: str = "") -> Roster:
+def roster(
+    cast: Cast, *, factor: int = 1, without: str = "", lifted: bool = False, revoked: bool = False
+) -> Roster:
+    """``lifted``: no measure has zones any more; ``revoked``: nor authorised hours."""
     devices = {
         f"b{n:07d}": Device(
             id=f"b{n:07d}", number=n, kind=DeviceKind.WEARER, reports_every_s=cast.interval_s if n != 2 else None
@@ -119,10 +122,11 @@ def roster(cast: Cast, *, factor: int = 1, without: str = "") -> Roster:
     }
     orders = [
         Order(
-            id=name, version=factor, wearer=f"b{wearer:07d}", protected=f"b{protected:07d}",
+            id=name, version=factor + lifted + 2 * revoked, wearer=f"b{wearer:07d}", protected=f"b{protected:07d}",
             alert_distance_m=1000 * km * factor, valid_from_ms=T0_MS + round(1000 * from_s),
             valid_until_ms=2**61 if until_s == math.inf else T0_MS + round(1000 * until_s),
-            zones=ZONES if cast.armed else (), authorised=AUTHORISED if cast.armed else None,
+            zones=ZONES if cast.armed and not lifted else (),
+            authorised=AUTHORISED if cast.armed and not revoked else None,
         )
         for name, (wearer, protected, km, from_s, until_s) in cast.measures.items()
         if name != without

@@ -68,6 +68,47 @@ def test_nor_does_it_in_a_long_life(seed: int) -> None:
     )
 
 
+orders = st.sampled_from([{"lifted": True, "revoked": True}, {"lifted": True}, {"revoked": True}, {"factor": 2}])
+
+
+@settings(max_examples=40)
+@given(armed, lives, st.integers(0, 40), orders)
+def test_nor_does_looking_always_when_orders_change(
+    cast: Cast, life: list[Act], at: int, change: dict[str, bool | int]
+) -> None:
+    fixes, changed = messages(cast, life), roster(cast, **change)
+    due, asked = Played(cast), Played(cast, banded=False)
+    due.by_the_second(fixes, at=at, measures=changed)
+    asked.by_the_second(fixes, at=at, measures=changed, everybody=True)
+    assert due.said() == asked.said()
+    assert due.stood() == asked.stood()
+    assert due.memory() == asked.memory()
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_what_is_lifted_and_revoked_leaves_nothing_open_that_was_only_recorded(seed: int) -> None:
+    """In the second of the new order: each zone alert ends and names what it ends, and what was authorised and
+    goes on is said anew."""
+    cast, life = long_life(seed, 120)
+    cast = cast._replace(armed=True)
+    fixes = messages(cast, life)
+    played = Played(cast)
+    at_ms = T0_MS + 230_000  # within the authorised hours
+    for index in np.flatnonzero(fixes["t3_ms"] < at_ms).tolist():
+        played.tick(int(fixes["t3_ms"][index]) // 1000 * 1000)
+        played.hear(fixes[index : index + 1])
+    played.revise(roster(cast, lifted=True, revoked=True), at_ms)
+    states = list(played.table.states.values())
+    assert not any(state.zones for state in states)
+    assert not any(one.authorised for state in states for one in state.opened.values())
+    said = [one for step in played.steps for one in step.findings if one.zone]
+    entries = {one.id for one in said if one.change is Change.ENTRY}
+    ended = {one.entry for one in said if one.change is Change.EXIT}
+    assert ended <= entries
+    last = {(one.measure, one.zone, one.code): one.change for one in said}
+    assert set(last.values()) <= {Change.EXIT}
+
+
 @settings(max_examples=60)
 @given(armed, lives, st.integers(0, 40))
 def test_a_restart_changes_nothing(cast: Cast, life: list[Act], at: int) -> None:

@@ -61,6 +61,39 @@ def test_f27_a_strap_that_is_closed_again_clears_nothing():
     assert not ended(desk)
 
 
+OPEN, SHUT, CASE = DeviceEvent.STRAP_OPEN, DeviceEvent.STRAP_CLOSED, DeviceEvent.CASE_OPEN
+
+
+@pytest.mark.parametrize(
+    ("events", "said"),
+    [
+        ({"03:00": OPEN, "04:00": SHUT}, []),
+        ({"03:00": OPEN, "04:00": SHUT, "12:00": OPEN}, ["12:00"]),
+        ({"03:00": OPEN, "12:00": SHUT}, ["10:00"]),
+        ({"03:00": OPEN, "03:30": CASE, "04:00": SHUT}, ["10:00"]),
+        ({"10:20": OPEN, "11:00": SHUT}, ["10:20"]),
+    ],
+    ids=["whole again", "whole and opened again", "open at its beginning", "one seal of two", "in the measure"],
+)
+def test_f27_a_tamper_from_before_the_measure_is_none_of_it_if_the_unit_is_whole(events, said):
+    """It was another measure's, which it stays open in: here it would be a new P1 with each renewal for ever."""
+    told = Story(valid_from_ms=ms("10:00"))
+    told.she.stands(0).says_of_itself(battery=90)
+    told.he.stands(CLOSE_M)
+    for at, event in events.items():
+        told.he.happens(at, event)
+    desk = told.play("20:00")
+    assert [hour(at_s) for at_s, _ in desk.of("STRAP_TAMPER")] == said
+    assert not ended(desk)
+
+
+def test_of_a_unit_that_says_nothing_of_its_strap_since_a_tamper_is_one_in_every_measure():
+    told = Story(valid_from_ms=ms("10:00"))
+    told.she.stands(0)
+    told.he.stands(CLOSE_M).happens("03:00", OPEN)
+    assert [hour(at_s) for at_s, _ in told.play("15:00").of("STRAP_TAMPER")] == ["10:00"]
+
+
 def test_another_opening_is_said_again():
     told = story()
     for opened, closed in (("05:00", "07:00"), ("08:00", "09:00")):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from geofence_places import between, box, disc
+from geofence_places import authorised, between, box, disc
 from timeline import Story, ms
+
+from geofence.pair_table import QUIET
 
 pytestmark = pytest.mark.usefixtures("both_paths")
 
@@ -156,10 +158,24 @@ def test_who_is_at_home_all_night_is_not_even_measured():
 def test_a_ban_that_begins_finds_him_there_and_ends():
     one = story(disc("club", "ban", 0, 300, schedule=between("02:00", "05:00")))
     one.he.stands(0)
-    assert told(one.play("06:00")) == [
+    desk = one.play("06:00")
+    assert told(desk) == [
         ("02:00", "ZONE_ENTRY", "entry", "zone_came_into_force"),
         ("05:00", "ZONE_ENTRY", "exit", "zone_not_in_force"),
     ]
+    entry, left = desk.one("ZONE_ENTRY"), desk.one("ZONE_ENTRY", "exit")
+    assert (left.entry, left.entry_ms) == (entry.id, entry.at_ms), "else nobody knows what it ends"
+    assert not desk.table.states.get(0, QUIET).zones, "and nothing of it is left"
+
+
+@pytest.mark.parametrize(("since", "recorded"), [("01:00", True), ("04:00", False)])
+def test_the_end_of_a_ban_is_authorised_as_its_entry_was(since, recorded):
+    """Whatever is allowed by then: the end of an alert is told to whoever was told of it."""
+    club = disc("club", "ban", 0, 300, schedule=between("02:00", "05:00"))
+    one = story(club, authorised=authorised(since, "60:00"))
+    one.he.stands(0)
+    found = [one for _, one in one.play("06:00").findings if one.zone]
+    assert [one.authorised for one in found] == [recorded, recorded]
 
 
 def test_a_curfew_that_begins_while_he_is_away():
@@ -185,6 +201,48 @@ def test_outside_its_hours_a_zone_costs_and_says_nothing():
     desk = one.play("04:00")
     assert told(desk) == []
     assert desk.table.zones.balls[0, 3] == float("inf")
+
+
+# --- another order ---------------------------------------------------------------------------------------------
+
+
+def test_a_ban_that_is_lifted_ends_and_when_it_is_ordered_again_begins_anew():
+    """It was the only one of the measure: nothing else would ask about zones any more."""
+    one = story(CLUB)
+    one.he.stands(0).goes("04:00", 5_000, 30).goes("10:00", 0, 30)
+    one.orders("02:00", zones=()).orders("08:00", zones=(CLUB,))
+    desk = one.play("15:00")
+    assert told(desk) == [
+        ("00:00", "ZONE_ENTRY", "entry", "inside_zone"),
+        ("02:00", "ZONE_ENTRY", "exit", "zone_not_in_force"),
+        ("12:40", "ZONE_ENTRY", "entry", "inside_zone"),
+    ]
+    assert desk.one("ZONE_ENTRY", "exit").entry == desk.one("ZONE_ENTRY").id
+
+
+def test_nothing_is_remembered_of_a_ban_that_was_lifted():
+    one = story(CLUB)
+    one.he.stands(0)
+    table = one.orders("02:00", zones=()).play("03:00").table
+    assert not any(state.zones for state in table.states.values())
+
+
+def test_the_same_place_under_another_kind_is_another_zone():
+    """He must keep out of it, then stay in it, then keep out again."""
+    here = {kind: disc("club", kind, 0, 300, buffer_m=600 * (kind != "stay")) for kind in ("ban", "stay", "core")}
+    one = story(here["ban"])
+    one.he.stands(0).goes("05:00", 5_000, 30).goes("08:00", 0, 30)
+    one.orders("02:00", zones=(here["stay"],)).orders("12:00", zones=(here["core"],))
+    one.orders("13:00", zones=(here["ban"],))
+    assert told(one.play("14:00")) == [
+        ("00:00", "ZONE_ENTRY", "entry", "inside_zone"),
+        ("02:00", "ZONE_ENTRY", "exit", "zone_not_in_force"),
+        ("05:30", "ZONE_EXIT", "entry", "outside_place_to_be"),
+        ("10:40", "ZONE_EXIT", "exit", "back_in_place_to_be"),
+        ("12:00", "ZONE_CORE_ENTRY", "entry", "zone_came_into_force"),
+        ("13:00", "ZONE_CORE_ENTRY", "exit", "zone_not_in_force"),
+        ("13:00", "ZONE_ENTRY", "entry", "zone_came_into_force"),
+    ]
 
 
 def test_two_zones_of_one_measure_are_two_stories():

@@ -186,7 +186,13 @@ class Story:
 
     def __init__(self, *, he_every_s=None, she_every_s=None, **measure):
         self.he, self.she = Unit(W, reports_every_s=he_every_s), Unit(P, reports_every_s=she_every_s)
-        self.order = order(**measure)
+        self.order, self.revisions = order(**measure), {}
+
+    def orders(self, at, **changed):
+        """Another version of the measure from this second on; what is not named is as in the first."""
+        version = self.order.version + 1 + len(self.revisions)
+        self.revisions[s(at)] = msgspec.structs.replace(self.order, version=version, **changed)
+        return self
 
     def play(self, until):
         units = {device(one.number).id: one for one in (self.he, self.she)}
@@ -196,6 +202,8 @@ class Story:
         }
         desk = Desk(roster_of([self.order], devices, partition=0, partitions=1))
         for at_s in range(s(until) + 1):
+            if at_s in self.revisions:
+                desk.revise(roster_of([self.revisions[at_s]], devices, partition=0, partitions=1), at_s)
             desk.tick(at_s)
             for report in [report for unit in (self.she, self.he) for report in unit.reports(at_s)]:
                 desk.take(report, at_s)
@@ -217,6 +225,10 @@ class Desk:
     @classmethod
     def of_measure(cls, **measure):
         return cls(roster(order(**measure)))
+
+    def revise(self, measures, at_s):
+        self.table, step = engine.revise(self.table, measures, T0_MS + 1000 * at_s)
+        self._hear(step, at_s)
 
     def tick(self, at_s):
         self._hear(engine.step(self.table, NOTHING, T0_MS + 1000 * at_s), at_s)
