@@ -78,6 +78,22 @@ def test_a_wearer_without_gnss_is_heard_and_not_seen():
     assert desk.counts["presence"] == 14
 
 
+def test_no_end_is_told_of_an_hour_before_its_beginning():
+    """The clock says at 01:21 and 01:25 what a fix ends that was taken at 01:06 and is heard at 01:26; the next
+    one, taken at 01:13, is unbelieved and begins the doubt again: behind the end of the first, for the desk."""
+    story = Story()
+    story.she.stands(0)
+    story.he.stands(1500).is_silent("01:00", "05:00")
+    story.he.says("01:26", 1500, age_s=20).says("01:28", 900, age_s=15, accuracy_m=400)
+    desk = story.play("01:40")
+    for code, until in (("W_COMMS_LOSS", ms("01:21")), ("UNCERTAIN", ms("01:25"))):
+        began, ended = desk.one(code), desk.one(code, "exit")
+        assert (ended.entry, ended.entry_ms, ended.at_ms) == (began.id, began.at_ms, until)
+        assert ended.points.t1_ms == ms("01:06"), "of which fix stays told"
+    again = desk.one("UNCERTAIN", nth=1)
+    assert (again.reason, again.at_ms) == ("unbelieved_fix_inside", ms("01:25") + 1)
+
+
 def test_a_unit_that_goes_on_losing_both_has_both_losses():
     """Heard last at 07:30.4; and her fix of 09:00.4, at the very hour of the loss and between two seconds, does
     not put off for ever what the clock is to say at 09:01."""
