@@ -156,6 +156,26 @@ async def test_the_loss_of_a_device_of_another_carrier_is_its_own(desk: Desk) ->
     assert (await desk.find(loss(2, device="nobody-knows"))).state is State.RAISED
 
 
+@pytest.mark.parametrize("code", FOLDABLE)
+async def test_a_loss_is_told_if_what_may_explain_it_cannot_be_read(desk: Desk, code: Code) -> None:
+    """Of another version, or damaged: the record of the device, the ruling on the incident."""
+    await desk.find(silence())
+    for device in ("wearer-1", "protected-1"):
+        await desk.devices.put(device, b"\x02of another version")
+    assert (await desk.find(loss(1, code))).state is State.RAISED
+    assert (await desk.find(loss(2, code))).state is State.FOLDED, "the others are explained still"
+    await desk.log.append(subjects.episode(INCIDENT.value, GROUP.subject), b"\x02of another version")
+    assert (await desk.find(loss(3, code))).state is State.RAISED
+
+
+async def test_what_is_folded_is_told_once_its_incident_cannot_be_read(desk: Desk) -> None:
+    """The redelivery looks at the incident, which nobody can say that it lasts."""
+    await desk.find(silence())
+    assert (await desk.find(loss())).state is State.FOLDED
+    await desk.log.append(subjects.episode(INCIDENT.value, GROUP.subject), b"\x02of another version")
+    assert (await desk.find(loss())).state is State.RAISED
+
+
 async def test_what_was_open_before_stays_open_and_is_notified_again(desk: Desk) -> None:
     before = await desk.find(loss(at_ms=NOW_MS - 1))
     await desk.find(silence())
