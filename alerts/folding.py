@@ -49,12 +49,14 @@ log = structlog.get_logger()
 
 
 def silent_in(finding: Finding) -> tuple[str, ...]:
-    """The devices whose silence this finding is about. DEGRADED is about silence if a party's fix is so old."""
+    """The devices whose silence this finding is about. DEGRADED is about silence if the geofence says since when,
+    and then about whose fix is so old: rules that failed, or doubtful fixes of units that are heard, are not
+    explained by a carrier."""
     if finding.code in OF_THE_WEARER:
         return _named(finding.wearer)
     if finding.code in OF_THE_PROTECTED:
         return _named(finding.protected)
-    if finding.code is Code.DEGRADED:
+    if finding.code is Code.DEGRADED and finding.silent_since_ms is not None:
         parties = [finding.wearer, finding.protected]
         silent = [one for one in parties if one is not None and finding.at_ms - one.fix_ms > SILENT_MS]
         return tuple(one.device for one in silent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import pytest
 from builders import DEVICES, NOW_MS, REALM, WEARER, act, entry, eventually, fix_point, frozen_clock, leaving
 from real_broker import cancelled
@@ -46,7 +47,10 @@ def silence(name: str = "fnd_fleet", at_ms: int = NOW_MS) -> Finding:
 def loss(n: int = 1, code: Code = Code.W_COMMS_LOSS, at_ms: int = NOW_MS + 100_000, device: str = "") -> Finding:
     him = fix_point(device or f"wearer-{n}", fix_ms=at_ms - 180_000)
     her = fix_point(device or f"protected-{n}", fix_ms=at_ms - 180_000)
-    return entry(f"fnd_{code}_{n}", at_ms, code=code, measure=f"msr_{n}", wearer=him, protected=her)
+    return entry(
+        f"fnd_{code}_{n}", at_ms, code=code, measure=f"msr_{n}", wearer=him, protected=her,
+        silent_since_ms=at_ms - 180_000,
+    )  # fmt: skip
 
 
 async def fleet_of(carrier: str | None = "one", count: int = 40) -> MemoryBucket:
@@ -141,9 +145,19 @@ async def test_degraded_is_folded_only_if_a_silent_party_is_in_the_group(desk: D
     await desk.find(silence())
     at_ms = NOW_MS + 100_000
     heard = entry(
-        "fnd_d", at_ms, code=Code.DEGRADED, measure="msr_2", wearer=fix_point("wearer-2", fix_ms=at_ms - 30_000),
+        "fnd_d", at_ms, code=Code.DEGRADED, measure="msr_2", silent_since_ms=at_ms - 30_000,
+        wearer=fix_point("wearer-2", fix_ms=at_ms - 30_000),
         protected=fix_point("protected-2", fix_ms=at_ms - 5_000),
     )  # fmt: skip
+    assert (await desk.find(heard)).state is State.RAISED
+
+
+@pytest.mark.parametrize("reason", ["rules_failed", "unresolved_60_s"])
+async def test_f05_degraded_without_a_silence_is_told(desk: Desk, reason: str) -> None:
+    """The rules of a pair failed, or units that are heard send doubtful fixes: no carrier explains that, however
+    old the last believed fix."""
+    await desk.find(silence())
+    heard = msgspec.structs.replace(loss(code=Code.DEGRADED), silent_since_ms=None, reason=reason)
     assert (await desk.find(heard)).state is State.RAISED
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from geofence_pairs import W
-from timeline import T0_MS, Story, ms
+from timeline import T0_MS, Story, hour, ms
 
 from geofence.devices import ACCURACY, AT, INTERVAL, NEWLY, SPEED
 from geofence.silence import blind_hours
@@ -51,6 +51,19 @@ def test_a_far_wearer_is_degraded_at_the_hour_of_plausible_blind_risk(km, blind)
     assert due_s - 5 <= degraded_s <= due_s
     assert desk.spans("DEGRADED") == [(blind, None)] == desk.spans("UNCERTAIN")
     assert finding.reason == "unresolved_60_s"
+
+
+@pytest.mark.parametrize(("doubt", "since"), [("silent", "00:50.4"), ("poor", None), ("suspicious", None)])
+def test_f05_degraded_says_since_when_who_is_silent(doubt, since):
+    """A carrier's silence explains it then; poor fixes of a unit that is heard are none."""
+    story = Story()
+    story.she.stands(0)
+    story.he.stands(1500).is_silent("01:00")
+    for at_s in range(65, 600, 10) if doubt != "silent" else ():
+        story.he.says(hour(at_s), 1500 if doubt == "poor" else 1100, accuracy_m=900 if doubt == "poor" else 400)
+    told = story.play("10:00").one("DEGRADED")
+    assert told.reason == "unresolved_60_s"
+    assert told.silent_since_ms == (since and ms("00:50") + 400)
 
 
 # --- losses --------------------------------------------------------------------------------------------------
