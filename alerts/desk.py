@@ -32,9 +32,9 @@ told; in the place of an open alert it is one more raising of that, as silently.
 
 An alarm that was raised at once (STRAP_TAMPER, RF_PROXIMITY) is *judged* by the finding of the same cause, in the
 same episode, by time to blind risk: confirmed, or lowered, which is told. A finding that comes first raises it,
-and the alarm changes nothing then. What becomes more urgent by the hour is raised again. A *latched* alert
-(``catalogue.LATCHED``) is never over by a finding, and closed only by a human who says that the device was
-inspected.
+and the alarm changes nothing then. What becomes more urgent by the hour is raised again, and if a human has closed
+it when it was less, a new episode that ``follows``. A *latched* alert (``catalogue.LATCHED``) is never over by a
+finding, and closed only by a human who says that the device was inspected: by the hour that becomes nothing worse.
 
 The past (PAST_INCURSION, found when fixes came late) raises a live alert never, and tells the police nothing.
 About a visit of which people were told it is a *correction*: appended to that alert, open or closed, told to
@@ -176,7 +176,8 @@ def _on_entry(episode: Episode | None, event: FindingCause, finding: Finding, he
         return _on_raise(episode, event, finding, here)
     if finding.alarm in episode.causes:
         return _on_judgement(episode, event, finding, here.now_ms)
-    if finding.entry != finding.id and finding.entry in episode.causes and not episode.is_open:
+    is_worse = finding.entry != finding.id and finding.entry in episode.causes
+    if is_worse and not episode.is_open and finding.code in LATCHED:
         return Unchanged(reason="closed_before_it_worsened", episode=episode)
     return _on_raise(episode, event, finding, here)
 

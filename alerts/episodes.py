@@ -156,12 +156,14 @@ def _still_over_ms(episode: Episode, raising: Raise) -> int | None:
 
 def over(episode: Episode, finding: Finding) -> Episode:
     """The wearer has left the ring, the silent one is heard again; unless it began anew since: an exit that a
-    later entry overtook is only remembered. The episode waits for a human to close it."""
-    back_in = any(one.at_ms > finding.at_ms for one in episode.raises)
+    later entry overtook is only remembered. The raising that it ends is no such entry, whatever its hour: the
+    clock may have raised it behind the fix that ends it. The episode waits for a human to close it."""
+    over_ms = max(finding.at_ms, finding.entry_ms)
+    back_in = any(one.at_ms > over_ms and finding.entry not in {one.cause, one.judged} for one in episode.raises)
     return msgspec.structs.replace(
         episode,
         version=episode.version + 1,
-        over_ms=episode.over_ms if back_in else max(finding.at_ms, episode.over_ms or 0),
+        over_ms=episode.over_ms if back_in else max(over_ms, episode.over_ms or 0),
         causes=remembered(episode.causes, finding.id),
     )
 

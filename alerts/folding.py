@@ -9,6 +9,8 @@ writes the fold and *then* looks at the incident; who ends it writes the end and
 the two sees the other. A dispatcher that dies between its two steps has settled neither, and the next one repeats
 both: to fold or to unfold twice changes nothing.
 
+What cannot be read explains nothing: the loss is told. Failing open means telling.
+
 The walk for folds reads the newest ruling of each place of a code that can be folded. It happens when an incident
 ends, and at each later ruling on it.
 """
@@ -26,11 +28,10 @@ from alerts.ledger import Ledger
 from tocsin import subjects
 from tocsin.clock import MS
 from tocsin.errors import WireError
-from tocsin.model.device import Device
 from tocsin.model.episode import Episode, Event, FindingCause, Fold, Unfold
 from tocsin.model.finding import Code, Finding
 from tocsin.model.fix import FixPoint
-from tocsin.model.fleet import groups_of
+from tocsin.model.fleet import Group, groups_of
 from tocsin.ports import Bucket, Entry, Log
 from tocsin.subjects import EPISODES
 from tocsin.wire import decode_device, decode_ruling
@@ -48,12 +49,14 @@ log = structlog.get_logger()
 
 
 def silent_in(finding: Finding) -> tuple[str, ...]:
-    """The devices whose silence this finding is about. DEGRADED is about silence if a party's fix is so old."""
+    """The devices whose silence this finding is about. DEGRADED is about silence if the geofence says since when,
+    and then about whose fix is so old: rules that failed, or doubtful fixes of units that are heard, are not
+    explained by a carrier."""
     if finding.code in OF_THE_WEARER:
         return _named(finding.wearer)
     if finding.code in OF_THE_PROTECTED:
         return _named(finding.protected)
-    if finding.code is Code.DEGRADED:
+    if finding.code is Code.DEGRADED and finding.silent_since_ms is not None:
         parties = [finding.wearer, finding.protected]
         silent = [one for one in parties if one is not None and finding.at_ms - one.fix_ms > SILENT_MS]
         return tuple(one.device for one in silent)
@@ -85,8 +88,7 @@ class Folding:
 
     async def _incident_of(self, finding: Finding) -> Fold | None:
         for name in silent_in(finding):
-            payload = await self._devices.get(name)
-            groups = () if payload is None else groups_of(_traits(payload))
+            groups = _groups_of(name, await self._devices.get(name))
             lasting = await asyncio.gather(*(self._lasting(group.subject) for group in groups))
             for group, incident in zip(groups, lasting, strict=True):
                 if incident is not None:
@@ -96,7 +98,7 @@ class Folding:
     async def _lasting(self, group: str) -> str | None:
         """The id of the incident of this group that is neither over nor closed."""
         last = await self._log.last(EPISODES, subjects.episode(INCIDENT.value, group))
-        episode = None if last is None else decode_ruling(last.payload).episode
+        episode = None if last is None else _episode(last)
         return episode.id if episode is not None and episode.lasts else None
 
     async def unfold(self, incident: Episode, still_working: Callable[[], Awaitable[None]]) -> int:
@@ -132,5 +134,12 @@ def _episode(entry: Entry) -> Episode | None:
         return None
 
 
-def _traits(payload: bytes) -> Device:
-    return decode_device(payload)
+def _groups_of(name: str, payload: bytes | None) -> tuple[Group, ...]:
+    """None of a device that nobody has enrolled, or whose record cannot be read."""
+    if payload is None:
+        return ()
+    try:
+        return groups_of(decode_device(payload))
+    except WireError as error:
+        log.error("device_unreadable", device=name, reason=str(error))
+        return ()

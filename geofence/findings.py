@@ -167,10 +167,11 @@ def finding(
     """One thing said, with its numbers. What is open for an exit to name is brought up to date in the look's
     state."""
     order, state = table.roster.orders[row], look.state
-    at_ms = cause.at_ms if said.at_ms is None else said.at_ms
+    found_ms = cause.at_ms if said.at_ms is None else said.at_ms
+    at_ms = _hour_ms(state, said, found_ms)
     name = derived("fnd", order.id, said.code.value, said.change.value, *cause.identity)
     authorised = authority.is_authorised(look, said)
-    entry = _entry(state, said, Opened(id=name, at_ms=at_ms, authorised=authorised))
+    entry = _entry(state, said, Opened(id=name, at_ms=at_ms, authorised=authorised), found_ms)
     wearer, protected = table.pairs[row]
     return Finding(
         id=name,
@@ -209,12 +210,12 @@ def zone_finding(
     order, opened = table.roster.orders[row], dict(here.presence.opened)
     at_ms = cause.at_ms if said.at_ms is None else said.at_ms
     name = derived("fnd", order.id, said.code.value, said.change.value, here.zone.id, *cause.identity)
-    begins = said.change is Change.ENTRY
     entry = Opened(id=name, at_ms=at_ms, authorised=_is_authorised(said, look))
-    if begins:
+    if said.change is Change.ENTRY:
         opened[said.code] = entry
     else:
         entry = opened.pop(said.code, entry)
+        at_ms = max(at_ms, entry.newest_ms)
     here.presence = msgspec.structs.replace(here.presence, opened=opened)
     seen = separation(look.wearer, look.protected, look.now_ms) if look.is_known else None
     wearer, protected = table.pairs[row]
@@ -253,15 +254,31 @@ def is_news(state: PairState, said: Said) -> bool:
     return said.change is Change.ENTRY or said.code in state.opened
 
 
-def _entry(state: PairState, said: Said, here: Opened) -> Opened:
+def _hour_ms(state: PairState, said: Said, found_ms: int) -> int:
+    """The desk tells what is over by these hours. What the clock said may be ended by a fix that was taken before
+    and heard behind it: no end is told of an hour before what it ends, and no beginning behind such an end of one
+    before that."""
+    opened = state.opened.get(said.code)
+    if said.change is Change.EXIT:
+        return found_ms if opened is None else max(found_ms, opened.newest_ms)
+    return max(found_ms, state.put_off_ms.get(said.code, -1) + 1)
+
+
+def _entry(state: PairState, said: Said, here: Opened, found_ms: int) -> Opened:
+    """What this begins or ends, to be remembered; a ring was left when it was found to be, whatever is told."""
     if said.worse:
-        return state.opened[said.code]
+        began = state.opened[said.code]
+        state.opened[said.code] = msgspec.structs.replace(began, worse_ms=here.at_ms)
+        return began
     if said.change is Change.ENTRY:
+        state.put_off_ms.pop(said.code, None)
         if said.code is not Code.EVIDENTIAL_BREACH:
             state.opened[said.code] = here
         return here
     if said.code in RING_OF_CODE:
-        state.left_ms[RING_OF_CODE[said.code]] = here.at_ms
+        state.left_ms[RING_OF_CODE[said.code]] = found_ms
+    if here.at_ms > found_ms:
+        state.put_off_ms[said.code] = here.at_ms
     return state.opened.pop(said.code, here)
 
 
@@ -363,6 +380,7 @@ def _as_opened(state: PairState) -> PairState:
         protected_lost=Code.V_COMMS_LOSS in opened,
         opened=opened,
         left_ms=dict(state.left_ms),
+        put_off_ms=dict(state.put_off_ms),
         zones=dict(state.zones),
         graded=dict(state.graded),
         crossings=state.crossings,

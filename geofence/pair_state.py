@@ -128,11 +128,17 @@ def evaluated(ring: Ring, distance_m: float, radius_m: float, radii_m: float, no
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The entry finding that an exit will name. ``authorised``: it was recorded, and nobody alerted."""
+    """The entry finding that an exit will name. ``authorised``: it was recorded, and nobody alerted. ``worse_ms``:
+    when it was last said to have become more urgent."""
 
     id: str
     at_ms: int
     authorised: bool = False
+    worse_ms: int = 0
+
+    @property
+    def newest_ms(self) -> int:
+        return max(self.at_ms, self.worse_ms)
 
 
 class Presence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -148,14 +154,15 @@ class Presence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
     """``suspicions``: whose fix was not believed and inside, and when it becomes an alert, NEVER_ALERTS if it
-    cannot; ``unconfirmed``: whose good fix a low-confidence alert waits for, -1 nobody's. ``one_reading``: raw
-    or expected inside, and the rule for entering not met by it. ``evidence``: evaluations running that say
-    "inside" whatever is doubted, EVIDENCE_FIXES until the alert ends. ``interval_s``: what this pair asks of its
-    devices, ``relax_ms``: since when a longer one would do. ``zones``: by id, never changed in place. ``graded``:
-    the priority that was said of what time to blind risk can still make more urgent. ``origin``: where both stood
-    when the present leg of the approach began, ``earlier``: the one before it (``attribution``). ``visit``: a stay
-    in the pre-alert ring that may still prove shallow, ``crossings``: those that did, ``probing_ms``: the last of
-    a spell of PROBING (``probing``)."""
+    cannot; ``unconfirmed``: whose good fix a low-confidence alert waits for, -1 nobody's. ``one_reading``: raw or
+    expected inside, and the rule for entering not met by it. ``evidence``: evaluations running that say "inside"
+    whatever is doubted, EVIDENCE_FIXES until the alert ends. ``interval_s``: what this pair asks of its devices,
+    ``relax_ms``: since when a longer one would do. ``put_off_ms``: ends told of a later hour than they were found
+    at, until it begins again (``findings``). ``zones``: by id, never changed in place. ``graded``: the priority
+    that was said of what time to blind risk can still make more urgent. ``origin``: where both stood when the
+    present leg of the approach began, ``earlier``: the one before it (``attribution``). ``visit``: a stay in the
+    pre-alert ring that may still prove shallow, ``crossings``: those that did, ``probing_ms``: the last of a
+    spell of PROBING (``probing``)."""
 
     alert: Ring = OUTSIDE
     prealert: Ring = OUTSIDE
@@ -175,6 +182,7 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
     protected_lost: bool = False
     opened: dict[Code, Opened] = {}
     left_ms: dict[int, int] = {}
+    put_off_ms: dict[Code, int] = {}
     zones: dict[str, Presence] = {}
     graded: dict[Code, int] = {}
     origin: Origin | None = None

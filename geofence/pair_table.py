@@ -207,6 +207,7 @@ class PairTable:
                 suspicions=dict(kept.suspicions),
                 opened=dict(kept.opened),
                 left_ms=dict(kept.left_ms),
+                put_off_ms=dict(kept.put_off_ms),
                 graded=dict(kept.graded),
             )
         )

@@ -21,7 +21,7 @@ from __future__ import annotations
 from math import inf
 
 from geofence.assumptions import DEGRADED_AFTER_MS, FORGET_MS, HOLD_MS, POOR_DM, TURN_S, Z_CLOCK
-from geofence.motion import Mover, Seen
+from geofence.motion import Mover, Seen, overdue_from
 from geofence.pair_state import (
     CODE_OF_RING,
     INSIDE,
@@ -220,7 +220,18 @@ def judge_certainty(look: Look, seen: Separation | None, *, by_fix: bool) -> Non
         look.say(Code.UNCERTAIN, Change.ENTRY, why)
     if not state.degraded and look.now_ms >= _degraded_ms(look, held):
         state.degraded = True
-        look.say(Code.DEGRADED, Change.ENTRY, Reason.UNRESOLVED_60_S)
+        since_ms = _silent_since_ms(look) if why is Reason.SILENT_IN_REACH else None
+        look.say(Code.DEGRADED, Change.ENTRY, Reason.UNRESOLVED_60_S, silent_since_ms=since_ms)
+
+
+def _silent_since_ms(look: Look) -> int | None:
+    """The last message of whoever is not heard; None: both are, and it is the fixes that fail."""
+    silent_ms = [
+        int(one.heard_ms)
+        for one in look.movers
+        if look.now_ms > overdue_from(one.heard_ms, one.told_ms, one.interval_s)
+    ]
+    return min(silent_ms, default=None)
 
 
 def _why_unsure(look: Look, seen: Separation | None, held: Slack) -> Reason | None:

@@ -109,9 +109,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     and motion leave open (DOMAIN section 3, d_lb and d_ub). A party that was never heard is None, and then so is
     the distance. ``low_confidence``: an alert that rests on a poor or implausible fix. ``alert_ms``: when he will
     be at the alert distance if both go on like this (IMMINENT). ``silent_since_ms``: the last message, or fix, of
-    the party that a loss is about. ``blind_worst_ms``, ``blind_plausible_ms``: the hours of blind risk, at the
-    worst and the plausible speed of whoever is silent. ``past``: of a PAST_INCURSION, and of nothing else; its
-    EXIT says that later fixes have taken back what ``entry`` said.
+    the party that a loss is about, or whose silence makes it DEGRADED. ``blind_worst_ms``,
+    ``blind_plausible_ms``: the hours of blind risk, at the worst and the plausible speed of whoever is silent.
+    ``past``: of a PAST_INCURSION, and of nothing else; its EXIT says that later fixes have taken back what
+    ``entry`` said.
 
     ``authorised``: it is recorded, and nobody is alerted (``tocsin.model.geozone``). ``zone``: the id of the fixed
     place that a ZONE_ code is about, never its shape; ``zone_dm`` how far the wearer's fix is from its edge, below

@@ -324,6 +324,17 @@ def test_he_who_left_is_shown_as_gone_since_his_last_exit(order: str) -> None:
     assert episode.over_ms == last.at_ms
 
 
+def test_f05_a_fix_from_before_a_loss_was_said_ends_it() -> None:
+    """Said by the clock, and ended by a fix that was on its way: its own raising is no later entry."""
+    loss = entry(code=Code.W_COMMS_LOSS)
+    before = entry("fnd_in0", NOW_MS - 30_000, code=Code.W_COMMS_LOSS)
+    heard = leaving(loss, after_s=-21)
+    twice = ruled(ruled(None, came(before)), came(loss))
+    assert ruled(twice, came(heard)).over_ms == NOW_MS, "never over before it began"
+    again = entry("fnd_in2", NOW_MS + 1, code=Code.W_COMMS_LOSS)
+    assert ruled(ruled(twice, came(again)), came(heard)).over_ms is None
+
+
 def test_over_is_not_closed() -> None:
     """F27, invariant 7: what has ended by itself still waits for its human."""
     assert over().is_open

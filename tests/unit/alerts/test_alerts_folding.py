@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import pytest
 from builders import DEVICES, NOW_MS, REALM, WEARER, act, entry, eventually, fix_point, frozen_clock, leaving
 from real_broker import cancelled
@@ -46,7 +47,10 @@ def silence(name: str = "fnd_fleet", at_ms: int = NOW_MS) -> Finding:
 def loss(n: int = 1, code: Code = Code.W_COMMS_LOSS, at_ms: int = NOW_MS + 100_000, device: str = "") -> Finding:
     him = fix_point(device or f"wearer-{n}", fix_ms=at_ms - 180_000)
     her = fix_point(device or f"protected-{n}", fix_ms=at_ms - 180_000)
-    return entry(f"fnd_{code}_{n}", at_ms, code=code, measure=f"msr_{n}", wearer=him, protected=her)
+    return entry(
+        f"fnd_{code}_{n}", at_ms, code=code, measure=f"msr_{n}", wearer=him, protected=her,
+        silent_since_ms=at_ms - 180_000,
+    )  # fmt: skip
 
 
 async def fleet_of(carrier: str | None = "one", count: int = 40) -> MemoryBucket:
@@ -141,9 +145,19 @@ async def test_degraded_is_folded_only_if_a_silent_party_is_in_the_group(desk: D
     await desk.find(silence())
     at_ms = NOW_MS + 100_000
     heard = entry(
-        "fnd_d", at_ms, code=Code.DEGRADED, measure="msr_2", wearer=fix_point("wearer-2", fix_ms=at_ms - 30_000),
+        "fnd_d", at_ms, code=Code.DEGRADED, measure="msr_2", silent_since_ms=at_ms - 30_000,
+        wearer=fix_point("wearer-2", fix_ms=at_ms - 30_000),
         protected=fix_point("protected-2", fix_ms=at_ms - 5_000),
     )  # fmt: skip
+    assert (await desk.find(heard)).state is State.RAISED
+
+
+@pytest.mark.parametrize("reason", ["rules_failed", "unresolved_60_s"])
+async def test_f05_degraded_without_a_silence_is_told(desk: Desk, reason: str) -> None:
+    """The rules of a pair failed, or units that are heard send doubtful fixes: no carrier explains that, however
+    old the last believed fix."""
+    await desk.find(silence())
+    heard = msgspec.structs.replace(loss(code=Code.DEGRADED), silent_since_ms=None, reason=reason)
     assert (await desk.find(heard)).state is State.RAISED
 
 
@@ -154,6 +168,26 @@ async def test_the_loss_of_a_device_of_another_carrier_is_its_own(desk: Desk) ->
     await desk.find(silence())
     assert (await desk.find(loss())).state is State.RAISED
     assert (await desk.find(loss(2, device="nobody-knows"))).state is State.RAISED
+
+
+@pytest.mark.parametrize("code", FOLDABLE)
+async def test_a_loss_is_told_if_what_may_explain_it_cannot_be_read(desk: Desk, code: Code) -> None:
+    """Of another version, or damaged: the record of the device, the ruling on the incident."""
+    await desk.find(silence())
+    for device in ("wearer-1", "protected-1"):
+        await desk.devices.put(device, b"\x02of another version")
+    assert (await desk.find(loss(1, code))).state is State.RAISED
+    assert (await desk.find(loss(2, code))).state is State.FOLDED, "the others are explained still"
+    await desk.log.append(subjects.episode(INCIDENT.value, GROUP.subject), b"\x02of another version")
+    assert (await desk.find(loss(3, code))).state is State.RAISED
+
+
+async def test_what_is_folded_is_told_once_its_incident_cannot_be_read(desk: Desk) -> None:
+    """The redelivery looks at the incident, which nobody can say that it lasts."""
+    await desk.find(silence())
+    assert (await desk.find(loss())).state is State.FOLDED
+    await desk.log.append(subjects.episode(INCIDENT.value, GROUP.subject), b"\x02of another version")
+    assert (await desk.find(loss())).state is State.RAISED
 
 
 async def test_what_was_open_before_stays_open_and_is_notified_again(desk: Desk) -> None:

@@ -104,7 +104,27 @@ def test_what_becomes_urgent_by_the_hour_is_raised_again() -> None:
     assert (ruling.episode.priority, ruling.reason, kinds(ruling)[0][1]) == (1, "raised_again", RAISED)
 
 
-def test_and_not_once_a_human_has_closed_it() -> None:
+def test_what_was_closed_as_p2_and_becomes_p1_is_told_anew() -> None:
+    """A human has closed what was hours away; nobody looked at the device, and it goes on."""
+    apart = entry("fnd_apart", code=Code.SEPARATION, priority=2)
+    gone = closing(owned(told(None, apart).episode)).episode
+    hours_ms = NOW_MS + 3 * 3_600_000
+    worse = entry(
+        "fnd_worse", hours_ms, code=Code.SEPARATION, priority=1, entry=apart.id, entry_ms=NOW_MS,
+        reason="blind_risk_soon",
+    )  # fmt: skip
+    ruling = told(gone, worse, hours_ms)
+    assert (ruling.reason, ruling.episode.priority, ruling.episode.follows) == ("opened", 1, gone.id)
+    assert kinds(ruling) == [(Channel.TELEASSISTANCE.value, OPENED)]
+    again = handle(ruling.episode, FindingCause(finding=worse), REALM, hours_ms)
+    assert again == Unchanged(reason="applied_before", episode=ruling.episode), (
+        "once, however often it is delivered"
+    )
+    ended = told(ruling.episode, leaving(apart, after_s=4 * 3_600), hours_ms)
+    assert ended.episode.over_ms == NOW_MS + 4 * 3_600_000, "the end names what began hours ago"
+
+
+def test_f27_and_not_once_the_device_was_inspected() -> None:
     lowered = owned(told(told(None, alarm()).episode, judging(2)).episode)
     gone = closing(lowered, inspected=True).episode
     worse = judging(1, "fnd_worse", alarm=None, entry="fnd_j", at_ms=NOW_MS + 20 * 60_000)

@@ -231,6 +231,23 @@ def test_far_away_a_separation_becomes_p1_by_the_hour():
     ]  # fmt: skip
 
 
+def test_a_separation_that_became_p1_does_not_end_before_that():
+    """The clock says P1; behind it comes that the tag had been heard again 5 s before."""
+
+    def far(and_then=lambda he: he):
+        told = story(apart_m=FAR_M)
+        told.he.happens("05:00", DeviceEvent.SEPARATION).says_of_itself("05:00", pair=400)
+        and_then(told.he)
+        return told.play("90:00")
+
+    at_s, _ = far().of("SEPARATION")[1]
+    heard = hour(at_s + 1)
+    desk = far(lambda he: he.happens(heard, DeviceEvent.SEPARATION_END, age_s=6).says_of_itself(heard, pair=1))
+    first, worse, ended = (one for _, one in desk.of("SEPARATION"))
+    assert (ended.entry, ended.entry_ms, ended.at_ms) == (first.id, first.at_ms, worse.at_ms)
+    assert ended.points.t1_ms < worse.at_ms
+
+
 # --- radios ----------------------------------------------------------------------------------------------------
 
 

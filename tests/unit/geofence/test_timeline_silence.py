@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from geofence_pairs import W
-from timeline import T0_MS, Story, ms
+from timeline import T0_MS, Story, hour, ms
 
 from geofence.devices import ACCURACY, AT, INTERVAL, NEWLY, SPEED
 from geofence.silence import blind_hours
@@ -53,6 +53,19 @@ def test_a_far_wearer_is_degraded_at_the_hour_of_plausible_blind_risk(km, blind)
     assert finding.reason == "unresolved_60_s"
 
 
+@pytest.mark.parametrize(("doubt", "since"), [("silent", "00:50.4"), ("poor", None), ("suspicious", None)])
+def test_f05_degraded_says_since_when_who_is_silent(doubt, since):
+    """A carrier's silence explains it then; poor fixes of a unit that is heard are none."""
+    story = Story()
+    story.she.stands(0)
+    story.he.stands(1500).is_silent("01:00")
+    for at_s in range(65, 600, 10) if doubt != "silent" else ():
+        story.he.says(hour(at_s), 1500 if doubt == "poor" else 1100, accuracy_m=900 if doubt == "poor" else 400)
+    told = story.play("10:00").one("DEGRADED")
+    assert told.reason == "unresolved_60_s"
+    assert told.silent_since_ms == (since and ms("00:50") + 400)
+
+
 # --- losses --------------------------------------------------------------------------------------------------
 
 
@@ -76,6 +89,22 @@ def test_a_wearer_without_gnss_is_heard_and_not_seen():
     assert desk.one("W_GNSS_LOSS").silent_since_ms == T0_MS + 270_000
     assert desk.codes() == {"W_GNSS_LOSS"}
     assert desk.counts["presence"] == 14
+
+
+def test_no_end_is_told_of_an_hour_before_its_beginning():
+    """The clock says at 01:21 and 01:25 what a fix ends that was taken at 01:06 and is heard at 01:26; the next
+    one, taken at 01:13, is unbelieved and begins the doubt again: behind the end of the first, for the desk."""
+    story = Story()
+    story.she.stands(0)
+    story.he.stands(1500).is_silent("01:00", "05:00")
+    story.he.says("01:26", 1500, age_s=20).says("01:28", 900, age_s=15, accuracy_m=400)
+    desk = story.play("01:40")
+    for code, until in (("W_COMMS_LOSS", ms("01:21")), ("UNCERTAIN", ms("01:25"))):
+        began, ended = desk.one(code), desk.one(code, "exit")
+        assert (ended.entry, ended.entry_ms, ended.at_ms) == (began.id, began.at_ms, until)
+        assert ended.points.t1_ms == ms("01:06"), "of which fix stays told"
+    again = desk.one("UNCERTAIN", nth=1)
+    assert (again.reason, again.at_ms) == ("unbelieved_fix_inside", ms("01:25") + 1)
 
 
 def test_a_unit_that_goes_on_losing_both_has_both_losses():

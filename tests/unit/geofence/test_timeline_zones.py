@@ -155,6 +155,17 @@ def test_who_is_at_home_all_night_is_not_even_measured():
 # --- hours -----------------------------------------------------------------------------------------------------
 
 
+def test_who_was_found_there_by_the_clock_is_not_told_to_have_left_before():
+    """The ban begins at 02:00. What is heard behind that says that he had left by 01:55."""
+    one = story(disc("club", "ban", 0, 300, schedule=between("02:00", "05:00")))
+    one.he.stands(0).is_silent("01:45")
+    one.he.says("02:02", -900, age_s=10).says("02:03", -900, age_s=8)
+    desk = one.play("02:10")
+    began, left = desk.one("ZONE_ENTRY"), desk.one("ZONE_ENTRY", "exit")
+    assert (began.reason, left.reason) == ("zone_came_into_force", "outside_two_fixes")
+    assert (left.entry, left.at_ms, left.points.t1_ms) == (began.id, ms("02:00"), ms("01:55"))
+
+
 def test_a_ban_that_begins_finds_him_there_and_ends():
     one = story(disc("club", "ban", 0, 300, schedule=between("02:00", "05:00")))
     one.he.stands(0)
