@@ -73,7 +73,7 @@ class Incidents:
     responses=problems("unknown-alert", "invalid-request", "record-unavailable", "not-ready"),
 )
 async def get_incident(alert_id: AlertId, deps: TheDeps) -> schemas.IncidentReply:
-    """All pairs of a SYS_FLEET_SILENCE while it lasts; behind its end the most urgent of its opening."""
+    """The pairs of a SYS_FLEET_SILENCE while it lasts; behind its end the most urgent of its opening."""
     episode = await find(deps, alert_id)
     said = episode.raises[-1].silenced
     if said is None:
@@ -86,7 +86,7 @@ async def get_incident(alert_id: AlertId, deps: TheDeps) -> schemas.IncidentRepl
         incident,
         standings,
         alerts,
-        complete=len(incident.ranked) >= said.pairs,
+        complete=len(incident.ranked) >= said.pairs and not incident.unranked,
         now_ms=deps.clock.now_ms(),
     )
 
