@@ -7,7 +7,7 @@ does not derive it anew, it reads it from the log (``fleet_watch``).
 from __future__ import annotations
 
 from geofence.fleet_silence import Open, Verdict
-from tocsin.limits import INCIDENT_TOLD_MAX
+from tocsin.limits import INCIDENT_RANKED_MAX, INCIDENT_TOLD_MAX
 from tocsin.model.finding import Change, Code, Finding
 from tocsin.model.fix import ClockPoints
 from tocsin.model.fleet import Group, Incident, PairAtRisk, Silenced
@@ -54,7 +54,7 @@ def _silenced(verdict: Verdict, pairs: tuple[PairAtRisk, ...]) -> Silenced:
 
 
 def incident_of(verdict: Verdict, opened: Open, pairs: tuple[PairAtRisk, ...], now_ms: int) -> Incident:
-    """How it stands now, with all its pairs."""
+    """How it stands now, with its most urgent pairs."""
     return Incident(
         entry=opened.entry,
         entry_ms=opened.entry_ms,
@@ -63,7 +63,8 @@ def incident_of(verdict: Verdict, opened: Open, pairs: tuple[PairAtRisk, ...], n
         silent=int(verdict.missed.sum()),
         expected=int(verdict.expected.sum()),
         since_ms=opened.since_ms,
-        ranked=pairs,
+        ranked=pairs[:INCIDENT_RANKED_MAX],
+        unranked=max(0, len(pairs) - INCIDENT_RANKED_MAX),
     )
 
 

@@ -1,8 +1,9 @@
 """In which order, and how surely, does the world hear what was decided?
 
 Findings first, and until they are on the log nothing more is judged. PROX_ALERT and ZONE_CORE_ENTRY go before
-every other code of their step. What cannot overtake each other is what has one code and one measure (the exit
-behind its entry); so a *wave* of findings is under way at once, in which no two are of the same code and measure.
+every other code of their step, then whatever else is P1, so that it does not wait behind a thousand losses.
+What cannot overtake each other is what has one code and one measure (the exit behind its entry); so a *wave* of
+findings is under way at once, in which no two are of the same code and measure.
 
 Commands and standings come after the findings and hold up nobody: what the log does not take now waits for the
 next turn. A command that has expired is not sent any more. Of the standings only the newest of each measure is
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TypeVar
 
@@ -45,6 +46,8 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 FIRST = frozenset({Code.PROX_ALERT, Code.ZONE_CORE_ENTRY})
+P1 = 1
+ALWAYS_P1 = frozenset({Code.RF_PROXIMITY})  # of which no finding says a priority
 
 
 class Publisher:
@@ -67,7 +70,7 @@ class Publisher:
         """Take over what a step says."""
         t5_ms = self._clock.now_ms()
         news = [_stamped(one, t5_ms) for one in judged.findings if one.id not in self.already]
-        self.findings.extend(sorted(news, key=lambda one: one.code not in FIRST))
+        self.findings.extend(most_urgent_first(news))
         self.commands.extend(judged.commands)
         self.standings.update((one.measure, one) for one in judged.standings)
 
@@ -191,6 +194,12 @@ class Publisher:
             if change.value is not None:
                 known[change.key] = change.value
         return known
+
+
+def most_urgent_first(found: Sequence[Finding]) -> list[Finding]:
+    """Of one code and measure the order stays: an entry that is P1 takes the end before it along."""
+    urgent = {(one.code, one.measure) for one in found if one.priority == P1 or one.code in ALWAYS_P1}
+    return sorted(found, key=lambda one: (one.code not in FIRST, (one.code, one.measure) not in urgent))
 
 
 def wave_of(waiting: Iterable[T], lane: Callable[[T], Hashable]) -> list[T]:

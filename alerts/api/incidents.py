@@ -73,7 +73,7 @@ class Incidents:
     responses=problems("unknown-alert", "invalid-request", "record-unavailable", "not-ready"),
 )
 async def get_incident(alert_id: AlertId, deps: TheDeps) -> schemas.IncidentReply:
-    """All pairs of a SYS_FLEET_SILENCE while it lasts; behind its end the most urgent of its opening."""
+    """The pairs of a SYS_FLEET_SILENCE while it lasts; behind its end the most urgent of its opening."""
     episode = await find(deps, alert_id)
     said = episode.raises[-1].silenced
     if said is None:
@@ -86,7 +86,7 @@ async def get_incident(alert_id: AlertId, deps: TheDeps) -> schemas.IncidentRepl
         lasting or _as_told(episode, said),
         standings,
         alerts,
-        complete=lasting is not None or len(said.worst) >= said.pairs,
+        complete=len(said.worst) >= said.pairs if lasting is None else not lasting.unranked,
         now_ms=deps.clock.now_ms(),
     )
 

@@ -18,6 +18,7 @@ from typing import Final
 import structlog
 
 from alerts.api import views
+from alerts.catalogue import CATALOGUE
 from tocsin.clock import Clock
 from tocsin.errors import LogUnavailable, WireError
 from tocsin.model.episode import Episode
@@ -35,7 +36,7 @@ AGAIN_S: Final = 0.5
 PROBE_S: Final = 1.0  # how often the log is asked whether it lives: a follower that hears nothing cannot know
 PROBE_SUBJECT: Final = "log.episode.probe.probe"
 PRIORITY_URGENT: Final = 1
-PRIORITIES: Final = (1, 2, 3, 4, 5)
+PRIORITIES: Final = tuple(sorted({one.priority for one in CATALOGUE.values()}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -316,7 +316,7 @@ class PairInIncident(BaseModel):
 
 class IncidentReply(BaseModel):
     """``pairs`` ranked: who may be at blind risk soonest comes first, then those of whom nobody can say.
-    ``complete``: all of them; else the most urgent ones that the alert itself keeps. ``at``: as it stood then."""
+    ``complete``: all of them; else the most urgent of them. ``at``: as it stood then."""
 
     alert: str
     dimension: Dimension

@@ -84,7 +84,8 @@ class Silenced(msgspec.Struct, frozen=True, kw_only=True):
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
     """A silence that lasts, as it stood at ``at_ms``; lies in the bucket ``incidents`` under the group's subject.
 
-    ``entry``, ``entry_ms``: the finding that opened it. ``ranked``: all its pairs.
+    ``entry``, ``entry_ms``: the finding that opened it. ``ranked``: its pairs, the most urgent
+    INCIDENT_RANKED_MAX of them; ``unranked``: how many more there are.
     """
 
     entry: str
@@ -95,3 +96,4 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     expected: int
     since_ms: int
     ranked: tuple[PairAtRisk, ...]
+    unranked: int = 0

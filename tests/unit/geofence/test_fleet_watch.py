@@ -10,12 +10,15 @@ import pytest
 from fleet_lives import member, messages
 from geofence_pairs import T0_MS
 
+from geofence.fleet_findings import incident_of
+from geofence.fleet_silence import Open, Verdict
 from geofence.fleet_watch import SUBJECT, FleetDoors, FleetWatch
 from geofence.order_watch import Revision
 from tocsin import subjects
 from tocsin.errors import LogUnavailable
+from tocsin.limits import INCIDENT_RANKED_MAX
 from tocsin.model.command import Action, Command
-from tocsin.model.fleet import Dimension, Group, Party
+from tocsin.model.fleet import Dimension, Group, PairAtRisk, Party
 from tocsin.model.order import Order
 from tocsin.subjects import COMMANDS, FINDINGS
 from tocsin.testing.bus import MemoryBucket, MemoryLog, MemoryObjects
@@ -329,3 +332,17 @@ async def test_a_batch_that_cannot_be_read_costs_itself(world):
     lost(world)
     await world.live([watch], 90)
     assert len(world.said()) == 1
+
+
+def test_an_incident_of_the_largest_fleet_is_a_message_that_the_log_takes():
+    """F06: 40,000 pairs; the most urgent are kept, and the rest is counted."""
+    pairs = tuple(
+        PairAtRisk(measure=f"msr_{n:032}", silent=Party.BOTH, worst_ms=T0_MS + n, plausible_ms=T0_MS + n)
+        for n in range(40_000)
+    )
+    nobody = np.zeros(1, bool)
+    verdict = Verdict(group=CARRIER, missed=nobody, expected=nobody, since_ms=T0_MS, reason="silence")
+    shown = incident_of(verdict, Open(CARRIER, "fnd_1", T0_MS, T0_MS), pairs, T0_MS)
+    assert len(encode(shown)) < 2**20
+    assert shown.ranked == pairs[: len(shown.ranked)]
+    assert (len(shown.ranked), shown.unranked) == (INCIDENT_RANKED_MAX, 40_000 - INCIDENT_RANKED_MAX)
