@@ -8,12 +8,13 @@ from typing import Final
 import numpy as np
 
 from geofence import quality_findings, zone_watch
+from geofence.band import apart_until_ms, kept_apart
 from geofence.findings import Trigger, clock_trigger, measure_trigger
 from geofence.looks import SECOND_MS, Looks
 from geofence.pair_state import PROTECTED, WEARER, Look, PairState
 from geofence.pair_table import NEVER_MS, Phase
 from geofence.rules import judge_believed, judge_hour
-from geofence.separation import Separation, apart_until_ms, kept_apart
+from geofence.separation import Separation
 from tocsin.geodesy import IntArray
 
 ZONES_AGAIN_MS: Final = 60_000  # where zones could not be judged: by then, or by the next fix

@@ -7,6 +7,7 @@ from typing import Final
 
 from geofence import findings, standing
 from geofence.assumptions import MOVING_CMS
+from geofence.band import apart_until_ms, clear_until_ms
 from geofence.devices import HEARD, Verdict, accuracy_of_m
 from geofence.findings import Taken, clock_trigger, event_trigger, fix_trigger, taken_of
 from geofence.hours import Hours
@@ -16,7 +17,7 @@ from geofence.pair_state import WEARER, Look
 from geofence.pair_table import Phase
 from geofence.quality import Shown, skew_of
 from geofence.rules import DISBELIEVED, Heard, judge_believed, judge_losses, judge_unbelieved
-from geofence.separation import Separation, apart_until_ms, clear_until_ms
+from geofence.separation import Separation
 from tocsin.geodesy import ecef_one
 from tocsin.limits import PREALERT_FACTOR
 from tocsin.model.fix import Fixes, FixFlag

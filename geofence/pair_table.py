@@ -3,7 +3,7 @@
 Row i is the measure ``orders[i]`` (sorted by id), between the devices at ``places[i]``: wearer, protected
 person. Where these are is in ``geofence.devices``. Beside the rows:
 
-    bands          (n, 8), ``geofence.separation.Band``: while nothing leaves it no rule can change anything, so
+    bands          (n, 8), ``geofence.band.Band``: while nothing leaves it no rule can change anything, so
                    none is asked
     due_ms         before this hour time alone can change nothing either
     states         row -> PairState, only where it is not the state of a pair that is far apart and reporting
@@ -48,12 +48,12 @@ from geofence.assumptions import (
     RELAX_MS,
     SETTLED_MS,
 )
+from geofence.band import APPROACH, PROTECTEDS, RISK, UNFIXED, WEARERS, Band
 from geofence.cadence import Asked, asked
 from geofence.conditions import WELL, Condition, ConditionTable
 from geofence.devices import DeviceTable
 from geofence.pair_state import WEARER, PairState
 from geofence.quality import CODES, QualityTable
-from geofence.separation import APPROACH, PROTECTEDS, RISK, UNFIXED, WEARERS, Band
 from geofence.zone_table import ZoneTable
 from tocsin.geodesy import IntArray
 from tocsin.limits import PREALERT_FACTOR

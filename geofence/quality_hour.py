@@ -32,11 +32,11 @@ from geofence.assumptions import (
     YIELD_PART_MS,
     YIELD_PARTS,
 )
+from geofence.band import lost_ms
 from geofence.devices import ACCURACY, AT, HEARD, INTERVAL, RECEIVED, DeviceTable, Mask, X
 from geofence.local_time import is_up
 from geofence.motion import UNHEARD_MS
 from geofence.quality import LOW, NOT_CARRIED, QualityTable
-from geofence.separation import lost_ms
 from tocsin.geodesy import FloatArray
 
 SECOND_MS: Final = 1_000.0

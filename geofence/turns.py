@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from geofence.assumptions import LATE_MS, MOVING_CMS, POOR_DM
+from geofence.band import clear, kept_apart, lost_ms
 from geofence.conditions import classes_of
 from geofence.devices import AT, HEARD, WAY, Mask, Verdict, X, accuracies_m
 from geofence.findings import Taken, taken_of
@@ -20,7 +21,6 @@ from geofence.motion import Seen
 from geofence.pair_state import WEARER
 from geofence.pair_table import Phase
 from geofence.quality import ShownByMany, skews_of
-from geofence.separation import clear, kept_apart, lost_ms
 from tocsin.geodesy import FloatArray, IntArray, ecef
 from tocsin.model.fix import Fixes, FixFlag
 

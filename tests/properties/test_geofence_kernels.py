@@ -8,20 +8,12 @@ from hypothesis import strategies as st
 
 from geofence import silence
 from geofence.assumptions import ALERT_S, NEAR_S, PREALERT_S
+from geofence.band import apart_until_ms, clear, clear_until_ms, kept_apart
 from geofence.devices import DeviceTable, Verdict
 from geofence.motion import Mover, Seen, movement, movements, overdue_from
 from geofence.pair_state import INSIDE, PairState
 from geofence.pair_table import ALWAYS_LOOK, band_of
-from geofence.separation import (
-    apart_until_ms,
-    clear,
-    clear_until_ms,
-    kept_apart,
-    lower_m,
-    separation,
-    slack,
-    upper_m,
-)
+from geofence.separation import lower_m, separation, slack, upper_m
 
 NOW_MS = 1_795_219_200_000.0
 RADIUS_M = 6_378_137.0
