@@ -3,7 +3,7 @@
 A *leg* runs from one crossing to the next: of the distance from which on the units report more often
 (FAR_DISTANCES), of the pre-alert ring, of the alert ring, and out again. Where both stood at its beginning is
 remembered; at its end both are compared with it. Nothing is accumulated in between: crossings are found at the
-same look whichever fixes the guard band skips (``separation.Band``) and however they were cut into batches, what
+same look whichever fixes the guard band skips (``band.Band``) and however they were cut into batches, what
 lies between them is not.
 
 With W, P the places then and W', P' the places now, both carried to the same instants, the way from |W - P| to
