@@ -30,13 +30,21 @@ from geofence.assumptions import (
     FORGET_MS,
     IMPOSSIBLE_M_S,
     LATE_MS,
-    OVERDUE_INTERVALS,
-    OVERDUE_MS,
     POOR_DM,
     R95,
     UNTOLD_ACCURACY_M,
 )
-from geofence.motion import UNHEARD_MS, Mover, Seen, Vector, is_reachable, movement, movements, overdue_from
+from geofence.motion import (
+    UNHEARD_MS,
+    Mover,
+    Seen,
+    Vector,
+    is_reachable,
+    movement,
+    movements,
+    overdue_from,
+    overdue_of_many,
+)
 from tocsin.geodesy import FloatArray, IntArray
 
 WIDTH: Final = 19
@@ -221,8 +229,7 @@ class DeviceTable:
         columns[V:SPEED], columns[SPEED], columns[WAY] = movements(
             ways, at_ms - columns[BEFORE_MS], accuracy_m, movers[:, ACCURACY]
         )
-        np.maximum(at_ms, columns[TOLD], out=columns[OVERDUE])
-        columns[OVERDUE] += (1_000.0 * OVERDUE_INTERVALS) * columns[INTERVAL] + OVERDUE_MS
+        columns[OVERDUE] = overdue_of_many(at_ms, columns[TOLD], columns[INTERVAL])
         self.rows[places] = columns.T
         return columns
 

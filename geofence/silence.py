@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from geofence.assumptions import OVERDUE_INTERVALS, OVERDUE_MS, R95, SILENT_M_S, WORST_M_S
+from geofence.assumptions import R95, SILENT_M_S, WORST_M_S
 from geofence.devices import ACCURACY, AT, INTERVAL, SPEED, TOLD, Mask, X
-from geofence.motion import Mover
+from geofence.motion import Mover, overdue_of_many
 from geofence.pair_state import Look, Reason
 from geofence.separation import SECOND_MS, Separation
 from tocsin.geodesy import FloatArray
@@ -114,7 +114,7 @@ class BlindHours(NamedTuple):
 def blind_hours(a: FloatArray, b: FloatArray, now_ms: float, alert_m: FloatArray) -> BlindHours:
     """For rows of both parties by columns (19, n) and their alert distances. Pairs of which one was never heard:
     -inf, first in every ranking."""
-    over_a, over_b = now_ms > _overdue_ms(a), now_ms > _overdue_ms(b)
+    over_a, over_b = (now_ms > overdue_of_many(one[AT], one[TOLD], one[INTERVAL]) for one in (a, b))
     nobody = ~(over_a | over_b)
     x, y, z = a[X:AT] - b[X:AT]
     left_m = np.sqrt(x * x + y * y + z * z) - R95 * (a[ACCURACY] + b[ACCURACY]) - alert_m
@@ -128,10 +128,3 @@ def blind_hours(a: FloatArray, b: FloatArray, now_ms: float, alert_m: FloatArray
     unheard = (a[AT] < 0) | (b[AT] < 0)
     worst_ms, plausible_ms = (np.where(unheard, -np.inf, one) for one in hours)
     return BlindHours(worst_ms, plausible_ms, ~nobody)
-
-
-def _overdue_ms(rows: FloatArray) -> FloatArray:
-    """``motion.overdue_from``, of rows whose column of it nobody keeps (``fleet_memory``)."""
-    hours: FloatArray = np.maximum(rows[AT], rows[TOLD])
-    hours += (SECOND_MS * OVERDUE_INTERVALS) * rows[INTERVAL] + OVERDUE_MS
-    return hours
