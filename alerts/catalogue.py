@@ -238,10 +238,6 @@ CATALOGUE: Final[Mapping[Code, CatalogueEntry]] = MappingProxyType(
     }
 )  # fmt: skip
 
-LATCHED: Final = frozenset({Code.STRAP_TAMPER})
-"""Nothing that a device says ends these: a named human closes them, once somebody has looked at the device (F27).
-"""
-
 UNTOLD: Final = frozenset({Code.UNCERTAIN, Code.EVIDENTIAL_BREACH})
 """Findings that open no alert of their own: a state that is shown, a proof that is kept."""
 

@@ -33,7 +33,7 @@ told; in the place of an open alert it is one more raising of that, as silently.
 An alarm that was raised at once (STRAP_TAMPER, RF_PROXIMITY) is *judged* by the finding of the same cause, in the
 same episode, by time to blind risk: confirmed, or lowered, which is told. A finding that comes first raises it,
 and the alarm changes nothing then. What becomes more urgent by the hour is raised again, and if a human has closed
-it when it was less, a new episode that ``follows``. A *latched* alert (``catalogue.LATCHED``) is never over by a
+it when it was less, a new episode that ``follows``. A *latched* alert (``finding.LATCHED``) is never over by a
 finding, and closed only by a human who says that the device was inspected: by the hour that becomes nothing worse.
 
 The past (PAST_INCURSION, found when fixes came late) raises a live alert never, and tells the police nothing.
@@ -61,7 +61,7 @@ from typing import Final
 import msgspec
 
 from alerts import calls, episodes
-from alerts.catalogue import CATALOGUE, LATCHED, UNTOLD
+from alerts.catalogue import CATALOGUE, UNTOLD
 from alerts.routing import EVERYTHING_TO_THE_DEFAULT, Routing
 from tocsin.clock import MS
 from tocsin.limits import ACK_EXPIRES_S, PROOF_EARLY_MAX_S, PROOF_WAITS_S
@@ -81,7 +81,7 @@ from tocsin.model.episode import (
     Unfold,
     Verb,
 )
-from tocsin.model.finding import Alarm, Change, Code, Finding, Past
+from tocsin.model.finding import LATCHED, Alarm, Change, Code, Finding, Past
 
 NO_ALERT_TO_PROVE: Final = "no_alert_to_prove"
 CORRECTS_ANOTHER: Final = "corrects_another_episode"

@@ -23,7 +23,7 @@ from geofence.motion import Mover
 from geofence.pair_state import WEARER, Look, Reason
 from geofence.separation import Separation, blind_not_before_ms, lower_m, separation, slack
 from geofence.silence import Blind, blind
-from tocsin.model.finding import Change, Code
+from tocsin.model.finding import LATCHED, Change, Code
 
 HIS: Final = {
     Sign.TAMPERED: Code.STRAP_TAMPER, Sign.NEAR: Code.RF_PROXIMITY, Sign.JAMMED: Code.JAMMING_SUSPECTED,
@@ -36,7 +36,6 @@ HERS: Final = {
 }  # fmt: skip
 CODES: Final = tuple(dict.fromkeys((*HIS.values(), Code.SEPARATION, *HERS.values())))
 _CODES: Final = frozenset(CODES)
-LATCHED: Final = frozenset({Code.STRAP_TAMPER})
 AGAIN: Final = frozenset({Code.STRAP_TAMPER, Code.RF_PROXIMITY})
 """Each further time is said again: it rang again."""
 MOST_URGENT: Final = {Code.STRAP_TAMPER: 1, Code.SEPARATION: 1, Code.V_DEVICE_OFF: 2}

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from alerts.api import places, schemas
-from alerts.catalogue import CATALOGUE, LATCHED
+from alerts.catalogue import CATALOGUE
 from tocsin.adapters.episodes import Timeline
 from tocsin.adapters.orders import Measure
 from tocsin.clock import MS, rfc3339
@@ -29,7 +29,7 @@ from tocsin.model.episode import (
     Unfold,
     Verb,
 )
-from tocsin.model.finding import Code
+from tocsin.model.finding import LATCHED, Code
 from tocsin.model.fix import ClockPoints
 from tocsin.model.fleet import Incident, Silenced
 from tocsin.model.standing import Protection, Standing

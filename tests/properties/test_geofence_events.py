@@ -15,8 +15,8 @@ import pytest
 from geofence_streams import Played, long_life, messages, roster
 
 from geofence import turns
-from geofence.condition_codes import CODES, LATCHED
-from tocsin.model.finding import Change
+from geofence.condition_codes import CODES
+from tocsin.model.finding import LATCHED, Change
 from tocsin.model.fix import ABSENT, DeviceEvent, FixFlag, Source
 
 SEEDS = range(8)

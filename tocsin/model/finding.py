@@ -7,6 +7,7 @@ Two kinds reach the desk: a ``Finding`` from the geofence (something began or en
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -51,6 +52,10 @@ class Code(StrEnum):
     CLOCK_SKEW = "CLOCK_SKEW"
     PAST_INCURSION = "PAST_INCURSION"
     SYS_FLEET_SILENCE = "SYS_FLEET_SILENCE"
+
+
+LATCHED: Final = frozenset({Code.STRAP_TAMPER})
+"""Nothing that a device says ends these; a human does, who has looked at it (F27, invariant 8)."""
 
 
 class Change(StrEnum):

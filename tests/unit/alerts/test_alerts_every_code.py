@@ -14,7 +14,7 @@ import pytest
 from builders import NOW_MS, REALM, entry, fix_point, leaving
 
 from alerts.api import schemas, views
-from alerts.catalogue import CATALOGUE, LATCHED, NO_BREACH_FR, UNTOLD
+from alerts.catalogue import CATALOGUE, NO_BREACH_FR, UNTOLD
 from alerts.channels import police, teleassistance
 from alerts.channels.cap_reader import read_cap
 from alerts.channels.police import DOUBTFUL_FR, HER_PLACE_UNKNOWN_FR, Sender
@@ -23,7 +23,7 @@ from alerts.routing import places_of
 from tocsin.adapters.episodes import RecordedRuling, Timeline, _ruling_row
 from tocsin.clock import rfc3339
 from tocsin.model.episode import Channel, Episode, FindingCause, Notification, Ruling
-from tocsin.model.finding import Code, Finding
+from tocsin.model.finding import LATCHED, Code, Finding
 from tocsin.wire import decode_finding, decode_ruling, encode
 
 SENDER = Sender(site="paca", callback="+33199000000")
