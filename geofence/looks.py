@@ -156,14 +156,15 @@ class Looks:
         table = self.table
         wanted_s = min(table.asked[side >> 1][side & 1] for side in table.sides_of[place])
         before = self.devices.mover(place)
-        if table.takes_orders[place] and self.devices.rows[place, INTERVAL] != wanted_s:
-            quality_hour.count(table.quality, self.devices, table.hers, now_ms, slice(place, place + 1))
-        if table.takes_orders[place] and self.devices.tell(place, wanted_s, now_ms):
-            self._order(index, place, wanted_s, now_ms, identity)
-            hour = self._matters_ms(before, self.devices.mover(place), now_ms)
-            for row in {side >> 1 for side in table.sides_of[place]}:
-                if table.phase_of[row] == Phase.IN_FORCE:
-                    table.due_of[row] = min(table.due_of[row], hour)
+        if not table.takes_orders[place] or before.interval_s == wanted_s:
+            return
+        quality_hour.count(table.quality, self.devices, table.hers, now_ms, slice(place, place + 1))
+        self.devices.tell(place, wanted_s, now_ms)
+        self._order(index, place, wanted_s, now_ms, identity)
+        hour = self._matters_ms(before, self.devices.mover(place), now_ms)
+        for row in {side >> 1 for side in table.sides_of[place]}:
+            if table.phase_of[row] == Phase.IN_FORCE:
+                table.due_of[row] = min(table.due_of[row], hour)
 
     @staticmethod
     def _matters_ms(before: Mover, after: Mover, now_ms: int) -> float:
