@@ -10,9 +10,10 @@ from pydantic import HttpUrl, SecretStr
 
 from alerts.api.server import run_api
 from alerts.channels.police import Sender
-from alerts.courier import Endpoint, run_courier
+from alerts.courier import run_courier
 from alerts.dispatcher import run_dispatcher
 from alerts.downlink import run_downlink
+from alerts.line import Endpoint
 from alerts.order_projector import run_order_projector
 from alerts.recorder import run_recorder
 from alerts.routing import Routing

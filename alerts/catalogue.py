@@ -234,6 +234,74 @@ CATALOGUE: Final[Mapping[Code, CatalogueEntry]] = MappingProxyType(
                 label_fr="Silence simultané d'un groupe de dispositifs",
                 duty_fr="Plan de panne ; traiter les binômes dans l'ordre de la liste, le plus menacé d'abord.",
             ),
+            CatalogueEntry(
+                code=Code.TGD_SOS_SILENT, priority=1, told=_BOTH,
+                urgency="Immediate", severity="Extreme", certainty="Observed",
+                label_fr="SOS téléphone grave danger, silencieux",
+                duty_fr="Garder la ligne ouverte ; transmettre au CIC ou au CORG avec la dernière position.",
+            ),
+            CatalogueEntry(
+                code=Code.PREALERT_NO_ANSWER, priority=1, told=_BOTH,
+                urgency="Immediate", severity="Extreme", certainty="Likely",
+                label_fr="Pré-alerte sans réponse du porteur",
+                duty_fr="Appeler la personne protégée et la mettre en sécurité ; transmettre au CIC ou au CORG.",
+            ),
+            CatalogueEntry(
+                code=Code.TGD_UNREACHABLE, priority=4, told=(Channel.TELEASSISTANCE,),
+                urgency="Future", severity="Minor", certainty="Observed",
+                label_fr="Téléphone grave danger injoignable depuis 24 h",
+                duty_fr="Prendre des nouvelles avec courtoisie ; organiser l'échange s'il le faut.",
+            ),
+            CatalogueEntry(
+                code=Code.OPEN_FAULT_24H, priority=4, told=(Channel.TELEASSISTANCE,),
+                urgency="Expected", severity="Moderate", certainty="Observed",
+                label_fr="Défaut ouvert depuis 24 h",
+                duty_fr="Faire cesser le défaut ; informer le magistrat.",
+            ),
+            CatalogueEntry(
+                code=Code.ORDER_NOT_FITTED, priority=4, told=(Channel.TELEASSISTANCE,),
+                urgency="Expected", severity="Moderate", certainty="Observed",
+                label_fr="Ordonnance sans pose depuis 72 h",
+                duty_fr="Organiser la pose ; informer le magistrat.",
+            ),
+            CatalogueEntry(
+                code=Code.ORDER_EXPIRING, priority=4, told=(Channel.TELEASSISTANCE,),
+                urgency="Future", severity="Minor", certainty="Observed",
+                label_fr="Ordonnance proche de son terme",
+                duty_fr="Informer le magistrat ; préparer la restitution ou la prolongation.",
+            ),
+            CatalogueEntry(
+                code=Code.TGD_BATT_LOW, priority=5, told=(Channel.TELEASSISTANCE,),
+                urgency="Future", severity="Minor", certainty="Observed",
+                label_fr="Batterie basse du téléphone grave danger",
+                duty_fr="Message automatique ; rien d'autre à faire.",
+            ),
+            CatalogueEntry(
+                code=Code.TGD_TEST_OK, priority=5, told=(Channel.TELEASSISTANCE,),
+                urgency="Past", severity="Minor", certainty="Observed",
+                label_fr="Essai du téléphone grave danger réussi",
+                duty_fr="Rien à faire.",
+            ),
+            CatalogueEntry(
+                code=Code.TGD_TEST_MISSED, priority=4, told=(Channel.TELEASSISTANCE,),
+                urgency="Future", severity="Minor", certainty="Observed",
+                label_fr="Essai du téléphone grave danger manqué",
+                duty_fr="Convenir d'un essai avec la personne protégée.",
+            ),
+            *(
+                CatalogueEntry(
+                    code=code, priority=1, told=(Channel.TELEASSISTANCE,),
+                    urgency="Immediate", severity="Extreme", certainty="Observed",
+                    label_fr=label, duty_fr="Passer au téléphone ; prévenir l'exploitation.",
+                )
+                for code, label in (
+                    (Code.SYS_PIPELINE_LAG, "Retard de traitement du système"),
+                    (Code.SYS_NOTIFY_FAIL, "Notification qui n'est pas reçue"),
+                    (Code.SYS_CANARY_FAIL, "Binôme témoin resté sans alerte"),
+                    (Code.SYS_CAPACITY, "Ressource du système presque pleine"),
+                    (Code.SYS_CLOCK, "Horloge du système douteuse"),
+                )
+            ),
         )
     }
 )  # fmt: skip

@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import httpx2
 import structlog
 
 from alerts.channels import cap, cloudevent, police, teleassistance
-from alerts.channels.cloudevent import signed_headers
 from alerts.channels.police import Sender
+from alerts.line import Endpoint, Line, Outcome, client, trusted_by_all
 from alerts.retries import (
     ACCEPTED,
     GAVE_UP,
@@ -39,7 +37,7 @@ from alerts.retries import (
 from tocsin import subjects
 from tocsin.clock import MS, Clock
 from tocsin.errors import LogUnavailable, WireError
-from tocsin.limits import COURIER_PARALLEL_MAX, LEASE_RENEW_S, WEBHOOK_TIMEOUT_S
+from tocsin.limits import COURIER_PARALLEL_MAX, LEASE_RENEW_S
 from tocsin.model.episode import Channel, Notification, Receipt, Ruling
 from tocsin.model.ids import derived
 from tocsin.model.room import DEFAULT_ROOM
@@ -53,25 +51,8 @@ BROKEN_AGAIN_AFTER_S = 15.0
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """Where a channel is reached, and the secret of its signatures."""
-
-    url: str
-    secret: str
-
-
 Recipients = Mapping[str, Endpoint]
 """By the name of the room; under DEFAULT_ROOM whoever hears of every other. Empty: nobody is configured."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """A recipient's endpoint and the client that is for it alone: with a pool in common, a recipient that hangs
-    would hold every connection."""
-
-    endpoint: Endpoint
-    http: httpx2.AsyncClient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,14 +62,6 @@ class Form:
     content_type: str
     body: Callable[[Ruling, Notification], bytes]
     is_told: Callable[[Ruling, Notification], bool] = lambda _ruling, _notification: True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What one POST came to: ``accepted``, ``status_503``, ``timeout``, …"""
-
-    result: str
-    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,32 +179,17 @@ class Courier:
                 case Attempt():
                     made += 1
                     t7_ms = self._clock.now_ms()
-                    outcome = await self._post(line, told.notification.id, told.body)
+                    outcome = await self._post(line, told)
                     if outcome.result == ACCEPTED and not by:
                         told.taken.set()  # before the receipt, which waits for the log
                     await self._receipt(told, made, t7_ms, replace(outcome, result=by + outcome.result))
                     if outcome.result in {ACCEPTED, NO_ENDPOINT}:
                         return
 
-    async def _post(self, line: Line | None, notification_id: str, body: bytes) -> Outcome:
+    async def _post(self, line: Line | None, told: Message) -> Outcome:
         if line is None:
             return Outcome(result=NO_ENDPOINT)
-        wall_ms, content_type = self._clock.wall_ms(), self._form.content_type
-        headers = signed_headers(line.endpoint.secret, notification_id, body, wall_ms, content_type)
-        outcome: Outcome | None = None
-        try:
-            async with (
-                asyncio.timeout(WEBHOOK_TIMEOUT_S),  # httpx counts each read alone: a drip would never end
-                line.http.stream("POST", line.endpoint.url, content=body, headers=headers) as response,
-            ):
-                outcome = _answered(response)
-                async for _ in response.aiter_raw():
-                    pass  # to its end, so that the connection can be used again; the status has said it all
-        except (httpx2.TimeoutException, TimeoutError):
-            return outcome or Outcome(result="timeout")
-        except httpx2.RequestError as error:
-            return outcome or Outcome(result=type(error).__name__.lower())
-        return outcome
+        return await line.post(told.notification.id, told.body, self._form.content_type, self._clock.wall_ms())
 
     async def _receipt(self, told: Message, attempt: int, t7_ms: int, outcome: Outcome) -> None:
         episode, notification = told.ruling.episode, told.notification
@@ -277,11 +235,6 @@ class Courier:
         STAGE_SECONDS.labels(start="t3", end="t8").observe((receipt.t8_ms - t3_ms) / MS)
 
 
-def _answered(response: httpx2.Response) -> Outcome:
-    result = ACCEPTED if response.is_success else f"status_{response.status_code}"
-    return Outcome(result=result, status=response.status_code)
-
-
 @contextlib.asynccontextmanager
 async def _leased(delivery: Delivery) -> AsyncIterator[None]:
     """Keep the lease while the body runs."""
@@ -307,11 +260,11 @@ async def run_courier(
     ready: Callable[[], None],
 ) -> None:
     """Every channel, until cancelled."""
-    trusted = httpx2.create_ssl_context(trust_env=False)  # once: reading whom to trust takes 20 ms of the loop
+    trusted = trusted_by_all()
     async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         for channel, form in forms(sender).items():
             lines = {
-                room: Line(endpoint=endpoint, http=await stack.enter_async_context(_client(trusted)))
+                room: Line(endpoint=endpoint, http=await stack.enter_async_context(client(trusted)))
                 for room, endpoint in recipients[channel].items()
             }
             courier = Courier(channel=channel, lines=lines, form=form, log_=log_, clock=clock)
@@ -332,13 +285,3 @@ def forms(sender: Sender) -> Mapping[Channel, Form]:
             is_told=police.is_told,
         ),
     }
-
-
-def _client(trusted: ssl.SSLContext) -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(
-        verify=trusted,
-        timeout=httpx2.Timeout(WEBHOOK_TIMEOUT_S),
-        limits=httpx2.Limits(max_connections=256, max_keepalive_connections=16),
-        follow_redirects=False,
-        trust_env=False,
-    )

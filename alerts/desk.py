@@ -69,10 +69,12 @@ from tocsin.model.episode import (
     Act,
     AlarmCause,
     Channel,
+    Due,
     Episode,
     Event,
     FindingCause,
     Fold,
+    NoticeCause,
     Notification,
     Realm,
     Receipt,
@@ -81,7 +83,8 @@ from tocsin.model.episode import (
     Unfold,
     Verb,
 )
-from tocsin.model.finding import LATCHED, Alarm, Change, Code, Finding, Past
+from tocsin.model.finding import LATCHED, Change, Code, Finding, Past
+from tocsin.model.notice import Notice
 
 NO_ALERT_TO_PROVE: Final = "no_alert_to_prove"
 CORRECTS_ANOTHER: Final = "corrects_another_episode"
@@ -153,8 +156,12 @@ def handle(
             return _on_receipt(episode, event, now_ms)
         case Act():
             return _on_act(episode, event, now_ms)
+        case NoticeCause(notice=notice):
+            return _on_notice(episode, event, notice, here)
         case Unfold():
             return _on_unfold(episode, event, now_ms)
+        case Due():
+            return Unchanged(reason="nothing_due", episode=episode)
 
 
 def _on_finding(episode: Episode | None, event: FindingCause, finding: Finding, here: _Here) -> Answer:
@@ -169,6 +176,12 @@ def _on_finding(episode: Episode | None, event: FindingCause, finding: Finding, 
     if finding.code in LATCHED:
         return Unchanged(reason="latched", episode=episode)
     return _on_exit(episode, event, finding, here)
+
+
+def _on_notice(episode: Episode | None, event: Event, notice: Notice, here: _Here) -> Answer:
+    if notice.change is Change.ENTRY:
+        return _on_raise(episode, event, notice, here)
+    return _on_exit(episode, event, notice, here)
 
 
 def _on_entry(episode: Episode | None, event: FindingCause, finding: Finding, here: _Here) -> Answer:
@@ -194,7 +207,7 @@ def _on_judgement(episode: Episode, event: FindingCause, finding: Finding, now_m
     return _ruling(after, event, "lowered", now_ms, episodes.notifications_of(after, episodes.JUDGED, told, rooms))
 
 
-def _on_raise(episode: Episode | None, event: Event, cause: Finding | Alarm, here: _Here) -> Answer:
+def _on_raise(episode: Episode | None, event: Event, cause: episodes.Cause, here: _Here) -> Answer:
     if episode is not None and cause.id in episode.causes:
         return Unchanged(reason="applied_before", episode=episode)
     if isinstance(cause, Finding) and cause.authorised:
@@ -202,7 +215,7 @@ def _on_raise(episode: Episode | None, event: Event, cause: Finding | Alarm, her
     if here.under is not None and (episode is None or not episode.is_open):
         return _fold(episode, event, cause, here, here.under)
     now_ms, told = here.now_ms, CATALOGUE[cause.code].told
-    rooms = here.routing.rooms_for(cause) if Channel.POLICE in told else ()
+    rooms = here.routing.rooms_for(cause) if Channel.POLICE in told and not isinstance(cause, Notice) else ()
     if episode is None or not episode.is_open:
         after = episodes.opened(
             episodes.raise_of(cause, 1, now_ms, here.call_key), cause, here.realm, episode, now_ms
@@ -227,7 +240,7 @@ def _on_authorised(episode: Episode | None, event: Event, finding: Finding, here
     return _ruling(after, event, "authorised", now_ms)
 
 
-def _fold(episode: Episode | None, event: Event, cause: Finding | Alarm, here: _Here, under: Fold) -> Ruling:
+def _fold(episode: Episode | None, event: Event, cause: episodes.Cause, here: _Here, under: Fold) -> Ruling:
     raising = episodes.raise_of(cause, 1 if episode is None else episode.version + 1, here.now_ms)
     if episode is not None and episode.folded == under and episode.state is State.FOLDED:
         return _ruling(episodes.raised_again(episode, raising, cause), event, "folded_again", here.now_ms)
@@ -245,7 +258,7 @@ def _on_unfold(episode: Episode | None, event: Unfold, now_ms: int) -> Answer:
     return _ruling(after, event, "unfolded", now_ms, episodes.notifications_of(after, episodes.OPENED, told))
 
 
-def _on_exit(episode: Episode | None, event: Event, finding: Finding, here: _Here) -> Answer:
+def _on_exit(episode: Episode | None, event: Event, finding: Finding | Notice, here: _Here) -> Answer:
     if episode is not None and finding.id in episode.causes:
         return Unchanged(reason="applied_before", episode=episode)
     if finding.entry == finding.id:  # he came through this ring straight into the inner one: only that was said
@@ -259,9 +272,11 @@ def _on_exit(episode: Episode | None, event: Event, finding: Finding, here: _Her
     return _ruling(episodes.over(episode, finding), event, "over", here.now_ms)
 
 
-def _exit_before_entry(episode: Episode | None, event: Event, finding: Finding, here: _Here) -> Answer:
+def _exit_before_entry(episode: Episode | None, event: Event, finding: Finding | Notice, here: _Here) -> Answer:
     """The exit came first (a worker died with the entry in hand): raise under the entry's name, then end it."""
-    entry = msgspec.structs.replace(finding, id=finding.entry, change=Change.ENTRY, at_ms=finding.entry_ms)
+    entry: Finding | Notice = msgspec.structs.replace(
+        finding, id=finding.entry, change=Change.ENTRY, at_ms=finding.entry_ms
+    )
     raised = _on_raise(episode, event, entry, here)
     assert isinstance(raised, Ruling)
     if raised.episode.state is State.CLOSED:  # authorised
@@ -341,7 +356,7 @@ def _on_act(episode: Episode | None, act: Act, now_ms: int) -> Answer:
         return Refused(objection=Objection.ALREADY_OWNED, episode=episode)
     if act.expected_version != episode.version:
         return Refused(objection=Objection.STALE, episode=episode)
-    return _ACTS[act.verb](episode, act, now_ms)
+    return _ACTS.get(act.verb, _unknown_verb)(episode, act, now_ms)
 
 
 def _acknowledge(episode: Episode, act: Act, now_ms: int) -> Answer:
@@ -388,6 +403,10 @@ def _close(episode: Episode, act: Act, now_ms: int) -> Answer:
     rooms = tuple(sorted(episodes.rooms_told(episode)))  # none: opened by 0.1.0, no CAP message to end
     notifications = episodes.notifications_of(after, episodes.CLOSED, CATALOGUE[episode.code].told, rooms)
     return _ruling(after, act, "closed", now_ms, notifications)
+
+
+def _unknown_verb(episode: Episode, act: Act, now_ms: int) -> Answer:  # noqa: ARG001
+    return Refused(objection=Objection.UNKNOWN, episode=episode)
 
 
 _ACTS: dict[Verb, Callable[[Episode, Act, int], Answer]] = {

@@ -18,19 +18,19 @@ import structlog
 from alerts import desk
 from alerts.calls import NO_KEY
 from alerts.desk import Answer, Unchanged
-from alerts.episodes import KEYS, place_of
+from alerts.episodes import IN_PLACE_OF, KEYS, place_of
 from alerts.folding import INCIDENT, Folding
 from alerts.ledger import Ledger
 from alerts.routing import EVERYTHING_TO_THE_DEFAULT, Routing
 from tocsin import subjects
 from tocsin.clock import Clock
 from tocsin.errors import LogUnavailable, WireError
-from tocsin.model.episode import AlarmCause, Event, FindingCause, Realm
-from tocsin.model.finding import Code
+from tocsin.model.episode import AlarmCause, Event, FindingCause, NoticeCause, Realm
+from tocsin.model.finding import NOTICES, Code
 from tocsin.ports import Bucket, Delivery, Entry, Log
 from tocsin.subjects import EPISODES
 from tocsin.telemetry import RULINGS
-from tocsin.wire import decode_alarm, decode_finding, decode_receipt, decode_ruling
+from tocsin.wire import decode_alarm, decode_finding, decode_notice, decode_receipt, decode_ruling
 
 AGAIN_AFTER_S = 0.2
 AGAIN_MAX_S = 30.0
@@ -150,6 +150,11 @@ def _finding_event(entry: Entry) -> list[Placed]:
     return [(*place_of(finding), FindingCause(finding=finding))]
 
 
+def _notice_event(entry: Entry) -> list[Placed]:
+    notice = decode_notice(entry.payload)
+    return [(*place_of(notice), NoticeCause(notice=notice))]
+
+
 def _receipt_event(entry: Entry) -> list[Placed]:
     _, _, code, subject = entry.subject.split(".")
     return [(code, subject, decode_receipt(entry.payload))]
@@ -165,7 +170,7 @@ class Queue:
     read: Reader
 
 
-FOUND = tuple(code for code in Code if code not in {*KEYS, Code.UNCERTAIN})
+FOUND = tuple(code for code in Code if code not in {*KEYS, *NOTICES, *IN_PLACE_OF, Code.UNCERTAIN})
 """What the geofence finds and the desk hears of; a code that is new has its queue from the first hour."""
 
 QUEUES = (
@@ -176,5 +181,6 @@ QUEUES = (
         )
         for code in FOUND
     ),
+    Queue("dispatcher-notices", subjects.NOTICES, subjects.NOTICES.subjects, _notice_event),
     Queue("dispatcher-receipts", subjects.RECEIPTS, subjects.RECEIPTS.subjects, _receipt_event),
 )

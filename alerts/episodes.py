@@ -7,6 +7,8 @@ derived from its first cause, so that two dispatchers that open it open the same
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import msgspec
 
 from alerts.calls import NO_KEY, not_before_ms
@@ -24,10 +26,12 @@ from tocsin.model.episode import (
     AlarmCause,
     Channel,
     Correction,
+    Due,
     Episode,
     Event,
     FindingCause,
     Fold,
+    NoticeCause,
     Notification,
     Raise,
     Realm,
@@ -40,6 +44,7 @@ from tocsin.model.episode import (
 from tocsin.model.finding import Alarm, Change, Code, Finding, Past
 from tocsin.model.fix import ClockPoints
 from tocsin.model.ids import derived
+from tocsin.model.notice import Notice
 
 OPENED = "org.tocsin.alert.opened"
 RAISED = "org.tocsin.alert.raised"
@@ -48,23 +53,39 @@ RELEASED = "org.tocsin.alert.released"
 CLOSED = "org.tocsin.alert.closed"
 JUDGED = "org.tocsin.alert.judged"
 
-KEYS = frozenset({Code.BAR_SOS, Code.TGD_SOS})
+KEYS = frozenset({Code.BAR_SOS, Code.TGD_SOS, Code.TGD_SOS_SILENT})
+IN_PLACE_OF = MappingProxyType({Code.TGD_SOS_SILENT: Code.TGD_SOS, Code.PREALERT_NO_ANSWER: Code.PROX_PREALERT})
+"""What another alert becomes stands in its place on the log: one episode for one chain of events."""
+
+Cause = Finding | Alarm | Notice
 
 PARTIES = 2  # of a measure
 BY_ORDER = "order"  # who closes what the order allows
 
 
-def place_of(cause: Finding | Alarm) -> tuple[Code, str]:
+def place_of(cause: Cause) -> tuple[Code, str]:
     """Where on the log the episode of this cause lives. A proof lives with the alert that it proves, a correction
     with the one that it corrects, a key with its device, anything else that a device says with the measure that it
     is about: one at a time."""
+    if isinstance(cause, Notice):
+        return (cause.code, cause.subject)
     if isinstance(cause, Alarm):
         is_of_pair = cause.code not in KEYS and cause.measures
-        return (cause.code, cause.measures[0] if is_of_pair else cause.device)
+        return (placed_as(cause.code), cause.measures[0] if is_of_pair else cause.device)
     if cause.zone is not None:
         return (cause.code, f"{cause.measure}:{cause.zone}")
     about_alert = cause.code is Code.EVIDENTIAL_BREACH or is_correction(cause)
     return (Code.PROX_ALERT if about_alert else cause.code, cause.measure)
+
+
+def placed_as(code: Code) -> Code:
+    """The code in the place of an episode with this one."""
+    return IN_PLACE_OF.get(code, code)
+
+
+def place(episode: Episode) -> tuple[str, str]:
+    """Where on the log this episode lives."""
+    return (placed_as(episode.code).value, episode.subject)
 
 
 def is_correction(cause: Finding) -> bool:
@@ -72,11 +93,12 @@ def is_correction(cause: Finding) -> bool:
     return cause.past is not None and cause.past.corrects is not None
 
 
-def opened(raising: Raise, cause: Finding | Alarm, realm: Realm, before: Episode | None, now_ms: int) -> Episode:
+def opened(raising: Raise, cause: Cause, realm: Realm, before: Episode | None, now_ms: int) -> Episode:
     """A new episode. ``before`` is the closed one in the same place: its causes stay remembered."""
-    code, subject = place_of(cause)
+    placed, subject = place_of(cause)
+    code = cause.code if placed_as(cause.code) is placed else placed
     return Episode(
-        id=derived("alr", code, subject, raising.cause),
+        id=derived("alr", placed, subject, raising.cause),
         code=code,
         subject=subject,
         realm=realm,
@@ -105,15 +127,15 @@ def _priority(code: Code, raises: tuple[Raise, ...]) -> int:
     return min(CATALOGUE[code].priority if one.priority is None else one.priority for one in raises)
 
 
-def _with(causes: tuple[str, ...], cause: Finding | Alarm) -> tuple[str, ...]:
+def _with(causes: tuple[str, ...], cause: Cause) -> tuple[str, ...]:
     """What has been applied now: a finding stands for the alarm of the same cause, should that come later."""
     alarm = cause.alarm if isinstance(cause, Finding) else None
     return remembered(remembered(causes, alarm) if alarm else causes, cause.id)
 
 
-def _measures_of(cause: Finding | Alarm) -> tuple[str, ...]:
+def _measures_of(cause: Cause) -> tuple[str, ...]:
     """Of a fleet's silence those that are named in it, the most urgent; all of them are in ``incidents``."""
-    if isinstance(cause, Alarm):
+    if isinstance(cause, Alarm | Notice):
         return cause.measures
     silenced = cause.silenced
     return (cause.measure,) if silenced is None else tuple(one.measure for one in silenced.worst)
@@ -135,7 +157,7 @@ def unfolded(episode: Episode, now_ms: int) -> Episode:
     )
 
 
-def raised_again(episode: Episode, raising: Raise, cause: Finding | Alarm) -> Episode:
+def raised_again(episode: Episode, raising: Raise, cause: Cause) -> Episode:
     """Another entry, another press: notified again. A live acknowledgement by a named human stays."""
     raises = (episode.raises[0], *(*episode.raises[1:], raising)[1 - EPISODE_RAISES_MAX :])
     return msgspec.structs.replace(
@@ -154,7 +176,7 @@ def _still_over_ms(episode: Episode, raising: Raise) -> int | None:
     return over_ms if over_ms is not None and raising.at_ms < over_ms else None
 
 
-def over(episode: Episode, finding: Finding) -> Episode:
+def over(episode: Episode, finding: Finding | Notice) -> Episode:
     """The wearer has left the ring, the silent one is heard again; unless it began anew since: an exit that a
     later entry overtook is only remembered. The raising that it ends is no such entry, whatever its hour: the
     clock may have raised it behind the fix that ends it. The episode waits for a human to close it."""
@@ -230,7 +252,7 @@ def remembered(causes: tuple[str, ...], cause: str) -> tuple[str, ...]:
     return (*causes, cause)[-EPISODE_CAUSES_MAX:]
 
 
-def raise_of(cause: Finding | Alarm, version: int, now_ms: int, call_key: bytes = NO_KEY) -> Raise:
+def raise_of(cause: Cause, version: int, now_ms: int, call_key: bytes = NO_KEY) -> Raise:
     """What is kept of the moment of raising; t6 is the ruling's own hour."""
     points = msgspec.structs.replace(cause.points, t6_ms=now_ms)
     if isinstance(cause, Alarm):
@@ -238,6 +260,8 @@ def raise_of(cause: Finding | Alarm, version: int, now_ms: int, call_key: bytes 
             version=version, cause=cause.id, at_ms=cause.at_ms, points=points, silent=cause.silent,
             event=cause.event, local=cause.local,
         )  # fmt: skip
+    if isinstance(cause, Notice):
+        return Raise(version=version, cause=cause.id, at_ms=cause.at_ms, points=points, event=cause.reason)
     parties = [one for one in (cause.wearer, cause.protected) if one is not None]
     known = [one.accuracy_dm for one in parties if one.accuracy_dm is not None]
     return Raise(
@@ -341,18 +365,24 @@ def remembering(episode: Episode, notifications: tuple[Notification, ...], at_ms
     without news goes."""
     told = {one.room: one.sent for one in episode.told}
     for one in notifications:
-        if one.recipient and all(one.id != sent.id for sent in told.get(one.recipient, ())):
+        if (
+            one.channel is Channel.POLICE
+            and one.recipient
+            and all(one.id != sent.id for sent in told.get(one.recipient, ()))
+        ):
             sent = (*told.pop(one.recipient, ()), Sent(id=one.id, at_ms=at_ms))
             told[one.recipient] = (sent[0], *sent[1:][1 - EPISODE_MESSAGES_MAX :])
     newest = list(told.items())[-EPISODE_ROOMS_MAX:]
     return msgspec.structs.replace(episode, told=tuple(Told(room=room, sent=sent) for room, sent in newest))
 
 
-def cause_in(event: Event) -> Finding | Alarm | None:
+def cause_in(event: Event) -> Cause | None:
     match event:
         case FindingCause(finding=finding):
             return finding
         case AlarmCause(alarm=alarm):
             return alarm
-        case Act() | Receipt() | Unfold():
+        case NoticeCause(notice=notice):
+            return notice
+        case Act() | Receipt() | Unfold() | Due():
             return None

@@ -7,6 +7,7 @@
 | LATE      | log.late.{partition}            | ingest                 | ingest.archivist                       |
 | REFUSED   | log.refused.{reason}            | ingest                 | people, for inspection                 |
 | FINDINGS  | log.finding.{partition}.{code}  | geofence, all parts    | alerts.dispatcher; geofence.fleet      |
+| NOTICES   | log.notice.{code}               | any part               | alerts.dispatcher                      |
 | COMMANDS  | log.command.{device}.{partition}.{action} | geofence     | alerts.downlink, geofence.fleet        |
 | JOURNAL   | log.journal.{partition}         | geofence               | geofence, after a restart              |
 | EPISODES  | log.episode.{code}.{subject}    | dispatcher, API (CAS)  | courier, recorder, API projection      |
@@ -71,6 +72,9 @@ REFUSED = Stream(
 FINDINGS = Stream(
     name="FINDINGS", subjects="log.finding.>", keep_s=7 * DAY_S, max_bytes=256 * MIB, refuse_when_full=True
 )
+NOTICES = Stream(
+    name="NOTICES", subjects="log.notice.>", keep_s=7 * DAY_S, max_bytes=64 * MIB, refuse_when_full=True
+)
 COMMANDS = Stream(
     name="COMMANDS", subjects="log.command.>", keep_s=7 * DAY_S, max_bytes=256 * MIB, refuse_when_full=True
 )
@@ -83,7 +87,7 @@ EPISODES = Stream(
 RECEIPTS = Stream(
     name="RECEIPTS", subjects="log.receipt.>", keep_s=7 * DAY_S, max_bytes=256 * MIB, refuse_when_full=True
 )
-STREAMS = (ALARMS, FIXES, LATE, REFUSED, FINDINGS, COMMANDS, JOURNAL, EPISODES, RECEIPTS)
+STREAMS = (ALARMS, FIXES, LATE, REFUSED, FINDINGS, NOTICES, COMMANDS, JOURNAL, EPISODES, RECEIPTS)
 
 ARCHIVIST_FIXES = "archivist-fixes"
 RECORDER_EPISODES = "recorder-episodes"
@@ -117,6 +121,10 @@ def refused(reason: str) -> str:
 def findings(partition: int | str, code: str) -> str:
     """With the code in the subject, so that an alert never waits behind pre-alerts (invariant 2)."""
     return f"log.finding.{partition}.{code}"
+
+
+def notice(code: str) -> str:
+    return f"log.notice.{code}"
 
 
 def dispatcher(code: str) -> str:

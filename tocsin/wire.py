@@ -19,6 +19,7 @@ from tocsin.model.episode import Receipt, Ruling
 from tocsin.model.finding import Alarm, Finding
 from tocsin.model.fix import FIX_DTYPE, Fixes
 from tocsin.model.fleet import Incident
+from tocsin.model.notice import Notice
 from tocsin.model.order import Order
 from tocsin.model.standing import Standing
 
@@ -70,6 +71,7 @@ decode_command = NounDecoder(Command)
 decode_device = NounDecoder(Device)
 decode_finding = NounDecoder(Finding)
 decode_incident = NounDecoder(Incident)
+decode_notice = NounDecoder(Notice)
 decode_order = NounDecoder(Order)
 decode_receipt = NounDecoder(Receipt)
 decode_ruling = NounDecoder(Ruling)

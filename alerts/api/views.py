@@ -20,8 +20,10 @@ from tocsin.model.episode import (
     Act,
     AlarmCause,
     Correction,
+    Due,
     Episode,
     FindingCause,
+    NoticeCause,
     Raise,
     Receipt,
     Ruling,
@@ -229,6 +231,10 @@ def _of_ruling(ruling: Ruling) -> schemas.TimelineEntry:
                 detail |= {"event": pressed.event, "local": pressed.local}
         case Unfold(incident=incident):
             detail = {"incident": incident}
+        case NoticeCause(notice=noticed):
+            detail = {"notice": noticed.id, "change": noticed.change.value, "reason": noticed.reason}
+        case Due(at_ms=due_ms):
+            detail = {"due": rfc3339(due_ms)}
         case Receipt():
             detail = {}
     return schemas.TimelineEntry(

@@ -28,11 +28,12 @@ import msgspec
 from alerts.catalogue import CATALOGUE, certainty_of
 from alerts.channels.cap import Area, CapMessage, Circle, Info, Reference, write_cap
 from alerts.channels.cloudevent import link
-from alerts.episodes import ACKNOWLEDGED, CLOSED, RELEASED, cause_in
+from alerts.episodes import ACKNOWLEDGED, CLOSED, RELEASED, Cause, cause_in
 from tocsin.clock import MS, rfc3339
 from tocsin.model.episode import Episode, Notification, Outcome, Raise, Realm, Ruling, Sent
 from tocsin.model.finding import Alarm, Finding
 from tocsin.model.fix import FixPoint
+from tocsin.model.notice import Notice
 from tocsin.model.room import DEFAULT_ROOM
 
 STATUS: Final = {Realm.PRODUCTION: "Actual", Realm.EXERCISE: "Exercise", Realm.LAB: "Test"}
@@ -183,7 +184,7 @@ def _ended(info: Info, episode: Episode) -> Info:
     )
 
 
-def _told_fr(episode: Episode, cause: Finding | Alarm | None) -> Iterator[str]:
+def _told_fr(episode: Episode, cause: Cause | None) -> Iterator[str]:
     raising = episode.raises[-1]
     yield f"Signal de {rfc3339(raising.at_ms)}."
     if raising.zone is not None:
@@ -214,7 +215,7 @@ def _duties_fr(episode: Episode) -> Iterator[str]:
     yield CALL_BACK_FR
 
 
-def _area(cause: Finding | Alarm | None, at_ms: int) -> Area:
+def _area(cause: Cause | None, at_ms: int) -> Area:
     protected = dict(_parties(cause)).get("protected")
     if protected is None:
         return Area(description=HER_PLACE_UNKNOWN_FR if isinstance(cause, Finding) else NO_PLACE_FR)
@@ -276,7 +277,7 @@ def _places(ruling: Ruling) -> Iterator[tuple[str, str]]:
         yield f"tocsin:{who}_radius95_m", str(_whole_m(point.radius95_m))
 
 
-def _parties(cause: Finding | Alarm | None) -> Iterator[tuple[str, FixPoint]]:
+def _parties(cause: Cause | None) -> Iterator[tuple[str, FixPoint]]:
     """Who was where, by the name of the party; whoever was not heard is left out, and nobody stands in for her."""
     known: tuple[tuple[str, FixPoint | None], ...] = ()
     match cause:
@@ -284,7 +285,7 @@ def _parties(cause: Finding | Alarm | None) -> Iterator[tuple[str, FixPoint]]:
             known = (("protected", protected), ("wearer", wearer))
         case Alarm(position=position):
             known = (("protected", position),)
-        case None:
+        case Notice() | None:
             pass
     yield from ((who, point) for who, point in known if point is not None)
 

@@ -25,9 +25,10 @@ from standardwebhooks import Webhook
 from alerts.channels import police
 from alerts.channels.cap_reader import read_cap
 from alerts.channels.police import Sender
-from alerts.courier import Endpoint, run_courier
+from alerts.courier import run_courier
 from alerts.desk import handle
 from alerts.episodes import ACKNOWLEDGED, CLOSED, RELEASED
+from alerts.line import Endpoint
 from alerts.routing import EVERYTHING_TO_THE_DEFAULT, Routing
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus

@@ -25,6 +25,7 @@ import msgspec
 from tocsin.model.finding import Alarm, Code, Finding
 from tocsin.model.fix import ClockPoints
 from tocsin.model.fleet import Silenced
+from tocsin.model.notice import Notice
 
 
 class Realm(StrEnum):
@@ -53,10 +54,12 @@ class Outcome(StrEnum):
 
 
 class Channel(StrEnum):
-    """Who can be told."""
+    """Who can be told. UNIT: the protected person, on her own unit. OPERATIONS: who keeps the system running."""
 
     TELEASSISTANCE = "teleassistance"
     POLICE = "police"
+    UNIT = "unit"
+    OPERATIONS = "operations"
 
 
 class Verb(StrEnum):
@@ -65,11 +68,83 @@ class Verb(StrEnum):
     ACKNOWLEDGE = "acknowledge"
     RELEASE = "release"
     CLOSE = "close"
+    TAKE_OVER = "take_over"
+    HAND_OVER = "hand_over"
+    DO = "do"
+    HAND_OFF = "hand_off"
+
+
+class DeedKind(StrEnum):
+    """What an operator did about an alert while it was his. NO_VOICE: nobody speaks on the line of a pressed key,
+    or the call was cut. NO_POLICE: he has decided that the police are not needed."""
+
+    CALL = "call"
+    ORDER = "order"
+    MESSAGE = "message"
+    NOTE = "note"
+    NO_VOICE = "no_voice"
+    NO_POLICE = "no_police"
+
+
+class Party(StrEnum):
+    """With whom."""
+
+    WEARER = "wearer"
+    PROTECTED = "protected"
+    POLICE = "police"
+    CONTACT = "contact"
+
+
+class Reply(StrEnum):
+    """What came of a call or an order."""
+
+    ANSWERED = "answered"
+    NO_ANSWER = "no_answer"
+    REFUSED = "refused"
+    COMPLIES = "complies"
+
+
+class Deed(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that an operator did, as he says; ``at_ms`` is when."""
+
+    kind: DeedKind
+    at_ms: int
+    party: Party | None = None
+    reply: Reply | None = None
+
+
+class Rung(StrEnum):
+    """Who is told next when nobody has taken it (DOMAIN section 4, escalation). URGENT: what was P2 is P1 now."""
+
+    OPERATORS = "operators"
+    SUPERVISOR = "supervisor"
+    BACKUP_SITE = "backup_site"
+    POLICE = "police"
+    URGENT = "urgent"
+
+
+class Reached(msgspec.Struct, frozen=True, kw_only=True):
+    """A rung, and when it was climbed."""
+
+    rung: Rung
+    at_ms: int
+
+
+class Keyed(msgspec.Struct, frozen=True, kw_only=True):
+    """An act that was applied: its idempotency key, as a hash with who spoke, and a hash of what it said."""
+
+    key: str
+    fingerprint: str
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True, tag="act"):
     """One named human does one thing to one episode. ``expected_version`` is what he saw (If-Match).
-    ``inspected``: the device was looked at, on the body that it belongs on."""
+    ``inspected``: the device was looked at, on the body that it belongs on.
+
+    ``to``: whom it is handed over to. ``deed``: what was done (DO). ``rooms``: which rooms of the police it is
+    handed off to, none named: those of the place. ``supervises``: he may take from whoever has it. ``service``:
+    the account of the téléassistance's platform that speaks for him, empty when he speaks himself. ``keyed``: the
+    idempotency key it came under."""
 
     verb: Verb
     episode: str
@@ -79,6 +154,12 @@ class Act(msgspec.Struct, frozen=True, kw_only=True, tag="act"):
     outcome: Outcome | None = None
     note: str = ""
     inspected: bool = False
+    to: str = ""
+    deed: Deed | None = None
+    rooms: tuple[str, ...] = ()
+    supervises: bool = False
+    service: str = ""
+    keyed: Keyed | None = None
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True, tag="receipt"):
@@ -105,6 +186,15 @@ class Unfold(msgspec.Struct, frozen=True, kw_only=True, tag="unfold"):
     incident: str
 
 
+class Due(msgspec.Struct, frozen=True, kw_only=True, tag="due"):
+    """An hour has come that the episode's own state has set (``alerts.escalation``). ``closing``: whether the
+    wearer still comes nearer, where that was asked; None: not known, which counts as yes."""
+
+    episode: str
+    at_ms: int
+    closing: bool | None = None
+
+
 class Fold(msgspec.Struct, frozen=True, kw_only=True):
     """What explains a loss: the incident's episode, and its subject on the log."""
 
@@ -115,13 +205,15 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
     """Something that one recipient must be told. ``id`` is the ``webhook-id`` of every attempt.
 
-    ``recipient`` is the room, on a channel that has several; empty on one that has one (and in rulings of 0.1.0).
+    ``recipient`` is the room of the police, or SECOND of two endpoints; empty on a channel that has one (and in
+    rulings of 0.1.0). ``audience``: the rung that this is for, empty at the first telling.
     """
 
     id: str
     channel: Channel
     type: str
     recipient: str = ""
+    audience: Rung | None = None
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,6 +308,12 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     of its most urgent raising. ``inspected``: who closed it says that the device was looked at.
     ``corrections``: what late fixes changed of it, in the order in which that was found.
     ``folded``: the incident that explains it, or once did.
+
+    ``waiting_ms``: since when no human has it, the zero of its ladder; None while one has, and once closed.
+    ``rungs``: those climbed since then. ``deeds``: what was done about it, newest last. ``verified_ms``: since
+    when a human, or a second fix, has confirmed it. ``decided_ms``: when a human decided about the police, either
+    way; ``handed_off_ms``: when the rooms were told on his word. ``protected_told_ms``: since when her unit shows
+    this alert, None: it does not (any longer). ``keyed``: the acts that were applied, for their repetition.
     """
 
     id: str
@@ -246,6 +344,14 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     inspected: bool = False
     corrections: tuple[Correction, ...] = ()
     folded: Fold | None = None
+    waiting_ms: int | None = None
+    rungs: tuple[Reached, ...] = ()
+    deeds: tuple[Deed, ...] = ()
+    verified_ms: int | None = None
+    decided_ms: int | None = None
+    handed_off_ms: int | None = None
+    protected_told_ms: int | None = None
+    keyed: tuple[Keyed, ...] = ()
 
     @property
     def points(self) -> ClockPoints:
@@ -282,7 +388,11 @@ class AlarmCause(msgspec.Struct, frozen=True, kw_only=True, tag="alarm"):
     alarm: Alarm
 
 
-Event = FindingCause | AlarmCause | Act | Receipt | Unfold
+class NoticeCause(msgspec.Struct, frozen=True, kw_only=True, tag="notice"):
+    notice: Notice
+
+
+Event = FindingCause | AlarmCause | NoticeCause | Act | Receipt | Unfold | Due
 
 
 class Ruling(msgspec.Struct, frozen=True, kw_only=True):

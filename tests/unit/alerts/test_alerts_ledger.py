@@ -12,9 +12,8 @@ from builders import NOW_MS, PROTECTED, REALM, act, entry, eventually, frozen_cl
 from real_broker import cancelled
 
 from alerts import dispatcher
-from alerts.catalogue import CATALOGUE
 from alerts.desk import Refused, Unchanged
-from alerts.dispatcher import QUEUES, run_dispatcher
+from alerts.dispatcher import FOUND, QUEUES, run_dispatcher
 from alerts.ledger import Ledger
 from tocsin import subjects
 from tocsin.errors import LogUnavailable
@@ -205,11 +204,12 @@ def test_the_queues_are_these() -> None:
                 "SYS_FLEET_SILENCE",
             )
         },
+        "dispatcher-notices": (subjects.NOTICES, "log.notice.>"),
         "dispatcher-receipts": (subjects.RECEIPTS, "log.receipt.>"),
     }
 
 
-@pytest.mark.parametrize("held", sorted(set(CATALOGUE) - {Code.BAR_SOS, Code.TGD_SOS}))
+@pytest.mark.parametrize("held", FOUND)
 async def test_neither_a_key_nor_an_alert_waits_behind_what_takes_long(
     log: SlowLog, monkeypatch: pytest.MonkeyPatch, held: Code
 ) -> None:
