@@ -19,6 +19,7 @@ from alerts.recorder import run_recorder
 from alerts.routing import Routing
 from alerts.territory import Territory
 from tocsin import territory_file
+from tocsin.adapters.alarm_load import AlarmLoadRecord
 from tocsin.adapters.episodes import EpisodeRecord
 from tocsin.adapters.jetstream import open_bus
 from tocsin.adapters.orders import Orders
@@ -145,6 +146,7 @@ async def api(settings: Settings, ready: Ready) -> None:
             incidents=bus.incidents,
             episodes=EpisodeRecord(pool),
             orders=Orders(pool),
+            alarm_load=AlarmLoadRecord(pool),
             settings=settings,
             clock=settings.clock,
             hash_password=hash_password,

@@ -42,6 +42,7 @@ class Permission(StrEnum):
     ORDER_MEASURES = "order-measures"
     SEE_DEVICES = "see-devices"
     MAKE_DEVICES = "make-devices"
+    SEE_REPORTS = "see-reports"
 
 
 _DESK = {
@@ -59,8 +60,10 @@ MAY: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType(
     {
         "monitor": frozenset(_DESK),
         "teleassistant": frozenset(_DESK),
-        "supervisor": frozenset(_DESK | _COURT | _WORKSHOP),
-        "court": frozenset(_COURT | {Permission.WHO_AM_I, Permission.SEE_ALERT, Permission.SEE_TIMELINE}),
+        "supervisor": frozenset(_DESK | _COURT | _WORKSHOP | {Permission.SEE_REPORTS}),
+        "court": frozenset(
+            _COURT | {Permission.WHO_AM_I, Permission.SEE_ALERT, Permission.SEE_TIMELINE, Permission.SEE_REPORTS}
+        ),
         "technical": frozenset(_WORKSHOP | {Permission.WHO_AM_I}),
         "lab": frozenset(Permission),
     }

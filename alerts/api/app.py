@@ -17,6 +17,7 @@ from alerts.api import (
     health,
     incidents,
     live,
+    load,
     measures,
     openapi,
     pages,
@@ -71,6 +72,7 @@ def create_app(deps: Deps) -> FastAPI:
         live.router,
         protection.router,
         incidents.router,
+        load.router,
         measures.router,
         devices.router,
     ):

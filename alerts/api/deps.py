@@ -11,6 +11,7 @@ from fastapi import Request
 from alerts.api.projection import Projection
 from alerts.api.standings import Standings
 from alerts.ledger import Ledger
+from tocsin.adapters.alarm_load import AlarmLoad
 from tocsin.adapters.episodes import Timeline
 from tocsin.adapters.orders import Measure, Reply
 from tocsin.adapters.postgres import Page
@@ -48,6 +49,12 @@ class KnownIncidents(Protocol):
     """What ``alerts.api.incidents.Incidents`` offers to the operations."""
 
     def of(self, episode: Episode) -> Incident | None: ...
+
+
+class CountedAlarms(Protocol):
+    """What ``tocsin.adapters.alarm_load.AlarmLoadRecord`` offers to readers. Raises RecordUnavailable."""
+
+    async def between(self, from_ms: int, to_ms: int) -> AlarmLoad: ...
 
 
 class OrderBook(Protocol):
@@ -100,6 +107,7 @@ class Deps:
     incidents: KnownIncidents
     episodes: RecordedEpisodes
     orders: OrderBook
+    alarm_load: CountedAlarms
     settings: Settings
     clock: Clock
     hash_password: Callable[[str], str]

@@ -51,6 +51,8 @@ PROBLEMS: Final[Mapping[str, Kind]] = MappingProxyType(
         kind.slug: kind
         for kind in (
             _kind("bad-request", 400, "The request cannot be read", "Send JSON as /openapi.json says."),
+            _kind("bad-window", 400, "This is no span of time to count",
+                  "Send `from` before `to`, at most a year apart."),
             _kind("bad-cursor", 400, "This cursor was not given out here", "Start the list again without cursor."),
             _kind("idempotency-key-missing", 400, "A POST here needs Idempotency-Key",
                   "Send a key of your own, 1 to 200 characters; repeat it when you repeat the request."),

@@ -11,7 +11,7 @@ from typing import Final
 import uvicorn
 
 from alerts.api.app import create_app
-from alerts.api.deps import Deps, OrderBook, RecordedEpisodes
+from alerts.api.deps import CountedAlarms, Deps, OrderBook, RecordedEpisodes
 from alerts.api.incidents import Incidents
 from alerts.api.projection import Projection
 from alerts.api.standings import Standings
@@ -39,6 +39,7 @@ async def run_api(
     incidents: Bucket,
     episodes: RecordedEpisodes,
     orders: OrderBook,
+    alarm_load: CountedAlarms,
     settings: Settings,
     clock: Clock,
     hash_password: Callable[[str], str],
@@ -59,6 +60,7 @@ async def run_api(
         incidents=silences,
         episodes=episodes,
         orders=orders,
+        alarm_load=alarm_load,
         settings=settings,
         clock=clock,
         hash_password=hash_password,

@@ -29,6 +29,7 @@ from schemathesis.specs.openapi.checks import (
 
 from alerts.api.server import run_api
 from alerts.ledger import Ledger
+from tocsin.adapters.alarm_load import AlarmLoadRecord
 from tocsin.adapters.episodes import EpisodeRecord, RecordedRuling
 from tocsin.adapters.orders import Orders
 from tocsin.adapters.postgres import Pool, open_pool
@@ -62,6 +63,7 @@ class Site:
     clock: AffineClock
     record: EpisodeRecord
     orders: Orders
+    alarm_load: AlarmLoadRecord
     port: int = 0
     ready: threading.Event = field(default_factory=threading.Event)
 
@@ -86,7 +88,7 @@ class Site:
 
 
 def site_of(pool: Pool) -> Site:
-    return Site(MemoryLog(), AffineClock(), EpisodeRecord(pool), Orders(pool))
+    return Site(MemoryLog(), AffineClock(), EpisodeRecord(pool), Orders(pool), AlarmLoadRecord(pool))
 
 
 async def until(come: Callable[[], bool]) -> None:
@@ -101,7 +103,8 @@ async def serving(site: Site) -> AsyncIterator[Site]:
     server = asyncio.create_task(
         run_api(
             log=site.log, standings=MemoryBucket(), incidents=MemoryBucket(),
-            episodes=site.record, orders=site.orders, settings=SETTINGS, clock=site.clock,
+            episodes=site.record, orders=site.orders, alarm_load=site.alarm_load,
+            settings=SETTINGS, clock=site.clock,
             hash_password=hash_password, ready=ready.set_result,
         )
     )  # fmt: skip

@@ -22,6 +22,7 @@ from alerts.api.server import run_api
 from ingest.dialects.reports import Reason, Refusal
 from ingest.quarantine import note_of
 from tocsin import subjects
+from tocsin.adapters.alarm_load import AlarmLoadRecord
 from tocsin.adapters.episodes import EpisodeRecord
 from tocsin.adapters.jetstream import Bus
 from tocsin.adapters.orders import Orders
@@ -83,7 +84,8 @@ async def site(pool: Pool, broker_home: Path) -> AsyncIterator[Site]:
     api = asyncio.create_task(
         run_api(
             log=log, standings=MemoryBucket(), incidents=MemoryBucket(),
-            episodes=EpisodeRecord(pool), orders=orders, clock=clock, hash_password=hash_password,
+            episodes=EpisodeRecord(pool), orders=orders, alarm_load=AlarmLoadRecord(pool),
+            clock=clock, hash_password=hash_password,
             settings=Settings(api_tokens=TOKENS, api_port=0), ready=ready.set_result,
         )
     )  # fmt: skip

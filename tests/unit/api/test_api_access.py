@@ -21,6 +21,8 @@ OPERATIONS = {
     ("GET", "/live?since=x"): Permission.SEE_ALERTS,
     ("GET", "/protection"): Permission.SEE_PROTECTION,
     ("GET", "/incidents/alr_1"): Permission.SEE_PROTECTION,
+    ("GET", "/queue"): Permission.SEE_ALERTS,
+    ("GET", "/reports/alarm-load"): Permission.SEE_REPORTS,
     ("GET", "/measures"): Permission.SEE_MEASURES,
     ("GET", "/measures/msr_1"): Permission.SEE_MEASURES,
     ("POST", "/measures"): Permission.ORDER_MEASURES,
@@ -35,7 +37,7 @@ THE_TABLE = {
     "monitor": {"who-am-i", "see-alerts", "see-alert", "see-timeline", "act-on-alerts", "see-protection"},
     "teleassistant": {"who-am-i", "see-alerts", "see-alert", "see-timeline", "act-on-alerts", "see-protection"},
     "supervisor": {permission.value for permission in Permission},
-    "court": {"who-am-i", "see-alert", "see-timeline", "see-measures", "order-measures"},
+    "court": {"who-am-i", "see-alert", "see-timeline", "see-measures", "order-measures", "see-reports"},
     "technical": {"who-am-i", "see-devices", "make-devices"},
     "lab": {permission.value for permission in Permission},
 }
