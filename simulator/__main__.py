@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from simulator import bench as road
 from simulator import demo as story
-from simulator import recording, replay, storage
+from simulator import outage, recording, replay, storage
 from simulator.command import EXIT_FAILED, DataDir, Json, Keep, console, end, home_of, run, tell, write
 from simulator.evaluation import run as evaluation
 from simulator.evaluation.detectors import DETECTORS
@@ -205,6 +205,27 @@ def bench_road(
             console.print(f"{name:>12}: {report[name]}")
         write(report, json_out)
         end(held=road.holds(report), home=home)
+
+
+@bench_app.command(name="outage")
+def bench_outage(
+    seconds: Annotated[float, typer.Option(help="How long PostgreSQL is stopped.", min=1)] = 300.0,
+    presses: Annotated[float, typer.Option(help="Keys pressed a second.", min=0.1, max=20)] = 2.0,
+    rate: Annotated[int, typer.Option(help="Fixes a second meanwhile.", min=1)] = 500,
+    pairs: Annotated[int, typer.Option(help="Background pairs.", min=1)] = 1000,
+    json_out: Json = None,
+    data_dir: DataDir = Path(".tocsin"),
+    keep: Keep = False,
+) -> None:
+    """PostgreSQL is stopped under load: are alerts told, read and taken in time, and is the record whole then?"""
+    with home_of(data_dir, "outage", keep=keep) as home:
+        wanted = outage.OutageBench(seconds=seconds, presses=presses, rate=rate, pairs=pairs, home=home)
+        report = run(outage.run_outage(wanted, tell=tell, say=console.print))
+        for name in ("p1_sent", "p1_late", "lost", "duplicated", "missing_from_record", "acknowledged",
+                     "acts_refused", "caught_up_s", "record_down_s", "latency_ms", "fixes"):  # fmt: skip
+            console.print(f"{name:>20}: {report[name]}")
+        write(report, json_out)
+        end(held=outage.holds(report), home=home)
 
 
 @bench_app.command(name="storage")

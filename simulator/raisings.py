@@ -37,8 +37,8 @@ class Raising:
 async def raisings(nats_url: str) -> list[Raising]:
     """Every raising on the log so far, in its order."""
     async with open_bus(nats_url, "raisings") as bus:
-        rulings = [decode_ruling(entry.payload) for entry in await _everything(bus.log, subjects.EPISODES)]
-        receipts = [decode_receipt(entry.payload) for entry in await _everything(bus.log, subjects.RECEIPTS)]
+        rulings = [decode_ruling(entry.payload) for entry in await everything(bus.log, subjects.EPISODES)]
+        receipts = [decode_receipt(entry.payload) for entry in await everything(bus.log, subjects.RECEIPTS)]
     return told(rulings, receipts)
 
 
@@ -69,7 +69,8 @@ def told(rulings: Iterable[Ruling], receipts: Iterable[Receipt]) -> list[Raising
     ]
 
 
-async def _everything(log: JetStreamLog, stream: Stream) -> list[Entry]:
+async def everything(log: JetStreamLog, stream: Stream) -> list[Entry]:
+    """All that a stream holds now, in its order."""
     found: list[Entry] = []
     async for entries in log.read(stream, stream.subjects):
         if not entries:
