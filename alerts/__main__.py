@@ -9,7 +9,7 @@ import structlog
 from pydantic import HttpUrl, SecretStr
 
 from alerts.api.server import run_api
-from alerts.channels.police import Sender
+from alerts.channels.form import Sender
 from alerts.courier import run_courier
 from alerts.dispatcher import run_dispatcher
 from alerts.downlink import run_downlink

@@ -24,7 +24,7 @@ from standardwebhooks import Webhook
 
 from alerts.channels import police
 from alerts.channels.cap_reader import read_cap
-from alerts.channels.police import Sender
+from alerts.channels.form import Sender
 from alerts.courier import run_courier
 from alerts.desk import handle
 from alerts.episodes import ACKNOWLEDGED, CLOSED, RELEASED
