@@ -19,7 +19,7 @@ import structlog
 
 from alerts.channels import registry
 from alerts.channels.form import Sender
-from alerts.line import Endpoint, Line, Outcome, client, trusted_by_all
+from alerts.line import Endpoint, Line, Outcome, client, trusted_by, trusted_by_all
 from alerts.retries import (
     ACCEPTED,
     GAVE_UP,
@@ -264,7 +264,10 @@ async def run_courier(
     async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         for channel, form in forms(sender).items():
             lines = {
-                room: Line(endpoint=endpoint, http=await stack.enter_async_context(client(trusted)))
+                room: Line(
+                    endpoint=endpoint,
+                    http=await stack.enter_async_context(client(trusted_by(endpoint.tls, trusted))),
+                )
                 for room, endpoint in recipients.get(channel, {}).items()
             }
             courier = Courier(channel=channel, lines=lines, form=form, log_=log_, clock=clock)
