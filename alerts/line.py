@@ -28,10 +28,10 @@ from tocsin.limits import ANSWER_MAX_BYTES, ANSWER_TAIL_S, WEBHOOK_TIMEOUT_S
 from tocsin.tls import TlsFiles
 
 TIMEOUT: Final = "timeout"
-ANSWER_CUT: Final = "answer_cut"
 ADDRESS_REFUSED: Final = "address_refused"
 TLS_FAILED: Final = "tls_failed"
-"""Results beside ``accepted`` and ``status_NNN``; any other is the name of httpx2's error, in small letters."""
+"""Results beside ``accepted`` and ``status_NNN``; any other is the name of httpx2's error, in small letters. A yes
+that broke off has that word, and its status."""
 
 NO_FILES: Final = TlsFiles()
 CONNECTED: Final = "connection.connect_tcp.complete"
@@ -91,7 +91,7 @@ class Line:
         except httpx2.RequestError as error:
             if said is None:
                 return Outcome(result=_word_for(error))
-            return Outcome(result=ANSWER_CUT, status=said.status) if said.result == ACCEPTED else said
+            return Outcome(result=_word_for(error), status=said.status) if said.result == ACCEPTED else said
         return said
 
     async def _look(self, event: str, info: dict[str, Any]) -> None:

@@ -22,7 +22,6 @@ from alerts.catalogue import CATALOGUE, certainty_of
 from alerts.channels.form import Sender
 from tocsin.clock import MS, rfc3339
 from tocsin.model.episode import Episode, Notification, Outcome, Raise, Realm, Ruling, Rung, State
-from tocsin.model.finding import Code
 from tocsin.model.fleet import Silenced
 
 CONTENT_TYPE: Final = "application/cloudevents+json"
@@ -37,7 +36,7 @@ Hour = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", 
 
 
 class _Noun(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of the body; it is closed when it is read back by a test."""
+    """A part of the body."""
 
 
 class Distance(_Noun, frozen=True, kw_only=True):
@@ -99,7 +98,7 @@ class Links(_Noun, frozen=True, kw_only=True):
     acknowledge: Annotated[str, _says("where a human, or a service account that names one, takes the alert")]
     callback: Annotated[
         str | UnsetType, _says("one POST here, without a token, takes the alert; absent: not set up")
-    ]
+    ] = UNSET
 
 
 class AlertData(_Noun, frozen=True, kw_only=True):
@@ -107,7 +106,7 @@ class AlertData(_Noun, frozen=True, kw_only=True):
 
     alert: Annotated[str, _says("the id of the alert, the same in all its messages")]
     version: Annotated[int, _says("grows with each change that a human can see; an older one is old news")]
-    code: Code
+    code: Annotated[str, _says("of the catalogue; more may come")]
     label: Annotated[str, _says("the code in French")]
     priority: Annotated[int, Meta(ge=1, le=5, description="1 is the most urgent")]
     state: State
@@ -120,7 +119,7 @@ class AlertData(_Noun, frozen=True, kw_only=True):
     over_at: Annotated[Hour | None, _says("it has ended in the world; a human still has to close it")]
     closed_at: Hour | None
     outcome: Annotated[Outcome | None, _says("with which a human has closed it")]
-    measures: tuple[str, ...]
+    measures: Annotated[tuple[str, ...], _says("whom it is about; of a key none where the phone has none")]
     device: str | None
     occurred_at: Annotated[Hour, _says("of the newest raising")]
     recorded_at: Annotated[Hour, _says("of this step")]
@@ -139,7 +138,7 @@ class AlertData(_Noun, frozen=True, kw_only=True):
     low_confidence: Annotated[bool | UnsetType, _says("it rests on a poor or implausible fix")] = UNSET
     alert_expected_at: Hour | UnsetType | None = UNSET
     silent_since: Annotated[Hour | UnsetType | None, _says("nothing was heard since")] = UNSET
-    blind_risk_at: BlindRisk | UnsetType = UNSET
+    blind_risk_at: Annotated[BlindRisk | UnsetType, _says("from when on he may be there unseen")] = UNSET
     approach: Approach | UnsetType | None = UNSET
     call_wearer_not_before: Annotated[Hour | UnsetType | None, _says("no call to the wearer about it before")] = (
         UNSET
@@ -152,20 +151,20 @@ class AlertData(_Noun, frozen=True, kw_only=True):
     event: Annotated[
         str | UnsetType | None, _says("the word of the unit that rang at once, or of who noticed it")
     ] = UNSET
-    fleet: FleetSilence | UnsetType = UNSET
+    fleet: Annotated[FleetSilence | UnsetType, _says("of SYS_FLEET_SILENCE, at its opening")] = UNSET
     links: Links
 
 
 class AlertEvent(_Noun, frozen=True, kw_only=True):
     """CloudEvents 1.0 in structured mode. ``sequence`` and ``realm`` are extension attributes."""
 
-    specversion: Literal["1.0"] = "1.0"
+    specversion: Literal["1.0"]
     id: Annotated[str, _says("of the notification; the same as webhook-id, on every line and at every attempt")]
     source: Annotated[str, Meta(pattern=r"^/tocsin/[a-z0-9-]{1,32}$", description="the site")]
     type: Annotated[str, Meta(pattern=r"^org\.tocsin\.alert\.[a-z_]+$")]
     subject: Annotated[str, _says("the id of the alert")]
     time: Hour
-    datacontenttype: Literal["application/json"] = "application/json"
+    datacontenttype: Literal["application/json"]
     sequence: Annotated[str, _says("data.version as text")]
     realm: Annotated[Realm, _says("production; else nobody is in danger, and nobody is sent")]
     data: AlertData
@@ -180,11 +179,13 @@ def alert_event(ruling: Ruling, notification: Notification, sender: Sender) -> A
     """As a noun; its bytes are those of ``msgspec.json.encode``."""
     episode = ruling.episode
     return AlertEvent(
+        specversion="1.0",
         id=notification.id,
         source=f"/tocsin/{sender.site}",
         type=notification.type,
         subject=episode.id,
         time=rfc3339(ruling.at_ms),
+        datacontenttype="application/json",
         sequence=str(episode.version),
         realm=episode.realm,
         data=_data(ruling, notification, sender),
@@ -197,7 +198,7 @@ def _data(ruling: Ruling, notification: Notification, sender: Sender) -> AlertDa
     return AlertData(
         alert=episode.id,
         version=episode.version,
-        code=episode.code,
+        code=episode.code.value,
         label=entry.label_fr,
         priority=episode.priority,
         state=episode.state,

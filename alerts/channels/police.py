@@ -56,7 +56,7 @@ OUTCOME_FR: Final = {
 
 UNVERIFIED_FR = "Non vérifié : transmis automatiquement, avant la levée de doute par la téléassistance."
 CONFIRMED_FR = "Confirmé par une seconde position ou par la téléassistance ; transmis automatiquement."
-HANDED_OFF_FR = "Vérifié : transmis par un opérateur de la téléassistance, après levée de doute."
+VERIFIED_FR = "Vérifié : transmis par la téléassistance, après la levée de doute."
 NOBODY_COMES_FR = "Message d'essai ou d'exercice : n'engager personne."
 SILENT_FR = (
     "Appel silencieux : ne rappeler la personne protégée ni de vive voix ni en faisant sonner son appareil."
@@ -105,7 +105,7 @@ def message(ruling: Ruling, notification: Notification, sender: Sender) -> CapMe
 def _verified_fr(episode: Episode) -> str:
     """Who stands for it."""
     if episode.handed_off_ms is not None:
-        return HANDED_OFF_FR
+        return VERIFIED_FR
     return CONFIRMED_FR if episode.is_verified else UNVERIFIED_FR
 
 

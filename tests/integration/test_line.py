@@ -267,7 +267,7 @@ async def test_an_answer_drop_by_drop_does_not_hold_us() -> None:
 async def test_a_yes_that_breaks_off_is_none(answer: Answer) -> None:
     """Whoever died while answering may have forgotten the question; a repetition has the same name."""
     async with listening(Peer(answer), None) as peer, line_to(peer, scheme="http") as line:
-        assert await post(line) == Outcome(result="answer_cut", status=200)
+        assert await post(line) == Outcome(result="remoteprotocolerror", status=200)
 
 
 async def test_a_no_that_breaks_off_is_a_no() -> None:

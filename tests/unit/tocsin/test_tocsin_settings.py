@@ -141,7 +141,7 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
         ("TOCSIN_OPERATIONS_URL", "https"),
     ),
     "a second endpoint whose secret cannot sign": (
-        {"TOCSIN_TELEASSISTANCE_SECOND_URL": "https://t.example", "TOCSIN_TELEASSISTANCE_SECOND_SECRET": "hunter2"},
+        {"TOCSIN_TELEASSISTANCE_SECOND_URL": "https://t.fr", "TOCSIN_TELEASSISTANCE_SECOND_SECRET": "hunter2"},
         ("TOCSIN_TELEASSISTANCE_SECOND_SECRET", "whsec_"),
     ),
     "a host that nobody has allowed": (
