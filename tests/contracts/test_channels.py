@@ -149,6 +149,12 @@ def test_only_the_police_read_a_place(form: Form, code: Code) -> None:
         assert any(FIGURES.search(body) for body in found), "else the pattern finds nothing at all"
 
 
+def test_the_link_that_takes_an_alert_is_the_teleassistances_alone(form: Form) -> None:
+    """It is a credential: not in a ticket, not in a text message, not with a room."""
+    (_, first), *_ = bodies(form, life(next(causes(Code.PROX_ALERT))))
+    assert (b"https://t.example/evt_" in first) is (form is registry.FORMS[Channel.TELEASSISTANCE])
+
+
 @pytest.mark.parametrize("moved", [("protected",), ("protected", "wearer")])
 @pytest.mark.parametrize("code", [Code.PROX_ALERT, Code.PROX_PREALERT, Code.ZONE_CORE_ENTRY])
 def test_moving_the_parties_changes_no_byte_unless_places_are_told(
