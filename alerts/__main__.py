@@ -9,12 +9,13 @@ import structlog
 from pydantic import HttpUrl, SecretStr
 
 from alerts.api.server import run_api
-from alerts.channels.police import Sender
+from alerts.channels.form import Sender
 from alerts.courier import run_courier
 from alerts.dispatcher import run_dispatcher
 from alerts.downlink import run_downlink
 from alerts.line import Endpoint
 from alerts.order_projector import run_order_projector
+from alerts.reach import reach_of
 from alerts.recorder import run_recorder
 from alerts.routing import Routing
 from alerts.territory import Territory
@@ -26,9 +27,9 @@ from tocsin.adapters.orders import Orders
 from tocsin.adapters.postgres import open_pool
 from tocsin.embedded import hash_password
 from tocsin.model.episode import Channel, Realm
-from tocsin.model.room import DEFAULT_ROOM
+from tocsin.model.room import DEFAULT_ROOM, SECOND
 from tocsin.service import Ready, run_part
-from tocsin.settings import Settings
+from tocsin.settings import Settings, WebhookTls
 from tocsin.telemetry import RULINGS
 
 LAB_TERRITORY = Path(__file__).parent / "data" / "lab.territory"
@@ -84,24 +85,41 @@ def _lookup_failed(kind: str) -> None:
 
 
 async def courier(settings: Settings, ready: Ready) -> None:
-    recipients = {
-        Channel.TELEASSISTANCE: _default(settings.teleassistance_url, settings.teleassistance_secret),
-        Channel.POLICE: {
-            **_default(settings.police_url, settings.police_secret),
-            **{room: _endpoint(one.url, one.secret) for room, one in settings.police_rooms.items()},
-        },
-    }
+    recipients = recipients_of(settings)
     sender = Sender(site=settings.site, callback=settings.callback_number)
     async with open_bus(settings.required("nats_url"), "alerts.courier") as bus:
         await run_courier(log_=bus.log, clock=settings.clock, sender=sender, recipients=recipients, ready=ready)
 
 
-def _default(url: HttpUrl | None, secret: SecretStr | None) -> dict[str, Endpoint]:
-    return {} if url is None or secret is None else {DEFAULT_ROOM: _endpoint(url, secret)}
+def recipients_of(settings: Settings) -> dict[Channel, dict[str, Endpoint]]:
+    """Who is reached where, by the name of the room; nobody where nothing is set."""
+    return {
+        Channel.TELEASSISTANCE: {
+            **_recipient(settings, "teleassistance", DEFAULT_ROOM),
+            **_recipient(settings, "teleassistance_second", SECOND),
+        },
+        Channel.POLICE: {
+            **_recipient(settings, "police", DEFAULT_ROOM),
+            **{
+                room: _endpoint(settings, room, one.url, one.secret) for room, one in settings.police_rooms.items()
+            },
+        },
+        Channel.OPERATIONS: _recipient(settings, "operations", DEFAULT_ROOM),
+    }
 
 
-def _endpoint(url: HttpUrl, secret: SecretStr) -> Endpoint:
-    return Endpoint(url=str(url), secret=secret.get_secret_value())
+def _recipient(settings: Settings, name: str, room: str) -> dict[str, Endpoint]:
+    url, secret = getattr(settings, f"{name}_url"), getattr(settings, f"{name}_secret")
+    return {} if url is None or secret is None else {room: _endpoint(settings, name, url, secret)}
+
+
+def _endpoint(settings: Settings, name: str, url: HttpUrl, secret: SecretStr) -> Endpoint:
+    return Endpoint(
+        url=str(url),
+        secret=secret.get_secret_value(),
+        tls=settings.webhook_tls.get(name, WebhookTls()).files,
+        reach=reach_of(settings.webhook_networks, is_lab=settings.realm is Realm.LAB),
+    )
 
 
 async def downlink(settings: Settings, ready: Ready) -> None:

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from alerts.channels import cap, cloudevent, police, teleassistance
-from alerts.channels.police import Sender
-from alerts.line import Endpoint, Line, Outcome, client, trusted_by_all
+from alerts.channels import registry
+from alerts.channels.form import Sender
+from alerts.line import Endpoint, Line, Outcome, client, trusted_by, trusted_by_all
 from alerts.retries import (
     ACCEPTED,
     GAVE_UP,
@@ -264,8 +264,11 @@ async def run_courier(
     async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         for channel, form in forms(sender).items():
             lines = {
-                room: Line(endpoint=endpoint, http=await stack.enter_async_context(client(trusted)))
-                for room, endpoint in recipients[channel].items()
+                room: Line(
+                    endpoint=endpoint,
+                    http=await stack.enter_async_context(client(trusted_by(endpoint.tls, trusted))),
+                )
+                for room, endpoint in recipients.get(channel, {}).items()
             }
             courier = Courier(channel=channel, lines=lines, form=form, log_=log_, clock=clock)
             tasks.create_task(courier.serve())
@@ -275,13 +278,6 @@ async def run_courier(
 def forms(sender: Sender) -> Mapping[Channel, Form]:
     """How each channel writes, for this site."""
     return {
-        Channel.TELEASSISTANCE: Form(
-            content_type=cloudevent.CONTENT_TYPE,
-            body=lambda ruling, notification: teleassistance.body(ruling, notification, sender.site),
-        ),
-        Channel.POLICE: Form(
-            content_type=cap.CONTENT_TYPE,
-            body=lambda ruling, notification: police.body(ruling, notification, sender),
-            is_told=police.is_told,
-        ),
+        channel: Form(content_type=one.content_type, body=one.written_by(sender), is_told=one.is_told)
+        for channel, one in registry.FORMS.items()
     }

@@ -1,29 +1,59 @@
 """How do bytes reach one HTTP endpoint, and what did it say? The door that every webhook channel goes out by.
 
-One POST, signed (Standard Webhooks), to its end or to WEBHOOK_TIMEOUT_S. Only a 2xx is a yes: a redirect is a
-failure, whatever it leads to. Each recipient has a client of its own: with a pool in common, one that hangs would
-hold every connection.
+One POST, signed (Standard Webhooks), within WEBHOOK_TIMEOUT_S. Only a 2xx is a yes: a redirect is a failure,
+whatever it leads to, and so is a yes that breaks off (whoever died while he answered may have forgotten the
+question). The rest of an answer is read so that the connection can be used again, but no more of it than
+ANSWER_MAX_BYTES and no longer than ANSWER_TAIL_S: who goes on talking has said yes, and is hung up on.
+
+TLS is always verified, the name too: by the machine's authorities, or by the one that is set for this recipient
+alone; with a certificate of ours where it asks for one. Where the connection has led to is looked at before
+anything is said on it (``reach``). Each recipient has a client of its own: with a pool in common, one that hangs
+would hold every connection.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 import httpx2
 
 from alerts.channels.cloudevent import signed_headers
+from alerts.reach import INTERNET, Reach
 from alerts.retries import ACCEPTED
-from tocsin.limits import WEBHOOK_TIMEOUT_S
+from tocsin.limits import ANSWER_MAX_BYTES, ANSWER_TAIL_S, WEBHOOK_TIMEOUT_S
+from tocsin.tls import TlsFiles
+
+TIMEOUT: Final = "timeout"
+ADDRESS_REFUSED: Final = "address_refused"
+TLS_FAILED: Final = "tls_failed"
+"""Results beside ``accepted`` and ``status_NNN``; any other is the name of httpx2's error, in small letters. A yes
+that broke off has that word, and its status."""
+
+NO_FILES: Final = TlsFiles()
+CONNECTED: Final = "connection.connect_tcp.complete"
+
+
+class AddressRefused(Exception):
+    """The name leads to where nothing of ours may go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where a channel is reached, and the secret of its signatures."""
+    """Where a channel is reached, and the secret of its signatures. ``tls``: whom to trust there, and who we are
+    (empty: the machine's authorities, nobody). ``reach``: where its name may lead."""
 
     url: str
-    secret: str
+    secret: str = field(repr=False)
+    tls: TlsFiles = NO_FILES
+    reach: Reach = INTERNET
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,20 +74,35 @@ class Line:
     async def post(self, message_id: str, body: bytes, content_type: str, wall_ms: int) -> Outcome:
         """One attempt at ``wall_ms``, the machine's hour. Whatever the other side does is an Outcome."""
         headers = signed_headers(self.endpoint.secret, message_id, body, wall_ms, content_type)
-        outcome: Outcome | None = None
+        said: Outcome | None = None
         try:
             async with (
                 asyncio.timeout(WEBHOOK_TIMEOUT_S),  # httpx counts each read alone: a drip would never end
-                self.http.stream("POST", self.endpoint.url, content=body, headers=headers) as response,
+                self.http.stream(
+                    "POST", self.endpoint.url, content=body, headers=headers, extensions={"trace": self._look}
+                ) as response,
             ):
-                outcome = _answered(response)
-                async for _ in response.aiter_raw():
-                    pass  # to its end, so that the connection can be used again; the status has said it all
+                said = _answered(response)
+                await _listen(response)
+        except AddressRefused:
+            return Outcome(result=ADDRESS_REFUSED)
         except (httpx2.TimeoutException, TimeoutError):
-            return outcome or Outcome(result="timeout")
+            return said or Outcome(result=TIMEOUT)
         except httpx2.RequestError as error:
-            return outcome or Outcome(result=type(error).__name__.lower())
-        return outcome
+            if said is None:
+                return Outcome(result=_word_for(error))
+            return Outcome(result=_word_for(error), status=said.status) if said.result == ACCEPTED else said
+        return said
+
+    async def _look(self, event: str, info: dict[str, Any]) -> None:
+        """Called by the client at each of its steps; at this one it is connected, and has sent nothing yet."""
+        if event != CONNECTED:
+            return
+        stream = info["return_value"]
+        address = stream.get_extra_info("server_addr")[0]
+        if not self.endpoint.reach.allows(self.endpoint.host, address):
+            await stream.aclose()
+            raise AddressRefused
 
 
 def _answered(response: httpx2.Response) -> Outcome:
@@ -65,9 +110,34 @@ def _answered(response: httpx2.Response) -> Outcome:
     return Outcome(result=result, status=response.status_code)
 
 
+async def _listen(response: httpx2.Response) -> None:
+    """To the end of the answer, or until it is too long."""
+    size = 0
+    async with asyncio.timeout(ANSWER_TAIL_S):
+        async for part in response.aiter_raw():
+            size += len(part)
+            if size > ANSWER_MAX_BYTES:
+                return
+
+
+def _word_for(error: BaseException) -> str:
+    """Who could not be believed, or did not believe us, is told apart from who could not be reached."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return TLS_FAILED
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__.lower()
+
+
 def trusted_by_all() -> ssl.SSLContext:
-    """Whom every line trusts. Made once: reading it takes 20 ms of the loop."""
+    """Whom every line without files of its own trusts. Made once: reading it takes 20 ms of the loop."""
     return httpx2.create_ssl_context(trust_env=False)
+
+
+def trusted_by(tls: TlsFiles, by_all: ssl.SSLContext) -> ssl.SSLContext:
+    """Whom one endpoint's line trusts: with an authority of its own that one alone. Raises OSError."""
+    return by_all if tls == NO_FILES else tls.context()
 
 
 def client(trusted: ssl.SSLContext) -> httpx2.AsyncClient:

@@ -92,6 +92,8 @@ ROUTING_RADIUS_MAX_M = 20_000  # a circle wider than a department would tell hal
 
 # --- deliveries ------------------------------------------------------------------------------------------
 WEBHOOK_TIMEOUT_S = 3.0
+ANSWER_MAX_BYTES = 64 * 1024  # of the body of an answer; its status has said it all
+ANSWER_TAIL_S = 0.5  # for that body, behind the status: the connection is worth no more than another handshake
 COURIER_PARALLEL_MAX = 10_000  # per channel: a recipient that is down for an hour must not hold up the next alert
 DOWNLINK_PARALLEL_MAX = 2_000  # what leaves within a lease, at 1,000 a second: more would come twice
 COMMAND_PUBACK_S = 1.5  # within a lease: who gives an order back must still hold it

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import re
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -48,6 +48,8 @@ COMMAND_VARIABLES = frozenset({"TOCSIN_API", "TOCSIN_TOKEN"})
 CALL_SECRET_MIN_CHARS = 32
 SIGNING_KEY_FORM = "a Standard Webhooks secret is whsec_ and 24 to 64 bytes in base64"
 MQTT_URL_FORM = "an address is mqtt://user:password@host:1883 or mqtts://host:8883"
+WEBHOOKS = ("teleassistance", "teleassistance_second", "police", "operations")
+"""The recipients that have a URL and a secret in settings of their own; rooms of the police come beside them."""
 NOBODY_KNOWS_US = "without either anybody can say to be ingest"
 
 FromHere = Annotated[Path, AfterValidator(Path.absolute)]
@@ -70,6 +72,21 @@ class RoomEndpoint(BaseModel):
 
     url: HttpUrl
     secret: SecretStr
+
+
+class WebhookTls(BaseModel):
+    """Whom one recipient's line trusts (none: whom this machine trusts; else this authority alone), and the
+    certificate that we show there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ca_file: FromHere | None = None
+    cert_file: FromHere | None = None
+    key_file: FromHere | None = None
+
+    @property
+    def files(self) -> TlsFiles:
+        return TlsFiles(ca=self.ca_file, cert=self.cert_file, key=self.key_file)
 
 
 class Settings(BaseSettings):
@@ -114,6 +131,14 @@ class Settings(BaseSettings):
     territory: FromHere | None = None
     border_margin_m: Annotated[int, Field(ge=0, le=BORDER_MARGIN_MAX_M)] = BORDER_MARGIN_M
 
+    teleassistance_second_url: HttpUrl | None = None
+    teleassistance_second_secret: SecretStr | None = None
+    operations_url: HttpUrl | None = None
+    operations_secret: SecretStr | None = None
+    webhook_hosts: tuple[str, ...] = ()
+    webhook_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    webhook_tls: dict[str, WebhookTls] = {}
+
     api_host: str = "127.0.0.1"
     api_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     api_auth: Literal["token", "off"] = "token"
@@ -128,6 +153,8 @@ class Settings(BaseSettings):
             *self._mqtt_problems(),
             *self._webhook_problems(),
             *self._police_problems(),
+            *self._host_problems(),
+            *self._webhook_tls_problems(),
             *self._nobody_told_problems(),
             *self._token_problems(),
             *self._history_problems(),
@@ -171,7 +198,7 @@ class Settings(BaseSettings):
 
     def _webhook_problems(self) -> list[str]:
         problems = []
-        for name in ("teleassistance", "police"):
+        for name in WEBHOOKS:
             url, secret = getattr(self, f"{name}_url"), getattr(self, f"{name}_secret")
             if secret is not None and url is None:
                 problems.append(f"{PREFIX}{name.upper()}_URL: missing, {PREFIX}{name.upper()}_SECRET is set")
@@ -182,6 +209,48 @@ class Settings(BaseSettings):
             if secret is not None and not _is_webhook_secret(secret.get_secret_value()):
                 problems.append(f"{PREFIX}{name.upper()}_SECRET: {SIGNING_KEY_FORM}")
         return problems
+
+    def _host_problems(self) -> list[str]:
+        """Nothing leaves for a host that nobody has allowed; without a list those of the URLs are the list."""
+        allowed = {host.lower() for host in self.webhook_hosts}
+        problems = [
+            f"{PREFIX}WEBHOOK_HOSTS: a host is like hook.example or 192.0.2.7: no scheme, no port, no star"
+            for host in self.webhook_hosts
+            if not _is_host(host)
+        ]
+        if not allowed:
+            return problems
+        return problems + [
+            f"{setting}: its host is not in {PREFIX}WEBHOOK_HOSTS"
+            for setting, url in self._webhook_urls()
+            if (url.host or "").strip("[]").lower() not in allowed
+        ]
+
+    def _webhook_urls(self) -> list[tuple[str, HttpUrl]]:
+        """Each with the words that a refusal names it by."""
+        named = [(f"{PREFIX}{name.upper()}_URL", getattr(self, f"{name}_url")) for name in WEBHOOKS]
+        rooms = [(f"{PREFIX}POLICE_ROOMS: {room[:16]}", one.url) for room, one in self.police_rooms.items()]
+        return [(setting, url) for setting, url in (*named, *rooms) if url is not None]
+
+    def _webhook_tls_problems(self) -> list[str]:
+        """A file that cannot be used would be found out at the first alarm."""
+        problems, setting = [], f"{PREFIX}WEBHOOK_TLS"
+        known = {**{name: getattr(self, f"{name}_url") for name in WEBHOOKS}, **self._room_urls}
+        for name, tls in self.webhook_tls.items():
+            url = known.get(name)
+            if url is None:
+                problems.append(f"{setting}: {name[:32]}: no such recipient, or it has no URL")
+            elif url.scheme != "https":
+                problems.append(f"{setting}: {name[:32]}: only with a URL of https")
+            if (tls.cert_file is None) != (tls.key_file is None):
+                problems.append(f"{setting}: {name[:32]}: cert_file and key_file, both or neither")
+            elif wrong := tls.files.problem():
+                problems.append(f"{setting}: {name[:32]}: {wrong[0]}_file: {wrong[1]}")
+        return problems
+
+    @property
+    def _room_urls(self) -> dict[str, HttpUrl]:
+        return {room: one.url for room, one in self.police_rooms.items()}
 
     def _police_problems(self) -> list[str]:
         """A room's own address is no use without the default one behind it, nor without a map that leads to it."""
@@ -257,6 +326,14 @@ def _is_clear_text_abroad(url: str) -> bool:
     except ValueError:
         here = False
     return address.scheme == "mqtt" and not here
+
+
+def _is_host(text: str) -> bool:
+    """Host alone, as it stands in a URL."""
+    try:
+        return urlsplit(f"//{f'[{text}]' if ':' in text else text}").hostname == text.lower() and "*" not in text
+    except ValueError:
+        return False
 
 
 def _is_webhook_secret(text: str) -> bool:

@@ -30,7 +30,7 @@ from tocsin.embedded.child import write_private
 from tocsin.errors import RecordUnavailable, SettingError, WireError
 from tocsin.model.episode import Realm
 from tocsin.ports import Bucket
-from tocsin.settings import PREFIX, Settings
+from tocsin.settings import PREFIX, WEBHOOKS, Settings
 from tocsin.supervisor import PartEvent, PartSpec, Supervisor, child_environment
 from tocsin.wire import decode_device
 
@@ -353,7 +353,7 @@ def _variables(settings: Settings, addresses: Addresses) -> Mapping[str, str]:
             room: {"url": str(endpoint.url), "secret": endpoint.secret.get_secret_value()}
             for room, endpoint in settings.police_rooms.items()
         }
-    for name in ("teleassistance_secret", "police_secret", "call_secret"):
+    for name in (*(f"{one}_secret" for one in WEBHOOKS), "call_secret"):
         secret = getattr(settings, name)
         if secret is not None:
             given[name] = secret.get_secret_value()

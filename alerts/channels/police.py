@@ -2,16 +2,22 @@
 
 | ruling                                | message                                                             |
 |---------------------------------------|---------------------------------------------------------------------|
-| raised, the room hears of it first    | Alert                                                               |
+| the room hears of it first            | Alert: at the raising, at the hour without a decision, or handed off|
 | raised again, the room knows it       | Update of what it was told before                                   |
+| handed off by a human, the room knows | Update: what was told unverified is verified now                    |
 | taken, put back                       | none (``desk``): an Update would hide the places of the one before  |
 | closed: false alarm, technical        | Cancel: what was said before is withdrawn                           |
 | closed: arrested, left, moved         | Update, past: what was said was true, and it is over                |
 | closed, the room was told nothing yet | none                                                                |
 
-The area is a circle around the protected person, of the 95 % radius: never a point, since a point promises what no
-fix has; an absent accuracy is the worst case. Both places stand beside it as ``geo:`` URIs (RFC 5870, with the
-reported 68 % radius as ``u``), each with its age. Without a position the message goes out and says so.
+The area is a circle around the protected person, of the 95 % radius: never a point, since a point promises what
+no fix has; an absent accuracy is the worst case. Both places stand beside it as ``geo:`` URIs (RFC 5870, with
+the reported 68 % radius as ``u``), each with its age. Without a position the message goes out and says so. The
+places are those of the cause of this step; where that is a human or an hour, those of the raising that it is
+about.
+
+``tocsin:verified`` and the sentence beside it say whether anybody has confirmed it; ``tocsin:mode`` how this
+message came to be sent, in the words of the three modes (DOMAIN section 4, escalation).
 
 Pure: a function of the ruling, the room and two settings. No free text of anybody is in it.
 """
@@ -20,17 +26,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from alerts.catalogue import CATALOGUE, certainty_of
-from alerts.channels.cap import Area, CapMessage, Circle, Info, Reference, write_cap
+from alerts.channels.cap import CONTENT_TYPE, Area, CapMessage, Circle, Info, Reference, write_cap
 from alerts.channels.cloudevent import link
+from alerts.channels.form import MARK_FR, Form, Sender
 from alerts.episodes import ACKNOWLEDGED, CLOSED, RELEASED, Cause, cause_in
 from tocsin.clock import MS, rfc3339
-from tocsin.model.episode import Episode, Notification, Outcome, Raise, Realm, Ruling, Sent
+from tocsin.model.episode import Episode, Notification, Outcome, Raise, Realm, Ruling, Rung, Sent
 from tocsin.model.finding import Alarm, Finding
 from tocsin.model.fix import FixPoint
 from tocsin.model.notice import Notice
@@ -39,7 +45,6 @@ from tocsin.model.room import DEFAULT_ROOM
 STATUS: Final = {Realm.PRODUCTION: "Actual", Realm.EXERCISE: "Exercise", Realm.LAB: "Test"}
 """F38: nobody is sent to a drill."""
 
-HEADING: Final = {Realm.PRODUCTION: "", Realm.EXERCISE: "EXERCICE - ", Realm.LAB: "ESSAI - "}
 WITHDRAWN: Final = frozenset({Outcome.FALSE_ALARM, Outcome.TECHNICAL})
 OUTCOME_FR: Final = {
     Outcome.ARRESTED: "le porteur a été interpellé",
@@ -50,6 +55,8 @@ OUTCOME_FR: Final = {
 }
 
 UNVERIFIED_FR = "Non vérifié : transmis automatiquement, avant la levée de doute par la téléassistance."
+CONFIRMED_FR = "Confirmé par une seconde position ou par la téléassistance ; transmis automatiquement."
+VERIFIED_FR = "Vérifié : transmis par la téléassistance, après la levée de doute."
 NOBODY_COMES_FR = "Message d'essai ou d'exercice : n'engager personne."
 SILENT_FR = (
     "Appel silencieux : ne rappeler la personne protégée ni de vive voix ni en faisant sonner son appareil."
@@ -59,18 +66,6 @@ CALL_BACK_FR = "Appeler la téléassistance au numéro indiqué avant d'engager 
 DOUBTFUL_FR = "Confiance faible : l'alerte repose sur une position imprécise ou peu vraisemblable."
 HER_PLACE_UNKNOWN_FR = "Position de la personne protégée inconnue."
 NO_PLACE_FR = "Position inconnue : aucune position n'accompagnait le signal."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sender:
-    """Who speaks: the site, and the number (E.164) at which a room reaches a human of the téléassistance."""
-
-    site: str
-    callback: str | None = None
-
-    @property
-    def name(self) -> str:
-        return f"tocsin.{self.site}"
 
 
 def is_told(ruling: Ruling, notification: Notification) -> bool:
@@ -98,11 +93,27 @@ def message(ruling: Ruling, notification: Notification, sender: Sender) -> CapMe
         message_type=_message_type(episode, references),
         scope="Private",
         addresses=_addresses(ruling, room),
-        note=UNVERIFIED_FR if episode.realm is Realm.PRODUCTION else f"{NOBODY_COMES_FR} {UNVERIFIED_FR}",
+        note=_verified_fr(episode)
+        if episode.realm is Realm.PRODUCTION
+        else f"{NOBODY_COMES_FR} {_verified_fr(episode)}",
         references=references,
         incidents=(episode.id,),
         infos=(_info(ruling, notification, room, sender),),
     )
+
+
+def _verified_fr(episode: Episode) -> str:
+    """Who stands for it."""
+    if episode.handed_off_ms is not None:
+        return VERIFIED_FR
+    return CONFIRMED_FR if episode.is_verified else UNVERIFIED_FR
+
+
+def _mode(episode: Episode, notification: Notification) -> str:
+    """How this message came to be sent."""
+    if episode.handed_off_ms is not None:
+        return "operator_confirmed"
+    return "auto_on_timeout" if notification.audience is Rung.POLICE else "auto_preadvice"
 
 
 def _message_type(episode: Episode, references: tuple[Reference, ...]) -> str:
@@ -151,9 +162,9 @@ def _info(ruling: Ruling, notification: Notification, room: str, sender: Sender)
 
 
 def _running(info: Info, ruling: Ruling) -> Info:
-    """He is there, or she has pressed. The room may prepare at once; that somebody verified it is not said."""
+    """He is there, or she has pressed. The room may prepare at once, verified or not."""
     episode, cause = ruling.episode, cause_in(ruling.event)
-    raising, heading = episode.raises[-1], HEADING[episode.realm]
+    raising, heading = episode.raises[-1], MARK_FR[episode.realm]
     again = "" if raising is episode.raises[0] else f" (signal n° {len(episode.raises)})"
     return msgspec.structs.replace(
         info,
@@ -161,7 +172,7 @@ def _running(info: Info, ruling: Ruling) -> Info:
         headline=f"{heading}{info.event}{again}",
         description=" ".join(_told_fr(episode, cause)),
         instruction=" ".join(_duties_fr(episode)),
-        areas=(_area(cause, ruling.at_ms),),
+        areas=(_area(ruling),),
     )
 
 
@@ -176,7 +187,7 @@ def _ended(info: Info, episode: Episode) -> Info:
         severity="Minor",
         certainty="Unlikely" if withdrawn else "Observed",
         responses=("None",) if withdrawn else ("AllClear",),
-        headline=f"{HEADING[episode.realm]}{info.event} : {what}, {why}",
+        headline=f"{MARK_FR[episode.realm]}{info.event} : {what}, {why}",
         description=f"La téléassistance a clos cette alerte : {why}.",
         instruction="Lever le dispositif selon le protocole."
         if not withdrawn
@@ -202,28 +213,30 @@ def _told_fr(episode: Episode, cause: Cause | None) -> Iterator[str]:
         yield NO_PLACE_FR
     if isinstance(cause, Alarm) and not cause.readable:
         yield "Le signal de la touche est arrivé altéré."
-    yield UNVERIFIED_FR
+    yield _verified_fr(episode)
 
 
 def _duties_fr(episode: Episode) -> Iterator[str]:
     """What the room must know before it acts. A key once pressed in silence stays silent."""
     if episode.realm is not Realm.PRODUCTION:
         yield NOBODY_COMES_FR
-    if any(one.silent for one in episode.raises):
+    if episode.is_silent:
         yield SILENT_FR
     yield WEARER_FR
     yield CALL_BACK_FR
 
 
-def _area(cause: Cause | None, at_ms: int) -> Area:
-    protected = dict(_parties(cause)).get("protected")
+def _area(ruling: Ruling) -> Area:
+    places = dict(_parties(ruling))
+    protected = places.get("protected")
     if protected is None:
-        return Area(description=HER_PLACE_UNKNOWN_FR if isinstance(cause, Finding) else NO_PLACE_FR)
+        is_about_two = isinstance(cause_in(ruling.event), Finding) or "wearer" in places
+        return Area(description=HER_PLACE_UNKNOWN_FR if is_about_two else NO_PLACE_FR)
     radius_m = _whole_m(protected.radius95_m)
     return Area(
         description=(
             f"Personne protégée, dans un rayon de {radius_m} m (95 %), "
-            f"position d'il y a {_age_s(protected, at_ms):.0f} s"
+            f"position d'il y a {_age_s(protected, ruling.at_ms):.0f} s"
         ),
         circles=(Circle(lat=protected.lat, lon=protected.lon, radius_km=radius_m / 1000),),
     )
@@ -236,14 +249,15 @@ def _parameters(ruling: Ruling, notification: Notification, room: str) -> Iterat
     yield "tocsin:room", room
     yield "tocsin:version", str(episode.version)
     yield "tocsin:priority", str(episode.priority)
-    yield "tocsin:verified", "false"
+    yield "tocsin:verified", "true" if episode.is_verified or episode.handed_off_ms is not None else "false"
+    yield "tocsin:mode", _mode(episode, notification)
     yield "tocsin:occurred_at", rfc3339(raising.at_ms)
     yield "tocsin:recorded_at", rfc3339(ruling.at_ms)
     yield from (("tocsin:measure", measure) for measure in episode.measures)
     if episode.device is not None:
         yield "tocsin:device", episode.device
     if raising.is_key:
-        yield "tocsin:silent", "true" if any(one.silent for one in episode.raises) else "false"
+        yield "tocsin:silent", "true" if episode.is_silent else "false"
     else:
         yield "tocsin:low_confidence", "true" if episode.is_doubtful else "false"
         yield from _distance(raising, ruling.at_ms)
@@ -269,22 +283,25 @@ def _distance(raising: Raise, at_ms: int) -> Iterator[tuple[str, str]]:
 
 
 def _places(ruling: Ruling) -> Iterator[tuple[str, str]]:
-    """Those of the cause of this raising, each with its accuracy and age (invariant 9); nothing is looked up."""
-    for who, point in _parties(cause_in(ruling.event)):
+    """Each with its accuracy and age (invariant 9); nothing is looked up."""
+    for who, point in _parties(ruling):
         uncertainty = f";u={point.accuracy_dm / 10:g}" if point.accuracy_dm else ""
         yield f"tocsin:{who}", f"geo:{point.lat:.6f},{point.lon:.6f}{uncertainty}"
         yield f"tocsin:{who}_age_s", f"{_age_s(point, ruling.at_ms):g}"
         yield f"tocsin:{who}_radius95_m", str(_whole_m(point.radius95_m))
 
 
-def _parties(cause: Cause | None) -> Iterator[tuple[str, FixPoint]]:
-    """Who was where, by the name of the party; whoever was not heard is left out, and nobody stands in for her."""
+def _parties(ruling: Ruling) -> Iterator[tuple[str, FixPoint]]:
+    """Who was where, by the name of the party; whoever was not heard is left out, and nobody stands in for her.
+    Of an episode that has ended no place is told any more."""
     known: tuple[tuple[str, FixPoint | None], ...] = ()
-    match cause:
+    match cause_in(ruling.event):
         case Finding(protected=protected, wearer=wearer):
             known = (("protected", protected), ("wearer", wearer))
         case Alarm(position=position):
             known = (("protected", position),)
+        case Notice() | None if ruling.episode.is_open:
+            known = (("protected", ruling.episode.protected), ("wearer", ruling.episode.wearer))
         case Notice() | None:
             pass
     yield from ((who, point) for who, point in known if point is not None)
@@ -297,3 +314,6 @@ def _whole_m(metres: float) -> int:
 
 def _age_s(point: FixPoint, at_ms: int) -> float:
     return max(0, at_ms - point.fix_ms) / MS
+
+
+FORM: Final = Form(name="police", content_type=CONTENT_TYPE, body=body, is_told=is_told, tells_places=True)

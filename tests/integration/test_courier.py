@@ -12,8 +12,7 @@ import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from types import SimpleNamespace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -22,9 +21,9 @@ from msgspec import structs
 from real_broker import cancelled
 from standardwebhooks import Webhook
 
-from alerts.channels import police
+from alerts.channels import police, registry
 from alerts.channels.cap_reader import read_cap
-from alerts.channels.police import Sender
+from alerts.channels.form import Sender
 from alerts.courier import run_courier
 from alerts.desk import handle
 from alerts.episodes import ACKNOWLEDGED, CLOSED, RELEASED
@@ -176,7 +175,7 @@ def log() -> MemoryLog:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """0.2 s for an answer instead of 3 s."""
-    monkeypatch.setattr("alerts.courier.WEBHOOK_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("alerts.line.WEBHOOK_TIMEOUT_S", 0.2)
 
 
 async def test_a_notification_is_taken(log: MemoryLog) -> None:
@@ -404,7 +403,7 @@ async def test_a_channel_that_hangs_delays_no_other(
     log: MemoryLog, hanging: Channel, other: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F28: 300 at once, more than one pool of connections, while one recipient answers nothing at all."""
-    monkeypatch.setattr("alerts.courier.WEBHOOK_TIMEOUT_S", 60.0)  # no time-out of the deaf one frees a connection
+    monkeypatch.setattr("alerts.line.WEBHOOK_TIMEOUT_S", 60.0)  # no time-out of the deaf one frees a connection
     for number in range(300):
         await rule(log, f"msr_{number}")
     async with listening(HANG) as deaf, listening(200) as good, courier(log, deaf.url, good.url):
@@ -422,7 +421,7 @@ async def test_a_room_that_hangs_delays_neither_the_other_room_nor_the_teleassis
     log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """260 alerts near a border, more than one pool of connections; one of the two rooms answers nothing at all."""
-    monkeypatch.setattr("alerts.courier.WEBHOOK_TIMEOUT_S", 60.0)
+    monkeypatch.setattr("alerts.line.WEBHOOK_TIMEOUT_S", 60.0)
     monkeypatch.setattr("alerts.courier.STAND_IN_AFTER_S", 3_600.0)  # another test's
     for number in range(260):
         await rule(log, f"msr_{number}", BORDER)
@@ -563,7 +562,8 @@ async def test_a_room_that_cannot_be_written_to_is_tried_again_and_the_other_is_
         return police.body(ruling, notification, sender)
 
     monkeypatch.setattr("alerts.courier.BROKEN_AGAIN_AFTER_S", 0.02)
-    monkeypatch.setattr("alerts.courier.police", SimpleNamespace(body=body, is_told=police.is_told))
+    forms = {**registry.FORMS, Channel.POLICE: replace(police.FORM, body=body)}
+    monkeypatch.setattr("alerts.courier.registry.FORMS", forms)
     await rule(log, routing=BORDER)
     async with listening(200) as good, listening(200) as late, courier(log, None, good.url, CORG_13=late.url):
         await settled(log, Channel.POLICE)

@@ -25,7 +25,7 @@ from builders import NOW_MS, REALM, entry
 from standardwebhooks import Webhook
 
 from alerts.channels import police
-from alerts.channels.police import Sender
+from alerts.channels.form import Sender
 from alerts.desk import handle
 from simulator.fleet import Fleet
 from simulator.gateway import Gateway, GatewayRefused

@@ -14,6 +14,9 @@ from typing import Final
 DEFAULT_ROOM: Final = "default"
 """Whoever answers where no room is known: told rather than nobody."""
 
+SECOND: Final = "second"
+"""The second endpoint of the téléassistance, at its back-up site."""
+
 ROOM_NAME: Final = re.compile(r"[A-Z]{2,8}-[0-9A-Z]{2,4}")
 """No space and no comma: it stands in a list of CAP addresses."""
 

@@ -24,7 +24,8 @@ from xsdata.formats.dataclass.parsers import XmlParser
 from alerts.channels import police
 from alerts.channels.cap import NAMESPACE, CapMessage, write_cap
 from alerts.channels.cap_reader import CAP_MAX_BYTES, RULES, CapError, read_cap
-from alerts.channels.police import SILENT_FR, Sender
+from alerts.channels.form import Sender
+from alerts.channels.police import SILENT_FR
 from alerts.desk import handle
 from alerts.episodes import ACKNOWLEDGED, CLOSED, RAISED, RELEASED
 from alerts.episodes import OPENED as OPENED_KIND

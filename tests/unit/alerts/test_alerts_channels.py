@@ -12,7 +12,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from alerts.channels import police, teleassistance
 from alerts.channels.cloudevent import signed_headers
-from alerts.channels.police import Sender
+from alerts.channels.form import Sender
 from alerts.desk import handle
 from tocsin.clock import AffineClock
 from tocsin.model.episode import AlarmCause, Channel, Event, FindingCause, Notification, Outcome, Ruling, Verb
@@ -52,7 +52,7 @@ def told(ruling: Ruling, channel: Channel) -> Notification:
 
 
 def to_teleassistance(ruling: Ruling) -> bytes:
-    return teleassistance.body(ruling, told(ruling, Channel.TELEASSISTANCE), "paca")
+    return teleassistance.body(ruling, told(ruling, Channel.TELEASSISTANCE), Sender(site="paca"))
 
 
 def to_police(ruling: Ruling) -> bytes:

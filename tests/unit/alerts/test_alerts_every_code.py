@@ -17,7 +17,8 @@ from alerts.api import schemas, views
 from alerts.catalogue import CATALOGUE, NO_BREACH_FR, UNTOLD
 from alerts.channels import police, teleassistance
 from alerts.channels.cap_reader import read_cap
-from alerts.channels.police import DOUBTFUL_FR, HER_PLACE_UNKNOWN_FR, Sender
+from alerts.channels.form import Sender
+from alerts.channels.police import DOUBTFUL_FR, HER_PLACE_UNKNOWN_FR
 from alerts.desk import handle
 from alerts.routing import places_of
 from tocsin.adapters.episodes import RecordedRuling, Timeline, _ruling_row
@@ -63,7 +64,7 @@ def to(channel: Channel, ruling: Ruling) -> Notification:
 
 
 def webhook(ruling: Ruling) -> dict[str, Any]:
-    body = teleassistance.body(ruling, to(Channel.TELEASSISTANCE, ruling), "paca")
+    body = teleassistance.body(ruling, to(Channel.TELEASSISTANCE, ruling), SENDER)
     data: dict[str, Any] = json.loads(body)["data"]
     return data
 

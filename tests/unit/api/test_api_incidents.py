@@ -10,6 +10,7 @@ from api_room import NOW_MS, Room
 from builders import eventually
 
 from alerts.channels import teleassistance
+from alerts.channels.form import Sender
 from alerts.desk import handle
 from tocsin.clock import rfc3339
 from tocsin.limits import INCIDENT_TOLD_MAX
@@ -146,7 +147,7 @@ def test_the_webhook_tells_the_group_the_count_and_whom_to_look_at_first() -> No
     ruling = handle(None, FindingCause(finding=silence()), Realm.LAB, NOW_MS)
     assert isinstance(ruling, Ruling)
     (told,) = [one for one in ruling.notifications if one.channel is Channel.TELEASSISTANCE]
-    data = json.loads(teleassistance.body(ruling, told, "paca"))["data"]
+    data = json.loads(teleassistance.body(ruling, told, Sender(site="paca")))["data"]
     assert (data["code"], data["priority"], data["silent_since"]) == (CODE, 1, rfc3339(NOW_MS - 60_000))
     first = data["fleet"].pop("first")
     assert data["fleet"] == {

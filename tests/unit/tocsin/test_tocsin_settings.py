@@ -11,9 +11,10 @@ import pytest
 import structlog
 from builders import NOW_MS, SECRET
 
-from alerts.__main__ import LAB_TERRITORY
+from alerts.__main__ import LAB_TERRITORY, recipients_of
 from tocsin.errors import SettingError
-from tocsin.model.episode import Realm
+from tocsin.model.episode import Channel, Realm
+from tocsin.model.room import DEFAULT_ROOM, SECOND
 from tocsin.settings import Settings, load
 from tocsin.stack import Addresses, _variables, running
 from tocsin.supervisor import PartEvent
@@ -29,6 +30,13 @@ POLICE = {"TOCSIN_POLICE_URL": "https://p.example", "TOCSIN_POLICE_SECRET": SECR
 
 def rooms(name: str, url: str = "https://c.example", secret: str = SECRET) -> str:
     return json.dumps({name: {"url": url, "secret": secret}})
+
+
+OPERATIONS = {"TOCSIN_OPERATIONS_URL": "https://pages.example/hook", "TOCSIN_OPERATIONS_SECRET": SECRET}
+
+
+def tls(**recipients: dict[str, str]) -> dict[str, str]:
+    return {"TOCSIN_WEBHOOK_TLS": json.dumps(recipients)}
 
 
 #   environment, words that the refusal must say
@@ -125,6 +133,53 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
          "TOCSIN_TERRITORY": "f", "TOCSIN_CALLBACK_NUMBER": "+33199000000"},
         ("TOCSIN_POLICE_ROOMS", "CIC-13", "https"),
     ),
+    "operations without a secret": (
+        {"TOCSIN_OPERATIONS_URL": "https://pages.example"}, ("TOCSIN_OPERATIONS_SECRET", "missing"),
+    ),
+    "production, operations by http": (
+        {**PRODUCTION, **OPERATIONS, "TOCSIN_OPERATIONS_URL": "http://p.example"},
+        ("TOCSIN_OPERATIONS_URL", "https"),
+    ),
+    "a second endpoint whose secret cannot sign": (
+        {"TOCSIN_TELEASSISTANCE_SECOND_URL": "https://t.fr", "TOCSIN_TELEASSISTANCE_SECOND_SECRET": "hunter2"},
+        ("TOCSIN_TELEASSISTANCE_SECOND_SECRET", "whsec_"),
+    ),
+    "a host that nobody has allowed": (
+        {**POLICE, **OPERATIONS, "TOCSIN_WEBHOOK_HOSTS": '["p.example"]'},
+        ("TOCSIN_OPERATIONS_URL", "TOCSIN_WEBHOOK_HOSTS"),
+    ),
+    "a room at a host that nobody has allowed": (
+        {**POLICE, "TOCSIN_POLICE_ROOMS": rooms("CIC-13"), "TOCSIN_WEBHOOK_HOSTS": '["p.example"]'},
+        ("TOCSIN_POLICE_ROOMS", "CIC-13", "TOCSIN_WEBHOOK_HOSTS"),
+    ),
+    "a host below one that is allowed": (
+        {**POLICE, "TOCSIN_WEBHOOK_HOSTS": '["example"]'}, ("TOCSIN_POLICE_URL", "TOCSIN_WEBHOOK_HOSTS"),
+    ),
+    "hosts with a star": ({"TOCSIN_WEBHOOK_HOSTS": '["*.example"]'}, ("TOCSIN_WEBHOOK_HOSTS", "no star")),
+    "hosts that are URLs": ({"TOCSIN_WEBHOOK_HOSTS": '["https://p.example"]'}, ("TOCSIN_WEBHOOK_HOSTS", "scheme")),
+    "hosts with ports": ({"TOCSIN_WEBHOOK_HOSTS": '["p.example:443"]'}, ("TOCSIN_WEBHOOK_HOSTS", "port")),
+    "a network that is none": ({"TOCSIN_WEBHOOK_NETWORKS": '["10.20.0.7/16"]'}, ("TOCSIN_WEBHOOK_NETWORKS",)),
+    "certificates for a recipient that there is not": (
+        tls(operations={}), ("TOCSIN_WEBHOOK_TLS", "operations", "no such recipient"),
+    ),
+    "certificates for a room that there is not": (
+        {**POLICE, **tls(**{"CIC-13": {}})}, ("TOCSIN_WEBHOOK_TLS", "CIC-13", "no such recipient"),
+    ),
+    "certificates for http": (
+        {**POLICE, "TOCSIN_POLICE_URL": "http://p.example", **tls(police={"ca_file": __file__})},
+        ("TOCSIN_WEBHOOK_TLS", "police", "https"),
+    ),
+    "an authority of a recipient that is not there": (
+        {**POLICE, **tls(police={"ca_file": "/nowhere/ca.crt"})},
+        ("TOCSIN_WEBHOOK_TLS", "police", "/nowhere/ca.crt"),
+    ),
+    "an authority of a recipient that is none": (
+        {**POLICE, **tls(police={"ca_file": __file__})}, ("TOCSIN_WEBHOOK_TLS", "police: ca_file", "PEM"),
+    ),
+    "a certificate without its key": (
+        {**POLICE, **tls(police={"cert_file": __file__})}, ("TOCSIN_WEBHOOK_TLS", "police", "both"),
+    ),
+    "a word that is no file": ({**POLICE, **tls(police={"cafile": "f"})}, ("TOCSIN_WEBHOOK_TLS",)),
     "production, nobody to ring back": ({**PRODUCTION, **POLICE}, ("TOCSIN_CALLBACK_NUMBER", "missing")),
     "a number that cannot be rung": ({"TOCSIN_CALLBACK_NUMBER": "0199000000"}, ("TOCSIN_CALLBACK_NUMBER",)),
     "a number with spaces": ({"TOCSIN_CALLBACK_NUMBER": "+33 1 99 00 00 00"}, ("TOCSIN_CALLBACK_NUMBER",)),
@@ -164,6 +219,15 @@ RIGHT: dict[str, dict[str, str]] = {
     },
     "production with one room for everything": {**PRODUCTION, **POLICE, "TOCSIN_CALLBACK_NUMBER": "+33199000000"},
     "a lab with rooms": {**POLICE, "TOCSIN_POLICE_ROOMS": rooms("CIC-99", url="http://127.0.0.1:1")},
+    "everybody who can be told": {
+        **POLICE, **OPERATIONS, "TOCSIN_WEBHOOK_HOSTS": '["P.example", "pages.example", "t2.example"]',
+        "TOCSIN_WEBHOOK_NETWORKS": '["10.20.0.0/16", "fd00::/64"]', **tls(police={}, operations={}),
+        "TOCSIN_TELEASSISTANCE_SECOND_URL": "https://t2.example", "TOCSIN_TELEASSISTANCE_SECOND_SECRET": SECRET,
+    },
+    "hosts by address": {
+        "TOCSIN_POLICE_URL": "https://[fd00::7]/hook", "TOCSIN_POLICE_SECRET": SECRET,
+        "TOCSIN_WEBHOOK_HOSTS": '["fd00::7"]',
+    },
     "tokens": {"TOCSIN_API_TOKENS": f'{{"{TOKEN}": {{"name": "A", "role": "monitor"}}}}'},
 }  # fmt: skip
 
@@ -221,7 +285,8 @@ def test_the_clock_is_the_one_that_was_set(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_secrets_of_rooms_reach_the_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """What ``tocsin up`` hands to its children is read by them as the same settings, secrets and all."""
-    settings = loaded(monkeypatch, {**RIGHT["production with rooms"], "TOCSIN_CALL_SECRET": "c" * 32})
+    told = {**RIGHT["everybody who can be told"], "TOCSIN_WEBHOOK_HOSTS": "[]", "TOCSIN_CALL_SECRET": "c" * 32}
+    settings = loaded(monkeypatch, {**told, **RIGHT["production with rooms"]})
     addresses = Addresses(
         mqtt_url="mqtt://ingest:s3cret@[::1]",
         nats_url="nats://n",
@@ -235,6 +300,9 @@ def test_the_secrets_of_rooms_reach_the_parts(monkeypatch: pytest.MonkeyPatch) -
     theirs = load()
     assert theirs.police_rooms["CORG-2A"].secret.get_secret_value() == SECRET
     assert str(theirs.police_rooms["CORG-2A"].url) == "https://c.example/"
+    assert recipients_of(theirs) == recipients_of(settings)
+    assert set(recipients_of(theirs)[Channel.TELEASSISTANCE]) == {DEFAULT_ROOM, SECOND}
+    assert recipients_of(theirs)[Channel.OPERATIONS][DEFAULT_ROOM].secret == SECRET
     assert theirs.call_secret is not None
     assert theirs.call_secret.get_secret_value() == "c" * 32
     assert theirs.callback_number == "+33199000000"

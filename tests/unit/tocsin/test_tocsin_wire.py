@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from alerts.channels import police
 from alerts.channels.cap_reader import read_cap
-from alerts.channels.police import Sender
+from alerts.channels.form import Sender
 from alerts.desk import handle
 from tocsin import subjects, wire
 from tocsin.errors import WireError
