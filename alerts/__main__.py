@@ -11,6 +11,7 @@ from pydantic import HttpUrl, SecretStr
 from alerts.api.server import run_api
 from alerts.channels.police import Sender
 from alerts.courier import run_courier
+from alerts.deadlines import SECOND
 from alerts.dispatcher import run_dispatcher
 from alerts.downlink import run_downlink
 from alerts.line import Endpoint
@@ -84,7 +85,11 @@ def _lookup_failed(kind: str) -> None:
 
 async def courier(settings: Settings, ready: Ready) -> None:
     recipients = {
-        Channel.TELEASSISTANCE: _default(settings.teleassistance_url, settings.teleassistance_secret),
+        Channel.TELEASSISTANCE: {
+            **_default(settings.teleassistance_url, settings.teleassistance_secret),
+            **_at(SECOND, settings.teleassistance_second_url, settings.teleassistance_second_secret),
+        },
+        Channel.OPERATIONS: _default(settings.operations_url, settings.operations_secret),
         Channel.POLICE: {
             **_default(settings.police_url, settings.police_secret),
             **{room: _endpoint(one.url, one.secret) for room, one in settings.police_rooms.items()},
@@ -92,11 +97,22 @@ async def courier(settings: Settings, ready: Ready) -> None:
     }
     sender = Sender(site=settings.site, callback=settings.callback_number)
     async with open_bus(settings.required("nats_url"), "alerts.courier") as bus:
-        await run_courier(log_=bus.log, clock=settings.clock, sender=sender, recipients=recipients, ready=ready)
+        await run_courier(
+            log_=bus.log,
+            clock=settings.clock,
+            realm=settings.realm,
+            sender=sender,
+            recipients=recipients,
+            ready=ready,
+        )
 
 
 def _default(url: HttpUrl | None, secret: SecretStr | None) -> dict[str, Endpoint]:
-    return {} if url is None or secret is None else {DEFAULT_ROOM: _endpoint(url, secret)}
+    return _at(DEFAULT_ROOM, url, secret)
+
+
+def _at(room: str, url: HttpUrl | None, secret: SecretStr | None) -> dict[str, Endpoint]:
+    return {} if url is None or secret is None else {room: _endpoint(url, secret)}
 
 
 def _endpoint(url: HttpUrl, secret: SecretStr) -> Endpoint:

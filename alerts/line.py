@@ -15,7 +15,7 @@ import httpx2
 
 from alerts.channels.cloudevent import signed_headers
 from alerts.retries import ACCEPTED
-from tocsin.limits import WEBHOOK_TIMEOUT_S
+from tocsin.limits import LINE_CONNECTIONS_MAX, WEBHOOK_TIMEOUT_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,17 +52,24 @@ class Line:
             ):
                 outcome = _answered(response)
                 async for _ in response.aiter_raw():
-                    pass  # to its end, so that the connection can be used again; the status has said it all
+                    pass  # to its end: whoever dies in the middle of its yes may not remember it
         except (httpx2.TimeoutException, TimeoutError):
-            return outcome or Outcome(result="timeout")
+            return _cut_short(outcome, "timeout")
         except httpx2.RequestError as error:
-            return outcome or Outcome(result=type(error).__name__.lower())
+            return _cut_short(outcome, type(error).__name__.lower())
         return outcome
 
 
 def _answered(response: httpx2.Response) -> Outcome:
     result = ACCEPTED if response.is_success else f"status_{response.status_code}"
     return Outcome(result=result, status=response.status_code)
+
+
+def _cut_short(answered: Outcome | None, why: str) -> Outcome:
+    """The answer has not come, or not to its end: then a yes is none."""
+    if answered is None:
+        return Outcome(result=why)
+    return Outcome(result=why, status=answered.status) if answered.result == ACCEPTED else answered
 
 
 def trusted_by_all() -> ssl.SSLContext:
@@ -74,7 +81,7 @@ def client(trusted: ssl.SSLContext) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(
         verify=trusted,
         timeout=httpx2.Timeout(WEBHOOK_TIMEOUT_S),
-        limits=httpx2.Limits(max_connections=256, max_keepalive_connections=16),
+        limits=httpx2.Limits(max_connections=LINE_CONNECTIONS_MAX, max_keepalive_connections=16),
         follow_redirects=False,
         trust_env=False,
     )

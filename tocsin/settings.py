@@ -106,6 +106,10 @@ class Settings(BaseSettings):
 
     teleassistance_url: HttpUrl | None = None
     teleassistance_secret: SecretStr | None = None
+    teleassistance_second_url: HttpUrl | None = None
+    teleassistance_second_secret: SecretStr | None = None
+    operations_url: HttpUrl | None = None
+    operations_secret: SecretStr | None = None
     police_url: HttpUrl | None = None
     police_secret: SecretStr | None = None
     police_rooms: dict[str, RoomEndpoint] = {}
@@ -171,7 +175,7 @@ class Settings(BaseSettings):
 
     def _webhook_problems(self) -> list[str]:
         problems = []
-        for name in ("teleassistance", "police"):
+        for name in ("teleassistance", "teleassistance_second", "operations", "police"):
             url, secret = getattr(self, f"{name}_url"), getattr(self, f"{name}_secret")
             if secret is not None and url is None:
                 problems.append(f"{PREFIX}{name.upper()}_URL: missing, {PREFIX}{name.upper()}_SECRET is set")
@@ -181,6 +185,8 @@ class Settings(BaseSettings):
                 problems.append(f"{PREFIX}{name.upper()}_URL: https in production")
             if secret is not None and not _is_webhook_secret(secret.get_secret_value()):
                 problems.append(f"{PREFIX}{name.upper()}_SECRET: {SIGNING_KEY_FORM}")
+        if self.teleassistance_second_url is not None and self.teleassistance_url is None:
+            problems.append(f"{PREFIX}TELEASSISTANCE_URL: missing; there is no second endpoint without a first")
         return problems
 
     def _police_problems(self) -> list[str]:
