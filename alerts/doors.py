@@ -6,8 +6,8 @@ it usually takes, whether it has said that it is gone, what it was last sent of 
 First attempts and retries have connections of their own, so that no retry ever holds what a first attempt needs
 (F02). First attempts are let in by priority, then by the hour of the ruling; P2 to P5 leave some room to P1
 (invariant 2). LINE_EAGER of them at once are what an endpoint that is well needs: 700 alerts (F28) are then told
-over 32 connections and not 700. Whoever has waited GROW_AFTER_S behind them opens one more, up to LINE_FIRST_MAX:
-an endpoint that hangs must not hold up the first attempt of what comes behind.
+over 32 connections and not 700. Where they do not move on by MOVES_MIN in LOOK_S, as many more are opened, up to
+LINE_FIRST_MAX: an endpoint that hangs must not hold up the first attempt of what comes behind.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ from alerts.retries import ACCEPTED
 from tocsin.limits import LINE_EAGER, LINE_FIRST_MAX, LINE_RETRY_MAX, LINE_URGENT_MIN
 from tocsin.model.episode import Channel, Notification, Ruling
 
-GROW_AFTER_S: Final = 0.05  # a fifth of the median budget of P1
+LOOK_S: Final = 0.1  # an attempt that comes upon a queue waits no longer: less than half the median budget of P1
+MOVES_MIN: Final = 10  # a tenth of a second: 700 in 7 s
 URGENT: Final = 1
 
 
 class Gate:
-    """Lets in ``eager`` at once, more when somebody has waited, never more than ``most``; of these ``urgent`` are
+    """Lets in ``eager`` at once, more when they do not move on, never more than ``most``; of these ``urgent`` are
     for P1 alone. Waiters are let in by priority, then by hour."""
 
     def __init__(self, *, eager: int, most: int, urgent: int = 0) -> None:
@@ -43,6 +44,8 @@ class Gate:
         self._inside = 0
         self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
         self._number = itertools.count()
+        self._left = 0
+        self._is_looking = False
 
     @asynccontextmanager
     async def entered(self, priority: int, at_ms: int) -> AsyncIterator[None]:
@@ -56,25 +59,35 @@ class Gate:
         if not self._waiting and self._inside < min(self._eager, self._limit(priority)):
             self._inside += 1
             return
-        loop = asyncio.get_running_loop()
-        turn = loop.create_future()
+        turn = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (priority, at_ms, next(self._number), turn))
-        timer = loop.call_later(GROW_AFTER_S, self._let_in_one)
+        self._look_later()
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():  # let in and cancelled in the same turn of the loop
                 self._leave()
             raise
-        finally:
-            timer.cancel()
 
     def _leave(self) -> None:
         self._inside -= 1
+        self._left += 1
         self._let_in_one()
 
+    def _look_later(self) -> None:
+        if not self._is_looking:
+            self._is_looking, self._left = True, 0
+            asyncio.get_running_loop().call_later(LOOK_S, self._look)
+
+    def _look(self) -> None:
+        self._is_looking = False
+        if self._left < MOVES_MIN:
+            for _ in range(self._eager):
+                self._let_in_one()
+        if self._waiting:
+            self._look_later()
+
     def _let_in_one(self) -> None:
-        """The first in order; a timer of anybody lets in whoever is first, not whom it belongs to."""
         while self._waiting and self._waiting[0][-1].done():
             heapq.heappop(self._waiting)
         if self._waiting and self._inside < self._limit(self._waiting[0][0]):

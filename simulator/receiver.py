@@ -251,7 +251,7 @@ def application(
 
 def _is_heartbeat(body: bytes) -> bool:
     try:
-        return json.loads(body).get("type") == HEARTBEAT
+        return bool(json.loads(body).get("type") == HEARTBEAT)
     except (ValueError, AttributeError):
         return False
 

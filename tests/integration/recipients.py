@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from builders import NOW_MS, REALM, SECRET, entry, eventually
 from real_broker import cancelled
@@ -31,6 +32,8 @@ from tocsin.testing.bus import MemoryLog
 from tocsin.wire import decode_receipt, encode
 
 CLOCK = AffineClock(epoch_ms=NOW_MS, anchor_ms=AffineClock().wall_ms(), rate=20.0)
+SLOW = AffineClock(epoch_ms=NOW_MS, anchor_ms=AffineClock().wall_ms(), rate=4.0)
+"""Where a bound of seconds is asserted: a busy machine has a quarter of each of them to spare."""
 HANG, DRIP, CUT, REDIRECT, HALF = "hang", "drip", "cut", "redirect", "half"
 Behaviour = int | str
 
@@ -44,7 +47,8 @@ class Heard:
 
 @dataclass
 class Recipient:
-    """Answers with ``plan``, one entry a request, the last one for ever; to heartbeats with ``to_beats``."""
+    """Answers with ``plan``, one entry a request, the last one for ever; to heartbeats with ``to_beats``, and
+    to what is ``poison`` never."""
 
     plan: list[Behaviour]
     heard: list[Heard] = field(default_factory=list)
@@ -52,10 +56,14 @@ class Recipient:
     to_beats: Behaviour = 200
     open_now: int = 0
     url: str = ""
+    peak: int = 0
+    clock: AffineClock = CLOCK
+    poison: frozenset[str] = frozenset()
     tasks: set[asyncio.Task[None] | None] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.open_now += 1
+        self.peak = max(self.peak, self.open_now)
         self.tasks.add(asyncio.current_task())
         try:
             while await self._one(reader, writer):
@@ -75,8 +83,9 @@ class Recipient:
             answer = self.to_beats
             self.beats.append(Heard(headers, body))
         else:
-            answer = self.plan.pop(0) if len(self.plan) > 1 else self.plan[0]
-            self.heard.append(Heard(headers, body, CLOCK.now_ms()))
+            is_poison = headers["webhook-id"] in self.poison
+            answer = HANG if is_poison else self.plan.pop(0) if len(self.plan) > 1 else self.plan[0]
+            self.heard.append(Heard(headers, body, self.clock.now_ms()))
         if answer == CUT:
             return False
         if answer == HALF:
@@ -103,8 +112,8 @@ class Recipient:
 
 
 @asynccontextmanager
-async def listening(*plan: Behaviour) -> AsyncIterator[Recipient]:
-    recipient = Recipient(list(plan))
+async def listening(*plan: Behaviour, clock: AffineClock = CLOCK) -> AsyncIterator[Recipient]:
+    recipient = Recipient(list(plan), clock=clock)
     server = await asyncio.start_server(recipient.serve, "127.0.0.1", 0)  # keeps its tasks weakly
     recipient.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
@@ -124,6 +133,7 @@ async def courier(
     *,
     second: str | None = None,
     operations: str | None = None,
+    clock: AffineClock = CLOCK,
     **rooms: str,
 ) -> AsyncIterator[asyncio.Task[None]]:
     """``rooms``: CIC_13 for CIC-13."""
@@ -136,7 +146,7 @@ async def courier(
     }
     sender = Sender(site="paca")
     task = asyncio.create_task(
-        run_courier(log_=log, clock=CLOCK, realm=REALM, sender=sender, recipients=recipients, ready=ready.set)
+        run_courier(log_=log, clock=clock, realm=REALM, sender=sender, recipients=recipients, ready=ready.set)
     )
     try:
         await ready.wait()
@@ -149,16 +159,27 @@ def endpoints(urls: Mapping[str, str | None]) -> dict[str, Endpoint]:
     return {room: Endpoint(url=url, secret=SECRET) for room, url in urls.items() if url is not None}
 
 
-def opening(measure: str = "msr_1", routing: Routing = EVERYTHING_TO_THE_DEFAULT) -> Ruling:
+def opening(
+    measure: str = "msr_1",
+    routing: Routing = EVERYTHING_TO_THE_DEFAULT,
+    clock: AffineClock = CLOCK,
+    **finding: Any,
+) -> Ruling:
     """``routing`` chooses the rooms; without it there is the default one."""
-    ruling = handle(None, FindingCause(finding=entry(measure=measure)), REALM, CLOCK.now_ms(), routing)
+    ruling = handle(None, FindingCause(finding=entry(measure=measure, **finding)), REALM, clock.now_ms(), routing)
     assert isinstance(ruling, Ruling)
     return ruling
 
 
-async def rule(log: Log, measure: str = "msr_1", routing: Routing = EVERYTHING_TO_THE_DEFAULT) -> Ruling:
-    ruling = opening(measure, routing)
-    await log.append(subjects.episode("PROX_ALERT", measure), encode(ruling))
+async def rule(
+    log: Log,
+    measure: str = "msr_1",
+    routing: Routing = EVERYTHING_TO_THE_DEFAULT,
+    clock: AffineClock = CLOCK,
+    **finding: Any,
+) -> Ruling:
+    ruling = opening(measure, routing, clock, **finding)
+    await log.append(subjects.episode(ruling.episode.code.value, measure), encode(ruling))
     return ruling
 
 
