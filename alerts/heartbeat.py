@@ -1,6 +1,7 @@
 """Does each endpoint of people still take what it is sent? One POST a minute, whether or not there is an alert.
 
-One attempt, no ladder: the next one comes in a minute. HEARTBEATS_MISSED_MAX running that come to nothing are
+One attempt, no ladder: the next one comes in a minute, of the machine's time, as is everything that a receiver counts
+for itself. HEARTBEATS_MISSED_MAX running that come to nothing are
 SYS_NOTIFY_FAIL; one that is taken ends it, and opens an endpoint again that had said 410. The rooms of the police
 have none: what they are sent is CAP, and a CAP message is about something.
 """
@@ -48,7 +49,7 @@ async def beat_for_ever(heart: Heart, doors: Sequence[Door]) -> None:
 async def _beat_for_ever(heart: Heart, door: Door) -> None:
     since_ms, number = heart.clock.now_ms(), 0
     while True:
-        resting = asyncio.ensure_future(heart.clock.sleep(HEARTBEAT_EVERY_S))
+        resting = asyncio.ensure_future(asyncio.sleep(HEARTBEAT_EVERY_S))
         try:
             _judge(heart, door, await _beat(heart, door, since_ms, number))
             number += 1

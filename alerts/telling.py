@@ -156,31 +156,36 @@ class Telling:
         self._receipts = Receipts(office=office, ruling=ruling, notification=notification)
         self._body = office.forms[notification.channel].body(ruling, notification)
         self._states: list[LineState] = []
+        self._first = ways[0]
         self._taken = asyncio.Event()
         self._changed = asyncio.Event()
         self._has_failed = False
         self._was_attempted = False
+        self._was_refused = False
 
     async def run(self) -> None:
         left_alone, open_ = _left_alone(self._ways)
-        for way in left_alone:
-            now_ms = self._clock.now_ms()
-            await self._receipts.write(Outcome(result=LEFT_ALONE), attempt=0, t7_ms=now_ms, t8_ms=None, way=way)
+        self._first = open_[0]
         self._states = [LineState(usual_ms=way.door.usual_ms, settles=way.settles) for way in open_]
         for way in open_:
             if way.settles:
                 way.door.owes(self._ruling, self._notification)
         async with asyncio.TaskGroup() as lines:
+            for way in left_alone:
+                lines.create_task(self._say_left_alone(way))
             await self._conduct(open_, lines)
+
+    async def _say_left_alone(self, way: Way) -> None:
+        now_ms = self._clock.now_ms()
+        await self._receipts.write(Outcome(result=LEFT_ALONE), attempt=0, t7_ms=now_ms, t8_ms=None, way=way)
 
     async def _conduct(self, ways: Sequence[Way], lines: asyncio.TaskGroup) -> None:
         """Begin each line in its time, say once that it was not received; the rest is the lines' own."""
         while True:
             for way, state in zip(ways, self._states, strict=True):
                 state.usual_ms = way.door.usual_ms
-            plan = deadlines.plan(self._states, self._priority, self._ruling.at_ms, self._clock.now_ms())
-            if plan.failed and not self._has_failed:
-                self._fail(ways[0])
+            plan = self._plan()
+            self._fail_in_time(plan)
             if plan.begin is not None:
                 self._begin(ways[plan.begin], self._states[plan.begin], lines)
             elif plan.look_ms is None:
@@ -189,12 +194,19 @@ class Telling:
                 await self._rest((plan.look_ms - self._clock.now_ms()) / MS, self._changed)
                 self._changed.clear()
 
-    def _fail(self, first: Way) -> None:
-        """What is said of the notices themselves breeds no more of them: the heartbeats see that it fails."""
+    def _plan(self) -> deadlines.Plan:
+        return deadlines.plan(self._states, self._priority, self._ruling.at_ms, self._clock.now_ms())
+
+    def _fail_in_time(self, plan: deadlines.Plan) -> None:
+        """Once, and only when an attempt has come to nothing: while the first POST is under way nobody has failed
+        (a replay's clock passes 15 s in a moment). What is said of the notices themselves breeds no more of them:
+        the heartbeats see that it fails."""
+        if not (plan.failed and self._was_refused) or self._has_failed:
+            return
         self._has_failed = True
-        log.error("notification_not_received", notification=self._notification.id, line=first.line)
+        log.error("notification_not_received", notification=self._notification.id, line=self._first.line)
         if self._ruling.episode.code is not Code.SYS_NOTIFY_FAIL:
-            self._office.faults.failing(first.door.name, NOT_RECEIVED)
+            self._office.faults.failing(self._first.door.name, NOT_RECEIVED)
 
     def _begin(self, way: Way, state: LineState, lines: asyncio.TaskGroup) -> None:
         if self._was_attempted:
@@ -241,7 +253,10 @@ class Telling:
         accepted = outcome.result == ACCEPTED
         if accepted:
             self._take(climb, t8_ms)
-        elif door.gone:
+        else:
+            self._was_refused = True
+            self._fail_in_time(self._plan())
+        if door.gone:
             self._office.faults.failing(door.name, GONE)
             climb.state.ended = self._another_can_settle(climb)
         await self._receipts.write(

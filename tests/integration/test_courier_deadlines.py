@@ -63,6 +63,11 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("alerts.line.WEBHOOK_TIMEOUT_S", 0.2)
 
 
+@pytest.fixture
+def quick_hearts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alerts.heartbeat.HEARTBEAT_EVERY_S", 0.2)
+
+
 def notices(log: MemoryLog) -> list[Notice]:
     return [decode_notice(one.payload) for one in log.entries(NOTICES)]
 
@@ -230,6 +235,25 @@ async def test_a_courier_that_dies_moves_no_deadline(log: MemoryLog) -> None:
     assert {*first.ids, *second.ids} == {ruling.notifications[0].id}
 
 
+@pytest.mark.usefixtures("impatient")
+async def test_killed_in_the_middle_on_the_real_log_nothing_is_lost_or_renamed(bus: Bus) -> None:
+    """The leases of the dead courier end by themselves, and the next one tells whatever had not been settled."""
+    async with (
+        listening(HANG, clock=SLOW) as first, listening(500, 200, clock=SLOW) as second,
+        collected(bus.log) as found,
+    ):  # fmt: skip
+        async with courier(bus.log, first.url, second=second.url, clock=SLOW) as killed:
+            rulings = [await rule(bus.log, f"msr_{number}", clock=SLOW) for number in range(30)]
+            told = {one.notifications[0].id for one in rulings}
+            await eventually(lambda: "accepted" in {one.result for one in found})
+            await cancelled(killed)
+        async with courier(bus.log, first.url, second=second.url, clock=SLOW):
+            await eventually(lambda: taken_of(found) == told, within_s=30)
+    assert set(first.ids) == told
+    assert set(second.ids) == told
+    assert len({one.body for one in second.heard}) == len(told)
+
+
 # --- nobody takes it ------------------------------------------------------------------------------------------
 
 
@@ -274,6 +298,7 @@ async def test_what_is_less_urgent_than_p2_pages_nobody(log: MemoryLog) -> None:
     assert notices(log) == []
 
 
+@pytest.mark.usefixtures("quick_hearts")
 async def test_an_endpoint_that_is_gone_is_left_alone_and_somebody_is_told_at_once(log: MemoryLog) -> None:
     async with listening(410) as first, listening(200) as second:
         first.to_beats = 410
@@ -338,6 +363,7 @@ def receipts_accepted(log: MemoryLog) -> set[str]:
 # --- heartbeats -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("quick_hearts")
 async def test_every_endpoint_of_people_hears_that_it_would_have_heard(log: MemoryLog) -> None:
     async with (
         listening(200) as first, listening(200) as second, listening(200) as operations,
@@ -355,6 +381,7 @@ async def test_every_endpoint_of_people_hears_that_it_would_have_heard(log: Memo
     assert len({one.headers["webhook-id"] for one in first.beats}) == len(first.beats), "one attempt each"
 
 
+@pytest.mark.usefixtures("quick_hearts")
 async def test_three_heartbeats_that_nobody_takes_are_said_and_one_that_is_taken(log: MemoryLog) -> None:
     async with listening(200) as first, listening(200) as second:
         second.to_beats = 500
