@@ -1,9 +1,8 @@
 """Does each endpoint of people still take what it is sent? One POST a minute, whether or not there is an alert.
 
-One attempt, no ladder: the next one comes in a minute, of the machine's time, as is everything that a receiver counts
-for itself. HEARTBEATS_MISSED_MAX running that come to nothing are
-SYS_NOTIFY_FAIL; one that is taken ends it, and opens an endpoint again that had said 410. The rooms of the police
-have none: what they are sent is CAP, and a CAP message is about something.
+One attempt, no ladder: the next one comes in a minute of the machine's time, as receivers count it.
+HEARTBEATS_MISSED_MAX running that come to nothing are SYS_NOTIFY_FAIL; one that is taken ends it, and opens an
+endpoint again that had said 410. The rooms of the police have none: a CAP message is about something.
 """
 
 from __future__ import annotations

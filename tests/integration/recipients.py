@@ -48,7 +48,7 @@ class Heard:
 @dataclass
 class Recipient:
     """Answers with ``plan``, one entry a request, the last one for ever; to heartbeats with ``to_beats``, and
-    to what is ``poison`` never."""
+    to what is ``poison`` once, and then never."""
 
     plan: list[Behaviour]
     heard: list[Heard] = field(default_factory=list)
@@ -83,8 +83,7 @@ class Recipient:
             answer = self.to_beats
             self.beats.append(Heard(headers, body))
         else:
-            is_poison = headers["webhook-id"] in self.poison
-            answer = HANG if is_poison else self.plan.pop(0) if len(self.plan) > 1 else self.plan[0]
+            answer = self._answer(headers["webhook-id"])
             self.heard.append(Heard(headers, body, self.clock.now_ms()))
         if answer == CUT:
             return False
@@ -105,6 +104,11 @@ class Recipient:
             return True
         writer.write(f"HTTP/1.1 {answer} X\r\ncontent-length: 2\r\n\r\nok".encode())
         return True
+
+    def _answer(self, name: str) -> Behaviour:
+        if name in self.poison:
+            return HANG if name in self.ids else 500
+        return self.plan.pop(0) if len(self.plan) > 1 else self.plan[0]
 
     @property
     def ids(self) -> list[str]:

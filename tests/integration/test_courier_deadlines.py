@@ -339,7 +339,7 @@ async def test_of_700_at_once_p1_go_first_over_few_connections(log: MemoryLog) -
 
 
 async def test_the_first_attempt_waits_for_no_retry_when_a_tenth_never_gets_an_answer(log: MemoryLog) -> None:
-    """F02: the poison hangs, is given up after each time-out, and comes again; the others are told at once."""
+    """F02: the poison fails, then hangs, and comes again and again; the others are told at once."""
     rulings = [opening(f"msr_{number}") for number in range(400)]
     poison = {one.notifications[0].id for one in rulings[::10]}
     async with listening(200) as first:
@@ -354,6 +354,26 @@ async def test_the_first_attempt_waits_for_no_retry_when_a_tenth_never_gets_an_a
     accepted = [one for one in receipts(log) if one.result == "accepted"]
     assert {one.attempt for one in accepted} == {1}
     assert not {one.notification for one in accepted} & poison
+
+
+async def test_retries_that_hang_hold_no_connection_that_a_first_attempt_needs(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F02, with few connections: six messages that hang for ever would hold them all."""
+    for name, most in (("LINE_EAGER", 2), ("LINE_FIRST_MAX", 4), ("LINE_URGENT_MIN", 0), ("LINE_RETRY_MAX", 2)):
+        monkeypatch.setattr(f"alerts.doors.{name}", most)
+    monkeypatch.setattr("alerts.line.WEBHOOK_TIMEOUT_S", 60.0)
+    async with listening(200) as first, courier(log, first.url):
+        rulings = [opening(f"msr_{number}") for number in range(6)]
+        first.poison = frozenset(one.notifications[0].id for one in rulings)
+        for number, ruling in enumerate(rulings):
+            await log.append(subjects.episode("PROX_ALERT", f"msr_{number}"), encode(ruling))
+        await eventually(lambda: len(first.heard) == 8)  # each once, and two of them again
+        hanging_ms = CLOCK.now_ms()
+        await eventually(lambda: CLOCK.now_ms() - hanging_ms > 10_000)
+        late = await rule(log, "msr_late")
+        await eventually(lambda: late.notifications[0].id in receipts_accepted(log))
+        assert len(first.heard) == 9
 
 
 def receipts_accepted(log: MemoryLog) -> set[str]:
