@@ -122,7 +122,7 @@ async def test_the_second_endpoint_has_it_within_5_s_and_the_log_says_why(bus: B
     ):  # fmt: skip
         rulings = [await rule(bus.log, f"msr_{number}", clock=SLOW) for number in range(12)]
         told = {one.notifications[0].id: one.at_ms for one in rulings}
-        await eventually(lambda: taken_of(found) == set(told))
+        await eventually(lambda: taken_of(found) == set(told), within_s=30)
     by_line = {line: {one.notification for one in found if one.line == line} for line in ("first", SECOND)}
     assert by_line["first"] == set(told), "the first is asked first"
     for one in second.heard:
@@ -331,6 +331,7 @@ async def test_of_700_at_once_p1_go_first_over_few_connections(log: MemoryLog) -
     urgent = [await rule(log, f"msr_p1_{number}") for number in range(50)]
     first_ids = {one.notifications[0].id for one in urgent}
     async with listening(200) as first, courier(log, first.url):
+        await eventually(lambda: len(receipts_accepted(log)) == 700, within_s=60)
         await settled(log)
     assert len(set(first.ids)) == 700
     begun_ms = {one.notification: one.t7_ms for one in receipts(log)}
@@ -347,8 +348,8 @@ async def test_the_first_attempt_waits_for_no_retry_when_a_tenth_never_gets_an_a
         async with courier(log, first.url):
             for number, ruling in enumerate(rulings):
                 await log.append(subjects.episode("PROX_ALERT", f"msr_{number}"), encode(ruling))
-            await eventually(lambda: len(receipts_accepted(log)) == 360)
-            await eventually(lambda: len(first.heard) > 400 + len(poison))
+            await eventually(lambda: len(receipts_accepted(log)) == 360, within_s=60)
+            await eventually(lambda: len(first.heard) >= 400 + len(poison), within_s=60)  # and each again
             late = await rule(log, "msr_late")
             await eventually(lambda: late.notifications[0].id in receipts_accepted(log))
     accepted = [one for one in receipts(log) if one.result == "accepted"]
