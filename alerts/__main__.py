@@ -88,7 +88,14 @@ async def courier(settings: Settings, ready: Ready) -> None:
     recipients = recipients_of(settings)
     sender = Sender(site=settings.site, callback=settings.callback_number)
     async with open_bus(settings.required("nats_url"), "alerts.courier") as bus:
-        await run_courier(log_=bus.log, clock=settings.clock, sender=sender, recipients=recipients, ready=ready)
+        await run_courier(
+            log_=bus.log,
+            clock=settings.clock,
+            realm=settings.realm,
+            sender=sender,
+            recipients=recipients,
+            ready=ready,
+        )
 
 
 def recipients_of(settings: Settings) -> dict[Channel, dict[str, Endpoint]]:

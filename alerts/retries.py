@@ -2,6 +2,10 @@
 
 Offsets are seconds since the first attempt (docs/operating.md): for P1 to P3 0, 1, 2, 4, 8, 15 s, then each
 15 s to 5 min, then each minute to an hour; for the rest the schedule of Standard Webhooks, three days long.
+
+Each line of a notification (``alerts.deadlines``) climbs its own ladder from its own first attempt. A 4xx is tried
+again as a 5xx is: what a platform refuses in the middle of its own upgrade it takes ten minutes later, and a wrong
+refusal must not be the end of an alert. Only 410 (Gone) ends a line, where another can take the message.
 """
 
 from __future__ import annotations
@@ -14,9 +18,6 @@ from tocsin.clock import MS
 URGENT_S: Final = (0, 1, 2, 4, 8, *range(15, 300, 15), *range(300, 3601, 60))
 ADMINISTRATIVE_S: Final = (0, 5, 60, 300, 1_800, 7_200, 18_000, 36_000, 86_400, 172_800, 259_200)
 URGENT_PRIORITY_MAX: Final = 3  # whoever is silent may be near within minutes
-STAND_IN_AFTER_S: Final = (
-    15.0  # five rungs of a room that is down; a human at the default recipient can ring it up
-)
 
 ACCEPTED: Final = "accepted"
 NO_ENDPOINT: Final = "no_endpoint"
@@ -24,7 +25,11 @@ GAVE_UP: Final = "gave_up"
 NO_LONGER_TOLD: Final = "no_longer_told"
 STOOD_IN: Final = "default_"
 """Before a result: of the default recipient, beside a room whose own line takes nothing."""
-UNSENT: Final = frozenset({NO_ENDPOINT, NO_LONGER_TOLD})
+LEFT_ALONE: Final = "left_alone"
+"""An endpoint that has said 410 is not asked, while somebody else can take it."""
+BROKEN: Final = "broken"
+"""Our own fault, and not the endpoint's."""
+UNSENT: Final = frozenset({NO_ENDPOINT, NO_LONGER_TOLD, LEFT_ALONE})
 """Nothing was handed over to anybody."""
 SETTLING: Final = frozenset({ACCEPTED, GAVE_UP, STOOD_IN + ACCEPTED, STOOD_IN + GAVE_UP, *UNSENT})
 """Results after which nothing more is tried; every other result is a failure that the ladder answers."""

@@ -31,6 +31,7 @@ from starlette.requests import ClientDisconnect
 
 from alerts.channels.cap import CapMessage
 from alerts.channels.cap_reader import CapError, read_cap
+from alerts.channels.heartbeat import TYPE as HEARTBEAT
 from tocsin.clock import AffineClock, Clock
 
 ChannelName = Literal["teleassistance", "police"]
@@ -99,6 +100,7 @@ class History:
     failed: Counter[str] = field(default_factory=Counter)
     forged: Counter[str] = field(default_factory=Counter)
     invalid: int = 0
+    heartbeats: int = 0
     taken: set[tuple[str, str]] = field(default_factory=set)
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -227,6 +229,9 @@ def application(
         if channel == "police" and not _is_cap(body):
             history.invalid += 1
             return Response(status_code=422)
+        if channel == "teleassistance" and _is_heartbeat(body):  # no alert: neither a delivery nor a fault's
+            history.heartbeats += 1
+            return Response(status_code=204)
         if (status := faults[channel].status()) is not None:
             history.failed[channel] += 1
             return Response(status_code=status)
@@ -242,6 +247,13 @@ def application(
         }
 
     return app
+
+
+def _is_heartbeat(body: bytes) -> bool:
+    try:
+        return bool(json.loads(body).get("type") == HEARTBEAT)
+    except (ValueError, AttributeError):
+        return False
 
 
 def _is_cap(body: bytes) -> bool:

@@ -94,6 +94,15 @@ ROUTING_RADIUS_MAX_M = 20_000  # a circle wider than a department would tell hal
 WEBHOOK_TIMEOUT_S = 3.0
 ANSWER_MAX_BYTES = 64 * 1024  # of the body of an answer; its status has said it all
 ANSWER_TAIL_S = 0.5  # for that body, behind the status: the connection is worth no more than another handshake
+LINE_EAGER = 32  # POSTs at once to one endpoint that answers: at 50 ms each 640 a second
+LINE_FIRST_MAX = (
+    240  # first attempts at once to one that hangs: 700 (F28) in three time-outs, 9 s, are within 10 s
+)
+LINE_URGENT_MIN = 80  # of these for P1 alone
+LINE_RETRY_MAX = 80  # retries at once, beside them
+LINE_CONNECTIONS_MAX = LINE_FIRST_MAX + LINE_RETRY_MAX
+HEARTBEAT_EVERY_S = 60  # to each endpoint; whoever hears nothing for 180 s rings up
+HEARTBEATS_MISSED_MAX = 3  # then it is said: the same 180 s
 COURIER_PARALLEL_MAX = 10_000  # per channel: a recipient that is down for an hour must not hold up the next alert
 DOWNLINK_PARALLEL_MAX = 2_000  # what leaves within a lease, at 1,000 a second: more would come twice
 COMMAND_PUBACK_S = 1.5  # within a lease: who gives an order back must still hold it
@@ -109,3 +118,5 @@ assert EPISODE_MESSAGES_MAX >= 2
 assert LEASE_RENEW_S * 2 < LEASE_S
 assert COMMAND_PUBACK_S * 2 <= LEASE_S
 assert STRAGGLER_MAX_S < LATE_AFTER_S < FIX_PAST_MAX_S
+assert LINE_EAGER <= LINE_FIRST_MAX - LINE_URGENT_MIN
+assert -(-700 // LINE_FIRST_MAX) * WEBHOOK_TIMEOUT_S <= 10.0

@@ -123,6 +123,10 @@ class Settings(BaseSettings):
 
     teleassistance_url: HttpUrl | None = None
     teleassistance_secret: SecretStr | None = None
+    teleassistance_second_url: HttpUrl | None = None
+    teleassistance_second_secret: SecretStr | None = None
+    operations_url: HttpUrl | None = None
+    operations_secret: SecretStr | None = None
     police_url: HttpUrl | None = None
     police_secret: SecretStr | None = None
     police_rooms: dict[str, RoomEndpoint] = {}
@@ -131,10 +135,6 @@ class Settings(BaseSettings):
     territory: FromHere | None = None
     border_margin_m: Annotated[int, Field(ge=0, le=BORDER_MARGIN_MAX_M)] = BORDER_MARGIN_M
 
-    teleassistance_second_url: HttpUrl | None = None
-    teleassistance_second_secret: SecretStr | None = None
-    operations_url: HttpUrl | None = None
-    operations_secret: SecretStr | None = None
     webhook_hosts: tuple[str, ...] = ()
     webhook_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     webhook_tls: dict[str, WebhookTls] = {}
@@ -208,6 +208,8 @@ class Settings(BaseSettings):
                 problems.append(f"{PREFIX}{name.upper()}_URL: https in production")
             if secret is not None and not _is_webhook_secret(secret.get_secret_value()):
                 problems.append(f"{PREFIX}{name.upper()}_SECRET: {SIGNING_KEY_FORM}")
+        if self.teleassistance_second_url is not None and self.teleassistance_url is None:
+            problems.append(f"{PREFIX}TELEASSISTANCE_URL: missing; there is no second endpoint without a first")
         return problems
 
     def _host_problems(self) -> list[str]:

@@ -38,13 +38,18 @@ FINDINGS = Counter("tocsin_findings_total", "Findings of the geofence.", ["code"
 GEOFENCE_FIXES = Counter("tocsin_geofence_fixes_total", "Fixes seen by the geofence.", ["outcome"])
 RULINGS = Counter("tocsin_rulings_total", "Rulings of the desk, by reason.", ["reason"])
 CONFLICTS = Counter("tocsin_ruling_conflicts_total", "Rulings lost to another writer and decided again.")
-NOTIFICATIONS = Counter("tocsin_notifications_total", "Attempts to notify.", ["channel", "outcome"])
+NOTIFICATIONS = Counter(
+    "tocsin_notifications_total",
+    "Attempts to notify, by the line that they went out by.",
+    ["channel", "line", "outcome"],
+)
+HEARTBEATS = Counter("tocsin_heartbeats_total", "Heartbeats to endpoints.", ["line", "outcome"])
 COMMANDS = Counter(
     "tocsin_commands_total", "Orders to devices, by action and what became of them.", ["action", "outcome"]
 )
 RECORDED = Counter("tocsin_recorded_rulings_total", "Rulings written to the record.")
 STAGE_SECONDS = Histogram(
-    "tocsin_stage_latency_seconds", "Time between two clock points of an alert.", ["start", "end"],
+    "tocsin_stage_latency_seconds", "Time between two clock points of an alert.", ["start", "end", "priority"],
     buckets=BUDGET_BUCKETS_S,
 )  # fmt: skip
 KNOWN_DEVICES = Gauge(
@@ -120,8 +125,8 @@ CONSOLES_LIVE = Gauge("tocsin_console_live", "Open live feeds.", multiprocess_mo
 
 METRICS: Final = (
     INGEST_MESSAGES, PHONES_NOT_HEARD, ARCHIVED, HOUSEKEEPING, FINDINGS, GEOFENCE_FIXES, RULINGS, CONFLICTS,
-    NOTIFICATIONS, COMMANDS, RECORDED, STAGE_SECONDS, KNOWN_DEVICES, QUARANTINE_KEPT, QUARANTINE_LEFT, PAIRS,
-    ORDERED, JOURNAL_STEPS, CLOCK_BACK, SNAPSHOT_BYTES, SNAPSHOT_SECONDS, REPLAY_SECONDS,
+    NOTIFICATIONS, HEARTBEATS, COMMANDS, RECORDED, STAGE_SECONDS, KNOWN_DEVICES, QUARANTINE_KEPT,
+    QUARANTINE_LEFT, PAIRS, ORDERED, JOURNAL_STEPS, CLOCK_BACK, SNAPSHOT_BYTES, SNAPSHOT_SECONDS, REPLAY_SECONDS,
     RETROSPECT_WINDOWS, RETROSPECT_DUE, ALERTS_OPEN, PROTECTION_PAIRS, CONSOLES_LIVE,
     FLEET_INCIDENTS, FLEET_LOOKS, FLEET_MISSED,
 )  # fmt: skip

@@ -253,6 +253,7 @@ def _of_attempt(receipt: Receipt) -> schemas.TimelineEntry:
             "notification": receipt.notification,
             "channel": receipt.channel.value,
             "recipient": receipt.recipient or None,
+            "line": receipt.line or None,
             "attempt": receipt.attempt,
             "accepted_at": time_of(receipt.t8_ms),
             "status": receipt.status,

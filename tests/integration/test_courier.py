@@ -10,166 +10,56 @@ import asyncio
 import socket
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from builders import NOW_MS, REALM, SECRET, at_the_border, entry, eventually, squares
+from builders import SECRET, at_the_border, eventually, squares
 from msgspec import structs
 from real_broker import cancelled
+from recipients import (
+    CLOCK,
+    CUT,
+    DRIP,
+    HANG,
+    REDIRECT,
+    Behaviour,
+    Recipient,
+    courier,
+    listening,
+    opening,
+    receipts,
+    results,
+    rule,
+    settled,
+)
 from standardwebhooks import Webhook
 
 from alerts.channels import police, registry
 from alerts.channels.cap_reader import read_cap
 from alerts.channels.form import Sender
-from alerts.courier import run_courier
-from alerts.desk import handle
+from alerts.deadlines import USUAL_FIRST_MS, Patience
 from alerts.episodes import ACKNOWLEDGED, CLOSED, RELEASED
-from alerts.line import Endpoint
-from alerts.routing import EVERYTHING_TO_THE_DEFAULT, Routing
+from alerts.routing import Routing
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus
-from tocsin.clock import AffineClock
-from tocsin.model.episode import Channel, FindingCause, Notification, Receipt, Ruling
-from tocsin.model.room import DEFAULT_ROOM
-from tocsin.ports import Appended, Log
+from tocsin.model.episode import Channel, Notification, Receipt, Ruling
+from tocsin.ports import Appended
 from tocsin.subjects import EPISODES, RECEIPTS
 from tocsin.testing.bus import MemoryDelivery, MemoryLog
 from tocsin.wire import decode_receipt, encode
-
-CLOCK = AffineClock(epoch_ms=NOW_MS, anchor_ms=AffineClock().wall_ms(), rate=20.0)
-HANG, DRIP, CUT, REDIRECT = "hang", "drip", "cut", "redirect"
-Behaviour = int | str
-
-
-@dataclass
-class Heard:
-    headers: dict[str, str]
-    body: bytes
-
-
-@dataclass
-class Recipient:
-    """Answers with ``plan``, one entry a request, the last one for ever."""
-
-    plan: list[Behaviour]
-    heard: list[Heard] = field(default_factory=list)
-    open_now: int = 0
-    url: str = ""
-    tasks: set[asyncio.Task[None] | None] = field(default_factory=set)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.open_now += 1
-        self.tasks.add(asyncio.current_task())
-        try:
-            while await self._one(reader, writer):
-                pass
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass
-        finally:
-            self.open_now -= 1
-            writer.close()
-            self.tasks.discard(asyncio.current_task())
-
-    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
-        body = await reader.readexactly(int(headers["content-length"]))
-        answer = self.plan.pop(0) if len(self.plan) > 1 else self.plan[0]
-        self.heard.append(Heard(headers, body))
-        if answer == CUT:
-            return False
-        if answer == HANG:
-            await asyncio.Event().wait()
-        if answer == DRIP:
-            writer.write(b"HTTP/1.1 200 OK\r\n")
-            while True:
-                writer.write(b"x-more: 1\r\n")
-                await writer.drain()
-                await asyncio.sleep(0.05)
-        if answer == REDIRECT:
-            writer.write(f"HTTP/1.1 307 See\r\nlocation: {self.url}/else\r\ncontent-length: 0\r\n\r\n".encode())
-            return True
-        writer.write(f"HTTP/1.1 {answer} X\r\ncontent-length: 2\r\n\r\nok".encode())
-        return True
-
-    @property
-    def ids(self) -> list[str]:
-        return [one.headers["webhook-id"] for one in self.heard]
-
-
-@asynccontextmanager
-async def listening(*plan: Behaviour) -> AsyncIterator[Recipient]:
-    recipient = Recipient(list(plan))
-    server = await asyncio.start_server(recipient.serve, "127.0.0.1", 0)  # keeps its tasks weakly
-    recipient.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
-        yield recipient
-    finally:
-        server.close()
-        for task in list(recipient.tasks):
-            if task is not None:
-                await cancelled(task)
-
-
-@asynccontextmanager
-async def courier(
-    log: Log, teleassistance: str | None, police: str | None = None, **rooms: str
-) -> AsyncIterator[asyncio.Task[None]]:
-    """``rooms``: CIC_13 for CIC-13."""
-    ready = asyncio.Event()
-    lines = {DEFAULT_ROOM: police, **{room.replace("_", "-"): url for room, url in rooms.items()}}
-    recipients = {
-        Channel.TELEASSISTANCE: endpoints({DEFAULT_ROOM: teleassistance}),
-        Channel.POLICE: endpoints(lines),
-    }
-    sender = Sender(site="paca")
-    task = asyncio.create_task(
-        run_courier(log_=log, clock=CLOCK, sender=sender, recipients=recipients, ready=ready.set)
-    )
-    try:
-        await ready.wait()
-        yield task
-    finally:
-        await cancelled(task)
-
-
-def endpoints(urls: Mapping[str, str | None]) -> dict[str, Endpoint]:
-    return {room: Endpoint(url=url, secret=SECRET) for room, url in urls.items() if url is not None}
-
-
-def opening(measure: str = "msr_1", routing: Routing = EVERYTHING_TO_THE_DEFAULT) -> Ruling:
-    """``routing`` chooses the rooms; without it there is the default one."""
-    ruling = handle(None, FindingCause(finding=entry(measure=measure)), REALM, NOW_MS, routing)
-    assert isinstance(ruling, Ruling)
-    return ruling
-
-
-async def rule(log: Log, measure: str = "msr_1", routing: Routing = EVERYTHING_TO_THE_DEFAULT) -> Ruling:
-    ruling = opening(measure, routing)
-    await log.append(subjects.episode("PROX_ALERT", measure), encode(ruling))
-    return ruling
-
-
-def receipts(log: MemoryLog, channel: Channel = Channel.TELEASSISTANCE) -> list[Receipt]:
-    found = [decode_receipt(one.payload) for one in log.entries(RECEIPTS)]
-    return [one for one in found if one.channel is channel]
-
-
-def results(log: MemoryLog, channel: Channel = Channel.TELEASSISTANCE) -> list[str]:
-    return [one.result for one in receipts(log, channel)]
-
-
-async def settled(log: MemoryLog, channel: Channel = Channel.TELEASSISTANCE) -> None:
-    async with log.queue(EPISODES, f"courier-{channel.value}", parallel=1) as queue:
-        await eventually(lambda: queue.unsettled == 0)
 
 
 @pytest.fixture
 def log() -> MemoryLog:
     return MemoryLog()
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line begins beside another: that is another test's."""
+    never = Patience(budgets_s=(36_000, 36_000), latest_s=(36_000, 36_000))
+    monkeypatch.setattr("alerts.deadlines.PATIENCE", dict.fromkeys(range(1, 6), never))
 
 
 @pytest.fixture
@@ -272,7 +162,7 @@ async def test_nobody_configured_is_said_and_not_tried_again(log: MemoryLog) -> 
 
 @pytest.mark.usefixtures("impatient")
 async def test_the_end_of_the_ladder_is_written_down(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("alerts.courier.ladder_of", lambda _: (0, 1, 2))
+    monkeypatch.setattr("alerts.telling.ladder_of", lambda _: (0, 1, 2))
     await rule(log)
     async with listening(500) as recipient, courier(log, recipient.url):
         await settled(log)
@@ -332,7 +222,7 @@ class Outage(MemoryLog):
 async def test_a_settling_receipt_that_the_log_does_not_take_is_written_later_and_nothing_is_posted_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("alerts.courier.RECEIPT_AGAIN_S", 0.01)
+    monkeypatch.setattr("alerts.telling.RECEIPT_AGAIN_S", 0.01)
     log = Outage()
     await rule(log)
     async with listening(200) as recipient:
@@ -417,12 +307,12 @@ BORDER = Routing(territory=at_the_border())
 CORG_ONLY = Routing(territory=squares(("CORG-13", 5.0, 43.0, 6.0, 43.6)))
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_room_that_hangs_delays_neither_the_other_room_nor_the_teleassistance(
     log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """260 alerts near a border, more than one pool of connections; one of the two rooms answers nothing at all."""
     monkeypatch.setattr("alerts.line.WEBHOOK_TIMEOUT_S", 60.0)
-    monkeypatch.setattr("alerts.courier.STAND_IN_AFTER_S", 3_600.0)  # another test's
     for number in range(260):
         await rule(log, f"msr_{number}", BORDER)
     async with (
@@ -439,6 +329,7 @@ async def test_a_room_that_hangs_delays_neither_the_other_room_nor_the_teleassis
     assert not set(good.ids) & set(deaf.ids)
 
 
+@pytest.mark.usefixtures("patient")
 async def test_each_room_has_its_own_ladder(log: MemoryLog) -> None:
     ruling = await rule(log, routing=BORDER)
     async with (
@@ -463,11 +354,11 @@ async def test_a_room_whose_own_line_is_down_is_told_by_way_of_the_default_and_t
     log: MemoryLog,
 ) -> None:
     """F04: a human at the default recipient can ring the room up; the two ladders know nothing of each other."""
-    ruling = await rule(log, routing=CORG_ONLY)
     async with (
         listening(*[500] * 6, HANG) as down, listening(503, 200) as default,
         courier(log, None, default.url, CORG_13=down.url),
     ):  # fmt: skip
+        ruling = await rule(log, routing=CORG_ONLY)
         await eventually(lambda: "default_accepted" in results(log, Channel.POLICE))
         tried = len(down.heard)
         await eventually(lambda: len(down.heard) > tried)
@@ -482,17 +373,18 @@ async def test_a_room_whose_own_line_is_down_is_told_by_way_of_the_default_and_t
         ("default_status_503", "CORG-13"), ("default_accepted", "CORG-13"),
     ]  # fmt: skip
     assert stood_in[1].t8_ms is not None
-    first_ms = receipts(log, Channel.POLICE)[0].t7_ms
-    assert stood_in[0].t7_ms - first_ms >= 14_999, "the room had its chance"
+    left_ms = 2_000 - USUAL_FIRST_MS
+    assert stood_in[0].t7_ms - ruling.at_ms >= left_ms, "while there was time it was the room's alone"
+    assert {one.line for one in stood_in} == {"default"}
+    assert {one.line for one in receipts(log, Channel.POLICE)} == {"own", "default"}
     assert results(log, Channel.POLICE)[-1] == "accepted", "the room itself, in the end"
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("impatient", "patient")
 async def test_the_default_is_tried_at_the_end_of_the_rooms_ladder_at_the_latest(
     log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("alerts.courier.STAND_IN_AFTER_S", 3_600.0)
-    monkeypatch.setattr("alerts.courier.ladder_of", lambda _: (0, 1))
+    monkeypatch.setattr("alerts.telling.ladder_of", lambda _: (0, 1))
     await rule(log, routing=CORG_ONLY)
     async with (
         listening(500) as down, listening(200) as default,
@@ -518,7 +410,7 @@ async def test_the_default_is_left_alone_when_the_room_took_it_meanwhile(log: Me
 async def test_a_room_that_took_it_while_the_log_is_down_needs_no_stand_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("alerts.courier.RECEIPT_AGAIN_S", 0.01)
+    monkeypatch.setattr("alerts.telling.RECEIPT_AGAIN_S", 0.01)
     log = Outage()
     await rule(log, routing=CORG_ONLY)
     async with listening(200) as room, listening(200) as default:
@@ -573,7 +465,7 @@ async def test_a_room_that_cannot_be_written_to_is_tried_again_and_the_other_is_
 async def test_one_notification_that_fails_delays_no_other_on_its_channel(
     log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("alerts.courier.ladder_of", lambda _: (0, 40))  # 2 s on the wall: a busy machine's haste
+    monkeypatch.setattr("alerts.telling.ladder_of", lambda _: (0, 40))  # 2 s on the wall: a busy machine's haste
     first = await rule(log)
     async with listening(503, 200) as recipient, courier(log, recipient.url):
         await eventually(lambda: recipient.heard)

@@ -117,6 +117,16 @@ async def test_what_was_decided_is_read_back(pool: Pool) -> None:
     assert await record.timeline("alr_0001") == Timeline(rulings=tuple(rulings), attempts=(again, taken))
 
 
+async def test_attempts_of_two_lines_in_the_same_millisecond_are_two(pool: Pool) -> None:
+    """Who was asked beside whom, and what was written before there were two lines."""
+    record = EpisodeRecord(pool)
+    await record.record_rulings(placed(life()))
+    attempts = tuple(receipt(attempt=1, line=line) for line in ("", "first", "second"))
+    await record.record_receipts(attempts)
+    await record.record_receipts(attempts)
+    assert (await record.timeline("alr_0001")).attempts == attempts
+
+
 async def test_an_attempt_is_read_back_with_the_room_that_its_ruling_names(pool: Pool) -> None:
     """Two rooms of one alert: the table has no column for them, and the timeline tells them apart."""
     record, (opened, *_) = EpisodeRecord(pool), life()

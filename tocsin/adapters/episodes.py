@@ -62,7 +62,7 @@ class EpisodeRecord:
 
     async def record_receipts(self, receipts: Sequence[Receipt]) -> None:
         """All or none. Raises RecordRefused for a value the record cannot hold."""
-        rows = sorted((_attempt_row(receipt) for receipt in receipts), key=lambda row: row[:3])
+        rows = sorted((_attempt_row(receipt) for receipt in receipts), key=lambda row: (row[:3], row[-1]))
         async with transaction(self._pool) as connection, connection.cursor() as cursor:
             await cursor.executemany(SQL["keep_attempt"], rows)
 
@@ -152,12 +152,20 @@ def _notification_rows(sequence: int, ruling: Ruling) -> list[tuple[Any, ...]]:
 
 def _attempt_row(receipt: Receipt) -> tuple[Any, ...]:
     place = (receipt.notification, receipt.attempt, utc(receipt.t7_ms), _moment(receipt.t8_ms))
-    return (*place, receipt.episode, receipt.version, receipt.channel.value, receipt.result, receipt.status)
+    return (
+        *place,
+        receipt.episode,
+        receipt.version,
+        receipt.channel.value,
+        receipt.result,
+        receipt.status,
+        receipt.line,
+    )
 
 
 def _receipt(row: Row, rooms: Mapping[str, str]) -> Receipt:
     """The table of attempts has no column for the room: the ruling that made the notification knows it."""
-    notification, episode, version, channel, attempt, t7, t8, result, status = row
+    notification, episode, version, channel, attempt, t7, t8, result, status, line = row
     return Receipt(
         notification=notification,
         episode=episode,
@@ -169,6 +177,7 @@ def _receipt(row: Row, rooms: Mapping[str, str]) -> Receipt:
         result=result,
         status=status,
         recipient=rooms.get(notification, ""),
+        line=line,
     )
 
 

@@ -33,8 +33,8 @@ on conflict (id) do update set
 where excluded.stream_sequence < known.stream_sequence
 
 -- name: keep_attempt
-insert into tocsin.attempt (notification, attempt, t7, t8, episode, version, channel, result, status)
-values (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+insert into tocsin.attempt (notification, attempt, t7, t8, episode, version, channel, result, status, line)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 on conflict do nothing
 
 -- name: episode
@@ -56,8 +56,8 @@ limit %(limit)s
 select stream_sequence, payload from tocsin.ruling where episode = %s order by stream_sequence limit %s
 
 -- name: attempts
-select notification, episode, version, channel, attempt, t7, t8, result, status
+select notification, episode, version, channel, attempt, t7, t8, result, status, line
 from tocsin.attempt
 where episode = %s
-order by t7, notification, attempt
+order by t7, notification, attempt, line
 limit %s

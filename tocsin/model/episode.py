@@ -165,7 +165,9 @@ class Act(msgspec.Struct, frozen=True, kw_only=True, tag="act"):
 class Receipt(msgspec.Struct, frozen=True, kw_only=True, tag="receipt"):
     """One attempt to deliver one notification, and what came of it.
 
-    ``t8_ms`` is None unless the other side took it (2xx).
+    ``t8_ms`` is None unless the other side took it (2xx). ``channel`` is whose endpoint it was: OPERATIONS where
+    operations were told of what the téléassistance did not take. ``line``: which of the lines of the notification
+    (``alerts.telling``); empty in receipts of 0.1.0.
     """
 
     notification: str
@@ -178,6 +180,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, tag="receipt"):
     result: str
     status: int | None = None
     recipient: str = ""
+    line: str = ""
 
 
 class Unfold(msgspec.Struct, frozen=True, kw_only=True, tag="unfold"):

@@ -93,6 +93,22 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "secret of another form": ({"TOCSIN_POLICE_SECRET": "hunter2"}, ("TOCSIN_POLICE_SECRET", "whsec_")),
     "secret that cannot sign": ({"TOCSIN_POLICE_SECRET": "whsec_!!"}, ("TOCSIN_POLICE_SECRET",)),
     "secret too short": ({"TOCSIN_POLICE_SECRET": "whsec_c2hvcnQ="}, ("TOCSIN_POLICE_SECRET", "24")),
+    "a second endpoint without a first": (
+        {"TOCSIN_TELEASSISTANCE_SECOND_URL": "https://s.example", "TOCSIN_TELEASSISTANCE_SECOND_SECRET": SECRET},
+        ("TOCSIN_TELEASSISTANCE_URL", "first"),
+    ),
+    "a second endpoint without a secret": (
+        {"TOCSIN_TELEASSISTANCE_SECOND_URL": "https://s.example"},
+        ("TOCSIN_TELEASSISTANCE_SECOND_SECRET", "TOCSIN_TELEASSISTANCE_URL"),
+    ),
+    "operations whose secret cannot sign": (
+        {"TOCSIN_OPERATIONS_URL": "https://o.example", "TOCSIN_OPERATIONS_SECRET": "hunter2"},
+        ("TOCSIN_OPERATIONS_SECRET", "whsec_"),
+    ),
+    "production, operations by http": (
+        {**PRODUCTION, "TOCSIN_OPERATIONS_URL": "http://o.example", "TOCSIN_OPERATIONS_SECRET": SECRET},
+        ("TOCSIN_OPERATIONS_URL", "https"),
+    ),
     "production, moved clock": ({**PRODUCTION, "TOCSIN_CLOCK_EPOCH_MS": "1"}, ("TOCSIN_CLOCK_EPOCH_MS",)),
     "production, fast clock": ({**PRODUCTION, "TOCSIN_CLOCK_RATE": "2"}, ("TOCSIN_CLOCK_RATE",)),
     "production, heard afar": ({**PRODUCTION, "TOCSIN_MQTT_HOST": "192.0.2.7"}, ("TOCSIN_MQTT_HOST", "TLS")),
@@ -135,10 +151,6 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     ),
     "operations without a secret": (
         {"TOCSIN_OPERATIONS_URL": "https://pages.example"}, ("TOCSIN_OPERATIONS_SECRET", "missing"),
-    ),
-    "production, operations by http": (
-        {**PRODUCTION, **OPERATIONS, "TOCSIN_OPERATIONS_URL": "http://p.example"},
-        ("TOCSIN_OPERATIONS_URL", "https"),
     ),
     "a second endpoint whose secret cannot sign": (
         {"TOCSIN_TELEASSISTANCE_SECOND_URL": "https://t.fr", "TOCSIN_TELEASSISTANCE_SECOND_SECRET": "hunter2"},
