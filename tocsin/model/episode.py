@@ -23,7 +23,7 @@ from enum import StrEnum
 import msgspec
 
 from tocsin.model.finding import Alarm, Code, Finding
-from tocsin.model.fix import ClockPoints
+from tocsin.model.fix import ClockPoints, FixPoint
 from tocsin.model.fleet import Silenced
 from tocsin.model.notice import Notice
 
@@ -314,6 +314,12 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     when a human, or a second fix, has confirmed it. ``decided_ms``: when a human decided about the police, either
     way; ``handed_off_ms``: when the rooms were told on his word. ``protected_told_ms``: since when her unit shows
     this alert, None: it does not (any longer). ``keyed``: the acts that were applied, for their repetition.
+
+    ``lasting_ms``: since when it lasts without a break. ``undecided_ms``: since when somebody has to decide about
+    the police; None: nobody has to, or the rooms know. ``rooms``: of the place of the newest raising, told or not;
+    ``wearer``, ``protected``: where both were then, for a room that hears of it later; forgotten at the close.
+    ``seen_from``: the oldest version on which an act may rest: a rung climbed since then takes nothing from what
+    the actor saw (0: rulings of before, only the newest).
     """
 
     id: str
@@ -352,6 +358,12 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     handed_off_ms: int | None = None
     protected_told_ms: int | None = None
     keyed: tuple[Keyed, ...] = ()
+    lasting_ms: int | None = None
+    undecided_ms: int | None = None
+    rooms: tuple[str, ...] = ()
+    wearer: FixPoint | None = None
+    protected: FixPoint | None = None
+    seen_from: int = 0
 
     @property
     def points(self) -> ClockPoints:
@@ -372,6 +384,16 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     def lasts(self) -> bool:
         """Neither over nor closed."""
         return self.is_open and self.over_ms is None
+
+    @property
+    def is_silent(self) -> bool:
+        """A key once pressed in silence stays silent, and so does one behind which nobody spoke."""
+        return self.code is Code.TGD_SOS_SILENT or any(one.silent for one in self.raises)
+
+    @property
+    def is_verified(self) -> bool:
+        """By a human, or by a second fix."""
+        return self.verified_ms is not None
 
     @property
     def is_doubtful(self) -> bool:
