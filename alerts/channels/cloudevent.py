@@ -60,7 +60,7 @@ def thin(ruling: Ruling) -> dict[str, Any]:
         "urgency": entry.urgency,
         "severity": entry.severity,
         "certainty": certainty_of(episode.code, low_confidence=episode.is_doubtful),
-        "verified": False,
+        "verified": episode.is_verified,
         **_found(episode, ruling.at_ms),
         "links": {"self": link(episode)},
     }
@@ -75,7 +75,7 @@ def _found(episode: Episode, at_ms: int) -> dict[str, Any]:
     ring her back aloud."""
     raising = episode.raises[-1]
     if raising.is_key:
-        return {"silent": any(one.silent for one in episode.raises)}
+        return {"silent": episode.is_silent}
     if raising.silenced is not None:
         return {"silent_since": _time(raising.silent_since_ms), "fleet": _fleet(raising.silenced)}
     return {

@@ -28,12 +28,11 @@ import msgspec
 from alerts.catalogue import CATALOGUE, certainty_of
 from alerts.channels.cap import Area, CapMessage, Circle, Info, Reference, write_cap
 from alerts.channels.cloudevent import link
-from alerts.episodes import ACKNOWLEDGED, CLOSED, RELEASED, Cause, cause_in
+from alerts.episodes import ACKNOWLEDGED, CLOSED, RELEASED, Cause, cause_in, places_of
 from tocsin.clock import MS, rfc3339
 from tocsin.model.episode import Episode, Notification, Outcome, Raise, Realm, Ruling, Sent
-from tocsin.model.finding import Alarm, Finding
+from tocsin.model.finding import Alarm
 from tocsin.model.fix import FixPoint
-from tocsin.model.notice import Notice
 from tocsin.model.room import DEFAULT_ROOM
 
 STATUS: Final = {Realm.PRODUCTION: "Actual", Realm.EXERCISE: "Exercise", Realm.LAB: "Test"}
@@ -50,6 +49,7 @@ OUTCOME_FR: Final = {
 }
 
 UNVERIFIED_FR = "Non vérifié : transmis automatiquement, avant la levée de doute par la téléassistance."
+VERIFIED_FR = "Vérifié : transmis par la téléassistance, après la levée de doute."
 NOBODY_COMES_FR = "Message d'essai ou d'exercice : n'engager personne."
 SILENT_FR = (
     "Appel silencieux : ne rappeler la personne protégée ni de vive voix ni en faisant sonner son appareil."
@@ -98,11 +98,17 @@ def message(ruling: Ruling, notification: Notification, sender: Sender) -> CapMe
         message_type=_message_type(episode, references),
         scope="Private",
         addresses=_addresses(ruling, room),
-        note=UNVERIFIED_FR if episode.realm is Realm.PRODUCTION else f"{NOBODY_COMES_FR} {UNVERIFIED_FR}",
+        note=" ".join(_note_fr(episode)),
         references=references,
         incidents=(episode.id,),
         infos=(_info(ruling, notification, room, sender),),
     )
+
+
+def _note_fr(episode: Episode) -> Iterator[str]:
+    if episode.realm is not Realm.PRODUCTION:
+        yield NOBODY_COMES_FR
+    yield VERIFIED_FR if episode.is_verified else UNVERIFIED_FR
 
 
 def _message_type(episode: Episode, references: tuple[Reference, ...]) -> str:
@@ -161,7 +167,7 @@ def _running(info: Info, ruling: Ruling) -> Info:
         headline=f"{heading}{info.event}{again}",
         description=" ".join(_told_fr(episode, cause)),
         instruction=" ".join(_duties_fr(episode)),
-        areas=(_area(cause, ruling.at_ms),),
+        areas=(_area(ruling),),
     )
 
 
@@ -198,27 +204,27 @@ def _told_fr(episode: Episode, cause: Cause | None) -> Iterator[str]:
         yield f"Porteur à {distance} de la personne protégée (distance d'alerte {raising.threshold_m} m)."
     if episode.is_doubtful:
         yield DOUBTFUL_FR
-    if isinstance(cause, Alarm) and cause.position is None:
+    if raising.is_key and episode.protected is None:
         yield NO_PLACE_FR
     if isinstance(cause, Alarm) and not cause.readable:
         yield "Le signal de la touche est arrivé altéré."
-    yield UNVERIFIED_FR
+    yield VERIFIED_FR if episode.is_verified else UNVERIFIED_FR
 
 
 def _duties_fr(episode: Episode) -> Iterator[str]:
     """What the room must know before it acts. A key once pressed in silence stays silent."""
     if episode.realm is not Realm.PRODUCTION:
         yield NOBODY_COMES_FR
-    if any(one.silent for one in episode.raises):
+    if episode.is_silent:
         yield SILENT_FR
     yield WEARER_FR
     yield CALL_BACK_FR
 
 
-def _area(cause: Cause | None, at_ms: int) -> Area:
-    protected = dict(_parties(cause)).get("protected")
+def _area(ruling: Ruling) -> Area:
+    protected, at_ms = dict(_parties(ruling)).get("protected"), ruling.at_ms
     if protected is None:
-        return Area(description=HER_PLACE_UNKNOWN_FR if isinstance(cause, Finding) else NO_PLACE_FR)
+        return Area(description=NO_PLACE_FR if ruling.episode.raises[-1].is_key else HER_PLACE_UNKNOWN_FR)
     radius_m = _whole_m(protected.radius95_m)
     return Area(
         description=(
@@ -236,14 +242,14 @@ def _parameters(ruling: Ruling, notification: Notification, room: str) -> Iterat
     yield "tocsin:room", room
     yield "tocsin:version", str(episode.version)
     yield "tocsin:priority", str(episode.priority)
-    yield "tocsin:verified", "false"
+    yield "tocsin:verified", "true" if episode.is_verified else "false"
     yield "tocsin:occurred_at", rfc3339(raising.at_ms)
     yield "tocsin:recorded_at", rfc3339(ruling.at_ms)
     yield from (("tocsin:measure", measure) for measure in episode.measures)
     if episode.device is not None:
         yield "tocsin:device", episode.device
     if raising.is_key:
-        yield "tocsin:silent", "true" if any(one.silent for one in episode.raises) else "false"
+        yield "tocsin:silent", "true" if episode.is_silent else "false"
     else:
         yield "tocsin:low_confidence", "true" if episode.is_doubtful else "false"
         yield from _distance(raising, ruling.at_ms)
@@ -270,23 +276,20 @@ def _distance(raising: Raise, at_ms: int) -> Iterator[tuple[str, str]]:
 
 def _places(ruling: Ruling) -> Iterator[tuple[str, str]]:
     """Those of the cause of this raising, each with its accuracy and age (invariant 9); nothing is looked up."""
-    for who, point in _parties(cause_in(ruling.event)):
+    for who, point in _parties(ruling):
         uncertainty = f";u={point.accuracy_dm / 10:g}" if point.accuracy_dm else ""
         yield f"tocsin:{who}", f"geo:{point.lat:.6f},{point.lon:.6f}{uncertainty}"
         yield f"tocsin:{who}_age_s", f"{_age_s(point, ruling.at_ms):g}"
         yield f"tocsin:{who}_radius95_m", str(_whole_m(point.radius95_m))
 
 
-def _parties(cause: Cause | None) -> Iterator[tuple[str, FixPoint]]:
-    """Who was where, by the name of the party; whoever was not heard is left out, and nobody stands in for her."""
-    known: tuple[tuple[str, FixPoint | None], ...] = ()
-    match cause:
-        case Finding(protected=protected, wearer=wearer):
-            known = (("protected", protected), ("wearer", wearer))
-        case Alarm(position=position):
-            known = (("protected", position),)
-        case Notice() | None:
-            pass
+def _parties(ruling: Ruling) -> Iterator[tuple[str, FixPoint]]:
+    """Who was where, by the name of the party; whoever was not heard is left out, and nobody stands in for her.
+    Where an hour or a human tells the room, the places are those of the newest raising."""
+    wearer, protected = ruling.episode.wearer, ruling.episode.protected
+    if (cause := cause_in(ruling.event)) is not None:
+        wearer, protected = places_of(cause)
+    known = (("protected", protected), ("wearer", wearer))
     yield from ((who, point) for who, point in known if point is not None)
 
 

@@ -11,7 +11,8 @@ from enum import StrEnum
 
 class PoliceMode(StrEnum):
     """When the rooms of the police are told. OPERATOR_CONFIRMED: on a human's word alone. AUTO_PREADVICE: at once,
-    marked as not verified. AUTO_ON_TIMEOUT: when no human has decided in time, marked so; before that on his word."""
+    marked as not verified. AUTO_ON_TIMEOUT: when no human has decided in time, marked so; before that on his
+    word."""
 
     OPERATOR_CONFIRMED = "operator_confirmed"
     AUTO_PREADVICE = "auto_preadvice"
