@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from builders import NOW_MS, REALM, SECRET, at_the_border, entry, eventually, squares
+from builders import preadvised as handle
 from msgspec import structs
 from real_broker import cancelled
 from standardwebhooks import Webhook
@@ -26,7 +27,6 @@ from alerts.channels import police
 from alerts.channels.cap_reader import read_cap
 from alerts.channels.police import Sender
 from alerts.courier import run_courier
-from alerts.desk import handle
 from alerts.episodes import ACKNOWLEDGED, CLOSED, RELEASED
 from alerts.line import Endpoint
 from alerts.routing import EVERYTHING_TO_THE_DEFAULT, Routing

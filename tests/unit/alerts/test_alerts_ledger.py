@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
-from builders import NOW_MS, PROTECTED, REALM, act, entry, eventually, frozen_clock, leaving, press
+from builders import NOW_MS, PREADVICE, PROTECTED, REALM, act, entry, eventually, frozen_clock, leaving, press
 from real_broker import cancelled
 
 from alerts import dispatcher
@@ -46,7 +46,7 @@ class SlowLog(MemoryLog):
 
 
 def ledger(log: MemoryLog) -> Ledger:
-    return Ledger(log, frozen_clock(), REALM)
+    return Ledger(log, frozen_clock(), REALM, protocol=PREADVICE)
 
 
 def rulings(log: MemoryLog) -> list[Ruling]:
@@ -114,7 +114,12 @@ async def dispatching(log: MemoryLog, count: int = 2) -> AsyncIterator[list[asyn
 
     def run() -> asyncio.Task[None]:
         part = run_dispatcher(
-            log_=log, clock=frozen_clock(), realm=REALM, ready=lambda: ready.append(None), devices=MemoryBucket()
+            log_=log,
+            clock=frozen_clock(),
+            realm=REALM,
+            ready=lambda: ready.append(None),
+            devices=MemoryBucket(),
+            protocol=PREADVICE,
         )
         return asyncio.create_task(part)
 
