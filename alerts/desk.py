@@ -46,8 +46,11 @@ Rules of the desk: an event already applied changes nothing (its id is among the
 its own entry raises the alert first, with the entry's identity, so that the late entry finds it raised; an act
 on another version than the actor saw is refused. Pure: the hour is handed in, nothing is sent from here.
 
-Who is told: the téléassistance of every move that it can see. The rooms of the police hear of each raising (those
-of the places of now, and every room that was told before) and of the end. They do not hear of who takes the alert
+What a human does: ``alerts.acts``. What an hour brings that the episode has set itself: ``alerts.dues``.
+
+Who is told: the téléassistance of every move that it can see. The rooms of the police hear of it by the mode that
+the site has agreed (docs/adr/0031-a-ladder-that-cannot-stall.md), and from then on of each raising (those of the
+places of now, and every room that was told before) and of the end. They do not hear of who takes the alert
 or puts it back: a CAP Update takes the place of the message before it, and would hide both places from the room.
 """
 

@@ -169,11 +169,20 @@ def closing_by_the_log(log_: Log) -> Closing:
     async def closing(episode: Episode) -> bool | None:
         for measure in episode.measures:
             last = await log_.last(EPISODES, subjects.episode(Code.IMMINENT.value, measure))
-            if last is not None and decode_ruling(last.payload).episode.lasts:
+            if last is not None and _lasts(last):
                 return True
         return None
 
     return closing
+
+
+def _lasts(entry: Entry) -> bool:
+    """What cannot be read says nothing, and holds up no rung."""
+    try:
+        return decode_ruling(entry.payload).episode.lasts
+    except WireError:
+        log.critical("unreadable", subject=entry.subject)
+        return False
 
 
 async def run_timers(log_: Log, timers: Timers) -> None:
