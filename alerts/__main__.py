@@ -50,6 +50,7 @@ async def dispatcher(settings: Settings, ready: Ready) -> None:
             devices=bus.devices,
             routing=routing,
             call_key=_call_key(settings),
+            protocol=settings.protocol,
         )
 
 

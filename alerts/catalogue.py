@@ -21,7 +21,8 @@ class CatalogueEntry:
 
     ``certainty`` is CAP's word: a key pressed and a distance measured are observed, a distance that rests on a
     poor fix is likely (``certainty_of``); intent is not our business. No row calls a silence or a pre-alert a
-    breach (CPP R24-20, F13): its duty may say that it is none, in the words of NO_BREACH_FR.
+    breach (CPP R24-20, F13): its duty may say that it is none, in the words of NO_BREACH_FR. ``rings_protected``:
+    the protected person's unit rings, once it is confirmed or lasts (invariant 18).
     """
 
     code: Code
@@ -32,6 +33,7 @@ class CatalogueEntry:
     certainty: str
     label_fr: str
     duty_fr: str
+    rings_protected: bool = False
 
 
 NO_BREACH_FR: Final = "Jamais consigné comme une violation."
@@ -45,7 +47,7 @@ CATALOGUE: Final[Mapping[Code, CatalogueEntry]] = MappingProxyType(
         entry.code: entry
         for entry in (
             CatalogueEntry(
-                code=Code.PROX_ALERT, priority=1, told=_BOTH,
+                code=Code.PROX_ALERT, priority=1, told=_BOTH, rings_protected=True,
                 urgency="Immediate", severity="Extreme", certainty="Observed",
                 label_fr="Zone d'alerte franchie",
                 duty_fr="Appeler la personne protégée et la mettre en sécurité ; transmettre au CIC ou au CORG.",
@@ -101,7 +103,7 @@ CATALOGUE: Final[Mapping[Code, CatalogueEntry]] = MappingProxyType(
                 duty_fr="Répondre sous 10 s, lever le doute, localiser, transmettre au CIC ou au CORG.",
             ),
             CatalogueEntry(
-                code=Code.ZONE_CORE_ENTRY, priority=1, told=_BOTH,
+                code=Code.ZONE_CORE_ENTRY, priority=1, told=_BOTH, rings_protected=True,
                 urgency="Immediate", severity="Extreme", certainty="Observed",
                 label_fr="Porteur dans un lieu de vie de la personne protégée",
                 duty_fr="Appeler la personne protégée et la mettre en sécurité ; transmettre au CIC ou au CORG.",
@@ -131,7 +133,7 @@ CATALOGUE: Final[Mapping[Code, CatalogueEntry]] = MappingProxyType(
                 duty_fr=f"Appeler la personne protégée, puis le porteur, puis le CIC ou le CORG. {INSPECTION_FR}",
             ),
             CatalogueEntry(
-                code=Code.RF_PROXIMITY, priority=1, told=(Channel.TELEASSISTANCE,),
+                code=Code.RF_PROXIMITY, priority=1, told=(Channel.TELEASSISTANCE,), rings_protected=True,
                 urgency="Immediate", severity="Extreme", certainty="Observed",
                 label_fr="Les deux unités se captent par radio",
                 duty_fr="Agir comme en présence d'un contact : personne protégée, puis CIC ou CORG.",
@@ -241,7 +243,7 @@ CATALOGUE: Final[Mapping[Code, CatalogueEntry]] = MappingProxyType(
                 duty_fr="Garder la ligne ouverte ; transmettre au CIC ou au CORG avec la dernière position.",
             ),
             CatalogueEntry(
-                code=Code.PREALERT_NO_ANSWER, priority=1, told=_BOTH,
+                code=Code.PREALERT_NO_ANSWER, priority=1, told=_BOTH, rings_protected=True,
                 urgency="Immediate", severity="Extreme", certainty="Likely",
                 label_fr="Pré-alerte sans réponse du porteur",
                 duty_fr="Appeler la personne protégée et la mettre en sécurité ; transmettre au CIC ou au CORG.",

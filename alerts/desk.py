@@ -46,25 +46,29 @@ Rules of the desk: an event already applied changes nothing (its id is among the
 its own entry raises the alert first, with the entry's identity, so that the late entry finds it raised; an act
 on another version than the actor saw is refused. Pure: the hour is handed in, nothing is sent from here.
 
-Who is told: the téléassistance of every move that it can see. The rooms of the police hear of each raising (those
-of the places of now, and every room that was told before) and of the end. They do not hear of who takes the alert
+What a human does: ``alerts.acts``. What an hour brings that the episode has set itself: ``alerts.dues``.
+
+Who is told: the téléassistance of every move that it can see. The rooms of the police hear of it by the mode that
+the site has agreed (docs/adr/0031-a-ladder-that-cannot-stall.md), and from then on of each raising (those of the
+places of now, and every room that was told before) and of the end. They do not hear of who takes the alert
 or puts it back: a CAP Update takes the place of the message before it, and would hide both places from the room.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 import msgspec
 
 from alerts import calls, episodes
+from alerts.acts import on_act
+from alerts.answers import Answer, Objection, Refused, Unchanged, ruling
 from alerts.catalogue import CATALOGUE, UNTOLD
+from alerts.dues import on_due, rooms_at_raise
 from alerts.routing import EVERYTHING_TO_THE_DEFAULT, Routing
 from tocsin.clock import MS
-from tocsin.limits import ACK_EXPIRES_S, PROOF_EARLY_MAX_S, PROOF_WAITS_S
+from tocsin.limits import EPISODE_ROOMS_MAX, PROOF_EARLY_MAX_S, PROOF_WAITS_S
 from tocsin.model.episode import (
     Act,
     AlarmCause,
@@ -75,52 +79,20 @@ from tocsin.model.episode import (
     FindingCause,
     Fold,
     NoticeCause,
-    Notification,
     Realm,
     Receipt,
     Ruling,
     State,
     Unfold,
-    Verb,
 )
 from tocsin.model.finding import LATCHED, Change, Code, Finding, Past
 from tocsin.model.notice import Notice
+from tocsin.model.protocol import AS_AGREED, Protocol
+
+__all__ = ["Answer", "Objection", "Refused", "Unchanged", "handle"]
 
 NO_ALERT_TO_PROVE: Final = "no_alert_to_prove"
 CORRECTS_ANOTHER: Final = "corrects_another_episode"
-
-
-class Objection(StrEnum):
-    """Why an act is refused; the slug of its problem page."""
-
-    STALE = "stale-version"
-    ALREADY_OWNED = "already-owned"
-    NOT_OWNER = "not-owner"
-    NOT_ACKNOWLEDGED = "not-acknowledged"
-    CLOSED = "already-closed"
-    UNKNOWN = "unknown-alert"
-    NO_OUTCOME = "outcome-missing"
-    NOT_INSPECTED = "inspection-missing"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unchanged:
-    """Nothing to write: the word says why. ``again``: not yet; the same event may find more later."""
-
-    reason: str
-    episode: Episode | None
-    again: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
-    """An act that cannot be carried out; ``episode`` is what the actor should have seen."""
-
-    objection: Objection
-    episode: Episode | None
-
-
-Answer = Ruling | Unchanged | Refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +104,7 @@ class _Here:
     now_ms: int
     call_key: bytes
     under: Fold | None
+    protocol: Protocol
 
 
 def handle(
@@ -142,11 +115,12 @@ def handle(
     routing: Routing = EVERYTHING_TO_THE_DEFAULT,
     call_key: bytes = calls.NO_KEY,
     under: Fold | None = None,
+    protocol: Protocol = AS_AGREED,
 ) -> Answer:
     """The ruling on ``event`` for the episode in its place, None if the place is empty. Only a finding or an
     alarm asks ``routing``: an act tells the rooms that the episode remembers. ``call_key``: ``alerts.calls``.
-    ``under``: the incident that explains it."""
-    here = _Here(realm=realm, routing=routing, now_ms=now_ms, call_key=call_key, under=under)
+    ``under``: the incident that explains it. ``protocol``: what the site has agreed."""
+    here = _Here(realm=realm, routing=routing, now_ms=now_ms, call_key=call_key, under=under, protocol=protocol)
     match event:
         case FindingCause(finding=finding):
             return _on_finding(episode, event, finding, here)
@@ -155,13 +129,13 @@ def handle(
         case Receipt():
             return _on_receipt(episode, event, now_ms)
         case Act():
-            return _on_act(episode, event, now_ms)
+            return on_act(episode, event, now_ms)
         case NoticeCause(notice=notice):
             return _on_notice(episode, event, notice, here)
         case Unfold():
             return _on_unfold(episode, event, now_ms)
         case Due():
-            return Unchanged(reason="nothing_due", episode=episode)
+            return on_due(episode, event, protocol, now_ms)
 
 
 def _on_finding(episode: Episode | None, event: FindingCause, finding: Finding, here: _Here) -> Answer:
@@ -201,10 +175,12 @@ def _on_judgement(episode: Episode, event: FindingCause, finding: Finding, now_m
         return Unchanged(reason="closed_before_judgement", episode=episode)
     after = episodes.judged(episode, finding)
     if after.priority == episode.priority:
-        return _ruling(after, event, "confirmed", now_ms)
+        return ruling(episode, after, event, "confirmed", now_ms)
     told = CATALOGUE[finding.code].told
     rooms = tuple(sorted(episodes.rooms_told(episode)))
-    return _ruling(after, event, "lowered", now_ms, episodes.notifications_of(after, episodes.JUDGED, told, rooms))
+    return ruling(
+        episode, after, event, "lowered", now_ms, episodes.notifications_of(after, episodes.JUDGED, told, rooms)
+    )
 
 
 def _on_raise(episode: Episode | None, event: Event, cause: episodes.Cause, here: _Here) -> Answer:
@@ -214,19 +190,39 @@ def _on_raise(episode: Episode | None, event: Event, cause: episodes.Cause, here
         return _on_authorised(episode, event, cause, here)
     if here.under is not None and (episode is None or not episode.is_open):
         return _fold(episode, event, cause, here, here.under)
-    now_ms, told = here.now_ms, CATALOGUE[cause.code].told
-    rooms = here.routing.rooms_for(cause) if Channel.POLICE in told and not isinstance(cause, Notice) else ()
     if episode is None or not episode.is_open:
-        after = episodes.opened(
-            episodes.raise_of(cause, 1, now_ms, here.call_key), cause, here.realm, episode, now_ms
-        )
-        notifications = episodes.notifications_of(after, episodes.OPENED, told, rooms)
-        return _ruling(after, event, "opened", now_ms, notifications)
-    raising = episodes.raise_of(cause, episode.version + 1, now_ms, here.call_key)
+        raising = episodes.raise_of(cause, 1, here.now_ms, here.call_key)
+        after = episodes.opened(raising, cause, here.realm, episode, here.now_ms)
+        return _told(episode, after, event, cause, here, "opened", episodes.OPENED)
+    raising = episodes.raise_of(cause, episode.version + 1, here.now_ms, here.call_key)
     after = episodes.raised_again(episode, raising, cause)
-    everywhere = tuple(sorted({*rooms, *episodes.rooms_told(episode)}))
-    notifications = episodes.notifications_of(after, episodes.RAISED, told, everywhere)
-    return _ruling(after, event, "raised_again", now_ms, notifications)
+    return _told(episode, after, event, cause, here, "raised_again", episodes.RAISED)
+
+
+def _told(
+    episode: Episode | None,
+    after: Episode,
+    event: Event,
+    cause: episodes.Cause,
+    here: _Here,
+    reason: str,
+    kind: str,
+) -> Ruling:
+    """The rooms of the place are kept whoever is told now: another hour, or a human, may tell them later."""
+    told = CATALOGUE[after.code].told
+    rooms = _rooms(cause, here.routing)
+    placed = msgspec.structs.replace(after, rooms=rooms)
+    at_once = rooms_at_raise(placed, rooms, here.protocol) if Channel.POLICE in told or placed.told else ()
+    channels = tuple(dict.fromkeys((*told, *((Channel.POLICE,) if at_once else ()))))
+    notifications = episodes.notifications_of(placed, kind, channels, at_once)
+    return ruling(episode, placed, event, reason, here.now_ms, notifications)
+
+
+def _rooms(cause: episodes.Cause, routing: Routing) -> tuple[str, ...]:
+    """None of what a part says of the system, nor of what is found of a whole group."""
+    if isinstance(cause, Notice) or (isinstance(cause, Finding) and cause.silenced is not None):
+        return ()
+    return routing.rooms_for(cause)[:EPISODE_ROOMS_MAX]
 
 
 def _on_authorised(episode: Episode | None, event: Event, finding: Finding, here: _Here) -> Answer:
@@ -234,18 +230,18 @@ def _on_authorised(episode: Episode | None, event: Event, finding: Finding, here
     now_ms = here.now_ms
     if episode is not None and episode.is_open:
         again = episodes.raise_of(finding, episode.version + 1, now_ms)
-        return _ruling(episodes.raised_again(episode, again, finding), event, "authorised", now_ms)
+        return ruling(episode, episodes.raised_again(episode, again, finding), event, "authorised", now_ms)
     raising = episodes.raise_of(finding, 1, now_ms)
     after = episodes.recorded(episodes.opened(raising, finding, here.realm, episode, now_ms))
-    return _ruling(after, event, "authorised", now_ms)
+    return ruling(episode, after, event, "authorised", now_ms)
 
 
 def _fold(episode: Episode | None, event: Event, cause: episodes.Cause, here: _Here, under: Fold) -> Ruling:
     raising = episodes.raise_of(cause, 1 if episode is None else episode.version + 1, here.now_ms)
     if episode is not None and episode.folded == under and episode.state is State.FOLDED:
-        return _ruling(episodes.raised_again(episode, raising, cause), event, "folded_again", here.now_ms)
+        return ruling(episode, episodes.raised_again(episode, raising, cause), event, "folded_again", here.now_ms)
     opened = episodes.opened(episodes.raise_of(cause, 1, here.now_ms), cause, here.realm, episode, here.now_ms)
-    return _ruling(episodes.folded(opened, under), event, "folded", here.now_ms)
+    return ruling(episode, episodes.folded(opened, under), event, "folded", here.now_ms)
 
 
 def _on_unfold(episode: Episode | None, event: Unfold, now_ms: int) -> Answer:
@@ -255,7 +251,9 @@ def _on_unfold(episode: Episode | None, event: Unfold, now_ms: int) -> Answer:
         return Unchanged(reason="not_folded", episode=episode)
     after = episodes.unfolded(episode, now_ms)
     told = CATALOGUE[episode.code].told
-    return _ruling(after, event, "unfolded", now_ms, episodes.notifications_of(after, episodes.OPENED, told))
+    return ruling(
+        episode, after, event, "unfolded", now_ms, episodes.notifications_of(after, episodes.OPENED, told)
+    )
 
 
 def _on_exit(episode: Episode | None, event: Event, finding: Finding | Notice, here: _Here) -> Answer:
@@ -266,10 +264,10 @@ def _on_exit(episode: Episode | None, event: Event, finding: Finding | Notice, h
     if episode is None or finding.entry not in episode.causes:
         return _exit_before_entry(episode, event, finding, here)
     if episode.state is State.FOLDED:
-        return _ruling(episodes.over(episode, finding), event, "folded_over", here.now_ms)
+        return ruling(episode, episodes.over(episode, finding), event, "folded_over", here.now_ms)
     if not episode.is_open:
         return Unchanged(reason="closed_before_exit", episode=episode)
-    return _ruling(episodes.over(episode, finding), event, "over", here.now_ms)
+    return ruling(episode, episodes.over(episode, finding), event, "over", here.now_ms)
 
 
 def _exit_before_entry(episode: Episode | None, event: Event, finding: Finding | Notice, here: _Here) -> Answer:
@@ -283,7 +281,7 @@ def _exit_before_entry(episode: Episode | None, event: Event, finding: Finding |
         return raised
     ended = episodes.over(raised.episode, finding)
     kept_version = msgspec.structs.replace(ended, version=raised.episode.version)
-    return _ruling(kept_version, event, "raised_and_over", here.now_ms, raised.notifications)
+    return ruling(episode, kept_version, event, "raised_and_over", here.now_ms, raised.notifications)
 
 
 def _on_proof(episode: Episode | None, event: FindingCause, finding: Finding, now_ms: int) -> Answer:
@@ -294,7 +292,7 @@ def _on_proof(episode: Episode | None, event: FindingCause, finding: Finding, no
     if episode is None or not episode.is_open or finding.at_ms < _earliest_proof_ms(episode):
         waits = now_ms - finding.at_ms < PROOF_WAITS_S * MS
         return Unchanged(reason=NO_ALERT_TO_PROVE, episode=episode, again=waits)
-    return _ruling(episodes.proven(episode, finding), event, "proven", now_ms)
+    return ruling(episode, episodes.proven(episode, finding, now_ms), event, "proven", now_ms)
 
 
 def _on_past(episode: Episode | None, event: FindingCause, finding: Finding, past: Past, here: _Here) -> Answer:
@@ -314,7 +312,7 @@ def _on_past(episode: Episode | None, event: FindingCause, finding: Finding, pas
     raised_now = _on_raise(episode, event, finding, here)
     assert isinstance(raised_now, Ruling)
     after = episodes.ended(raised_now.episode, past.last_ms)
-    return msgspec.structs.replace(raised_now, episode=after)
+    return ruling(episode, after, event, raised_now.reason, here.now_ms, raised_now.notifications)
 
 
 def _must_be_told(finding: Finding, past: Past) -> bool:
@@ -328,7 +326,7 @@ def _correction(episode: Episode | None, event: FindingCause, finding: Finding, 
     if episode is None:
         return Unchanged(reason=CORRECTS_ANOTHER, episode=None)
     reason = "withdrawn" if finding.change is Change.EXIT else "corrected"
-    return _ruling(episodes.corrected(episode, finding, past, now_ms), event, reason, now_ms)
+    return ruling(episode, episodes.corrected(episode, finding, past, now_ms), event, reason, now_ms)
 
 
 def _earliest_proof_ms(episode: Episode) -> int:
@@ -342,100 +340,4 @@ def _on_receipt(episode: Episode | None, receipt: Receipt, now_ms: int) -> Answe
     after = episodes.with_receipt(episode, receipt)
     if after == episode:
         return Unchanged(reason="receipt_known", episode=episode)
-    return _ruling(after, receipt, "receipt", now_ms)
-
-
-def _on_act(episode: Episode | None, act: Act, now_ms: int) -> Answer:
-    if episode is None or episode.id != act.episode:  # its place may have a successor by now
-        return Refused(objection=Objection.UNKNOWN, episode=episode)
-    if not episode.is_open:
-        return Refused(objection=Objection.CLOSED, episode=episode)
-    if act.verb is Verb.ACKNOWLEDGE and _owns(episode, act.actor, now_ms):
-        return Unchanged(reason="acknowledged_before", episode=episode)
-    if act.verb is Verb.ACKNOWLEDGE and _has_owner(episode, now_ms):
-        return Refused(objection=Objection.ALREADY_OWNED, episode=episode)
-    if act.expected_version != episode.version:
-        return Refused(objection=Objection.STALE, episode=episode)
-    return _ACTS.get(act.verb, _unknown_verb)(episode, act, now_ms)
-
-
-def _acknowledge(episode: Episode, act: Act, now_ms: int) -> Answer:
-    after = episodes.with_acknowledgement(episode, act, now_ms + ACK_EXPIRES_S * MS)
-    told = CATALOGUE[episode.code].told
-    return _ruling(
-        after, act, "acknowledged", now_ms, episodes.notifications_of(after, episodes.ACKNOWLEDGED, told)
-    )
-
-
-def _release(episode: Episode, act: Act, now_ms: int) -> Answer:
-    if objection := _not_his(episode, act):
-        return Refused(objection=objection, episode=episode)
-    after = msgspec.structs.replace(
-        episode,
-        state=State.RAISED,
-        version=episode.version + 1,
-        owner=None,
-        acknowledged_ms=None,
-        acknowledgement_expires_ms=None,
-    )
-    told = CATALOGUE[episode.code].told
-    return _ruling(after, act, "released", now_ms, episodes.notifications_of(after, episodes.RELEASED, told))
-
-
-def _close(episode: Episode, act: Act, now_ms: int) -> Answer:
-    if objection := _not_his(episode, act):
-        return Refused(objection=objection, episode=episode)
-    if act.outcome is None:
-        return Refused(objection=Objection.NO_OUTCOME, episode=episode)
-    if episode.code in LATCHED and not act.inspected:
-        return Refused(objection=Objection.NOT_INSPECTED, episode=episode)
-    after = msgspec.structs.replace(
-        episode,
-        state=State.CLOSED,
-        version=episode.version + 1,
-        outcome=act.outcome,
-        closed_by=act.actor,
-        closed_ms=act.at_ms,
-        note=act.note,
-        inspected=act.inspected,
-        acknowledgement_expires_ms=None,
-    )
-    rooms = tuple(sorted(episodes.rooms_told(episode)))  # none: opened by 0.1.0, no CAP message to end
-    notifications = episodes.notifications_of(after, episodes.CLOSED, CATALOGUE[episode.code].told, rooms)
-    return _ruling(after, act, "closed", now_ms, notifications)
-
-
-def _unknown_verb(episode: Episode, act: Act, now_ms: int) -> Answer:  # noqa: ARG001
-    return Refused(objection=Objection.UNKNOWN, episode=episode)
-
-
-_ACTS: dict[Verb, Callable[[Episode, Act, int], Answer]] = {
-    Verb.ACKNOWLEDGE: _acknowledge,
-    Verb.RELEASE: _release,
-    Verb.CLOSE: _close,
-}
-
-
-def _has_owner(episode: Episode, now_ms: int) -> bool:
-    expires_ms = episode.acknowledgement_expires_ms
-    return episode.state is State.ACKNOWLEDGED and expires_ms is not None and now_ms < expires_ms
-
-
-def _owns(episode: Episode, actor: str, now_ms: int) -> bool:
-    return _has_owner(episode, now_ms) and episode.owner == actor
-
-
-def _not_his(episode: Episode, act: Act) -> Objection | None:
-    if episode.state is not State.ACKNOWLEDGED:
-        return Objection.NOT_ACKNOWLEDGED
-    if episode.owner != act.actor:
-        return Objection.NOT_OWNER
-    return None
-
-
-def _ruling(
-    episode: Episode, event: Event, reason: str, now_ms: int, notifications: tuple[Notification, ...] = ()
-) -> Ruling:
-    """The step, with an episode that knows whom this step told."""
-    after = episodes.remembering(episode, notifications, now_ms)
-    return Ruling(episode=after, event=event, notifications=notifications, reason=reason, at_ms=now_ms)
+    return ruling(episode, after, receipt, "receipt", now_ms)

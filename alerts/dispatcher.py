@@ -3,7 +3,8 @@
 A queue and a task for the keys, one for the receipts and one for each code of a finding, so that a key never waits
 behind distances, nor an alert behind anything else (invariant 2). A dispatcher that dies leaves its leases to the
 next one; what it had already ruled on is found among the causes. UNCERTAIN is shown (``standings``) and opens no
-alert: its findings are not read here. What an incident of the fleet explains is folded (``alerts.folding``).
+alert: its findings are not read here. What an incident of the fleet explains is folded (``alerts.folding``). The
+hours that an alert sets by itself come from ``alerts.timers``, which runs beside the queues.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ from alerts.episodes import IN_PLACE_OF, KEYS, place_of
 from alerts.folding import INCIDENT, Folding
 from alerts.ledger import Ledger
 from alerts.routing import EVERYTHING_TO_THE_DEFAULT, Routing
+from alerts.timers import Timers, closing_by_the_log, run_timers
 from tocsin import subjects
 from tocsin.clock import Clock
 from tocsin.errors import LogUnavailable, WireError
 from tocsin.model.episode import AlarmCause, Event, FindingCause, NoticeCause, Realm
 from tocsin.model.finding import NOTICES, Code
+from tocsin.model.protocol import AS_AGREED, Protocol
 from tocsin.ports import Bucket, Delivery, Entry, Log
 from tocsin.subjects import EPISODES
 from tocsin.telemetry import RULINGS
@@ -57,13 +60,17 @@ async def run_dispatcher(
     devices: Bucket,
     routing: Routing = EVERYTHING_TO_THE_DEFAULT,
     call_key: bytes = NO_KEY,
+    protocol: Protocol = AS_AGREED,
 ) -> None:
     """Until cancelled."""
-    desk_ = Folding(log_, devices, Ledger(log_, clock, realm, routing, call_key))
+    ledger = Ledger(log_, clock, realm, routing, call_key, protocol)
+    desk_ = Folding(log_, devices, ledger)
+    timers = Timers(clock, ledger, closing_by_the_log(log_), protocol)
     async with asyncio.TaskGroup() as tasks:
         for queue in QUEUES:
             tasks.create_task(_serve(log_, desk_, queue))
         tasks.create_task(_unfold_for_ever(log_, desk_))
+        tasks.create_task(run_timers(log_, timers))
         ready()
 
 

@@ -36,15 +36,17 @@ from tocsin.model.episode import (
     Raise,
     Realm,
     Receipt,
+    Rung,
     Sent,
     State,
     Told,
     Unfold,
 )
 from tocsin.model.finding import Alarm, Change, Code, Finding, Past
-from tocsin.model.fix import ClockPoints
+from tocsin.model.fix import ClockPoints, FixPoint
 from tocsin.model.ids import derived
 from tocsin.model.notice import Notice
+from tocsin.model.room import DEFAULT_ROOM
 
 OPENED = "org.tocsin.alert.opened"
 RAISED = "org.tocsin.alert.raised"
@@ -52,6 +54,9 @@ ACKNOWLEDGED = "org.tocsin.alert.acknowledged"
 RELEASED = "org.tocsin.alert.released"
 CLOSED = "org.tocsin.alert.closed"
 JUDGED = "org.tocsin.alert.judged"
+ESCALATED = "org.tocsin.alert.escalated"
+EXPIRED = "org.tocsin.alert.expired_ack"
+HANDED_OFF = "org.tocsin.alert.handed_off"
 
 KEYS = frozenset({Code.BAR_SOS, Code.TGD_SOS, Code.TGD_SOS_SILENT})
 IN_PLACE_OF = MappingProxyType({Code.TGD_SOS_SILENT: Code.TGD_SOS, Code.PREALERT_NO_ANSWER: Code.PROX_PREALERT})
@@ -96,7 +101,8 @@ def is_correction(cause: Finding) -> bool:
 def opened(raising: Raise, cause: Cause, realm: Realm, before: Episode | None, now_ms: int) -> Episode:
     """A new episode. ``before`` is the closed one in the same place: its causes stay remembered."""
     placed, subject = place_of(cause)
-    code = cause.code if placed_as(cause.code) is placed else placed
+    code = _said_as(cause, cause.code if placed_as(cause.code) is placed else placed)
+    wearer, protected = places_of(cause)
     return Episode(
         id=derived("alr", placed, subject, raising.cause),
         code=code,
@@ -112,7 +118,26 @@ def opened(raising: Raise, cause: Cause, realm: Realm, before: Episode | None, n
         raises=(raising,),
         causes=_with(before.causes if before else (), cause),
         follows=before.id if before else None,
+        wearer=wearer,
+        protected=protected,
     )
+
+
+def _said_as(cause: Cause, code: Code) -> Code:
+    """A press in silence is a code of its own."""
+    is_silent = isinstance(cause, Alarm) and cause.silent and code is Code.TGD_SOS
+    return Code.TGD_SOS_SILENT if is_silent else code
+
+
+def places_of(cause: Cause) -> tuple[FixPoint | None, FixPoint | None]:
+    """Where the wearer and the protected person were; of a press without a position nothing older stands in."""
+    match cause:
+        case Finding(wearer=wearer, protected=protected):
+            return wearer, protected
+        case Alarm(position=position):
+            return None, position
+        case Notice():
+            return None, None
 
 
 def recorded(episode: Episode) -> Episode:
@@ -158,15 +183,37 @@ def unfolded(episode: Episode, now_ms: int) -> Episode:
 
 
 def raised_again(episode: Episode, raising: Raise, cause: Cause) -> Episode:
-    """Another entry, another press: notified again. A live acknowledgement by a named human stays."""
-    raises = (episode.raises[0], *(*episode.raises[1:], raising)[1 - EPISODE_RAISES_MAX :])
+    """Another entry, another press: notified again. A live acknowledgement by a named human stays; that the police
+    are not needed was said of what was known before."""
+    raises, code = _and(episode, raising), _said_as(cause, episode.code)
+    wearer, protected = places_of(cause)
     return msgspec.structs.replace(
         episode,
+        code=code,
         version=raising.version,
-        priority=_priority(episode.code, raises),
+        priority=_priority(code, raises),
         raises=raises,
         causes=_with(episode.causes, cause),
         over_ms=_still_over_ms(episode, raising),
+        decided_ms=None if episode.handed_off_ms is None else episode.decided_ms,
+        wearer=wearer,
+        protected=protected,
+    )
+
+
+def _and(episode: Episode, raising: Raise) -> tuple[Raise, ...]:
+    """The opening and the newest."""
+    return (episode.raises[0], *(*episode.raises[1:], raising)[1 - EPISODE_RAISES_MAX :])
+
+
+def more_urgent(episode: Episode, code: Code, priority: int | None, now_ms: int) -> Episode:
+    """Raised again by the hour: what is known of it is what was known, and as old."""
+    newest = episode.raises[-1]
+    points = msgspec.structs.replace(newest.points, t6_ms=now_ms, t7_ms=None, t8_ms=None)
+    raising = msgspec.structs.replace(newest, version=episode.version + 1, points=points, priority=priority)
+    raises = _and(episode, raising)
+    return msgspec.structs.replace(
+        episode, code=code, version=raising.version, priority=_priority(code, raises), raises=raises
     )
 
 
@@ -190,13 +237,20 @@ def over(episode: Episode, finding: Finding | Notice) -> Episode:
     )
 
 
-def proven(episode: Episode, finding: Finding) -> Episode:
+def verified_ms(episode: Episode, now_ms: int) -> int:
+    """Since when this visit is confirmed, if it is confirmed now."""
+    known_ms, since_ms = episode.verified_ms, episode.lasting_ms
+    return known_ms if known_ms is not None and since_ms is not None and known_ms >= since_ms else now_ms
+
+
+def proven(episode: Episode, finding: Finding, now_ms: int) -> Episode:
     """The breach is certain. Of several proofs the earliest hour stands; each is remembered."""
     earliest = _earliest(episode.evidential_ms, finding.at_ms)
     return msgspec.structs.replace(
         episode,
         version=episode.version + 1,
         evidential_ms=earliest,
+        verified_ms=verified_ms(episode, now_ms),
         causes=remembered(episode.causes, finding.id),
     )
 
@@ -337,6 +391,18 @@ def with_acknowledgement(episode: Episode, act: Act, expires_ms: int) -> Episode
     )
 
 
+def freed(episode: Episode) -> Episode:
+    """Nobody has it any longer."""
+    return msgspec.structs.replace(
+        episode,
+        state=State.RAISED,
+        version=episode.version + 1,
+        owner=None,
+        acknowledged_ms=None,
+        acknowledgement_expires_ms=None,
+    )
+
+
 def notifications_of(
     episode: Episode, kind: str, channels: tuple[Channel, ...], rooms: tuple[str, ...] = ()
 ) -> tuple[Notification, ...]:
@@ -351,9 +417,27 @@ def notifications_of(
     return tuple(found)
 
 
-def _to_room(episode: Episode, kind: str, room: str) -> Notification:
+def _to_room(episode: Episode, kind: str, room: str, audience: Rung | None = None) -> Notification:
     name = derived("evt", episode.id, episode.version, kind, Channel.POLICE, room)
-    return Notification(id=name, channel=Channel.POLICE, type=kind, recipient=room)
+    return Notification(id=name, channel=Channel.POLICE, type=kind, recipient=room, audience=audience)
+
+
+def to_rung(episode: Episode, rung: Rung) -> tuple[Notification, ...]:
+    """Who is told at a rung: the téléassistance, which knows its people; at its second endpoint too, where the
+    back-up site listens; and at the last the rooms of the place."""
+    name = derived("evt", episode.id, episode.version, ESCALATED, Channel.TELEASSISTANCE)
+    found = [Notification(id=name, channel=Channel.TELEASSISTANCE, type=ESCALATED, audience=rung)]
+    if rung is Rung.BACKUP_SITE:
+        name = derived("evt", episode.id, episode.version, ESCALATED, Channel.TELEASSISTANCE, SECOND)
+        found.append(msgspec.structs.replace(found[0], id=name, recipient=SECOND))
+    if rung is Rung.POLICE:
+        found += [_to_room(episode, ESCALATED, room, rung) for room in rooms_of(episode)]
+    return tuple(found)
+
+
+def rooms_of(episode: Episode) -> tuple[str, ...]:
+    """Of its place; never empty."""
+    return episode.rooms or (DEFAULT_ROOM,)
 
 
 def rooms_told(episode: Episode) -> tuple[str, ...]:

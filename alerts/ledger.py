@@ -14,14 +14,15 @@ from tocsin import subjects
 from tocsin.clock import Clock
 from tocsin.errors import SequenceConflict
 from tocsin.model.episode import Event, Fold, Realm, Ruling
+from tocsin.model.protocol import AS_AGREED, Protocol
 from tocsin.ports import Log
 from tocsin.telemetry import CONFLICTS, RULINGS
 from tocsin.wire import decode_ruling, encode
 
 
 class Ledger:
-    """The episodes, as the log has them. ``routing`` and ``call_key`` are for who rules on findings and alarms;
-    acts need neither."""
+    """The episodes, as the log has them. ``routing``, ``call_key`` and ``protocol`` are for who rules on findings,
+    alarms and hours; acts need none of them."""
 
     def __init__(
         self,
@@ -30,7 +31,9 @@ class Ledger:
         realm: Realm,
         routing: Routing = EVERYTHING_TO_THE_DEFAULT,
         call_key: bytes = NO_KEY,
+        protocol: Protocol = AS_AGREED,
     ) -> None:
+        self._protocol = protocol
         self._call_key = call_key
         self._routing = routing
         self._log = log
@@ -45,7 +48,9 @@ class Ledger:
             last = await self._log.last(subjects.EPISODES, place)
             episode = decode_ruling(last.payload).episode if last else None
             now_ms = self._clock.now_ms()
-            answer = desk.handle(episode, event, self._realm, now_ms, self._routing, self._call_key, under)
+            answer = desk.handle(
+                episode, event, self._realm, now_ms, self._routing, self._call_key, under, self._protocol
+            )
             if not isinstance(answer, Ruling):
                 return answer
             try:

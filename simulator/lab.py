@@ -230,6 +230,7 @@ async def laboratory(
             "teleassistance_secret": secret,
             "police_url": f"{receiver.url}/police",
             "police_secret": secret,
+            "police_mode": "auto_preadvice",  # the whole road, without a human in the loop
             "police_rooms": {
                 room: {"url": f"{receiver.url}/police/{room}", "secret": secret} for room in LAB_ROOMS
             },

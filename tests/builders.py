@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from alerts import desk
 from alerts.territory import Territory
 from ingest.admission import Message
 from ingest.known import Known
@@ -19,6 +21,7 @@ from tocsin.model.episode import Act, Realm, Verb
 from tocsin.model.finding import Alarm, Change, Code, Finding
 from tocsin.model.fix import ClockPoints, FixPoint
 from tocsin.model.ids import derived
+from tocsin.model.protocol import PoliceMode, Protocol
 from tocsin.model.zone import Zone
 from tocsin.territory_file import Areas
 
@@ -26,6 +29,9 @@ NOW_MS = 1_795_219_200_000  # 2026-11-21T00:00:00Z
 NOW_S = NOW_MS // 1000
 LAT, LON = 43.296587, 5.369731
 REALM = Realm.LAB
+PREADVICE = Protocol(police_mode=PoliceMode.AUTO_PREADVICE)
+preadvised = functools.partial(desk.handle, protocol=PREADVICE)
+"""The desk of a site whose rooms are told at the raise."""
 SECRET = "whsec_" + "dG9jc2luIHRlc3RzIHNheSBub3RoaW5n"
 PROTECTED, WEARER, TGD = "protected-1", "wearer-1", "tgd-1"
 

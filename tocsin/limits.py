@@ -75,6 +75,8 @@ REENTRY_WITHIN_S = 15 * 60  # a re-entry within 15 min belongs to the same episo
 ACK_EXPIRES_S = 120
 EPISODE_CAUSES_MAX = 64  # causes remembered for repetition: what can be redelivered is minutes old at most
 EPISODE_RAISES_MAX = 16  # the opening and the newest: each ruling carries them, and all rulings stay on the log
+EPISODE_DEEDS_MAX = 32  # the newest: an hour of calls; all of them are rulings on the log, and in the record
+EPISODE_KEYED_MAX = 32  # idempotency keys: a platform repeats within minutes what it did not see confirmed
 EPISODE_CORRECTIONS_MAX = 16  # the newest; all of them are rulings on the log, and in the record
 
 PROOF_WAITS_S = 86_400  # an EVIDENTIAL_BREACH for its alert: both wait on one log, whatever a dispatcher was away

@@ -38,6 +38,7 @@ from tocsin.limits import (
     LATE_AFTER_S,
 )
 from tocsin.model.episode import Realm
+from tocsin.model.protocol import PoliceMode, Protocol
 from tocsin.model.room import ROOM_NAME
 from tocsin.tls import TlsFiles
 
@@ -134,6 +135,7 @@ class Settings(BaseSettings):
     call_secret: Annotated[SecretStr, Field(min_length=CALL_SECRET_MIN_CHARS)] | None = None
     territory: FromHere | None = None
     border_margin_m: Annotated[int, Field(ge=0, le=BORDER_MARGIN_MAX_M)] = BORDER_MARGIN_M
+    police_mode: PoliceMode = PoliceMode.AUTO_ON_TIMEOUT
 
     webhook_hosts: tuple[str, ...] = ()
     webhook_networks: tuple[IPv4Network | IPv6Network, ...] = ()
@@ -300,6 +302,10 @@ class Settings(BaseSettings):
     @property
     def mqtt_tls(self) -> TlsFiles:
         return TlsFiles(ca=self.mqtt_ca_file, cert=self.mqtt_cert_file, key=self.mqtt_key_file)
+
+    @property
+    def protocol(self) -> Protocol:
+        return Protocol(police_mode=self.police_mode)
 
     @property
     def clock_moved(self) -> bool:

@@ -92,7 +92,7 @@ def alert(episode: Episode) -> schemas.Alert:
         authorised=episode.authorised,
         corrections=[_correction(one) for one in episode.corrections],
         raises=len(episode.raises),
-        silent=any(one.silent for one in episode.raises),
+        silent=episode.is_silent,
         clock=_clock(episode.points),
         outcome=episode.outcome,
         closed_at=time_of(episode.closed_ms),

@@ -34,12 +34,11 @@ from alerts.catalogue import CATALOGUE, certainty_of
 from alerts.channels.cap import CONTENT_TYPE, Area, CapMessage, Circle, Info, Reference, write_cap
 from alerts.channels.cloudevent import link
 from alerts.channels.form import MARK_FR, Form, Sender
-from alerts.episodes import ACKNOWLEDGED, CLOSED, RELEASED, Cause, cause_in
+from alerts.episodes import ACKNOWLEDGED, CLOSED, RELEASED, Cause, cause_in, places_of
 from tocsin.clock import MS, rfc3339
 from tocsin.model.episode import Episode, Notification, Outcome, Raise, Realm, Ruling, Rung, Sent
-from tocsin.model.finding import Alarm, Finding
+from tocsin.model.finding import Alarm
 from tocsin.model.fix import FixPoint
-from tocsin.model.notice import Notice
 from tocsin.model.room import DEFAULT_ROOM
 
 STATUS: Final = {Realm.PRODUCTION: "Actual", Realm.EXERCISE: "Exercise", Realm.LAB: "Test"}
@@ -55,7 +54,6 @@ OUTCOME_FR: Final = {
 }
 
 UNVERIFIED_FR = "Non vérifié : transmis automatiquement, avant la levée de doute par la téléassistance."
-CONFIRMED_FR = "Confirmé par une seconde position ou par la téléassistance ; transmis automatiquement."
 VERIFIED_FR = "Vérifié : transmis par la téléassistance, après la levée de doute."
 NOBODY_COMES_FR = "Message d'essai ou d'exercice : n'engager personne."
 SILENT_FR = (
@@ -93,20 +91,17 @@ def message(ruling: Ruling, notification: Notification, sender: Sender) -> CapMe
         message_type=_message_type(episode, references),
         scope="Private",
         addresses=_addresses(ruling, room),
-        note=_verified_fr(episode)
-        if episode.realm is Realm.PRODUCTION
-        else f"{NOBODY_COMES_FR} {_verified_fr(episode)}",
+        note=" ".join(_note_fr(episode)),
         references=references,
         incidents=(episode.id,),
         infos=(_info(ruling, notification, room, sender),),
     )
 
 
-def _verified_fr(episode: Episode) -> str:
-    """Who stands for it."""
-    if episode.handed_off_ms is not None:
-        return VERIFIED_FR
-    return CONFIRMED_FR if episode.is_verified else UNVERIFIED_FR
+def _note_fr(episode: Episode) -> Iterator[str]:
+    if episode.realm is not Realm.PRODUCTION:
+        yield NOBODY_COMES_FR
+    yield VERIFIED_FR if episode.is_verified else UNVERIFIED_FR
 
 
 def _mode(episode: Episode, notification: Notification) -> str:
@@ -209,11 +204,11 @@ def _told_fr(episode: Episode, cause: Cause | None) -> Iterator[str]:
         yield f"Porteur à {distance} de la personne protégée (distance d'alerte {raising.threshold_m} m)."
     if episode.is_doubtful:
         yield DOUBTFUL_FR
-    if isinstance(cause, Alarm) and cause.position is None:
+    if raising.is_key and episode.protected is None:
         yield NO_PLACE_FR
     if isinstance(cause, Alarm) and not cause.readable:
         yield "Le signal de la touche est arrivé altéré."
-    yield _verified_fr(episode)
+    yield VERIFIED_FR if episode.is_verified else UNVERIFIED_FR
 
 
 def _duties_fr(episode: Episode) -> Iterator[str]:
@@ -227,11 +222,9 @@ def _duties_fr(episode: Episode) -> Iterator[str]:
 
 
 def _area(ruling: Ruling) -> Area:
-    places = dict(_parties(ruling))
-    protected = places.get("protected")
+    protected = dict(_parties(ruling)).get("protected")
     if protected is None:
-        is_about_two = isinstance(cause_in(ruling.event), Finding) or "wearer" in places
-        return Area(description=HER_PLACE_UNKNOWN_FR if is_about_two else NO_PLACE_FR)
+        return Area(description=NO_PLACE_FR if ruling.episode.raises[-1].is_key else HER_PLACE_UNKNOWN_FR)
     radius_m = _whole_m(protected.radius95_m)
     return Area(
         description=(
@@ -249,7 +242,7 @@ def _parameters(ruling: Ruling, notification: Notification, room: str) -> Iterat
     yield "tocsin:room", room
     yield "tocsin:version", str(episode.version)
     yield "tocsin:priority", str(episode.priority)
-    yield "tocsin:verified", "true" if episode.is_verified or episode.handed_off_ms is not None else "false"
+    yield "tocsin:verified", "true" if episode.is_verified else "false"
     yield "tocsin:mode", _mode(episode, notification)
     yield "tocsin:occurred_at", rfc3339(raising.at_ms)
     yield "tocsin:recorded_at", rfc3339(ruling.at_ms)
@@ -283,7 +276,7 @@ def _distance(raising: Raise, at_ms: int) -> Iterator[tuple[str, str]]:
 
 
 def _places(ruling: Ruling) -> Iterator[tuple[str, str]]:
-    """Each with its accuracy and age (invariant 9); nothing is looked up."""
+    """Those of the cause of this raising, each with its accuracy and age (invariant 9); nothing is looked up."""
     for who, point in _parties(ruling):
         uncertainty = f";u={point.accuracy_dm / 10:g}" if point.accuracy_dm else ""
         yield f"tocsin:{who}", f"geo:{point.lat:.6f},{point.lon:.6f}{uncertainty}"
@@ -293,17 +286,11 @@ def _places(ruling: Ruling) -> Iterator[tuple[str, str]]:
 
 def _parties(ruling: Ruling) -> Iterator[tuple[str, FixPoint]]:
     """Who was where, by the name of the party; whoever was not heard is left out, and nobody stands in for her.
-    Of an episode that has ended no place is told any more."""
-    known: tuple[tuple[str, FixPoint | None], ...] = ()
-    match cause_in(ruling.event):
-        case Finding(protected=protected, wearer=wearer):
-            known = (("protected", protected), ("wearer", wearer))
-        case Alarm(position=position):
-            known = (("protected", position),)
-        case Notice() | None if ruling.episode.is_open:
-            known = (("protected", ruling.episode.protected), ("wearer", ruling.episode.wearer))
-        case Notice() | None:
-            pass
+    Where an hour or a human tells the room, the places are those of the newest raising."""
+    wearer, protected = ruling.episode.wearer, ruling.episode.protected
+    if (cause := cause_in(ruling.event)) is not None:
+        wearer, protected = places_of(cause)
+    known = (("protected", protected), ("wearer", wearer))
     yield from ((who, point) for who, point in known if point is not None)
 
 

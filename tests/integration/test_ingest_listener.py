@@ -36,11 +36,11 @@ from builders import (
     press,
     topic,
 )
+from builders import preadvised as handle
 from builders import sos as key_press
 from doors import Door, MosquittoDoor, NatsDoor
 from real_broker import cancelled
 
-from alerts.desk import handle
 from ingest.dialects.reports import Reason
 from ingest.known import Known
 from ingest.listener import ANSWERING_READER, publish, run_alarms, run_fixes

@@ -22,11 +22,11 @@ import httpx2
 import numpy as np
 import pytest
 from builders import NOW_MS, REALM, entry
+from builders import preadvised as handle
 from standardwebhooks import Webhook
 
 from alerts.channels import police
 from alerts.channels.form import Sender
-from alerts.desk import handle
 from simulator.fleet import Fleet
 from simulator.gateway import Gateway, GatewayRefused
 from simulator.gnss import OPEN, receiver_of

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 from builders import NOW_MS, PROTECTED, WEARER, act, at_the_border, entry, fix_point, leaving, press
+from builders import preadvised as handle
 from cap_tools import models
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +27,6 @@ from alerts.channels.cap import NAMESPACE, CapMessage, write_cap
 from alerts.channels.cap_reader import CAP_MAX_BYTES, RULES, CapError, read_cap
 from alerts.channels.form import Sender
 from alerts.channels.police import SILENT_FR
-from alerts.desk import handle
 from alerts.episodes import ACKNOWLEDGED, CLOSED, RAISED, RELEASED
 from alerts.episodes import OPENED as OPENED_KIND
 from alerts.routing import Routing

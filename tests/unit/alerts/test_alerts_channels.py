@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from builders import NOW_MS, PROTECTED, REALM, SECRET, WEARER, act, entry, fix_point, leaving, press
+from builders import preadvised as handle
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from alerts.channels import police, teleassistance
 from alerts.channels.cloudevent import signed_headers
 from alerts.channels.form import Sender
-from alerts.desk import handle
 from tocsin.clock import AffineClock
 from tocsin.model.episode import AlarmCause, Channel, Event, FindingCause, Notification, Outcome, Ruling, Verb
 

@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 from builders import NOW_MS, REALM, act, entry, leaving, press
+from builders import preadvised as handle
 
-from alerts import desk
 from alerts.catalogue import CATALOGUE
-from alerts.desk import Objection, Refused, Unchanged, handle
+from alerts.desk import Objection, Refused, Unchanged
 from alerts.episodes import place_of
 from alerts.retries import ACCEPTED, UNSENT
 from tocsin.limits import (
@@ -28,11 +28,17 @@ from tocsin.model.episode import (
     Act,
     AlarmCause,
     Channel,
+    Deed,
+    DeedKind,
+    Due,
     Episode,
     Event,
     FindingCause,
+    Keyed,
     Outcome,
+    Party,
     Receipt,
+    Reply,
     Ruling,
     State,
     Verb,
@@ -94,19 +100,29 @@ def doing(verb: Verb, actor: str = MINE, **changes: Any) -> Callable[[Episode | 
 
 ACKNOWLEDGE, RELEASE = doing(Verb.ACKNOWLEDGE), doing(Verb.RELEASE)
 CLOSE = doing(Verb.CLOSE, outcome=Outcome.ARRESTED)
+TAKE_OVER = doing(Verb.TAKE_OVER, note="nobody answers")
+CALL = doing(Verb.DO, deed=Deed(kind=DeedKind.CALL, at_ms=NOW_MS, party=Party.PROTECTED, reply=Reply.ANSWERED))
+NO_POLICE = doing(Verb.DO, deed=Deed(kind=DeedKind.NO_POLICE, at_ms=NOW_MS))
+HAND_OFF = doing(Verb.HAND_OFF)
+KEYED = Keyed(key="k1", fingerprint="f1")
 STALE = Objection.STALE
 GONE = "alr_gone"
 
+
+def due(episode: Episode | None) -> Due:
+    return Due(episode=GONE if episode is None else episode.id, at_ms=NOW_MS)
+
+
 #   from, event, reason, state, is over, told
-MOVES: dict[str, tuple[Start, Event | Callable[[Episode | None], Act], str, State, bool, int]] = {
+MOVES: dict[str, tuple[Start, Event | Callable[[Episode | None], Act | Due], str, State, bool, int]] = {
     "none, entry": (NONE, came(FIRST), "opened", State.RAISED, False, 2),
     "none, press": (NONE, AlarmCause(alarm=press()), "opened", State.RAISED, False, 2),
     "none, exit": (NONE, came(OUT), "raised_and_over", State.RAISED, True, 2),
     "raised, entry": (RAISED, came(AGAIN), "raised_again", State.RAISED, False, 2),
     "raised, exit": (RAISED, came(OUT), "over", State.RAISED, True, 0),
-    "raised, proof": (RAISED, came(PROOF), "proven", State.RAISED, False, 0),
+    "raised, proof": (RAISED, came(PROOF), "proven", State.RAISED, False, 1),
     "over, proof": (OVER, came(PROOF), "proven", State.RAISED, True, 0),
-    "owned, proof": (OWNED, came(PROOF), "proven", State.ACKNOWLEDGED, False, 0),
+    "owned, proof": (OWNED, came(PROOF), "proven", State.ACKNOWLEDGED, False, 1),
     "proven, another proof": (
         PROVEN,
         came(entry("fnd_proof2", code=Code.EVIDENTIAL_BREACH)),
@@ -116,13 +132,35 @@ MOVES: dict[str, tuple[Start, Event | Callable[[Episode | None], Act], str, Stat
         0,
     ),
     "proven, entry": (PROVEN, came(AGAIN), "raised_again", State.RAISED, False, 2),
-    "proven, exit": (PROVEN, came(OUT), "over", State.RAISED, True, 0),
+    "proven, exit": (PROVEN, came(OUT), "over", State.RAISED, True, 1),
     "proven, acknowledge": (PROVEN, ACKNOWLEDGE, "acknowledged", State.ACKNOWLEDGED, False, 1),
     "raised, acknowledge": (RAISED, ACKNOWLEDGE, "acknowledged", State.ACKNOWLEDGED, False, 1),
     "over, entry": (OVER, came(AGAIN), "raised_again", State.RAISED, False, 2),
     "over, acknowledge": (OVER, ACKNOWLEDGE, "acknowledged", State.ACKNOWLEDGED, True, 1),
     "owned, entry": (OWNED, came(AGAIN), "raised_again", State.ACKNOWLEDGED, False, 2),
     "owned, exit": (OWNED, came(OUT), "over", State.ACKNOWLEDGED, True, 0),
+    "raised, take over": (RAISED, TAKE_OVER, "taken_over", State.ACKNOWLEDGED, False, 1),
+    "over, take over": (OVER, TAKE_OVER, "taken_over", State.ACKNOWLEDGED, True, 1),
+    "owned, take over by a supervisor": (
+        OWNED,
+        doing(Verb.TAKE_OVER, HIS, note="he is on another call", supervises=True),
+        "taken_over",
+        State.ACKNOWLEDGED,
+        False,
+        1,
+    ),
+    "owned, hand over": (OWNED, doing(Verb.HAND_OVER, to=HIS), "handed_over", State.ACKNOWLEDGED, False, 1),
+    "owned, a call": (OWNED, CALL, "done", State.ACKNOWLEDGED, False, 0),
+    "owned, no police": (OWNED, NO_POLICE, "decided", State.ACKNOWLEDGED, False, 0),
+    "owned, hand off": (OWNED, HAND_OFF, "handed_off", State.ACKNOWLEDGED, False, 3),
+    "owned, over, hand off": (
+        lambda: ruled(owned(), came(OUT)),
+        HAND_OFF,
+        "handed_off",
+        State.ACKNOWLEDGED,
+        True,
+        2,
+    ),
     "owned, release": (OWNED, RELEASE, "released", State.RAISED, False, 1),
     "owned, close": (OWNED, CLOSE, "closed", State.CLOSED, False, 2),
     "closed, entry": (CLOSED, came(AGAIN), "opened", State.RAISED, False, 2),
@@ -151,6 +189,24 @@ REFUSED: dict[str, tuple[Start, Callable[[Episode | None], Act], Objection]] = {
         lambda: msgspec.structs.replace(owned(), code=Code.STRAP_TAMPER),
         doing(Verb.CLOSE, outcome=Outcome.TECHNICAL), Objection.NOT_INSPECTED,
     ),
+    "raised, hand over": (RAISED, doing(Verb.HAND_OVER, to=HIS), Objection.NOT_ACKNOWLEDGED),
+    "raised, hand off": (RAISED, HAND_OFF, Objection.NOT_ACKNOWLEDGED),
+    "raised, a call": (RAISED, CALL, Objection.NOT_ACKNOWLEDGED),
+    "owned, take over by another": (OWNED, doing(Verb.TAKE_OVER, HIS, note="mine"), Objection.ALREADY_OWNED),
+    "owned, take over without a reason": (
+        OWNED, doing(Verb.TAKE_OVER, HIS, note=" ", supervises=True), Objection.NO_REASON,
+    ),
+    "owned, hand over by another": (OWNED, doing(Verb.HAND_OVER, HIS, to=HIS), Objection.NOT_OWNER),
+    "owned, hand over to nobody": (OWNED, doing(Verb.HAND_OVER, to=" "), Objection.NO_SUCCESSOR),
+    "owned, a call by another": (OWNED, doing(Verb.DO, HIS, deed=CALL(None).deed), Objection.NOT_OWNER),
+    "owned, nothing done": (OWNED, doing(Verb.DO), Objection.NO_DEED),
+    "owned, hand off by another": (OWNED, doing(Verb.HAND_OFF, HIS), Objection.NOT_OWNER),
+    "closed, take over": (CLOSED, TAKE_OVER, Objection.CLOSED),
+    "closed, hand off": (CLOSED, HAND_OFF, Objection.CLOSED),
+    "owned, another act under a key": (
+        lambda: ruled(raised(), act(Verb.ACKNOWLEDGE, 1, keyed=KEYED)),
+        doing(Verb.RELEASE, keyed=Keyed(key="k1", fingerprint="f2")), Objection.KEY_REUSED,
+    ),
     "closed, acknowledge": (CLOSED, ACKNOWLEDGE, Objection.CLOSED),
     "closed, release": (CLOSED, RELEASE, Objection.CLOSED),
     "closed, close": (CLOSED, CLOSE, Objection.CLOSED),
@@ -166,7 +222,7 @@ REFUSED: dict[str, tuple[Start, Callable[[Episode | None], Act], Objection]] = {
     "owned, stale close": (OWNED, lambda _: act(Verb.CLOSE, 1, outcome=Outcome.ARRESTED), STALE),
 }  # fmt: skip
 
-UNCHANGED: dict[str, tuple[Start, Event | Callable[[Episode | None], Act], str]] = {
+UNCHANGED: dict[str, tuple[Start, Event | Callable[[Episode | None], Act | Due], str]] = {
     "raised, its entry": (RAISED, came(FIRST), "applied_before"),
     "over, its entry": (OVER, came(FIRST), "applied_before"),
     "over, its exit": (OVER, came(OUT), "applied_before"),
@@ -175,6 +231,19 @@ UNCHANGED: dict[str, tuple[Start, Event | Callable[[Episode | None], Act], str]]
     "owned, acknowledge by its owner as first seen": (
         OWNED, lambda _: act(Verb.ACKNOWLEDGE, 1), "acknowledged_before",
     ),
+    "released, its acknowledgement again under its key": (
+        lambda: ruled(ruled(raised(), act(Verb.ACKNOWLEDGE, 1, keyed=KEYED)), act(Verb.RELEASE, 2)),
+        lambda _: act(Verb.ACKNOWLEDGE, 1, keyed=KEYED), "applied_before",
+    ),
+    "closed, its closing again under its key": (
+        lambda: ruled(owned(), act(Verb.CLOSE, 2, outcome=Outcome.ARRESTED, keyed=KEYED)),
+        lambda _: act(Verb.CLOSE, 2, outcome=Outcome.ARRESTED, keyed=KEYED), "applied_before",
+    ),
+    "raised, an hour before any": (RAISED, due, "nothing_due"),
+    "owned, an hour before any": (OWNED, due, "nothing_due"),
+    "closed, an hour": (CLOSED, due, "nothing_due"),
+    "none, an hour": (NONE, due, "due_of_another_episode"),
+    "raised, an hour of the one before": (RAISED, Due(episode=GONE, at_ms=NOW_MS), "due_of_another_episode"),
     "proven, its proof": (PROVEN, came(PROOF), "applied_before"),
     "none, doubt": (NONE, came(DOUBT), "opens_no_alert"),
     "raised, doubt": (RAISED, came(DOUBT), "opens_no_alert"),
@@ -186,14 +255,14 @@ UNCHANGED: dict[str, tuple[Start, Event | Callable[[Episode | None], Act], str]]
 }  # fmt: skip
 
 
-def event_for(episode: Episode | None, event: Event | Callable[[Episode | None], Act]) -> Event:
+def event_for(episode: Episode | None, event: Event | Callable[[Episode | None], Act | Due]) -> Event:
     return event(episode) if callable(event) else event
 
 
 @pytest.mark.parametrize(("start", "event", "reason", "state", "is_over", "told"), MOVES.values(), ids=MOVES)
 def test_move(
     start: Start,
-    event: Event | Callable[[Episode | None], Act],
+    event: Event | Callable[[Episode | None], Act | Due],
     reason: str,
     state: State,
     is_over: bool,
@@ -204,7 +273,7 @@ def test_move(
     assert isinstance(ruling, Ruling), ruling
     after = ruling.episode
     assert (ruling.reason, after.state, after.over_ms is not None) == (reason, state, is_over)
-    assert len(ruling.notifications) == told
+    assert len(ruling.notifications) == told, [one.type for one in ruling.notifications]
     fresh = before is None or not before.is_open
     assert after.version == (1 if fresh or before is None else before.version + 1)
     assert after.follows == (before.id if fresh and before else None)
@@ -219,7 +288,9 @@ def test_move_refused(start: Start, event: Callable[[Episode | None], Act], obje
 
 
 @pytest.mark.parametrize(("start", "event", "reason"), UNCHANGED.values(), ids=UNCHANGED)
-def test_move_without_effect(start: Start, event: Event | Callable[[Episode | None], Act], reason: str) -> None:
+def test_move_without_effect(
+    start: Start, event: Event | Callable[[Episode | None], Act | Due], reason: str
+) -> None:
     before = start()
     assert handle(before, event_for(before, event), REALM, NOW_MS) == Unchanged(reason=reason, episode=before)
 
@@ -459,7 +530,7 @@ def test_two_desks_derive_the_same_names() -> None:
     assert isinstance(late, Ruling)
     assert early.episode.id == late.episode.id
     assert early.notifications == late.notifications
-    assert encode(early) == encode(desk.handle(None, came(entry()), REALM, NOW_MS)), "byte for byte (invariant 11)"  # type: ignore[arg-type]
+    assert encode(early) == encode(handle(None, came(entry()), REALM, NOW_MS)), "byte for byte (invariant 11)"  # type: ignore[arg-type]
 
 
 def test_names_differ_by_place_version_kind_and_channel() -> None:

@@ -12,10 +12,10 @@ import pytest
 import shapely
 import structlog
 from builders import NOW_MS, PROTECTED, REALM, SECRET, WEARER, at_the_border, entry, fix_point, press, squares
+from builders import preadvised as handle
 from prometheus_client import REGISTRY
 
 from alerts.__main__ import LAB_TERRITORY, _lookup_failed, _territory
-from alerts.desk import handle
 from alerts.episodes import remembering
 from alerts.routing import Routing
 from alerts.territory import Territory

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from builders import NOW_MS, REALM, act, entry, leaving
+from builders import preadvised as handle
 
 from alerts.api import views
 from alerts.catalogue import CATALOGUE
-from alerts.desk import Unchanged, handle
+from alerts.desk import Unchanged
 from alerts.episodes import place_of
 from tocsin.model.episode import Channel, Episode, Event, FindingCause, Ruling, State, Verb
 from tocsin.model.finding import Code, Finding

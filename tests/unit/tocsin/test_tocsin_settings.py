@@ -232,7 +232,9 @@ RIGHT: dict[str, dict[str, str]] = {
     "production with one room for everything": {**PRODUCTION, **POLICE, "TOCSIN_CALLBACK_NUMBER": "+33199000000"},
     "a lab with rooms": {**POLICE, "TOCSIN_POLICE_ROOMS": rooms("CIC-99", url="http://127.0.0.1:1")},
     "everybody who can be told": {
-        **POLICE, **OPERATIONS, "TOCSIN_WEBHOOK_HOSTS": '["P.example", "pages.example", "t2.example"]',
+        **POLICE, **OPERATIONS,
+        "TOCSIN_TELEASSISTANCE_URL": "https://t1.example", "TOCSIN_TELEASSISTANCE_SECRET": SECRET,
+        "TOCSIN_WEBHOOK_HOSTS": '["P.example", "pages.example", "t1.example", "t2.example"]',
         "TOCSIN_WEBHOOK_NETWORKS": '["10.20.0.0/16", "fd00::/64"]', **tls(police={}, operations={}),
         "TOCSIN_TELEASSISTANCE_SECOND_URL": "https://t2.example", "TOCSIN_TELEASSISTANCE_SECOND_SECRET": SECRET,
     },

@@ -8,13 +8,13 @@ import msgspec
 import numpy as np
 import pytest
 from builders import DEVICES, NOW_MS, REALM, WEARER, act, entry, leaving, press
+from builders import preadvised as handle
 from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.channels import police
 from alerts.channels.cap_reader import read_cap
 from alerts.channels.form import Sender
-from alerts.desk import handle
 from tocsin import subjects, wire
 from tocsin.errors import WireError
 from tocsin.model.episode import Channel, FindingCause, Receipt, Ruling, Verb

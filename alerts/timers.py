@@ -1,0 +1,207 @@
+"""The shell of the ladder: when an hour comes that an alert has set, have it ruled upon.
+
+Follows the newest ruling of every place, keeps one heap of hours, and sends ``Due`` through the ledger. It decides
+nothing: the desk looks whether it is still due, so that several may run at once (the log's compare-and-set settles
+it), a late one climbs every rung that it missed, and one that is killed has lost nothing: the next one reads the
+same hours in the same rulings. What it holds is one hour for each open alert that has one.
+
+An outage of the log stops nothing but the writing: what was due is tried again until the log takes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from alerts.answers import Answer, Unchanged
+from alerts.episodes import place
+from alerts.escalation import ASK_AGAIN_S, Asks, next_due, next_step
+from alerts.ledger import Ledger
+from tocsin import subjects
+from tocsin.clock import MS, Clock
+from tocsin.errors import LogUnavailable, WireError
+from tocsin.model.episode import Due, Episode
+from tocsin.model.finding import Code
+from tocsin.model.protocol import AS_AGREED, Protocol
+from tocsin.ports import Entry, Log
+from tocsin.subjects import EPISODES
+from tocsin.telemetry import RULINGS
+from tocsin.wire import decode_ruling
+
+AT_ONCE_MAX: Final = 32  # rulings under way at once; a burst of 700 is 22 rounds of a few milliseconds
+LOOK_EVERY_S: Final = 1.0  # at the hour: a clock that was set is noticed within this
+AGAIN_S: Final = 0.5
+AGAIN_MAX_S: Final = 30.0
+FOLLOW_AGAIN_S: Final = 0.5
+
+Place = tuple[str, str]
+Closing = Callable[[Episode], Awaitable[bool | None]]
+
+log = structlog.get_logger()
+
+
+class Timers:
+    """One hour for each place; a place that is ruled upon is put in again by what the ruling says."""
+
+    def __init__(self, clock: Clock, ledger: Ledger, closing: Closing, protocol: Protocol = AS_AGREED) -> None:
+        self._clock = clock
+        self._ledger = ledger
+        self._closing = closing
+        self._protocol = protocol
+        self._heap: list[tuple[int, Place]] = []
+        self._waiting: dict[Place, tuple[int, Episode]] = {}
+        self._sequences: dict[Place, int] = {}
+        self._failures: dict[Place, int] = {}
+        self._woken = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def apply(self, entry: Entry) -> None:
+        """The newest ruling of a place."""
+        try:
+            episode = decode_ruling(entry.payload).episode
+        except WireError:  # another version's, in the middle of an upgrade: its own timers read it
+            log.critical("unreadable", subject=entry.subject)
+            return
+        at = place(episode)
+        if entry.sequence > self._sequences.get(at, 0):
+            self._failures.pop(at, None)
+            self._set(at, next_due(episode, self._protocol), episode, entry.sequence)
+
+    def _set(self, at: Place, due_ms: int | None, episode: Episode, sequence: int | None = None) -> None:
+        if due_ms is None:
+            for known in (self._waiting, self._sequences, self._failures):
+                known.pop(at, None)
+            return
+        if sequence is not None:
+            self._sequences[at] = sequence
+        self._waiting[at] = (due_ms, episode)
+        heapq.heappush(self._heap, (due_ms, at))
+        if len(self._heap) > 2 * len(self._waiting) + AT_ONCE_MAX:  # hours that were moved
+            self._heap = [(ms, where) for where, (ms, _) in self._waiting.items()]
+            heapq.heapify(self._heap)
+        self._woken.set()
+
+    def _take(self, now_ms: int) -> list[tuple[Place, Episode]]:
+        """What is due, the longest due first; each place once."""
+        found: dict[Place, Episode] = {}
+        while self._heap and self._heap[0][0] <= now_ms and len(found) < AT_ONCE_MAX:
+            due_ms, at = heapq.heappop(self._heap)
+            known = self._waiting.get(at)
+            if known is not None and known[0] == due_ms and at not in found:
+                found[at] = known[1]
+        return list(found.items())
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            taken = self._take(self._clock.now_ms())
+            if taken:
+                await asyncio.gather(*(self._rule(at, episode) for at, episode in taken))
+            else:
+                await self._wait()
+
+    async def _wait(self) -> None:
+        """Until the next hour, or until there may be an earlier one."""
+        self._woken.clear()
+        left_s = (self._heap[0][0] - self._clock.now_ms()) / MS if self._heap else LOOK_EVERY_S
+        hour = asyncio.ensure_future(self._clock.sleep(min(max(left_s, 0.001), LOOK_EVERY_S)))
+        woken = asyncio.ensure_future(self._woken.wait())
+        try:
+            await asyncio.wait({hour, woken}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            hour.cancel()
+            woken.cancel()
+
+    async def _rule(self, at: Place, episode: Episode) -> None:
+        now_ms = self._clock.now_ms()
+        try:
+            due = Due(episode=episode.id, at_ms=now_ms, closing=await self._asked(episode))
+            answer = await self._ledger.rule(*at, due)
+        except LogUnavailable as error:
+            log.warning("due_again", alert=episode.id, reason=str(error))
+            self._again(at, episode, AGAIN_S)
+        except Exception:  # F02: one alert that cannot be ruled upon must not stop the hours of the others
+            log.critical("due_failed", alert=episode.id, exc_info=True)
+            RULINGS.labels(reason="poison").inc()
+            self._failures[at] = self._failures.get(at, 0) + 1
+            self._again(at, episode, min(AGAIN_MAX_S, AGAIN_S * 2.0 ** min(self._failures[at], 10)))
+        else:
+            self._answered(at, answer)
+
+    async def _asked(self, episode: Episode) -> bool | None:
+        """Only where the step wants to know."""
+        step = next_step(episode, self._protocol)
+        return None if step is None or step.asks is Asks.NOTHING else await self._closing(episode)
+
+    def _again(self, at: Place, episode: Episode, seconds: float) -> None:
+        self._set(at, self._clock.now_ms() + round(seconds * MS), episode)
+
+    def _answered(self, at: Place, answer: Answer) -> None:
+        """From the ruling at once, not from its echo: what is late climbs on without waiting for the log."""
+        episode = answer.episode
+        if episode is None or place(episode) != at:
+            return
+        due_ms = next_due(episode, self._protocol)
+        if isinstance(answer, Unchanged) and due_ms is not None:
+            due_ms = self._after_nothing(episode, due_ms, is_asking=answer.again)
+        self._set(at, due_ms, episode)
+
+    def _after_nothing(self, episode: Episode, due_ms: int, *, is_asking: bool) -> int:
+        """He was not closing: the next look, or what does not depend on him. Else it is as the log has it."""
+        now_ms = self._clock.now_ms()
+        if not is_asking:
+            return max(due_ms, now_ms + round(AGAIN_S * MS))
+        sure = next_step(episode, self._protocol, closing=False)
+        look_ms = now_ms + ASK_AGAIN_S * MS
+        return look_ms if sure is None else min(look_ms, max(sure.at_ms, now_ms))
+
+
+def closing_by_the_log(log_: Log) -> Closing:
+    """True while an IMMINENT of the measure lasts; else not known: that nothing was found is no proof that he
+    turned back."""
+
+    async def closing(episode: Episode) -> bool | None:
+        for measure in episode.measures:
+            last = await log_.last(EPISODES, subjects.episode(Code.IMMINENT.value, measure))
+            if last is not None and _lasts(last):
+                return True
+        return None
+
+    return closing
+
+
+def _lasts(entry: Entry) -> bool:
+    """What cannot be read says nothing, and holds up no rung."""
+    try:
+        return decode_ruling(entry.payload).episode.lasts
+    except WireError:
+        log.critical("unreadable", subject=entry.subject)
+        return False
+
+
+async def run_timers(log_: Log, timers: Timers) -> None:
+    """Until cancelled."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_follow(log_, timers))
+        tasks.create_task(timers.run())
+
+
+async def _follow(log_: Log, timers: Timers) -> None:
+    after = 0
+    while True:
+        try:
+            async for entries in log_.read(
+                EPISODES, EPISODES.subjects, after=after, newest_per_subject=after == 0
+            ):
+                for entry in entries:
+                    timers.apply(entry)
+                    after = max(after, entry.sequence)
+        except LogUnavailable as error:
+            log.warning("timers_wait", reason=str(error))
+        await asyncio.sleep(FOLLOW_AGAIN_S)
