@@ -392,8 +392,8 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_verified(self) -> bool:
-        """By a human, or by a second fix."""
-        return self.verified_ms is not None
+        """By a human, who handed it off. A second fix proves the place, and lifts no doubt for a room."""
+        return self.handed_off_ms is not None
 
     @property
     def is_doubtful(self) -> bool:
