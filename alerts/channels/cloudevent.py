@@ -216,7 +216,7 @@ def _data(ruling: Ruling, notification: Notification, sender: Sender) -> AlertDa
         urgency=entry.urgency,
         severity=entry.severity,
         certainty=certainty_of(episode.code, low_confidence=episode.is_doubtful),
-        verified=episode.is_verified,
+        verified=episode.verified_ms is not None,
         verified_at=_time(episode.verified_ms),
         police_decided_at=_time(episode.decided_ms),
         handed_off_at=_time(episode.handed_off_ms),

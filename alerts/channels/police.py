@@ -16,7 +16,7 @@ the reported 68 % radius as ``u``), each with its age. Without a position the me
 places are those of the cause of this step; where that is a human or an hour, those of the raising that it is
 about.
 
-``tocsin:verified`` and the sentence beside it say whether anybody has confirmed it; ``tocsin:mode`` how this
+``tocsin:verified`` and the sentence beside it say whether a human stands for it; ``tocsin:mode`` how this
 message came to be sent, in the words of the three modes (DOMAIN section 4, escalation).
 
 Pure: a function of the ruling, the room and two settings. No free text of anybody is in it.
@@ -54,6 +54,10 @@ OUTCOME_FR: Final = {
 }
 
 UNVERIFIED_FR = "Non vérifié : transmis automatiquement, avant la levée de doute par la téléassistance."
+CONFIRMED_FR = (
+    "Non vérifié : confirmé par une seconde position, mais transmis automatiquement, "
+    "avant la levée de doute par la téléassistance."
+)
 VERIFIED_FR = "Vérifié : transmis par la téléassistance, après la levée de doute."
 NOBODY_COMES_FR = "Message d'essai ou d'exercice : n'engager personne."
 SILENT_FR = (
@@ -101,12 +105,19 @@ def message(ruling: Ruling, notification: Notification, sender: Sender) -> CapMe
 def _note_fr(episode: Episode) -> Iterator[str]:
     if episode.realm is not Realm.PRODUCTION:
         yield NOBODY_COMES_FR
-    yield VERIFIED_FR if episode.is_verified else UNVERIFIED_FR
+    yield _verified_fr(episode)
+
+
+def _verified_fr(episode: Episode) -> str:
+    """Who stands for it: only a human lifts a doubt."""
+    if episode.is_verified:
+        return VERIFIED_FR
+    return UNVERIFIED_FR if episode.verified_ms is None else CONFIRMED_FR
 
 
 def _mode(episode: Episode, notification: Notification) -> str:
     """How this message came to be sent."""
-    if episode.handed_off_ms is not None:
+    if episode.is_verified:
         return "operator_confirmed"
     return "auto_on_timeout" if notification.audience is Rung.POLICE else "auto_preadvice"
 
@@ -208,7 +219,7 @@ def _told_fr(episode: Episode, cause: Cause | None) -> Iterator[str]:
         yield NO_PLACE_FR
     if isinstance(cause, Alarm) and not cause.readable:
         yield "Le signal de la touche est arrivé altéré."
-    yield VERIFIED_FR if episode.is_verified else UNVERIFIED_FR
+    yield _verified_fr(episode)
 
 
 def _duties_fr(episode: Episode) -> Iterator[str]:

@@ -94,8 +94,8 @@ def test_a_room_that_hears_of_it_first_is_alerted() -> None:
     assert told(HANDS_OFF, HANDED_OFF, **BY_A_HUMAN).message_type == "Alert"
 
 
-def test_a_second_fix_confirms_and_no_human_is_said_to_have_handed_it_off() -> None:
+def test_a_second_fix_confirms_and_lifts_no_doubt() -> None:
     message = told(DUE, ESCALATED, Rung.POLICE, verified_ms=NOW_MS)
     (info,) = message.infos
-    assert (message.note, info.parameter("tocsin:verified")) == (CONFIRMED_FR, "true")
+    assert (message.note, info.parameter("tocsin:verified")) == (CONFIRMED_FR, "false")
     assert info.parameter("tocsin:mode") == "auto_on_timeout"
