@@ -19,6 +19,7 @@ from alerts.recorder import run_recorder
 from alerts.routing import Routing
 from alerts.territory import Territory
 from tocsin import territory_file
+from tocsin.adapters.accesses import AccessRecord
 from tocsin.adapters.episodes import EpisodeRecord
 from tocsin.adapters.jetstream import open_bus
 from tocsin.adapters.orders import Orders
@@ -121,7 +122,7 @@ async def recorder(settings: Settings, ready: Ready) -> None:
         open_bus(settings.required("nats_url"), "alerts.recorder") as bus,
         open_pool(settings.required("database_url")) as pool,
     ):
-        await run_recorder(log=bus.log, record=EpisodeRecord(pool), ready=ready)
+        await run_recorder(log=bus.log, record=EpisodeRecord(pool), accesses=AccessRecord(pool), ready=ready)
 
 
 async def projector(settings: Settings, ready: Ready) -> None:
