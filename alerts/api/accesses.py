@@ -53,12 +53,15 @@ class Accesses:
         self._waiting: deque[Access] = deque()
         self._woken = asyncio.Event()
 
-    def note(self, caller: Caller, what: str, objects: Iterable[str], purpose: str = "") -> None:
-        """Of a reply without coordinates: at once, and written as soon as the log takes it."""
+    def note(
+        self, caller: Caller, what: str, objects: Iterable[str], purpose: str = "", *, places: bool = False
+    ) -> None:
+        """At once, and written as soon as the log takes it. ``places``: of the reply to what is done already, and
+        cannot be refused any more."""
         if len(self._waiting) >= self._most:
             ACCESSES.labels(outcome="lost").inc()
             return
-        self._waiting.extend(self._made(caller, what, objects, purpose, places=False))
+        self._waiting.extend(self._made(caller, what, objects, purpose, places=places))
         self._woken.set()
 
     async def keep(self, caller: Caller, what: str, objects: Iterable[str], purpose: str = "") -> None:

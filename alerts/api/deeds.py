@@ -114,10 +114,10 @@ def _deed(body: schemas.ActionRequest, now_ms: int) -> Deed:
     """Raises Refusal (422) for what is still to come."""
     at_ms = now_ms if body.started_at is None else from_rfc3339(body.started_at)
     until_ms = None if body.ended_at is None else from_rfc3339(body.ended_at)
-    ahead = {"/started_at": at_ms, "/ended_at": until_ms or at_ms}
-    late = [pointer for pointer, ms in ahead.items() if ms > now_ms + ACT_AHEAD_MAX_S * MS]
+    hours = {"/started_at": at_ms, "/ended_at": until_ms}
+    late = [name for name, ms in hours.items() if ms is not None and ms > now_ms + ACT_AHEAD_MAX_S * MS]
     if late:
         detail = f"at most {ACT_AHEAD_MAX_S} s ahead of our clock"
-        errors = [{"pointer": pointer, "code": "in-the-future", "detail": detail} for pointer in late]
+        errors = [{"pointer": name, "code": "in-the-future", "detail": detail} for name in late]
         raise Refusal("invalid-request", errors=errors)
     return Deed(kind=body.kind, at_ms=at_ms, until_ms=until_ms, party=body.party, reply=body.outcome)

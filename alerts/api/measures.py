@@ -131,5 +131,6 @@ async def end_measure(
         )
     except NotFound:
         raise Refusal("unknown-measure") from None
+    deps.accesses.note(caller, "measure", [measure_id], places=bool(ended.order.zones))
     response.headers["ETag"] = views.etag(ended.order.version)
     return views.measure(ended, now_ms)

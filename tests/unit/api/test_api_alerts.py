@@ -27,7 +27,8 @@ async def test_an_open_alert_says_all_that_the_desk_needs_and_no_coordinate(room
             "id": episode.id, "version": 1, "code": "PROX_PREALERT", "label": "Zone de pré-alerte franchie",
             "duty": "Appeler le porteur à l'heure indiquée, sinon sous 30 s, et lui ordonner de s'éloigner, "
             "sans direction ni distance.",
-            "priority": 2, "state": "raised", "phase": "raised", "owner": None, "measures": ["msr_1"], "device": None,
+            "priority": 2, "state": "raised", "phase": "raised", "owner": None,
+            "measures": ["msr_1"], "device": None,
             "occurred_at": NOW, "recorded_at": NOW, "over_at": None, "acknowledged_at": None, "expires_at": None,
             "distance": {
                 "best_m": 1823.4, "accuracy_m": 24.0, "lower_m": None, "upper_m": None, "threshold_m": 2000,
