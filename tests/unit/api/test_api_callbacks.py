@@ -97,6 +97,19 @@ async def test_a_link_of_an_earlier_wait_never_makes_it_look_taken(room: Room) -
     assert (await answer(room, newer)).status_code == 200
 
 
+async def test_when_it_was_given_back_the_newer_link_is_good_and_the_older_is_not(room: Room) -> None:
+    """With the ladder: it is the episode that says since when nobody has it."""
+    episode = await room.press()
+    if episode.waiting_ms is None:
+        pytest.skip("the desk does not say since when nobody has it yet: it comes with the ladder")
+    room.clock.ms += 5_000
+    taken = await room.act(episode, Verb.ACKNOWLEDGE, "Ada")
+    room.clock.ms += 5_000
+    await room.act(taken, Verb.RELEASE, "Ada")
+    assert slug(await answer(room, token(episode.id))) == (412, "stale-version")
+    assert (await answer(room, token(episode.id, room.clock.ms))).json()["by"] == "Zoé Martin"
+
+
 @pytest.mark.parametrize(
     ("waiting_ms", "acknowledged_ms", "expires_ms", "is_earlier"),
     [
