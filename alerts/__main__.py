@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
 from pydantic import HttpUrl, SecretStr
 
 from alerts.api.server import run_api
+from alerts.callback import Links
 from alerts.channels.form import Sender
 from alerts.courier import run_courier
 from alerts.dispatcher import run_dispatcher
@@ -20,6 +22,7 @@ from alerts.recorder import run_recorder
 from alerts.routing import Routing
 from alerts.territory import Territory
 from tocsin import territory_file
+from tocsin.adapters.accesses import AccessRecord
 from tocsin.adapters.alarm_load import AlarmLoadRecord
 from tocsin.adapters.episodes import EpisodeRecord
 from tocsin.adapters.jetstream import open_bus
@@ -87,7 +90,7 @@ def _lookup_failed(kind: str) -> None:
 
 async def courier(settings: Settings, ready: Ready) -> None:
     recipients = recipients_of(settings)
-    sender = Sender(site=settings.site, callback=settings.callback_number)
+    sender = _sender(settings)
     async with open_bus(settings.required("nats_url"), "alerts.courier") as bus:
         await run_courier(
             log_=bus.log,
@@ -97,6 +100,15 @@ async def courier(settings: Settings, ready: Ready) -> None:
             recipients=recipients,
             ready=ready,
         )
+
+
+def _sender(settings: Settings) -> Sender:
+    """Without a secret for them notifications carry no link to answer."""
+    sender = Sender(site=settings.site, callback=settings.callback_number)
+    if settings.callback_secret is None:
+        return sender
+    secret = settings.callback_secret.get_secret_value().encode()
+    return replace(sender, callback_url=Links(public_url=str(settings.api_public_url), secret=secret))
 
 
 def recipients_of(settings: Settings) -> dict[Channel, dict[str, Endpoint]]:
@@ -148,7 +160,7 @@ async def recorder(settings: Settings, ready: Ready) -> None:
         open_bus(settings.required("nats_url"), "alerts.recorder") as bus,
         open_pool(settings.required("database_url")) as pool,
     ):
-        await run_recorder(log=bus.log, record=EpisodeRecord(pool), ready=ready)
+        await run_recorder(log=bus.log, record=EpisodeRecord(pool), accesses=AccessRecord(pool), ready=ready)
 
 
 async def projector(settings: Settings, ready: Ready) -> None:

@@ -46,7 +46,7 @@ from tocsin.model.finding import Alarm, Change, Code, Finding, Past
 from tocsin.model.fix import ClockPoints, FixPoint
 from tocsin.model.ids import derived
 from tocsin.model.notice import Notice
-from tocsin.model.room import DEFAULT_ROOM
+from tocsin.model.room import DEFAULT_ROOM, SECOND
 
 OPENED = "org.tocsin.alert.opened"
 RAISED = "org.tocsin.alert.raised"

@@ -1,6 +1,6 @@
-"""How do rulings and receipts get from the log into the record?
+"""How do rulings, receipts and accesses get from the log into the record?
 
-Two queues, one transaction a batch, settled after the commit: what a dead recorder had in its hands comes again
+Three queues, one transaction a batch, settled after the commit: what a dead recorder had in its hands comes again
 and changes nothing. With the record down everything waits on the log, and no alert waits for it
 (ARCHITECTURE, A7).
 
@@ -17,11 +17,12 @@ from typing import TypeVar
 import structlog
 
 from tocsin import telemetry, wire
+from tocsin.adapters.accesses import AccessRecord, RecordedAccess
 from tocsin.adapters.episodes import EpisodeRecord, RecordedRuling
 from tocsin.model.episode import Receipt
 from tocsin.ports import Deliveries, Delivery, Entry, Log
 from tocsin.settling import Settler
-from tocsin.subjects import EPISODES, RECEIPTS, RECORDER_EPISODES
+from tocsin.subjects import ACCESSES, EPISODES, RECEIPTS, RECORDER_EPISODES
 
 logger = structlog.get_logger(__name__)
 
@@ -30,19 +31,26 @@ TAKE_MAX = 500  # at 10 to 20 thousand rows a second a small part of a lease
 T = TypeVar("T")
 
 
-async def run_recorder(*, log: Log, record: EpisodeRecord, ready: Callable[[], None]) -> None:
-    """Record until cancelled. ``ready`` is called when both queues are joined, whether or not the record is up."""
+async def run_recorder(
+    *, log: Log, record: EpisodeRecord, accesses: AccessRecord, ready: Callable[[], None]
+) -> None:
+    """Record until cancelled. ``ready`` is called when all queues are joined, whether or not the record is up."""
 
     async def record_rulings(rulings: Sequence[RecordedRuling]) -> None:
         telemetry.RECORDED.inc(await record.record_rulings(rulings))
 
+    async def record_accesses(read: Sequence[RecordedAccess]) -> None:
+        telemetry.ACCESSES.labels(outcome="recorded").inc(await accesses.record_accesses(read))
+
     async with (
         log.queue(EPISODES, RECORDER_EPISODES, parallel=TAKE_MAX) as episodes,
         log.queue(RECEIPTS, "recorder-receipts", parallel=TAKE_MAX) as receipts,
+        log.queue(ACCESSES, "recorder-accesses", parallel=TAKE_MAX) as reads,
         asyncio.TaskGroup() as parts,
     ):
         parts.create_task(_settler(episodes, _read_ruling, record_rulings).run())
         parts.create_task(_settler(receipts, _read_receipt, record.record_receipts).run())
+        parts.create_task(_settler(reads, _read_access, record_accesses).run())
         ready()
 
 
@@ -52,6 +60,10 @@ def _read_ruling(entry: Entry) -> RecordedRuling:
 
 def _read_receipt(entry: Entry) -> Receipt:
     return wire.decode_receipt(entry.payload)
+
+
+def _read_access(entry: Entry) -> RecordedAccess:
+    return RecordedAccess(sequence=entry.sequence, access=wire.decode_access(entry.payload))
 
 
 def _settler(

@@ -87,6 +87,12 @@ INCIDENT_RANKED_MAX = 5_000  # pairs there: at 99 bytes each half of the 1 MiB t
 EPISODE_ROOMS_MAX = 16  # rooms that one episode remembers to have told: a drive across several departments
 EPISODE_MESSAGES_MAX = 4  # to one room: the first and the newest, which is what the next one refers to
 
+# --- reading and acting through the API ------------------------------------------------------------------
+ACCESSES_WAITING_MAX = 10_000  # reads not yet on the log: half an hour of a large site's, some 20 MB
+ACCESS_OBJECTS_MAX = 512  # ids in one of them: a page of 200 alerts, a minute of a live feed
+CALLBACK_VALID_S = 3_600  # a link of a notification: twice the 30 min in which a P4 is acknowledged (DOMAIN 2)
+ACT_AHEAD_MAX_S = 300  # how far ahead of ours the clock of an operator's machine may be, as a device's
+
 # --- territory -------------------------------------------------------------------------------------------
 BORDER_MARGIN_M = 500  # beyond the circle of accuracy: a border case goes to both forces
 BORDER_MARGIN_MAX_M = 10_000

@@ -47,6 +47,7 @@ LOOPBACK = IPv4Address("127.0.0.1")
 COMMAND_VARIABLES = frozenset({"TOCSIN_API", "TOCSIN_TOKEN"})
 """Where the API is and who asks, for the commands that ask it: no settings of a deployment, none misspelt."""
 CALL_SECRET_MIN_CHARS = 32
+CALLBACK_SECRET_MIN_CHARS = 32
 SIGNING_KEY_FORM = "a Standard Webhooks secret is whsec_ and 24 to 64 bytes in base64"
 MQTT_URL_FORM = "an address is mqtt://user:password@host:1883 or mqtts://host:8883"
 WEBHOOKS = ("teleassistance", "teleassistance_second", "police", "operations")
@@ -58,12 +59,13 @@ FromHere = Annotated[Path, AfterValidator(Path.absolute)]
 
 
 class ApiUser(BaseModel):
-    """Who speaks with a token: one named human or one machine."""
+    """Who speaks with a token: one named human or one machine. ``platform``: the téléassistance's own software,
+    which acts for humans whom it names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(min_length=1, max_length=80)]
-    role: Literal["monitor", "teleassistant", "supervisor", "court", "technical"]
+    role: Literal["monitor", "teleassistant", "supervisor", "court", "technical", "platform"]
 
 
 class RoomEndpoint(BaseModel):
@@ -145,6 +147,8 @@ class Settings(BaseSettings):
     api_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     api_auth: Literal["token", "off"] = "token"
     api_tokens: dict[str, ApiUser] = {}
+    api_public_url: HttpUrl | None = None
+    callback_secret: Annotated[SecretStr, Field(min_length=CALLBACK_SECRET_MIN_CHARS)] | None = None
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -159,6 +163,7 @@ class Settings(BaseSettings):
             *self._webhook_tls_problems(),
             *self._nobody_told_problems(),
             *self._token_problems(),
+            *self._callback_problems(),
             *self._history_problems(),
         ]
         if problems:
@@ -284,6 +289,24 @@ class Settings(BaseSettings):
         if any(len(token) < 20 for token in self.api_tokens):
             return ["TOCSIN_API_TOKENS: a token has at least 20 characters"]
         return []
+
+    def _callback_problems(self) -> list[str]:
+        """The link of a notification is an address and a signature: neither is any use alone."""
+        url, secret = f"{PREFIX}API_PUBLIC_URL", f"{PREFIX}CALLBACK_SECRET"
+        problems = []
+        if self.callback_secret is not None and self.api_public_url is None:
+            problems.append(f"{url}: missing, {secret} is set; where do the links of notifications lead?")
+        if self.api_public_url is not None and self.callback_secret is None:
+            problems.append(f"{secret}: missing, {url} is set; who signs the links of notifications?")
+        if self.api_public_url is not None and (self.api_public_url.query or self.api_public_url.fragment):
+            problems.append(f"{url}: without query and fragment; the path of a link is put behind it")
+        if (
+            self.api_public_url is not None
+            and self.api_public_url.scheme != "https"
+            and self.realm is Realm.PRODUCTION
+        ):
+            problems.append(f"{url}: https in production; a link is a credential")
+        return problems
 
     def _history_problems(self) -> list[str]:
         if self.fixes_compact_after_days >= self.fixes_kept_days:

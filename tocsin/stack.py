@@ -353,7 +353,7 @@ def _variables(settings: Settings, addresses: Addresses) -> Mapping[str, str]:
             room: {"url": str(endpoint.url), "secret": endpoint.secret.get_secret_value()}
             for room, endpoint in settings.police_rooms.items()
         }
-    for name in (*(f"{one}_secret" for one in WEBHOOKS), "call_secret"):
+    for name in (*(f"{one}_secret" for one in WEBHOOKS), "call_secret", "callback_secret"):
         secret = getattr(settings, name)
         if secret is not None:
             given[name] = secret.get_secret_value()

@@ -12,6 +12,7 @@
 | JOURNAL   | log.journal.{partition}         | geofence               | geofence, after a restart              |
 | EPISODES  | log.episode.{code}.{subject}    | dispatcher, API (CAS)  | courier, recorder, API projection      |
 | RECEIPTS  | log.receipt.{code}.{subject}    | alerts.courier         | dispatcher, recorder                   |
+| ACCESSES  | log.access.{what}               | API                    | recorder                               |
 
 Buckets (newest value per key): ``devices`` and ``orders``, written by alerts.order_projector from PostgreSQL,
 watched by ingest and geofence; ``standings``, how well each pair is protected, written by geofence, watched by the
@@ -87,7 +88,10 @@ EPISODES = Stream(
 RECEIPTS = Stream(
     name="RECEIPTS", subjects="log.receipt.>", keep_s=7 * DAY_S, max_bytes=256 * MIB, refuse_when_full=True
 )
-STREAMS = (ALARMS, FIXES, LATE, REFUSED, FINDINGS, NOTICES, COMMANDS, JOURNAL, EPISODES, RECEIPTS)
+ACCESSES = Stream(
+    name="ACCESSES", subjects="log.access.>", keep_s=30 * DAY_S, max_bytes=512 * MIB, refuse_when_full=True
+)  # nothing else holds them until they are recorded: a record that is away for weeks still gets them
+STREAMS = (ALARMS, FIXES, LATE, REFUSED, FINDINGS, NOTICES, COMMANDS, JOURNAL, EPISODES, RECEIPTS, ACCESSES)
 
 ARCHIVIST_FIXES = "archivist-fixes"
 RECORDER_EPISODES = "recorder-episodes"
@@ -154,6 +158,10 @@ def episode(code: str, subject: str) -> str:
 
 def receipt(code: str, subject: str) -> str:
     return f"log.receipt.{code}.{subject}"
+
+
+def access(what: str) -> str:
+    return f"log.access.{what}"
 
 
 def partition_of(key: str, partitions: int) -> int:

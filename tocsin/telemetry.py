@@ -48,6 +48,9 @@ COMMANDS = Counter(
     "tocsin_commands_total", "Orders to devices, by action and what became of them.", ["action", "outcome"]
 )
 RECORDED = Counter("tocsin_recorded_rulings_total", "Rulings written to the record.")
+ACCESSES = Counter(
+    "tocsin_accesses_total", "Reads of alerts and measures, by what became of the note of it.", ["outcome"]
+)
 STAGE_SECONDS = Histogram(
     "tocsin_stage_latency_seconds", "Time between two clock points of an alert.", ["start", "end", "priority"],
     buckets=BUDGET_BUCKETS_S,
@@ -125,7 +128,7 @@ CONSOLES_LIVE = Gauge("tocsin_console_live", "Open live feeds.", multiprocess_mo
 
 METRICS: Final = (
     INGEST_MESSAGES, PHONES_NOT_HEARD, ARCHIVED, HOUSEKEEPING, FINDINGS, GEOFENCE_FIXES, RULINGS, CONFLICTS,
-    NOTIFICATIONS, HEARTBEATS, COMMANDS, RECORDED, STAGE_SECONDS, KNOWN_DEVICES, QUARANTINE_KEPT,
+    NOTIFICATIONS, HEARTBEATS, COMMANDS, RECORDED, ACCESSES, STAGE_SECONDS, KNOWN_DEVICES, QUARANTINE_KEPT,
     QUARANTINE_LEFT, PAIRS, ORDERED, JOURNAL_STEPS, CLOCK_BACK, SNAPSHOT_BYTES, SNAPSHOT_SECONDS, REPLAY_SECONDS,
     RETROSPECT_WINDOWS, RETROSPECT_DUE, ALERTS_OPEN, PROTECTION_PAIRS, CONSOLES_LIVE,
     FLEET_INCIDENTS, FLEET_LOOKS, FLEET_MISSED,

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from tocsin.errors import WireError
+from tocsin.model.access import Access
 from tocsin.model.command import Command
 from tocsin.model.device import Device
 from tocsin.model.episode import Receipt, Ruling
@@ -66,6 +67,7 @@ class NounDecoder(Generic[T]):
             raise WireError(f"{self._kind}: {error}") from error
 
 
+decode_access = NounDecoder(Access)
 decode_alarm = NounDecoder(Alarm)
 decode_command = NounDecoder(Command)
 decode_device = NounDecoder(Device)

@@ -11,11 +11,12 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Path, Query, Response
 
 from alerts.api import schemas, views
-from alerts.api.access import Permission, requires
 from alerts.api.deps import Deps, deps_of
 from alerts.api.openapi import problems
 from alerts.api.problems import Refusal
 from alerts.api.projection import Projected
+from alerts.api.reader import Reader, reads
+from alerts.api.roles import Permission
 from tocsin.adapters.postgres import BadCursor
 from tocsin.clock import MS, from_rfc3339
 from tocsin.model.episode import Episode, State
@@ -38,11 +39,11 @@ Cursor = Annotated[
 @router.get(
     "/alerts",
     summary="List alerts, the most urgent first",
-    dependencies=[Depends(requires(Permission.SEE_ALERTS))],
     responses=problems("bad-cursor", "invalid-request", "record-unavailable", "not-ready"),
 )
 async def list_alerts(  # noqa: PLR0917  (one parameter of the query each)
     deps: TheDeps,
+    reader: Annotated[Reader, Depends(reads(Permission.SEE_ALERTS))],
     open: Annotated[bool, Query(description="true: from the log; false: closed ones, from the record.")] = True,  # noqa: A002
     priority: Annotated[int | None, Query(ge=1, le=5)] = None,
     code: Code | None = None,
@@ -73,6 +74,7 @@ async def list_alerts(  # noqa: PLR0917  (one parameter of the query each)
             from_ms, to_ms, state=State.CLOSED, code=code, measure=measure, cursor=cursor, limit=limit
         )
         items = [views.alert(episode) for episode in page.items if wanted(episode)]
+        reader.saw("alerts", [item.id for item in items])
         return schemas.Alerts(items=items, next=page.next, cursor=str(deps.projection.sequence))
     if not deps.projection.ready.is_set():
         raise Refusal("not-ready")
@@ -80,6 +82,7 @@ async def list_alerts(  # noqa: PLR0917  (one parameter of the query each)
     found = [each.episode for each in deps.projection.open_episodes(now_ms) if wanted(each.episode)]
     shown, following = _page(found, cursor, limit, now_ms)
     items = [views.alert(episode) for episode in shown]
+    reader.saw("alerts", [item.id for item in items])
     return schemas.Alerts(items=items, next=following, cursor=str(deps.projection.sequence))
 
 
@@ -108,12 +111,17 @@ def _urgency_of(cursor: str) -> views.Urgency:
 @router.get(
     "/alerts/{alert_id}",
     summary="Look at one alert",
-    dependencies=[Depends(requires(Permission.SEE_ALERT))],
     responses=problems("unknown-alert", "invalid-request", "record-unavailable", "not-ready"),
 )
-async def get_alert(alert_id: AlertId, deps: TheDeps, response: Response) -> schemas.Alert:
+async def get_alert(
+    alert_id: AlertId,
+    deps: TheDeps,
+    reader: Annotated[Reader, Depends(reads(Permission.SEE_ALERT))],
+    response: Response,
+) -> schemas.Alert:
     """From the log if it is open or closed lately, else from the record. The ETag is its version."""
     episode = await find(deps, alert_id)
+    reader.saw("alert", [alert_id])
     response.headers["ETag"] = views.etag(episode.version)
     return views.alert(episode)
 
@@ -121,14 +129,16 @@ async def get_alert(alert_id: AlertId, deps: TheDeps, response: Response) -> sch
 @router.get(
     "/alerts/{alert_id}/timeline",
     summary="Read what happened to one alert",
-    dependencies=[Depends(requires(Permission.SEE_TIMELINE))],
     responses=problems("unknown-alert", "invalid-request", "record-unavailable"),
 )
-async def get_timeline(alert_id: AlertId, deps: TheDeps) -> schemas.TimelineReply:
+async def get_timeline(
+    alert_id: AlertId, deps: TheDeps, reader: Annotated[Reader, Depends(reads(Permission.SEE_TIMELINE))]
+) -> schemas.TimelineReply:
     """Findings, presses, acts and each attempt to notify, as recorded so far."""
     recorded = await deps.episodes.timeline(alert_id)
     if not recorded.rulings:
         await find(deps, alert_id)
+    reader.saw("timeline", [alert_id])
     return views.timeline(alert_id, recorded)
 
 

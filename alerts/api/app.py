@@ -13,6 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from alerts.api import (
     acts,
     alerts,
+    callbacks,
+    deeds,
     devices,
     health,
     incidents,
@@ -25,9 +27,10 @@ from alerts.api import (
     protection,
     schemas,
 )
-from alerts.api.access import MAY, Caller, Permission, requires
+from alerts.api.access import requires
 from alerts.api.alerts import TheDeps
 from alerts.api.deps import Deps
+from alerts.api.roles import MAY, MAY_DO, Caller, Permission
 
 BODY_MAX_BYTES: Final = 64 * 1024
 API: Final = "/api/v1"
@@ -45,11 +48,13 @@ router = APIRouter(tags=["me"])
 async def me(caller: Annotated[Caller, Depends(requires(Permission.WHO_AM_I))], deps: TheDeps) -> schemas.Me:
     """Your name, your role, and what it permits."""
     return schemas.Me(
-        name=caller.name,
+        name=caller.label,
         role=caller.role,
         realm=deps.settings.realm.value,
         auth=deps.settings.api_auth,
         permissions=sorted(permission.value for permission in MAY[caller.role]),
+        verbs=sorted(verb.value for verb in MAY_DO[caller.role]),
+        service=caller.service or None,
     )
 
 
@@ -69,6 +74,8 @@ def create_app(deps: Deps) -> FastAPI:
         router,
         alerts.router,
         acts.router,
+        deeds.router,
+        callbacks.router,
         live.router,
         protection.router,
         incidents.router,

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from fastapi import Request
 
+from alerts.api.accesses import Accesses
 from alerts.api.projection import Projection
 from alerts.api.standings import Standings
 from alerts.ledger import Ledger
@@ -108,6 +109,7 @@ class Deps:
     episodes: RecordedEpisodes
     orders: OrderBook
     alarm_load: CountedAlarms
+    accesses: Accesses
     settings: Settings
     clock: Clock
     hash_password: Callable[[str], str]

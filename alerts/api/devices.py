@@ -16,12 +16,13 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Path, Response
 
 from alerts.api import schemas, views
-from alerts.api.access import Caller, Permission, requires
+from alerts.api.access import requires
 from alerts.api.alerts import ID_PATTERN, LIST_MAX, Cursor, Limit, TheDeps
 from alerts.api.deps import OrderBook
 from alerts.api.once import IdempotencyKey, checked_key, created, once
 from alerts.api.openapi import creation, problems
 from alerts.api.problems import Refusal
+from alerts.api.roles import Caller, Permission
 from tocsin.adapters.orders import DeviceInUse, NotFound, Reply
 from tocsin.model.device import Traits
 

@@ -16,10 +16,11 @@ import structlog
 from fastapi import APIRouter, Depends
 
 from alerts.api import schemas, views
-from alerts.api.access import Permission, requires
+from alerts.api.access import requires
 from alerts.api.alerts import AlertId, TheDeps, find
 from alerts.api.openapi import problems
 from alerts.api.problems import Refusal
+from alerts.api.roles import Permission
 from tocsin.errors import LogUnavailable, WireError
 from tocsin.model.episode import Episode
 from tocsin.model.fleet import Incident, Silenced

@@ -11,24 +11,30 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import StreamingResponse
 
-from alerts.api.access import Permission, requires
 from alerts.api.deps import Deps, deps_of
 from alerts.api.openapi import EVENT_STREAM, problems
 from alerts.api.problems import Refusal
 from alerts.api.projection import Feed, Projection
+from alerts.api.reader import Reader, reads
+from alerts.api.roles import Permission
 from alerts.api.standings import Standings
 from tocsin.clock import Clock, rfc3339
+from tocsin.limits import ACCESS_OBJECTS_MAX
 
 BEAT_S: Final = 1.0
 CURSOR_DIGITS_MAX: Final = 18
 
-router = APIRouter(tags=["live"], dependencies=[Depends(requires(Permission.SEE_ALERTS))])
+SHOWN_EVERY_S: Final = 60.0  # a console sees a change a second: one note of the minute, not sixty
+
+router = APIRouter(tags=["live"])
 
 
 @router.get(
@@ -39,6 +45,7 @@ router = APIRouter(tags=["live"], dependencies=[Depends(requires(Permission.SEE_
 )
 async def live(
     deps: Annotated[Deps, Depends(deps_of)],
+    reader: Annotated[Reader, Depends(reads(Permission.SEE_ALERTS))],
     since: Annotated[str | None, Query(description="The cursor of the snapshot.")] = None,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> StreamingResponse:
@@ -46,7 +53,7 @@ async def live(
     if not deps.projection.ready.is_set() or deps.projection.draining:
         raise Refusal("not-ready")
     return StreamingResponse(
-        events(deps.projection, deps.standings, deps.clock, position),
+        events(deps.projection, deps.standings, deps.clock, position, partial(reader.saw, "live")),
         media_type="text/event-stream",
         headers={"X-Accel-Buffering": "no"},
     )
@@ -61,11 +68,15 @@ def cursor_of(text: str | None) -> int | None:
 
 
 async def events(
-    projection: Projection, standings: Standings, clock: Clock, since: int | None
+    projection: Projection,
+    standings: Standings,
+    clock: Clock,
+    since: int | None,
+    saw: Callable[[Collection[str]], None],
 ) -> AsyncIterator[bytes]:
-    """The feed of one client, until he leaves or this process ends."""
+    """The feed of one client, until he leaves or this process ends. ``saw``: which alerts it has shown him."""
     loop = asyncio.get_running_loop()
-    with projection.feed(since) as feed:
+    with projection.feed(since) as feed, _seen(saw) as seen:
         beat_at = loop.time()
         while not projection.draining:
             now = loop.time()
@@ -73,17 +84,47 @@ async def events(
                 beat_at = now + BEAT_S
                 yield event("beat", _beat(projection, standings, clock))
             if feed.due_at is not None and feed.due_at <= now:
-                yield _changes(feed, projection)
+                yield _changes(feed, projection, seen)
             await _until(feed, beat_at if feed.due_at is None else min(beat_at, feed.due_at))
     yield event("retire", {})
 
 
-def _changes(feed: Feed, projection: Projection) -> bytes:
+class _Seen:
+    """What one client was shown since it was last noted: each alert once."""
+
+    def __init__(self, saw: Callable[[Collection[str]], None]) -> None:
+        self._saw = saw
+        self._shown: dict[str, None] = {}
+        self._since: float | None = None
+
+    def add(self, alerts: Iterable[str], now: float) -> None:
+        self._shown.update(dict.fromkeys(alerts))
+        self._since = now if self._since is None else self._since
+        if now - self._since >= SHOWN_EVERY_S or len(self._shown) >= ACCESS_OBJECTS_MAX:
+            self.note()
+
+    def note(self) -> None:
+        if self._shown:
+            self._saw(list(self._shown))
+        self._shown, self._since = {}, None
+
+
+@contextmanager
+def _seen(saw: Callable[[Collection[str]], None]) -> Iterator[_Seen]:
+    seen = _Seen(saw)
+    try:
+        yield seen
+    finally:
+        seen.note()
+
+
+def _changes(feed: Feed, projection: Projection, seen: _Seen) -> bytes:
     """Everything that is due; the alerts are encoded already."""
     if feed.gap:
         feed.take()
         return event("reset", {"cursor": str(projection.sequence)})
     changes = feed.take()
+    seen.add((change.episode.id for change in changes), asyncio.get_running_loop().time())
     alerts = ",".join(change.encoded for change in changes)
     return f"id: {changes[-1].sequence}\nevent: alerts\ndata: [{alerts}]\n\n".encode()
 

@@ -14,10 +14,11 @@ from pydantic import BaseModel
 
 from alerts import load
 from alerts.api import schemas, views
-from alerts.api.access import Permission, requires
+from alerts.api.access import requires
 from alerts.api.alerts import TheDeps
 from alerts.api.openapi import problems
 from alerts.api.problems import Refusal
+from alerts.api.roles import Permission
 from tocsin.adapters.alarm_load import AlarmLoad
 from tocsin.clock import MS, from_rfc3339, rfc3339
 from tocsin.model.episode import Episode

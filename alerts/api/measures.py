@@ -6,18 +6,21 @@ A measure is created whole or refused with every reason at once; it is in force 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
 from alerts.api import places, schemas, views
-from alerts.api.access import Caller, Permission, requires
+from alerts.api.access import requires
 from alerts.api.acts import IfMatch, version_seen
 from alerts.api.alerts import ID_PATTERN, LIST_MAX, Cursor, Limit, TheDeps
 from alerts.api.deps import OrderBook
 from alerts.api.once import IdempotencyKey, checked_key, created, once
 from alerts.api.openapi import creation, problems
 from alerts.api.problems import Refusal
+from alerts.api.reader import Reader, reads
+from alerts.api.roles import Caller, Permission
 from tocsin.adapters.orders import NotFound, Reply
 from tocsin.clock import from_rfc3339
 from tocsin.model.ids import derived
@@ -25,7 +28,7 @@ from tocsin.model.order import Order
 
 router = APIRouter(tags=["measures"])
 
-Reader = Depends(requires(Permission.SEE_MEASURES))
+MeasureReader = Annotated[Reader, Depends(reads(Permission.SEE_MEASURES))]
 Court = Annotated[Caller, Depends(requires(Permission.ORDER_MEASURES))]
 MeasureId = Annotated[str, Path(pattern=ID_PATTERN, examples=["msr_0b8f1f6c3d2e8a4f9c7b6a5d4e3f2a1b"])]
 
@@ -33,11 +36,11 @@ MeasureId = Annotated[str, Path(pattern=ID_PATTERN, examples=["msr_0b8f1f6c3d2e8
 @router.get(
     "/measures",
     summary="List measures",
-    dependencies=[Reader],
-    responses=problems("bad-cursor", "invalid-request", "record-unavailable"),
+    responses=problems("bad-cursor", "invalid-request", "record-unavailable", "log-unavailable"),
 )
 async def list_measures(
     deps: TheDeps,
+    reader: MeasureReader,
     live: Annotated[bool, Query(description="Only those that have not ended.")] = False,
     limit: Limit = LIST_MAX,
     cursor: Cursor = None,
@@ -45,7 +48,17 @@ async def list_measures(
     """In the order in which they were made."""
     now_ms = deps.clock.now_ms()
     page = await deps.orders.measures(live_at_ms=now_ms if live else None, cursor=cursor, limit=limit)
+    await _shown(reader, "measures", [each.order for each in page.items])
     return schemas.Measures(items=[views.measure(each, now_ms) for each in page.items], next=page.next)
+
+
+async def _shown(reader: Reader, what: str, orders: Sequence[Order]) -> None:
+    """A zone is drawn where she lives or works: with one, the read is on the log before the reply leaves."""
+    shown = [order.id for order in orders]
+    if any(order.zones for order in orders):
+        await reader.sees_places(what, shown)
+    else:
+        reader.saw(what, shown)
 
 
 @router.post(
@@ -84,15 +97,17 @@ async def create_measure(
 @router.get(
     "/measures/{measure_id}",
     summary="Look at one measure",
-    dependencies=[Reader],
-    responses=problems("unknown-measure", "invalid-request", "record-unavailable"),
+    responses=problems("unknown-measure", "invalid-request", "record-unavailable", "log-unavailable"),
 )
-async def get_measure(measure_id: MeasureId, deps: TheDeps, response: Response) -> schemas.MeasureReply:
+async def get_measure(
+    measure_id: MeasureId, deps: TheDeps, reader: MeasureReader, response: Response
+) -> schemas.MeasureReply:
     """The ETag is its version."""
     try:
         known = await deps.orders.measure(measure_id)
     except NotFound:
         raise Refusal("unknown-measure") from None
+    await _shown(reader, "measure", [known.order])
     response.headers["ETag"] = views.etag(known.order.version)
     return views.measure(known, deps.clock.now_ms())
 
@@ -116,5 +131,6 @@ async def end_measure(
         )
     except NotFound:
         raise Refusal("unknown-measure") from None
+    deps.accesses.note(caller, "measure", [measure_id], places=bool(ended.order.zones))
     response.headers["ETag"] = views.etag(ended.order.version)
     return views.measure(ended, now_ms)

@@ -13,9 +13,9 @@ from typing import Annotated, Final
 from fastapi import Header, Response
 from pydantic import BaseModel
 
-from alerts.api.access import Caller
 from alerts.api.deps import Deps, OrderBook
 from alerts.api.problems import Refusal
+from alerts.api.roles import Caller
 from tocsin.adapters.orders import Reply
 
 KEY_MAX: Final = 200

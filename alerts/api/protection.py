@@ -11,10 +11,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from alerts.api import schemas, views
-from alerts.api.access import Permission, requires
+from alerts.api.access import requires
 from alerts.api.alerts import LIST_MAX, Cursor, Limit, TheDeps
 from alerts.api.openapi import problems
 from alerts.api.problems import Refusal
+from alerts.api.roles import Permission
 from alerts.api.standings import Rank, rank
 from tocsin.adapters.postgres import BadCursor
 from tocsin.clock import rfc3339

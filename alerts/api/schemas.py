@@ -7,18 +7,21 @@ it.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from alerts.api.places import Authorised, Place
 from tocsin.clock import from_rfc3339
-from tocsin.limits import REPORTS_EVERY_MAX_S
+from tocsin.limits import EPISODE_ROOMS_MAX, REPORTS_EVERY_MAX_S
 from tocsin.model.device import DeviceKind
-from tocsin.model.episode import Outcome, State
+from tocsin.model.episode import DeedKind, Outcome, Reply, State, Verb
+from tocsin.model.episode import Party as DeedParty
+from tocsin.model.episode import Rung as EpisodeRung
 from tocsin.model.finding import Code
 from tocsin.model.fleet import Dimension, Party
 from tocsin.model.ids import DEVICE_ID, RESERVED_NAMES
+from tocsin.model.room import ROOM_NAME
 from tocsin.model.standing import Protection
 
 NOTE_MAX = 2000
@@ -71,17 +74,101 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class AcknowledgementRequest(Request):
-    """I take it, in this job."""
+NoteText = Annotated[str, Field(max_length=NOTE_MAX, pattern=r"^[^\x00]*$")]
+Reason = Annotated[str, Field(min_length=1, max_length=NOTE_MAX, pattern=r"^[^\x00]*\S[^\x00]*$")]
+PersonName = Annotated[
+    str,
+    Field(
+        min_length=1, max_length=80, pattern=r"^[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?$",
+        examples=["D. Martin"],
+    ),
+]  # fmt: skip
 
-    job: Literal["monitor", "teleassistance"]
+
+class AcknowledgementRequest(Request):
+    """I take it, in this job; or I take it from whoever has it, and say why."""
+
+    job: Literal["monitor", "teleassistance"] | None = None
+    take_over: Annotated[bool, Field(strict=True)] = False
+    reason: Annotated[Reason | None, Field(description="With take_over, and only then.")] = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if self.take_over and self.reason is None:
+            raise ValueError("a take-over has a reason")
+        if not self.take_over and self.reason is not None:
+            raise ValueError("only a take-over has a reason")
+        if not self.take_over and self.job is None:
+            raise ValueError("in which job?")
+        return self
+
+    @property
+    def note(self) -> str:
+        """What stands in the record."""
+        said = [f"job: {self.job}"] if self.job else []
+        return "; ".join([*said, *([self.reason] if self.reason else [])])
+
+
+class HandoverRequest(Request):
+    """It is his from now on."""
+
+    to: PersonName
+    note: NoteText = ""
+
+
+_WITH_SOMEBODY = frozenset({DeedKind.CALL, DeedKind.ORDER, DeedKind.MESSAGE})
+_WITH_OUTCOME = frozenset({DeedKind.CALL, DeedKind.ORDER})
+
+
+class ActionRequest(Request):
+    """What I did about it: a ``call``, an ``order`` or a ``message`` to somebody, a ``note``; ``no_voice``: nobody
+    speaks on the line; ``no_police``: I have decided that the police are not needed.
+
+    ``outcome`` of a call or an order, if there is one yet. ``started_at`` left out: now.
+    """
+
+    kind: DeedKind
+    party: DeedParty | None = None
+    outcome: Reply | None = None
+    started_at: TimeIn | None = None
+    ended_at: TimeIn | None = None
+    note: NoteText = ""
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if (self.party is not None) != (self.kind in _WITH_SOMEBODY):
+            raise ValueError("a call, an order and a message are to somebody, and nothing else is: party")
+        if self.outcome is not None and self.kind not in _WITH_OUTCOME:
+            raise ValueError("only a call or an order has an outcome")
+        if self.ended_at is not None and self.started_at is None:
+            raise ValueError("what has ended has started: started_at")
+        if self.ended_at and self.started_at and from_rfc3339(self.ended_at) < from_rfc3339(self.started_at):
+            raise ValueError("it ended before it started")
+        return self
+
+
+class HandoffRequest(Request):
+    """To the police, verified by me. No rooms: those of the place."""
+
+    rooms: Annotated[
+        list[Annotated[str, Field(pattern=f"^{ROOM_NAME.pattern}$", examples=["CIC-13"])]],
+        Field(max_length=EPISODE_ROOMS_MAX),
+    ] = []
+    note: NoteText = ""
+
+
+class CallbackRequest(Request):
+    """Who answers the link of a notification."""
+
+    by: PersonName
+    act: Literal["acknowledge"]
 
 
 class ClosureRequest(Request):
     """How it ended, from the closed list."""
 
     outcome: Outcome
-    note: Annotated[str, Field(max_length=NOTE_MAX, pattern=r"^[^\x00]*$")] = ""
+    note: NoteText = ""
     inspected: Annotated[
         bool,
         Field(strict=True, description="The device was looked at. A latched alert is not closed without."),
@@ -120,13 +207,16 @@ class DeviceRequest(Request):
 
 
 class Me(BaseModel):
-    """Who the server takes you for, and what you may do."""
+    """Who the server takes you for, and what you may do; ``verbs``: to an alert. ``service``: the account of a
+    platform, which speaks for ``name``."""
 
     name: str
     role: str
     realm: str
     auth: Literal["token", "off"]
     permissions: list[str]
+    verbs: list[str] = []
+    service: str | None = None
 
 
 class Distance(BaseModel):
@@ -201,8 +291,36 @@ class FleetSilence(BaseModel):
     pairs: int
 
 
+class Deed(BaseModel):
+    """What was done about it, as the operator said."""
+
+    kind: DeedKind
+    at: Time
+    until: Time | None
+    party: DeedParty | None
+    outcome: Reply | None
+
+
+class Rung(BaseModel):
+    """Who was told because nobody had it, and when."""
+
+    rung: EpisodeRung
+    at: Time
+
+
+Phase = Literal["raised", "presented", "acknowledged", "in_action", "handed_off", "over", "closed", "folded"]
+
+
 class Alert(BaseModel):
     """An alert as everybody at the desk sees it.
+
+    ``phase``: how far it has come, told by the facts below: ``raised``, nobody has it; ``presented``, nor yet, but
+    the téléassistance has taken the notification of its newest raise; ``acknowledged``; ``in_action``, its owner
+    has done something since he took it; ``handed_off``, to the police; ``over``, and it waits to be closed;
+    ``closed``; ``folded`` into an incident. What is given back, or expires, is ``raised`` again.
+    ``waiting_since``: nobody has it since; ``rungs``: who was told for that. ``deeds``: what was done.
+    ``verified``: by a human, or by a second fix, since ``verified_at``. ``decided_at``: when a human decided about
+    the police, either way. ``protected_told_at``: since when her unit shows it.
 
     Of the newest raise: ``low_confidence`` (a poor or implausible fix, unproven), ``alert_expected_at``
     (IMMINENT: when he reaches the alert distance if both go on like this), ``silent_since`` and ``blind_risk``
@@ -222,6 +340,7 @@ class Alert(BaseModel):
     duty: str
     priority: int
     state: State
+    phase: Phase
     owner: str | None
     measures: list[str]
     device: str | None
@@ -253,6 +372,14 @@ class Alert(BaseModel):
     events: list[str]
     fleet: FleetSilence | None = None
     folded_into: str | None = None
+    waiting_since: Time | None = None
+    rungs: list[Rung] = []
+    deeds: list[Deed] = []
+    verified: bool = False
+    verified_at: Time | None = None
+    decided_at: Time | None = None
+    handed_off_at: Time | None = None
+    protected_told_at: Time | None = None
 
 
 class Alerts(BaseModel):
@@ -334,6 +461,16 @@ class Acknowledgement(BaseModel):
     at: Time
     expires_at: Time
     version: int
+
+
+class ActReply(BaseModel):
+    """What you did, as the log has it. A repetition has the same answer."""
+
+    alert: str
+    verb: Verb
+    by: str
+    service: str | None
+    at: Time
 
 
 class TimelineEntry(BaseModel):

@@ -10,6 +10,7 @@ from typing import Final
 
 import uvicorn
 
+from alerts.api.accesses import Accesses
 from alerts.api.app import create_app
 from alerts.api.deps import CountedAlarms, Deps, OrderBook, RecordedEpisodes
 from alerts.api.incidents import Incidents
@@ -52,6 +53,7 @@ async def run_api(
     in hand are finished, within DRAIN_S.
     """
     projection, board, silences = Projection(), Standings(), Incidents()
+    accesses = Accesses(log, clock)
     deps = Deps(
         log=log,
         ledger=Ledger(log, clock, settings.realm),
@@ -61,23 +63,28 @@ async def run_api(
         episodes=episodes,
         orders=orders,
         alarm_load=alarm_load,
+        accesses=accesses,
         settings=settings,
         clock=clock,
         hash_password=hash_password,
     )
     with _bound(settings.api_host, settings.api_port) as bound:
-        async with asyncio.TaskGroup() as parts:
-            following = [
-                parts.create_task(projection.run(log, clock)),
-                parts.create_task(board.run(standings)),
-                parts.create_task(silences.run(incidents)),
-            ]
-            serving = parts.create_task(_serve(deps, bound))
-            await projection.ready.wait()
-            ready(bound.getsockname()[1])
-            await serving
-            for task in following:
-                task.cancel()
+        try:
+            async with asyncio.TaskGroup() as parts:
+                following = [
+                    parts.create_task(projection.run(log, clock)),
+                    parts.create_task(board.run(standings)),
+                    parts.create_task(silences.run(incidents)),
+                    parts.create_task(accesses.run()),
+                ]
+                serving = parts.create_task(_serve(deps, bound))
+                await projection.ready.wait()
+                ready(bound.getsockname()[1])
+                await serving
+                for task in following:
+                    task.cancel()
+        finally:
+            await accesses.finish()
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -20,6 +20,7 @@ from tocsin.model.episode import (
     Act,
     AlarmCause,
     Correction,
+    Deed,
     Due,
     Episode,
     FindingCause,
@@ -72,6 +73,7 @@ def alert(episode: Episode) -> schemas.Alert:
         duty=entry.duty_fr,
         priority=episode.priority,
         state=episode.state,
+        phase=phase(episode),
         owner=episode.owner,
         measures=list(episode.measures),
         device=episode.device,
@@ -103,6 +105,34 @@ def alert(episode: Episode) -> schemas.Alert:
         events=sorted({one.event for one in episode.raises if one.event}),
         fleet=fleet(raising.silenced),
         folded_into=None if episode.folded is None else episode.folded.incident,
+        waiting_since=time_of(episode.waiting_ms),
+        rungs=[schemas.Rung(rung=one.rung, at=rfc3339(one.at_ms)) for one in episode.rungs],
+        deeds=[_deed(one) for one in episode.deeds],
+        verified=episode.verified_ms is not None,
+        verified_at=time_of(episode.verified_ms),
+        decided_at=time_of(episode.decided_ms),
+        handed_off_at=time_of(episode.handed_off_ms),
+        protected_told_at=time_of(episode.protected_told_ms),
+    )
+
+
+def phase(episode: Episode) -> schemas.Phase:
+    """How far it has come. What nobody has is not in action, whatever was done about it before."""
+    if episode.state in {State.CLOSED, State.FOLDED}:
+        return "closed" if episode.state is State.CLOSED else "folded"
+    if episode.over_ms is not None:
+        return "over"
+    if episode.state is State.RAISED:
+        return "raised" if episode.raises[-1].points.t8_ms is None else "presented"
+    if episode.handed_off_ms is not None:
+        return "handed_off"
+    taken_ms = episode.acknowledged_ms or 0
+    return "in_action" if any(one.at_ms >= taken_ms for one in episode.deeds) else "acknowledged"
+
+
+def _deed(one: Deed) -> schemas.Deed:
+    return schemas.Deed(
+        kind=one.kind, at=rfc3339(one.at_ms), until=time_of(one.until_ms), party=one.party, outcome=one.reply
     )
 
 
@@ -200,8 +230,7 @@ def _of_ruling(ruling: Ruling) -> schemas.TimelineEntry:
             judged = act.verb is Verb.CLOSE
             return schemas.TimelineEntry(
                 at=at, source="human", nature="assessment" if judged else "fact", what=ruling.reason,
-                version=version, actor=act.actor,
-                detail={"outcome": act.outcome, "note": act.note, "inspected": act.inspected},
+                version=version, actor=act.actor, detail=_of_act(act),
             )  # fmt: skip
         case FindingCause(finding=found):
             detail: dict[str, str | int | float | bool | None] = {
@@ -234,12 +263,39 @@ def _of_ruling(ruling: Ruling) -> schemas.TimelineEntry:
         case NoticeCause(notice=noticed):
             detail = {"notice": noticed.id, "change": noticed.change.value, "reason": noticed.reason}
         case Due(at_ms=due_ms):
-            detail = {"due": rfc3339(due_ms)}
+            climbed = ruling.episode.rungs[-1].rung.value if ruling.episode.rungs else None
+            detail = {"due": rfc3339(due_ms), "rung": climbed}
         case Receipt():
             detail = {}
     return schemas.TimelineEntry(
         at=at, source="machine", nature="fact", what=ruling.reason, version=version, detail=detail
     )
+
+
+def _of_act(act: Act) -> dict[str, str | int | float | bool | None]:
+    """What he said of it; what an act of this verb does not have is absent."""
+    detail: dict[str, str | int | float | bool | None] = {"note": act.note, "service": act.service or None}
+    match act.verb:
+        case Verb.CLOSE:
+            detail |= {"outcome": act.outcome, "inspected": act.inspected}
+        case Verb.HAND_OVER:
+            detail |= {"to": act.to}
+        case Verb.HAND_OFF:
+            detail |= {"rooms": ", ".join(act.rooms)}
+        case Verb.TAKE_OVER:
+            detail |= {"supervises": act.supervises}
+        case Verb.DO if act.deed is not None:
+            deed = act.deed
+            detail |= {
+                "kind": deed.kind,
+                "party": deed.party,
+                "outcome": deed.reply,
+                "from": rfc3339(deed.at_ms),
+                "until": time_of(deed.until_ms),
+            }
+        case _:
+            pass
+    return detail
 
 
 def _of_attempt(receipt: Receipt) -> schemas.TimelineEntry:

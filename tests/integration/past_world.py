@@ -20,6 +20,7 @@ from ingest.admission import AdmittedFix, admit
 from ingest.archivist import run_archivist
 from ingest.known import Known
 from tocsin import subjects
+from tocsin.adapters.accesses import AccessRecord
 from tocsin.adapters.episodes import EpisodeRecord
 from tocsin.adapters.fixes import FixArchive
 from tocsin.adapters.jetstream import Bus
@@ -111,7 +112,9 @@ class World:
         await run_archivist(log=self.bus.log, archive=FixArchive(self.pool), ready=ready)
 
     async def _recorder(self, ready: Any) -> None:
-        await run_recorder(log=self.bus.log, record=EpisodeRecord(self.pool), ready=ready)
+        await run_recorder(
+            log=self.bus.log, record=EpisodeRecord(self.pool), accesses=AccessRecord(self.pool), ready=ready
+        )
 
     async def _dispatcher(self, ready: Any) -> None:
         bus = self.bus

@@ -35,13 +35,14 @@ from tocsin.adapters.orders import Orders
 from tocsin.adapters.postgres import Pool, open_pool
 from tocsin.clock import AffineClock
 from tocsin.embedded import hash_password
+from tocsin.model.access import Access
 from tocsin.model.episode import AlarmCause, Realm, Ruling
 from tocsin.model.finding import Alarm, Code
 from tocsin.model.fix import ClockPoints
 from tocsin.settings import Settings
-from tocsin.subjects import EPISODES
+from tocsin.subjects import ACCESSES, EPISODES
 from tocsin.testing.bus import MemoryBucket, MemoryLog
-from tocsin.wire import decode_ruling
+from tocsin.wire import decode_access, decode_ruling
 
 pytest_plugins = ("database",)
 pytestmark = pytest.mark.timeout(90)
@@ -212,6 +213,25 @@ async def test_the_feed_over_a_socket_and_the_end_of_the_server(pool: Pool) -> N
         assert loop.time() - started < 2
         await following
     assert heard[-1] == "retire"
+    (seen,) = [one for one in _noted(site) if one.what == "live"]
+    assert len(seen.objects) == 1, "what the feed has shown is noted, though the server ended"
+
+
+async def test_what_was_read_last_is_noted_though_the_server_ends(pool: Pool) -> None:
+    """Invariant 17: the note waits behind the reply, and the end of the process waits for the note."""
+    site = site_of(pool)
+    async with httpx2.AsyncClient(timeout=10) as client:
+        async with serving(site):
+            assert (await client.get(f"{site.url}/api/v1/alerts")).status_code == 200
+            site.log.down = True
+            for _ in range(5):
+                assert (await client.get(f"{site.url}/api/v1/alerts")).status_code == 200
+            site.log.down = False
+        assert len({one.id for one in _noted(site)}) == len(_noted(site)) == 6
+
+
+def _noted(site: Site) -> list[Access]:
+    return [decode_access(entry.payload) for entry in site.log.entries(ACCESSES)]
 
 
 async def _follow(client: httpx2.AsyncClient, url: str, heard: list[str]) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from alerts.recorder import run_recorder
 from tocsin import subjects, wire
+from tocsin.adapters.accesses import AccessRecord
 from tocsin.adapters.episodes import EpisodeRecord, RecordedRuling, Timeline
 from tocsin.adapters.migrate import migrate
 from tocsin.adapters.postgres import BadCursor, Pool, RecordRefused, open_pool, transaction
@@ -245,7 +246,9 @@ async def test_what_cannot_be_recorded_does_not_keep_the_others_from_the_record(
     await say(log, life(4))
     await log.append(subjects.receipt("TGD_SOS", "tgd-1"), wire.encode(receipt()))
     record = EpisodeRecord(pool)
-    worker = asyncio.create_task(run_recorder(log=log, record=record, ready=ready.set))
+    worker = asyncio.create_task(
+        run_recorder(log=log, record=record, accesses=AccessRecord(pool), ready=ready.set)
+    )
     await ready.wait()
     await settled(log)
     worker.cancel()
@@ -261,7 +264,9 @@ async def test_with_the_server_stopped_meanwhile_nothing_is_missing(
     await migrate(dsn)
     async with open_pool(dsn) as pool:
         record = EpisodeRecord(pool)
-        worker = asyncio.create_task(run_recorder(log=log, record=record, ready=lambda: None))
+        worker = asyncio.create_task(
+            run_recorder(log=log, record=record, accesses=AccessRecord(pool), ready=lambda: None)
+        )
         await say(log, life(1))
         await settled(log)
         await server.stop()

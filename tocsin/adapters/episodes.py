@@ -51,11 +51,12 @@ class EpisodeRecord:
     async def record_rulings(self, rulings: Sequence[RecordedRuling]) -> int:
         """All or none; returns how many were new. Raises RecordRefused for a value the record cannot hold."""
         rows = [_ruling_row(each.sequence, each.ruling) for each in sorted(rulings, key=_place)]
+        newest = {row["id"]: row for row in rows}  # of one episode only its last ruling is written
         notifications = [row for each in rulings for row in _notification_rows(each.sequence, each.ruling)]
         async with transaction(self._pool) as connection, connection.cursor() as cursor:
             await cursor.executemany(SQL["keep_ruling"], rows)
             new = cursor.rowcount
-            await cursor.executemany(SQL["keep_episode"], rows)
+            await cursor.executemany(SQL["keep_episode"], list(newest.values()))
             if notifications:
                 await cursor.executemany(SQL["keep_notification"], sorted(notifications))
         return new

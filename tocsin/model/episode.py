@@ -105,12 +105,14 @@ class Reply(StrEnum):
 
 
 class Deed(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that an operator did, as he says; ``at_ms`` is when."""
+    """One thing that an operator did, as he says; ``at_ms`` is when, ``until_ms`` when it ended, None: he does not
+    say."""
 
     kind: DeedKind
     at_ms: int
     party: Party | None = None
     reply: Reply | None = None
+    until_ms: int | None = None
 
 
 class Rung(StrEnum):
@@ -131,10 +133,12 @@ class Reached(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Keyed(msgspec.Struct, frozen=True, kw_only=True):
-    """An act that was applied: its idempotency key, as a hash with who spoke, and a hash of what it said."""
+    """An act that was applied: its idempotency key, as a hash with who spoke, and a hash of what it said. When:
+    its repetition is answered with that."""
 
     key: str
     fingerprint: str
+    at_ms: int = 0
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True, tag="act"):

@@ -12,6 +12,7 @@ import httpx2
 import msgspec
 from fastapi import FastAPI
 
+from alerts.api.accesses import Accesses
 from alerts.api.app import create_app
 from alerts.api.deps import Deps
 from alerts.api.incidents import Incidents
@@ -51,7 +52,7 @@ USERS = {
     f"token-of-{name.lower()}-0123456789": ApiUser(name=name, role=role)
     for name, role in (
         ("Ada", "monitor"), ("Bob", "teleassistant"), ("Sue", "supervisor"), ("Jude", "court"),
-        ("Tom", "technical"),
+        ("Tom", "technical"), ("Alma", "platform"),
     )
 }  # fmt: skip
 TOKEN_OF = {user.name: token for token, user in USERS.items()}
@@ -270,6 +271,7 @@ class Room:
     bucket: MemoryBucket
     standings: Standings
     incidents: Incidents
+    accesses: Accesses
 
     def client(self, name: str | None = "Ada", **headers: str) -> httpx2.AsyncClient:
         if name is not None:
@@ -343,15 +345,17 @@ async def opened(settings: Settings = SETTINGS, projection: Projection | None = 
     record, orders = MemoryRecord(log), MemoryOrders()
     deps = Deps(
         log=log, ledger=ledger, projection=projection, standings=Standings(), incidents=Incidents(),
-        episodes=record, orders=orders, alarm_load=record, settings=settings,
+        episodes=record, orders=orders, alarm_load=record, accesses=Accesses(log, clock, life="one"),
+        settings=settings,
         clock=clock,
         hash_password=lambda password: f"hash of {len(password)}",
     )  # fmt: skip
     room = Room(
         log, clock, record, orders, projection, ledger, create_app(deps), MemoryBucket(), deps.standings,
-        deps.incidents,
+        deps.incidents, deps.accesses,
     )  # fmt: skip
     following = [
+        asyncio.create_task(deps.accesses.run()),
         asyncio.create_task(projection.run(log, clock)),
         asyncio.create_task(deps.standings.run(room.bucket)),
     ]

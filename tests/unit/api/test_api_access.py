@@ -7,7 +7,8 @@ from itertools import product
 import pytest
 from api_room import TOKEN_OF, USERS, Room, opened, without_auth
 
-from alerts.api.access import MAY, Permission
+from alerts.api.roles import MAY, MAY_DO, Permission
+from tocsin.model.episode import Verb
 
 ROLE_OF = {user.name: user.role for user in USERS.values()}
 OPERATIONS = {
@@ -18,6 +19,9 @@ OPERATIONS = {
     ("PUT", "/alerts/alr_1/acknowledgement"): Permission.ACT_ON_ALERTS,
     ("DELETE", "/alerts/alr_1/acknowledgement"): Permission.ACT_ON_ALERTS,
     ("POST", "/alerts/alr_1/closure"): Permission.ACT_ON_ALERTS,
+    ("POST", "/alerts/alr_1/actions"): Permission.ACT_ON_ALERTS,
+    ("POST", "/alerts/alr_1/handovers"): Permission.ACT_ON_ALERTS,
+    ("POST", "/alerts/alr_1/handoffs"): Permission.ACT_ON_ALERTS,
     ("GET", "/live?since=x"): Permission.SEE_ALERTS,
     ("GET", "/protection"): Permission.SEE_PROTECTION,
     ("GET", "/incidents/alr_1"): Permission.SEE_PROTECTION,
@@ -33,12 +37,35 @@ OPERATIONS = {
     ("DELETE", "/devices/b0000001"): Permission.MAKE_DEVICES,
     ("POST", "/devices/b0000001/password"): Permission.MAKE_DEVICES,
 }
+OPEN_TO_THE_LINK = {("POST", "/callbacks/{token}")}
+"""Its credential is in the path: tests/unit/api/test_api_callbacks.py."""
+
+HANDLING = {"acknowledge", "release", "close", "hand_over", "do", "hand_off"}
+THE_VERBS = {
+    "monitor": HANDLING | {"take_over"},
+    "teleassistant": HANDLING,
+    "supervisor": HANDLING | {"take_over"},
+    "court": set(),
+    "technical": set(),
+    "platform": HANDLING,
+    "lab": HANDLING | {"take_over"},
+}
+VERBS = {
+    Verb.ACKNOWLEDGE: ("PUT", "acknowledgement", {"job": "monitor"}),
+    Verb.TAKE_OVER: ("PUT", "acknowledgement", {"take_over": True, "reason": "he has gone home"}),
+    Verb.RELEASE: ("DELETE", "acknowledgement", None),
+    Verb.DO: ("POST", "actions", {"kind": "note"}),
+    Verb.HAND_OVER: ("POST", "handovers", {"to": "C. Petit"}),
+    Verb.HAND_OFF: ("POST", "handoffs", {}),
+    Verb.CLOSE: ("POST", "closure", {"outcome": "technical"}),
+}
 THE_TABLE = {
     "monitor": {"who-am-i", "see-alerts", "see-alert", "see-timeline", "act-on-alerts", "see-protection"},
     "teleassistant": {"who-am-i", "see-alerts", "see-alert", "see-timeline", "act-on-alerts", "see-protection"},
     "supervisor": {permission.value for permission in Permission},
     "court": {"who-am-i", "see-alert", "see-timeline", "see-measures", "order-measures", "see-reports"},
     "technical": {"who-am-i", "see-devices", "make-devices"},
+    "platform": {"who-am-i", "see-alerts", "see-alert", "see-timeline", "act-on-alerts"},
     "lab": {permission.value for permission in Permission},
 }
 
@@ -47,9 +74,27 @@ def test_the_table_is_the_one_that_was_agreed() -> None:
     assert {role: {each.value for each in may} for role, may in MAY.items()} == THE_TABLE
 
 
+def test_the_table_of_verbs_is_the_one_that_was_agreed() -> None:
+    assert {role: {verb.value for verb in may} for role, may in MAY_DO.items()} == THE_VERBS
+    assert MAY_DO.keys() == MAY.keys()
+    assert VERBS.keys() == set(Verb)
+
+
+@pytest.mark.parametrize(("name", "verb"), list(product(ROLE_OF, VERBS)))
+async def test_role_by_verb(room: Room, name: str, verb: Verb) -> None:
+    """Of an alert that is not there: who may is told so, who may not learns not even that."""
+    method, path, body = VERBS[verb]
+    headers = {"If-Match": '"1"', "Idempotency-Key": "k"} | ({"Tocsin-Actor": "Zoe"} if name == "Alma" else {})
+    async with room.client(name, **headers) as client:
+        answer = await client.request(method, f"/api/v1/alerts/alr_1/{path}", json=body)
+    permitted = verb.value in THE_VERBS[ROLE_OF[name]]
+    expected = (404, "/problems/unknown-alert") if permitted else (403, "/problems/forbidden")
+    assert (answer.status_code, answer.json()["type"]) == expected, answer.text
+
+
 def test_every_operation_is_in_this_test(room_paths: set[tuple[str, str]]) -> None:
     named = {(method, path.partition("?")[0]) for method, path in OPERATIONS}
-    assert room_paths == named
+    assert room_paths == named | OPEN_TO_THE_LINK
 
 
 @pytest.fixture
@@ -100,8 +145,60 @@ async def test_who_am_i(room: Room) -> None:
     async with room.client("Tom") as tom:
         assert (await tom.get("/api/v1/me")).json() == {
             "name": "Tom", "role": "technical", "realm": "lab", "auth": "token",
-            "permissions": ["make-devices", "see-devices", "who-am-i"],
+            "permissions": ["make-devices", "see-devices", "who-am-i"], "verbs": [], "service": None,
         }  # fmt: skip
+
+
+# --- the account of the téléassistance's platform --------------------------------------------------------------
+
+
+async def test_a_platform_acts_for_the_human_whom_it_names_and_the_record_has_both(room: Room) -> None:
+    episode = await room.press()
+    async with room.client("Alma", **{"Tocsin-Actor": "Zo%C3%A9%20Martin", "If-Match": '"1"'}) as alma:
+        taken = await alma.put(f"/api/v1/alerts/{episode.id}/acknowledgement", json={"job": "teleassistance"})
+        assert (taken.status_code, taken.json()["by"]) == (200, "Zoé Martin")
+        me = (await alma.get("/api/v1/me")).json()
+        assert (me["name"], me["service"], me["role"]) == ("Zoé Martin", "Alma", "platform")
+        room.record.catch_up()
+        entries = (await alma.get(f"/api/v1/alerts/{episode.id}/timeline")).json()["entries"]
+    assert [(one["actor"], one["detail"]["service"]) for one in entries if one["source"] == "human"] == [
+        ("Zoé Martin", "Alma")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "slug"),
+    [
+        (None, 400, "actor-missing"),
+        ("", 400, "actor-missing"),
+        ("%20", 400, "actor-missing"),
+        ("a%00b", 400, "actor-missing"),
+        ("x" * 81, 400, "actor-missing"),
+        ("Ada", 403, "actor-refused"),
+        ("Alma", 403, "actor-refused"),
+    ],
+)
+@pytest.mark.parametrize("verb", sorted(VERBS.keys() - {Verb.TAKE_OVER}))
+async def test_a_platform_acts_for_nobody_else(
+    room: Room, said: str | None, status: int, slug: str, verb: Verb
+) -> None:
+    """Nor for one who has a token here: who of both it was could not be told in the record."""
+    episode = await room.press()
+    method, path, body = VERBS[verb]
+    headers = {"If-Match": '"1"', "Idempotency-Key": "k"} | ({} if said is None else {"Tocsin-Actor": said})
+    async with room.client("Alma", **headers) as alma:
+        answer = await alma.request(method, f"/api/v1/alerts/{episode.id}/{path}", json=body)
+    assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{slug}")
+    assert room.projection.find(episode.id).episode.version == 1
+
+
+@pytest.mark.parametrize(("said", "status"), [("Ada", 200), ("Bob", 403), ("", 403), ("Zoe", 403)])
+async def test_who_has_a_token_of_his_own_speaks_for_nobody_else(room: Room, said: str, status: int) -> None:
+    async with room.client("Ada", **{"Tocsin-Actor": said}) as ada:
+        answer = await ada.get("/api/v1/me")
+    assert answer.status_code == status
+    if status == 403:
+        assert answer.json()["type"] == "/problems/actor-refused"
 
 
 async def test_in_the_lab_without_auth_everything_is_permitted() -> None:

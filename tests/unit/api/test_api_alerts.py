@@ -7,6 +7,7 @@ import re
 
 from api_room import NOW, NOW_MS, Room
 
+from alerts.api import views
 from tocsin.model.episode import Channel, Outcome, Receipt, Verb
 from tocsin.model.finding import Code
 from tocsin.subjects import episode as place
@@ -26,7 +27,8 @@ async def test_an_open_alert_says_all_that_the_desk_needs_and_no_coordinate(room
             "id": episode.id, "version": 1, "code": "PROX_PREALERT", "label": "Zone de pré-alerte franchie",
             "duty": "Appeler le porteur à l'heure indiquée, sinon sous 30 s, et lui ordonner de s'éloigner, "
             "sans direction ni distance.",
-            "priority": 2, "state": "raised", "owner": None, "measures": ["msr_1"], "device": None,
+            "priority": 2, "state": "raised", "phase": "raised", "owner": None,
+            "measures": ["msr_1"], "device": None,
             "occurred_at": NOW, "recorded_at": NOW, "over_at": None, "acknowledged_at": None, "expires_at": None,
             "distance": {
                 "best_m": 1823.4, "accuracy_m": 24.0, "lower_m": None, "upper_m": None, "threshold_m": 2000,
@@ -37,6 +39,8 @@ async def test_an_open_alert_says_all_that_the_desk_needs_and_no_coordinate(room
             "evidential_at": None, "corrections": [], "zone": None, "authorised": False, "raises": 1,
             "silent": False, "outcome": None, "closed_at": None, "closed_by": None, "follows": None,
                 "latched": False, "inspected": False, "events": [], "fleet": None, "folded_into": None,
+            "waiting_since": views.time_of(episode.waiting_ms), "rungs": [], "deeds": [], "verified": False,
+            "verified_at": None, "decided_at": None, "handed_off_at": None, "protected_told_at": None,
             "clock": {f"t{n}": NOW if n in {1, 6} else None for n in range(1, 10)},
         }
     ]  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from itertools import pairwise
 
 import pytest
@@ -25,7 +25,10 @@ class Console:
     """The feed of one client; ``hear`` is the next event that is no beat."""
 
     def __init__(self, room: Room, since: int | None) -> None:
-        self._events: AsyncIterator[bytes] = live.events(room.projection, room.standings, room.clock, since)
+        self.seen: list[Collection[str]] = []
+        self._events: AsyncIterator[bytes] = live.events(
+            room.projection, room.standings, room.clock, since, self.seen.append
+        )
 
     async def next(self) -> tuple[str, str | None, object]:
         async with asyncio.timeout(5):

@@ -25,6 +25,7 @@ PRODUCTION: dict[str, str] = {
     "TOCSIN_TELEASSISTANCE_SECRET": SECRET,
 }
 TOKEN = "t" * 20
+LINKS = {"TOCSIN_API_PUBLIC_URL": "https://t.example", "TOCSIN_CALLBACK_SECRET": "d" * 32}
 POLICE = {"TOCSIN_POLICE_URL": "https://p.example", "TOCSIN_POLICE_SECRET": SECRET}
 
 
@@ -63,6 +64,24 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "tokens": ({"TOCSIN_API_TOKENS": "secret"}, ("TOCSIN_API_TOKENS",)),
     "a short token": (
         {"TOCSIN_API_TOKENS": '{"short": {"name": "A", "role": "monitor"}}'}, ("TOCSIN_API_TOKENS", "20"),
+    ),
+    "links that lead nowhere": (
+        {"TOCSIN_CALLBACK_SECRET": "c" * 32}, ("TOCSIN_API_PUBLIC_URL", "TOCSIN_CALLBACK_SECRET"),
+    ),
+    "links that nobody signs": (
+        {"TOCSIN_API_PUBLIC_URL": "https://t.example"}, ("TOCSIN_CALLBACK_SECRET", "TOCSIN_API_PUBLIC_URL"),
+    ),
+    "links that can be guessed": (
+        {"TOCSIN_API_PUBLIC_URL": "https://t.example", "TOCSIN_CALLBACK_SECRET": "c" * 31},
+        ("TOCSIN_CALLBACK_SECRET",),
+    ),
+    "links in clear": (
+        {**PRODUCTION, "TOCSIN_API_PUBLIC_URL": "http://t.example", "TOCSIN_CALLBACK_SECRET": "c" * 32},
+        ("TOCSIN_API_PUBLIC_URL", "https"),
+    ),
+    "links behind a query": (
+        {"TOCSIN_API_PUBLIC_URL": "https://t.example/?a=b", "TOCSIN_CALLBACK_SECRET": "c" * 32},
+        ("TOCSIN_API_PUBLIC_URL", "query"),
     ),
     "a role of one's own": (
         {"TOCSIN_API_TOKENS": f'{{"{TOKEN}": {{"name": "A", "role": "god"}}}}'}, ("TOCSIN_API_TOKENS",),
@@ -300,7 +319,7 @@ def test_the_clock_is_the_one_that_was_set(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_secrets_of_rooms_reach_the_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """What ``tocsin up`` hands to its children is read by them as the same settings, secrets and all."""
     told = {**RIGHT["everybody who can be told"], "TOCSIN_WEBHOOK_HOSTS": "[]", "TOCSIN_CALL_SECRET": "c" * 32}
-    settings = loaded(monkeypatch, {**told, **RIGHT["production with rooms"]})
+    settings = loaded(monkeypatch, {**told, **RIGHT["production with rooms"], **LINKS})
     addresses = Addresses(
         mqtt_url="mqtt://ingest:s3cret@[::1]",
         nats_url="nats://n",
@@ -319,6 +338,9 @@ def test_the_secrets_of_rooms_reach_the_parts(monkeypatch: pytest.MonkeyPatch) -
     assert recipients_of(theirs)[Channel.OPERATIONS][DEFAULT_ROOM].secret == SECRET
     assert theirs.call_secret is not None
     assert theirs.call_secret.get_secret_value() == "c" * 32
+    assert theirs.callback_secret is not None
+    assert theirs.callback_secret.get_secret_value() == "d" * 32
+    assert str(theirs.api_public_url) == "https://t.example/"
     assert theirs.callback_number == "+33199000000"
     assert theirs.territory is not None
     assert theirs.territory.is_absolute()

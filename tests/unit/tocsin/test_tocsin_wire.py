@@ -17,6 +17,7 @@ from alerts.channels.cap_reader import read_cap
 from alerts.channels.form import Sender
 from tocsin import subjects, wire
 from tocsin.errors import WireError
+from tocsin.model.access import Access
 from tocsin.model.episode import Channel, FindingCause, Receipt, Ruling, Verb
 from tocsin.model.fix import FIX_DTYPE, SILENT_TAIL
 from tocsin.model.ids import derived, is_device_id
@@ -28,6 +29,10 @@ assert isinstance(OPENED, Ruling)
 ACKED = handle(OPENED.episode, act(Verb.ACKNOWLEDGE, 1, "Zoé", note="àç"), REALM, NOW_MS)
 assert isinstance(ACKED, Ruling)
 NOUNS: dict[str, tuple[wire.NounDecoder[Any], msgspec.Struct]] = {
+    "access": (
+        wire.decode_access,
+        Access(id="acc_1", at_ms=NOW_MS, who="Zoé", role="monitor", what="alerts", objects=("alr_1",)),
+    ),
     "alarm": (wire.decode_alarm, press()),
     "alarm without a place": (wire.decode_alarm, press(position=None)),
     "device": (wire.decode_device, DEVICES[WEARER]),
@@ -136,6 +141,7 @@ def test_every_subject_has_its_stream_and_only_one() -> None:
         subjects.alarm("u-1"), subjects.fixes(0), subjects.late(0), subjects.refused("schema"),
         subjects.findings(0, "PROX_ALERT"), subjects.episode("TGD_SOS", "u-1"), subjects.receipt("TGD_SOS", "u-1"),
         subjects.command("u-1", 0, "setCadence"), subjects.journal(0),
+        subjects.notice("SYS_CLOCK"), subjects.access("alert"),
     ]  # fmt: skip
     found = [[one.name for one in subjects.STREAMS if name.startswith(one.subjects[:-1])] for name in written]
     assert [len(names) for names in found] == [1] * len(written)

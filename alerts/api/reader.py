@@ -1,0 +1,56 @@
+"""Who reads this, and why? The dependency of every operation that shows alerts or measures."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from fastapi import Depends, Header, Request
+
+from alerts.api.access import Credentials, requires
+from alerts.api.accesses import Accesses
+from alerts.api.deps import Deps, deps_of
+from alerts.api.roles import Caller, Permission
+
+PURPOSE: Final = r"^(alert|measure|audit|incident):[A-Za-z0-9_.-]{1,64}$"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """Who reads, and why. An operation says what it has shown."""
+
+    caller: Caller
+    purpose: str
+    accesses: Accesses
+
+    def saw(self, what: str, objects: Iterable[str]) -> None:
+        self.accesses.note(self.caller, what, objects, self.purpose)
+
+    async def sees_places(self, what: str, objects: Iterable[str]) -> None:
+        """Before the reply leaves. Raises LogUnavailable."""
+        await self.accesses.keep(self.caller, what, objects, self.purpose)
+
+
+def reads(permission: Permission) -> Callable[..., Awaitable[Reader]]:
+    """The dependency of an operation that shows alerts or measures: who reads them, or 401, or 403."""
+
+    caller_who_may = requires(permission)
+
+    async def reader_who_may(
+        request: Request,
+        deps: Annotated[Deps, Depends(deps_of)],
+        credentials: Credentials,
+        purpose: Annotated[
+            str | None,
+            Header(
+                alias="Tocsin-Purpose", pattern=PURPOSE,
+                description="Why you look: it stands in the record of accesses.",
+                examples=["audit:2026-113"],
+            ),
+        ] = None,
+    ) -> Reader:  # fmt: skip
+        caller = await caller_who_may(request, deps, credentials)
+        return Reader(caller=caller, purpose=purpose or "", accesses=deps.accesses)
+
+    return reader_who_may

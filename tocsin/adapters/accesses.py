@@ -1,0 +1,64 @@
+"""Who has read this alert, or this measure?
+
+The record of accesses, written from the log by ``alerts.recorder``. Only ever added to: the table refuses anything
+else. A message may come twice; its id makes it one row. Times are milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from tocsin.adapters.postgres import Pool, Row, load_queries, ms_of, transaction
+from tocsin.clock import utc
+from tocsin.model.access import Access
+
+SQL = load_queries("accesses.sql")
+
+LIST_MAX = 10_000  # of one alert: far above what a day of every console of a site makes
+
+
+class RecordedAccess(msgspec.Struct, frozen=True, kw_only=True):
+    """An access and its place on the log."""
+
+    sequence: int
+    access: Access
+
+
+class AccessRecord:
+    """The table of accesses. Raises RecordUnavailable from every method."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def record_accesses(self, accesses: Sequence[RecordedAccess]) -> int:
+        """All or none; returns how many were new. Raises RecordRefused for a value the record cannot hold."""
+        rows = [_row(each) for each in sorted(accesses, key=lambda each: each.access.id)]  # locked in one order
+        async with transaction(self._pool) as connection, connection.cursor() as cursor:
+            await cursor.executemany(SQL["keep_access"], rows)
+            return cursor.rowcount
+
+    async def accesses_to(self, object_id: str) -> tuple[RecordedAccess, ...]:
+        """The first LIST_MAX, oldest first."""
+        async with transaction(self._pool) as connection:
+            cursor = await connection.execute(SQL["accesses_to"], [object_id, LIST_MAX])
+            return tuple(_access(row) for row in await cursor.fetchall())
+
+
+def _row(each: RecordedAccess) -> tuple[Any, ...]:
+    one = each.access
+    said = (one.who, one.service, one.role, one.what, list(one.objects), one.purpose, one.places)
+    return (one.id, each.sequence, utc(one.at_ms), *said)
+
+
+def _access(row: Row) -> RecordedAccess:
+    sequence, name, at, who, service, role, what, objects, purpose, places = row
+    return RecordedAccess(
+        sequence=sequence,
+        access=Access(
+            id=name, at_ms=ms_of(at), who=who, service=service, role=role, what=what, objects=tuple(objects),
+            purpose=purpose, places=places,
+        ),
+    )  # fmt: skip
