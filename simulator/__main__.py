@@ -220,6 +220,7 @@ def bench_alerts(
     ] = None,
     pairs: Annotated[int, typer.Option(help="Pairs that those fixes are of.", min=1)] = 200,
     seed: Seed = 7,
+    settle: Annotated[float, typer.Option(help="Seconds to wait for what is still on its way.", min=1)] = 60.0,
     plant: Annotated[
         alerting.Fault | None, typer.Option(help="A fault that the verdict must find: the recipient loses some.")
     ] = None,
@@ -231,7 +232,7 @@ def bench_alerts(
     with home_of(data_dir, "alerts", keep=keep) as home:
         wanted = alerting.AlertsBench(
             rate=rate, seconds=seconds, burst=burst, fixes=fixes, overload=overload or 2 * fixes, pairs=pairs,
-            seed=seed, loses=plant is alerting.Fault.LOSES, home=home,
+            seed=seed, settle_s=settle, loses=plant is alerting.Fault.LOSES, home=home,
         )  # fmt: skip
         report = run(alerting.run_alerts(wanted, tell=tell, say=console.print))
         console.print(alerting.table(report))

@@ -23,9 +23,9 @@ BURST_MAX_S: Final = 10.0
 SOS_P99_MAX_MS: Final = 250.0
 SOS_OVERLOAD_P99_MAX_MS: Final = 2_000.0
 LOAD_MIN: Final = 0.9  # of what was asked: below that nothing was measured under load
-UNDER_WAY_MAX: Final = 32
-"""Lower alerts that may arrive while a P1 is on its way: what the dispatcher and the courier had in hand already,
-16 each. More is a queue that it waited in."""
+UNDER_WAY_MAX: Final = 48
+"""Lower alerts that may arrive while a P1 is on its way: what the dispatcher (16) and the courier's line (32) had
+in hand already. More is a queue that it waited in."""
 
 Key = tuple[str, str]
 
@@ -45,9 +45,10 @@ class Heard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """One alert that the log, or the broker, has accepted, and when it was handed to it."""
+    """One alert that the log, or the broker, accepted: when it was handed over, and when that was confirmed."""
 
     at_ms: float
+    accepted_ms: float
     is_urgent: bool = True
 
 
@@ -100,9 +101,9 @@ def all_attempted_s(said: Mapping[Key, Said], told: Mapping[Key, Heard]) -> floa
 
 
 def waited_behind(said: Mapping[Key, Said], told: Mapping[Key, Heard]) -> int:
-    """The most lower alerts that arrived while one P1 was on its way (invariant 2)."""
+    """The most lower alerts that arrived while one P1, which the log had, was on its way (invariant 2)."""
     lower = sorted(told[key].first_ms for key, one in said.items() if not one.is_urgent and key in told)
-    urgent = [(one.at_ms, told[key].first_ms) for key, one in said.items() if one.is_urgent and key in told]
+    urgent = [(one.accepted_ms, told[key].first_ms) for key, one in said.items() if one.is_urgent and key in told]
     return max((bisect_left(lower, came) - bisect_right(lower, since) for since, came in urgent), default=0)
 
 

@@ -43,7 +43,6 @@ from tocsin.ports import Log
 from tocsin.stack import Tell
 from tocsin.wire import encode
 
-SETTLE_WITHIN_S = 60.0
 LOOK_EVERY_S = 0.1
 LOADED_WITHIN_S = 30.0
 PRESS_EVERY_S = 0.1
@@ -68,6 +67,7 @@ class AlertsBench:
     overload: int
     pairs: int
     seed: int
+    settle_s: float
     loses: bool
     home: Path
 
@@ -89,11 +89,11 @@ class Recipient:
         self.arrivals += answer.raise_for_status().json()
         return account.heard(self.arrivals)
 
-    async def until_taken(self, said: Iterable[Key]) -> dict[Key, account.Heard]:
+    async def until_taken(self, said: Iterable[Key], within_s: float) -> dict[Key, account.Heard]:
         """What was heard once all of it has been taken, or when the time is up."""
         keys = set(said)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SETTLE_WITHIN_S):
+            async with asyncio.timeout(within_s):
                 while True:
                     if not account.lost(keys, await self.told()):
                         break
@@ -146,16 +146,16 @@ async def _measured(
     started_ms = lab.clock.wall_ms()
     say(f"{bench.rate} findings/s for {bench.seconds:g} s")
     steady = await _steady(log, lab, bench)
-    told = await recipient.until_taken(steady)
+    told = await recipient.until_taken(steady, bench.settle_s)
     say(f"{bench.burst} at once")
     burst = await _burst(log, lab, bench)
-    told = await recipient.until_taken(burst)
+    told = await recipient.until_taken(burst, bench.settle_s)
     pressed: dict[str, dict[Key, Said]] = {}
     offered: dict[str, float] = {}
     for boot, (phase, rate) in enumerate((("keys", bench.fixes), ("overload", bench.overload)), start=1):
         say(f"keys beside {rate} fixes/s")
         pressed[phase], offered[phase] = await _keys(lab, bench, rate, boot)
-        told = await recipient.until_taken(pressed[phase])
+        told = await recipient.until_taken(pressed[phase], bench.settle_s)
     everything = {**steady, **burst, **pressed["keys"], **pressed["overload"]}
     report = {
         **report_head("bench alerts", bench.seed, started_ms, (lab.clock.wall_ms() - started_ms) / MS),
@@ -238,7 +238,7 @@ async def _publish(log: Log, lab: Laboratory, one: findings.Wanted, said: dict[K
     at_ms = lab.clock.wall() * MS
     with contextlib.suppress(LogUnavailable):
         await log.append(subjects.findings(PARTITION, one.code.value), payload, dedupe_id=finding.id)
-        said[one.key] = Said(at_ms=at_ms, is_urgent=one.is_urgent)
+        said[one.key] = Said(at_ms=at_ms, accepted_ms=lab.clock.wall() * MS, is_urgent=one.is_urgent)
 
 
 # --- keys ----------------------------------------------------------------------------------------------------
@@ -295,7 +295,7 @@ async def _press_once(lab: Laboratory, gateway: Gateway, index: int, boot: int, 
     payload = messages.encode(messages.sos(now_ms=now_ms, seq=index // PHONES, boot=boot, silent=False, fix=None))
     at_ms = lab.clock.wall() * MS
     await (await gateway.publish(device, "sos", payload))
-    said[device, rfc3339(now_ms)] = Said(at_ms=at_ms)
+    said[device, rfc3339(now_ms)] = Said(at_ms=at_ms, accepted_ms=lab.clock.wall() * MS)
 
 
 # --- for people ----------------------------------------------------------------------------------------------
