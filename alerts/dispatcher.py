@@ -1,7 +1,8 @@
 """The shell of the desk: take a finding, an alarm or a receipt, have it ruled upon, settle it.
 
-A queue and a task for the keys, one for the receipts and one for each code of a finding, so that a key never waits
-behind distances, nor an alert behind anything else (invariant 2). A dispatcher that dies leaves its leases to the
+A queue for the keys, one for the receipts and one for each code of a finding, so that a key never waits behind
+distances, nor an alert behind anything else (invariant 2); what has come by any of them is taken in the order of
+``alerts.lanes``. A dispatcher that dies leaves its leases to the
 next one; what it had already ruled on is found among the causes. UNCERTAIN is shown (``standings``) and opens no
 alert: its findings are not read here. What an incident of the fleet explains is folded (``alerts.folding``). The
 hours that an alert sets by itself come from ``alerts.timers``, which runs beside the queues.
@@ -10,6 +11,7 @@ hours that an alert sets by itself come from ``alerts.timers``, which runs besid
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,16 +20,18 @@ import structlog
 
 from alerts import desk
 from alerts.calls import NO_KEY
+from alerts.catalogue import CATALOGUE
 from alerts.desk import Answer, Unchanged
 from alerts.episodes import IN_PLACE_OF, KEYS, place_of
 from alerts.folding import INCIDENT, Folding
+from alerts.lanes import Lanes, Work
 from alerts.ledger import Ledger
 from alerts.routing import EVERYTHING_TO_THE_DEFAULT, Routing
 from alerts.timers import Timers, closing_by_the_log, run_timers
 from tocsin import subjects
 from tocsin.clock import Clock
 from tocsin.errors import LogUnavailable, WireError
-from tocsin.model.episode import AlarmCause, Event, FindingCause, NoticeCause, Realm
+from tocsin.model.episode import AlarmCause, Event, FindingCause, NoticeCause, Realm, Receipt
 from tocsin.model.finding import NOTICES, Code
 from tocsin.model.protocol import AS_AGREED, Protocol
 from tocsin.ports import Bucket, Delivery, Entry, Log
@@ -38,6 +42,8 @@ from tocsin.wire import decode_alarm, decode_finding, decode_notice, decode_rece
 AGAIN_AFTER_S = 0.2
 AGAIN_MAX_S = 30.0
 TAKE_MAX = 256
+BEHIND_ALL = 9  # receipts: they say how a delivery went, and hold up none
+UNREADABLE = 0  # at once: it is only given back
 LEASED_MAX = (
     10_000  # what waits for its next try counts as leased: a rollback's worth of it must not stop the rest
 )
@@ -67,28 +73,50 @@ async def run_dispatcher(
     desk_ = Folding(log_, devices, ledger)
     timers = Timers(clock, ledger, closing_by_the_log(log_), protocol)
     async with asyncio.TaskGroup() as tasks:
+        lanes = Lanes(tasks)
         for queue in QUEUES:
-            tasks.create_task(_serve(log_, desk_, queue))
+            tasks.create_task(_serve(log_, desk_, queue, lanes))
         tasks.create_task(_unfold_for_ever(log_, desk_))
         tasks.create_task(run_timers(log_, timers))
         ready()
 
 
-async def _serve(log_: Log, desk_: Folding, queue: Queue) -> None:
+async def _serve(log_: Log, desk_: Folding, queue: Queue, lanes: Lanes) -> None:
     async with log_.queue(queue.stream, queue.name, parallel=LEASED_MAX, subject=queue.subject) as deliveries:
         while True:
             for delivery in await deliveries.take(TAKE_MAX):
-                await _settle(desk_, delivery, queue.read)
+                lanes.add(_work(desk_, delivery, queue))
 
 
-async def _settle(desk_: Folding, delivery: Delivery, read: Reader) -> None:
+def _work(desk_: Folding, delivery: Delivery, queue: Queue) -> Work:
+    name = (queue.name, delivery.entry.sequence)
     try:
-        placed = read(delivery.entry)
-    except WireError as error:  # another version's, in the middle of an upgrade: its own dispatcher will read it
-        log.critical("unreadable", subject=delivery.entry.subject, error=str(error))
-        RULINGS.labels(reason="unreadable").inc()
-        await delivery.again(_wait_s(delivery.attempt))
-        return
+        placed = queue.read(delivery.entry)
+    except WireError as error:
+        give_back = functools.partial(_unreadable, delivery, error)
+        return Work(name=name, place=name, rank=UNREADABLE, do=give_back)
+    code, subject, event = placed[0]
+    place = (queue.name, code, subject)
+    return Work(
+        name=name, place=place, rank=_rank(code, event), do=functools.partial(_settle, desk_, delivery, placed)
+    )
+
+
+def _rank(code: str, event: Event) -> int:
+    """By the worst that its code can be: what a finding says of its own priority is for people."""
+    if isinstance(event, Receipt):
+        return BEHIND_ALL
+    return 0 if code in KEYS else CATALOGUE[Code(code)].priority
+
+
+async def _unreadable(delivery: Delivery, error: WireError) -> None:
+    """Another version's, in the middle of an upgrade: its own dispatcher will read it."""
+    log.critical("unreadable", subject=delivery.entry.subject, error=str(error))
+    RULINGS.labels(reason="unreadable").inc()
+    await delivery.again(_wait_s(delivery.attempt))
+
+
+async def _settle(desk_: Folding, delivery: Delivery, placed: Sequence[Placed]) -> None:
     try:
         answers = [await desk_.rule(*one) for one in placed]
     except LogUnavailable as error:
@@ -169,7 +197,7 @@ def _receipt_event(entry: Entry) -> list[Placed]:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """One durable queue with a task of its own."""
+    """One durable queue."""
 
     name: str
     stream: subjects.Stream

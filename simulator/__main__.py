@@ -11,6 +11,8 @@ from rich.progress import Progress
 from simulator import bench as road
 from simulator import demo as story
 from simulator import outage, recording, replay, storage
+from simulator.alerts_bench import account
+from simulator.alerts_bench import run as alerting
 from simulator.command import EXIT_FAILED, DataDir, Json, Keep, console, end, home_of, run, tell, write
 from simulator.evaluation import run as evaluation
 from simulator.evaluation.detectors import DETECTORS
@@ -226,6 +228,37 @@ def bench_outage(
             console.print(f"{name:>20}: {report[name]}")
         write(report, json_out)
         end(held=outage.holds(report), home=home)
+
+
+@bench_app.command(name="alerts")
+def bench_alerts(
+    rate: Annotated[int, typer.Option(help="Findings a second.", min=1)] = 50,
+    seconds: Annotated[float, typer.Option(help="How long, and of presses at most 30 s.", min=1)] = 60.0,
+    burst: Annotated[int, typer.Option(help="Episodes at once.", min=5)] = 700,
+    fixes: Annotated[int, typer.Option(help="Fixes a second beside the presses.", min=100)] = 2000,
+    overload: Annotated[
+        int | None, typer.Option(help="Fixes a second of the overload [default: twice --fixes].")
+    ] = None,
+    pairs: Annotated[int, typer.Option(help="Pairs that those fixes are of.", min=1)] = 200,
+    seed: Seed = 7,
+    settle: Annotated[float, typer.Option(help="Seconds to wait for what is still on its way.", min=1)] = 60.0,
+    plant: Annotated[
+        alerting.Fault | None, typer.Option(help="A fault that the verdict must find: the recipient loses some.")
+    ] = None,
+    json_out: Json = None,
+    data_dir: DataDir = Path(".tocsin"),
+    keep: Keep = False,
+) -> None:
+    """From a finding, or a pressed key, to the téléassistance: how long, and is anything lost or told twice?"""
+    with home_of(data_dir, "alerts", keep=keep) as home:
+        wanted = alerting.AlertsBench(
+            rate=rate, seconds=seconds, burst=burst, fixes=fixes, overload=overload or 2 * fixes, pairs=pairs,
+            seed=seed, settle_s=settle, loses=plant is alerting.Fault.LOSES, home=home,
+        )  # fmt: skip
+        report = run(alerting.run_alerts(wanted, tell=tell, say=console.print))
+        console.print(alerting.table(report))
+        write(report, json_out)
+        end(held=account.holds(report), home=home)
 
 
 @bench_app.command(name="storage")

@@ -40,10 +40,10 @@ async def run_road(bench: RoadBench, *, tell: Tell, say: Callable[[str], None]) 
     """The report: offered, received, archived, lost, latencies."""
     async with laboratory(home=bench.home, tell=tell) as lab:
         say(f"registering {bench.pairs} pairs")
-        await lab.register(*_people(bench.pairs), reports_every_s=load.reports_every_s(bench.pairs, bench.rate))
+        await lab.register(*people(bench.pairs), reports_every_s=load.reports_every_s(bench.pairs, bench.rate))
         started_ms = lab.clock.wall_ms()
         say(f"{bench.rate} fixes/s for {bench.seconds:g} s")
-        offered = await _generate(lab, bench)
+        offered = await offered_by(await generating(lab, bench.rate, bench.seconds, bench.pairs))
         fixes = await _settled(lab, offered["acknowledged"])
         await _told(lab, offered["passes"])
         t2_t7, t3_t7, raised = await _latencies(lab)
@@ -96,7 +96,8 @@ def _heard(lab: Laboratory, channel: str) -> int:
     )
 
 
-def _people(pairs: int) -> tuple[dict[str, DeviceKind], list[PairWanted]]:
+def people(pairs: int) -> tuple[dict[str, DeviceKind], list[PairWanted]]:
+    """Who the generator speaks for: the background, and the story pair."""
     names = [(load.background_device(2 * index), load.background_device(2 * index + 1)) for index in range(pairs)]
     names.append((load.WEARER, load.PROTECTED))
     devices: dict[str, DeviceKind] = {}
@@ -105,13 +106,21 @@ def _people(pairs: int) -> tuple[dict[str, DeviceKind], list[PairWanted]]:
     return devices, [PairWanted(key=w, wearer=w, protected=p, alert_distance_m=1000) for w, p in names]
 
 
-async def _generate(lab: Laboratory, bench: RoadBench) -> dict[str, int]:
+async def generating(
+    lab: Laboratory, rate: int, seconds: float, pairs: int, boot: int = 1
+) -> asyncio.subprocess.Process:
+    """The generator, under way. ``boot``: another one for each run in one laboratory, since the fixes are numbered
+    anew."""
     url = lab.stack.addresses.fleet_mqtt_url
     assert url is not None
-    words = ["--url", url, "--rate", bench.rate, "--seconds", bench.seconds, "--pairs", bench.pairs]
-    child = await asyncio.create_subprocess_exec(
+    words = ["--url", url, "--rate", rate, "--seconds", seconds, "--pairs", pairs, "--boot", boot]
+    return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "simulator.load", *map(str, words), stdout=asyncio.subprocess.PIPE
     )
+
+
+async def offered_by(child: asyncio.subprocess.Process) -> dict[str, int]:
+    """What it offered, once it has ended. Raises LaboratoryError."""
     out, _ = await child.communicate()
     if child.returncode != 0:
         raise LaboratoryError(f"the load generator ended with {child.returncode}")

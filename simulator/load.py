@@ -46,38 +46,37 @@ def reports_every_s(pairs: int, rate: int) -> dict[str, int]:
     return {**background, WEARER: FLEET_EVERY_S, PROTECTED: FLEET_EVERY_S}
 
 
-def _payload(lat: float, lon: float, seq: int, now_ms: int, accuracy_m: float = 10.0) -> bytes:
+def _payload(lat: float, lon: float, seq: int, now_ms: int, boot: int, accuracy_m: float = 10.0) -> bytes:
     second, ms = divmod(now_ms, MS)
     return (
         f'{{"_type":"location","lat":{lat:.6f},"lon":{lon:.6f},"tst":{second},"ms":{ms},"created_at":{second},'
-        f'"created_ms":{ms},"acc":{accuracy_m},"vel":3.5,"batt":80,"src":"gnss","seq":{seq},"boot":1}}'
+        f'"created_ms":{ms},"acc":{accuracy_m},"vel":3.5,"batt":80,"src":"gnss","seq":{seq},"boot":{boot}}}'
     ).encode()
 
 
-async def run(url: str, *, rate: int, seconds: float, pairs: int) -> dict[str, int]:
+async def run(url: str, *, rate: int, seconds: float, pairs: int, boot: int = 1) -> dict[str, int]:
     """Speak for ``seconds`` at ``rate`` messages a second; returns what was offered and what was acknowledged."""
     clock = AffineClock()
     loop = asyncio.get_running_loop()
     async with Gateway(url, client_id="load-gateway", window=2000) as gateway:
-        await gateway.publish(PROTECTED, "loc", _payload(*HOME, 0, clock.now_ms()))
+        await gateway.publish(PROTECTED, "loc", _payload(*HOME, 0, clock.now_ms(), boot))
         start = loop.time()
         sent = story = at_home = 0
         while (elapsed := loop.time() - start) < seconds:
             if story < elapsed / STORY_EVERY_S:  # one at a time: two places in one millisecond are a repeat
                 if story % AT_HOME_EVERY == AT_HOME_EVERY - 1:  # while he is outside: at her hour he was there
                     at_home += 1
-                    await gateway.publish(PROTECTED, "loc", _payload(*HOME, at_home, clock.now_ms()))
+                    await gateway.publish(PROTECTED, "loc", _payload(*HOME, at_home, clock.now_ms(), boot))
                 lat = HOME[0] + STORY[story % len(STORY)] * NORTH_PER_M
-                said = _payload(lat, HOME[1], story, clock.now_ms(), STORY_ACCURACY_M)
+                said = _payload(lat, HOME[1], story, clock.now_ms(), boot, STORY_ACCURACY_M)
                 await gateway.publish(WEARER, "loc", said)
                 story += 1
             while sent + story + at_home < elapsed * rate:
                 index = sent % (2 * pairs)
                 lat = HOME[0] + (index % 2) * 0.5 + (sent % 97) * STEP_M * NORTH_PER_M
                 lon = HOME[1] + (index // 2) * 1e-4
-                await gateway.publish(
-                    background_device(index), "loc", _payload(lat, lon, sent // (2 * pairs), clock.now_ms())
-                )
+                said = _payload(lat, lon, sent // (2 * pairs), clock.now_ms(), boot)
+                await gateway.publish(background_device(index), "loc", said)
                 sent += 1
             await asyncio.sleep(TICK_S)
         await gateway.drained()
@@ -94,8 +93,10 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--pairs", type=int, default=2000)
+    parser.add_argument("--boot", type=int, default=1, help="another one for each run: fixes are numbered anew")
     given = parser.parse_args()
-    print(json.dumps(uvloop.run(run(given.url, rate=given.rate, seconds=given.seconds, pairs=given.pairs))))
+    load = run(given.url, rate=given.rate, seconds=given.seconds, pairs=given.pairs, boot=given.boot)
+    print(json.dumps(uvloop.run(load)))
 
 
 if __name__ == "__main__":

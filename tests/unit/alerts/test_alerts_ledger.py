@@ -214,13 +214,11 @@ def test_the_queues_are_these() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    "held", [one for one in FOUND if one is not Code.EVIDENTIAL_BREACH]
-)  # ruled as PROX_ALERT
+@pytest.mark.parametrize("held", [one for one in FOUND if one is not Code.EVIDENTIAL_BREACH])
 async def test_neither_a_key_nor_an_alert_waits_behind_what_takes_long(
     log: SlowLog, monkeypatch: pytest.MonkeyPatch, held: Code
 ) -> None:
-    """Invariant 2: each queue has a task of its own."""
+    """Invariant 2."""
     rule, stuck = dispatcher.Ledger.rule, asyncio.Event()
 
     async def slow(self: Ledger, code: str, subject: str, event: object, **how: object) -> object:
