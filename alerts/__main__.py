@@ -37,7 +37,10 @@ log = structlog.get_logger()
 
 async def dispatcher(settings: Settings, ready: Ready) -> None:
     routing = Routing(
-        territory=_territory(settings), margin_m=settings.border_margin_m, lookup_failed=_lookup_failed
+        territory=_territory(settings),
+        margin_m=settings.border_margin_m,
+        addressed=frozenset(settings.police_rooms),
+        lookup_failed=_lookup_failed,
     )
     async with open_bus(settings.required("nats_url"), "alerts.dispatcher") as bus:
         await run_dispatcher(

@@ -180,7 +180,10 @@ def _on_finding(episode: Episode | None, event: FindingCause, finding: Finding, 
 
 def _on_notice(episode: Episode | None, event: Event, notice: Notice, here: _Here) -> Answer:
     if notice.change is Change.ENTRY:
-        return _on_raise(episode, event, notice, here)
+        raised = _on_raise(episode, event, notice, here)
+        if CATALOGUE[notice.code].automatic and isinstance(raised, Ruling):
+            return msgspec.structs.replace(raised, episode=episodes.automatic(raised.episode))
+        return raised
     return _on_exit(episode, event, notice, here)
 
 
