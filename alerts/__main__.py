@@ -10,6 +10,7 @@ from pydantic import HttpUrl, SecretStr
 
 from alerts.api.server import run_api
 from alerts.channels.police import Sender
+from alerts.clerk import ClerkDoors, run_clerk
 from alerts.courier import run_courier
 from alerts.dispatcher import run_dispatcher
 from alerts.downlink import run_downlink
@@ -137,6 +138,14 @@ async def projector(settings: Settings, ready: Ready) -> None:
         )
 
 
+async def clerk(settings: Settings, ready: Ready) -> None:
+    async with open_bus(settings.required("nats_url"), "alerts.clerk") as bus:
+        doors = ClerkDoors(
+            log=bus.log, devices=bus.devices, orders=bus.orders, standings=bus.standings, signs=bus.signs
+        )
+        await run_clerk(doors, clock=settings.clock, ready=ready)
+
+
 async def api(settings: Settings, ready: Ready) -> None:
     async with (
         open_bus(settings.required("nats_url"), "alerts.api") as bus,
@@ -161,6 +170,7 @@ PARTS = {
     "downlink": downlink,
     "recorder": recorder,
     "projector": projector,
+    "clerk": clerk,
     "api": api,
 }
 
