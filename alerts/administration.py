@@ -198,8 +198,8 @@ def _phone(
     code: Code, sign: Sign, key: int, since_ms: int, reason: str, *, each: bool = False, is_due: bool = True
 ) -> Holding:
     return Holding(
-        code=code, subject=sign.device, key=(key,), since_ms=since_ms, reason=reason, device=sign.device, each=each,
-        is_due=is_due,
+        code=code, subject=sign.device, key=(key,), since_ms=since_ms, reason=reason, device=sign.device,
+        each=each, is_due=is_due,
     )  # fmt: skip
 
 

@@ -103,8 +103,8 @@ async def furnish(bus: Bus) -> None:
 
 
 RAISED = {
-    Code.ORDER_EXPIRING: "msr_1", Code.ORDER_NOT_FITTED: "msr_1", Code.TGD_UNREACHABLE: TGD, Code.TGD_BATT_LOW: TGD,
-    Code.TGD_TEST_MISSED: TGD,
+    Code.ORDER_EXPIRING: "msr_1", Code.ORDER_NOT_FITTED: "msr_1", Code.TGD_UNREACHABLE: TGD,
+    Code.TGD_BATT_LOW: TGD, Code.TGD_TEST_MISSED: TGD,
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What is said of orders, faults and phones, hour by hour, and what does the desk make of it? (DOMAIN section 4)"""
+"""What is said of orders, faults and phones, hour by hour, and what comes of it? (DOMAIN section 4)"""
 
 from __future__ import annotations
 

@@ -59,8 +59,13 @@ def test_whatever_it_says_it_was_there_and_no_place_is_kept(leaf: str, payload: 
     assert sign == Sign(device=TGD, first_ms=NOW_MS, heard_ms=NOW_MS)
 
 
-@pytest.mark.parametrize(("device", "leaf"), [(TGD, "cmd"), (TGD, "err"), (TGD, "cfg/want"), (TGD, "lwt"),
-                                              (WEARER, "state"), (PROTECTED, "state"), ("stranger-1", "state")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("device", "leaf"),
+    [
+        (TGD, "cmd"), (TGD, "err"), (TGD, "cfg/want"), (TGD, "lwt"), (WEARER, "state"), (PROTECTED, "state"),
+        ("stranger-1", "state"),
+    ],
+)  # fmt: skip
 def test_our_own_words_the_brokers_and_other_units_are_no_sign(device: str, leaf: str) -> None:
     assert said(known(), status(), leaf, device=device) is None
 
