@@ -12,6 +12,7 @@ from pydantic import HttpUrl, SecretStr
 from alerts.api.server import run_api
 from alerts.callback import Links
 from alerts.channels.form import Sender
+from alerts.clerk import ClerkDoors, run_clerk
 from alerts.courier import run_courier
 from alerts.dispatcher import run_dispatcher
 from alerts.downlink import run_downlink
@@ -42,7 +43,10 @@ log = structlog.get_logger()
 
 async def dispatcher(settings: Settings, ready: Ready) -> None:
     routing = Routing(
-        territory=_territory(settings), margin_m=settings.border_margin_m, lookup_failed=_lookup_failed
+        territory=_territory(settings),
+        margin_m=settings.border_margin_m,
+        addressed=frozenset(settings.police_rooms),
+        lookup_failed=_lookup_failed,
     )
     async with open_bus(settings.required("nats_url"), "alerts.dispatcher") as bus:
         await run_dispatcher(
@@ -173,6 +177,14 @@ async def projector(settings: Settings, ready: Ready) -> None:
         )
 
 
+async def clerk(settings: Settings, ready: Ready) -> None:
+    async with open_bus(settings.required("nats_url"), "alerts.clerk") as bus:
+        doors = ClerkDoors(
+            log=bus.log, devices=bus.devices, orders=bus.orders, standings=bus.standings, signs=bus.signs
+        )
+        await run_clerk(doors, clock=settings.clock, ready=ready)
+
+
 async def api(settings: Settings, ready: Ready) -> None:
     async with (
         open_bus(settings.required("nats_url"), "alerts.api") as bus,
@@ -198,6 +210,7 @@ PARTS = {
     "downlink": downlink,
     "recorder": recorder,
     "projector": projector,
+    "clerk": clerk,
     "api": api,
 }
 

@@ -154,7 +154,11 @@ def _on_finding(episode: Episode | None, event: FindingCause, finding: Finding, 
 
 def _on_notice(episode: Episode | None, event: Event, notice: Notice, here: _Here) -> Answer:
     if notice.change is Change.ENTRY:
-        return _on_raise(episode, event, notice, here)
+        raised = _on_raise(episode, event, notice, here)
+        if CATALOGUE[notice.code].automatic and isinstance(raised, Ruling):
+            after = episodes.automatic(raised.episode)
+            return ruling(episode, after, event, raised.reason, here.now_ms, raised.notifications)
+        return raised
     return _on_exit(episode, event, notice, here)
 
 
@@ -219,8 +223,8 @@ def _told(
 
 
 def _rooms(cause: episodes.Cause, routing: Routing) -> tuple[str, ...]:
-    """None of what a part says of the system, nor of what is found of a whole group."""
-    if isinstance(cause, Notice) or (isinstance(cause, Finding) and cause.silenced is not None):
+    """None of what a part says of the system."""
+    if isinstance(cause, Notice):
         return ()
     return routing.rooms_for(cause)[:EPISODE_ROOMS_MAX]
 

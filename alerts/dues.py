@@ -19,7 +19,7 @@ import msgspec
 
 from alerts import episodes, escalation, her_unit
 from alerts.answers import Answer, Unchanged, ruling
-from alerts.catalogue import CATALOGUE
+from alerts.catalogue import CATALOGUE, Rooms
 from alerts.escalation import Kind, Step
 from tocsin.model.episode import Channel, Due, Episode, Notification, Reached, Ruling, Rung
 from tocsin.model.finding import Code
@@ -86,9 +86,10 @@ def _raised(episode: Episode, protocol: Protocol, audience: Rung | None = None) 
 
 
 def rooms_at_raise(episode: Episode | None, rooms: tuple[str, ...], protocol: Protocol) -> tuple[str, ...]:
-    """Which rooms hear of a raising at once: under a pre-advice those of the place; and as soon as any room knows
-    of it, that room and those."""
+    """Which rooms hear of a raising at once: under a pre-advice those of the place, of an outage every one (F04),
+    whatever the mode; and as soon as any room knows of it, that room and those."""
     knowing = set() if episode is None else {*episodes.rooms_told(episode)}
-    if protocol.police_mode is PoliceMode.AUTO_PREADVICE or knowing:
+    is_outage = episode is not None and CATALOGUE[episode.code].rooms is Rooms.EVERY
+    if protocol.police_mode is PoliceMode.AUTO_PREADVICE or is_outage or knowing:
         return tuple(sorted({*rooms, *knowing}))
     return ()

@@ -66,6 +66,7 @@ Cause = Finding | Alarm | Notice
 
 PARTIES = 2  # of a measure
 BY_ORDER = "order"  # who closes what the order allows
+BY_ITSELF = "automatic"  # who closes what is told and asks nothing of anybody
 
 
 def place_of(cause: Cause) -> tuple[Code, str]:
@@ -145,6 +146,11 @@ def recorded(episode: Episode) -> Episode:
     return msgspec.structs.replace(
         episode, authorised=True, state=State.CLOSED, closed_ms=episode.opened_ms, closed_by=BY_ORDER
     )
+
+
+def automatic(episode: Episode) -> Episode:
+    """One that is told and kept, and that nobody has to take: closed as it is opened."""
+    return msgspec.structs.replace(episode, state=State.CLOSED, closed_ms=episode.opened_ms, closed_by=BY_ITSELF)
 
 
 def _priority(code: Code, raises: tuple[Raise, ...]) -> int:

@@ -67,14 +67,13 @@ LADDERS: Final[Mapping[int, tuple[Climb, ...]]] = MappingProxyType(
 )
 """By priority; the best operator has it at 0 s, by the first notification. P4 and P5 have none."""
 
-HANDED_TO_POLICE: Final = frozenset(
-    {
-        Code.TGD_SOS, Code.TGD_SOS_SILENT, Code.BAR_SOS, Code.PROX_ALERT, Code.RF_PROXIMITY,
-        Code.PREALERT_NO_ANSWER, Code.ZONE_CORE_ENTRY, Code.STRAP_TAMPER,
-    }
-)  # fmt: skip
-"""Of which the operator's duty ends at C (DOMAIN section 4): the rooms hear of them by themselves. The rest of
-the P1, silences and the system's own, are nothing that a patrol could be sent for; a human may hand them off."""
+HANDED_TO_POLICE: Final = frozenset(code for code, row in CATALOGUE.items() if row.hand_off) | {
+    Code.RF_PROXIMITY,
+    Code.STRAP_TAMPER,
+}
+"""Of which the operator's duty ends at C (DOMAIN section 4): the rooms hear of them by themselves; of the
+last two, which a unit says, not before their time. The rest of the P1, silences and the system's own, are nothing
+that a patrol could be sent for; a human may hand them off."""
 
 HER_UNIT_AFTER_S: Final = 15  # invariant 18, F16: unless it is confirmed before
 NO_ANSWER_AFTER_S: Final = 60  # PREALERT_NO_ANSWER: calls failed for so long, or so long behind an order

@@ -2,8 +2,10 @@
 
 The room of the protected person's place, and that of the wearer's if it is another (DOMAIN section 4). A place is
 the circle of its 95 % radius and a margin: near a border both forces are told. Nothing found (at sea, abroad, no
-position, no file, a look-up that fails) is told to the default recipient, never to nobody. Handed to the desk as
-the realm is; pure, but for ``lookup_failed``, through which the shell hears of a map that fails it.
+position, no file, a look-up that fails) is told to the default recipient, never to nobody. What has no one place
+(``Rooms.EVERY``: the silence of a fleet, F04) is told to every room that has an address, and to the default
+recipient for the others. Handed to the desk as the realm is; pure, but for ``lookup_failed``, through which the
+shell hears of a map that fails it.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from alerts.catalogue import CATALOGUE, Rooms
 from alerts.territory import Territory
 from tocsin.limits import BORDER_MARGIN_M, ROUTING_RADIUS_MAX_M
 from tocsin.model.finding import Alarm, Finding
@@ -26,17 +29,24 @@ def _unheard(kind: str) -> None:
 class Routing:
     """How this deployment chooses. Without a territory everything goes to the default recipient.
 
+    ``addressed`` are the rooms that have an address of their own.
     ``lookup_failed`` is handed the kind of the error and not its words: these may hold a position.
     """
 
     territory: Territory | None = None
     margin_m: int = BORDER_MARGIN_M
+    addressed: frozenset[str] = frozenset()
     lookup_failed: Callable[[str], None] = _unheard
 
     def rooms_for(self, cause: Finding | Alarm) -> tuple[str, ...]:
         """By name; never empty."""
+        if CATALOGUE[cause.code].rooms is Rooms.EVERY:
+            return self.every_room()
         rooms = {room for place in places_of(cause) for room in self._rooms_at(place)}
         return tuple(sorted(rooms)) or (DEFAULT_ROOM,)
+
+    def every_room(self) -> tuple[str, ...]:
+        return tuple(sorted({*self.addressed, DEFAULT_ROOM}))
 
     def _rooms_at(self, place: FixPoint) -> tuple[str, ...]:
         if self.territory is None:

@@ -28,6 +28,7 @@ async def fixes(settings: Settings, ready: Ready) -> None:
             url=url,
             log=bus.log,
             devices=bus.devices,
+            signs=bus.signs,
             known=_known(settings),
             clock=settings.clock,
             linger_ms=settings.batch_linger_ms,

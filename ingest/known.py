@@ -14,6 +14,7 @@ from tocsin.clock import MS
 from tocsin.limits import LATE_AFTER_S, SEQ_WINDOW, UNNUMBERED_A_SECOND_MAX, UNNUMBERED_KEPT
 from tocsin.model.device import Device
 from tocsin.model.fix import ABSENT
+from tocsin.model.sign import Sign
 
 WINDOW_MASK = (1 << SEQ_WINDOW) - 1
 
@@ -77,6 +78,7 @@ class Known:
 
     ``open_sos``: the TGD phones whose alert is open, and who may therefore say where they are. ``present_ms``:
     when a device that said no place was last passed on as present, ``present_said``: and what it said of itself.
+    ``signs``: what is kept of each TGD (``ingest.signs``).
     """
 
     partitions: int
@@ -85,6 +87,7 @@ class Known:
     open_sos: set[str] = field(default_factory=set)
     present_ms: dict[str, int] = field(default_factory=dict)
     present_said: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    signs: dict[str, Sign] = field(default_factory=dict)
     windows: dict[str, SeqWindow] = field(default_factory=dict)
     unnumbered: defaultdict[str, Unnumbered] = field(default_factory=lambda: defaultdict(Unnumbered))
 

@@ -36,6 +36,8 @@ from ingest.dialects.reports import Reason, Refusal
 from ingest.known import Known
 from ingest.mqtt import MqttSession, Taken, sessions
 from ingest.quarantine import keep_and_answer, watch_quarantine
+from ingest.sign_book import SignBook
+from ingest.signs import sign_of
 from tocsin import subjects
 from tocsin.clock import MS, Clock
 from tocsin.errors import LogUnavailable, WireError
@@ -44,6 +46,7 @@ from tocsin.model.device import Device
 from tocsin.model.finding import Alarm, Code
 from tocsin.model.fix import ABSENT, FIX_DTYPE
 from tocsin.model.ids import derived
+from tocsin.model.sign import Sign
 from tocsin.mqtt import NO_FILES
 from tocsin.ports import Bucket, Log
 from tocsin.telemetry import INGEST_MESSAGES, KNOWN_DEVICES
@@ -67,6 +70,7 @@ class Batch:
     rows: defaultdict[str, list[FixRow]] = field(default_factory=lambda: defaultdict(list))
     refused: list[tuple[MqttSession, Message, Refusal]] = field(default_factory=list)
     outcomes: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    signs: dict[str, Sign] = field(default_factory=dict)
 
     def add(self, session: MqttSession, taken: Taken, admissions: list[Admission], known: Known) -> None:
         self.taken.append((session, taken))
@@ -124,6 +128,7 @@ async def run_fixes(
     url: str,
     log: Log,
     devices: Bucket,
+    signs: Bucket,
     known: Known,
     clock: Clock,
     linger_ms: int,
@@ -132,7 +137,9 @@ async def run_fixes(
     secret: str = "",
 ) -> None:
     """The fix lane, until cancelled."""
-    lane = FixLane(log, known, clock, linger_ms)
+    book = SignBook(signs, known, clock)
+    await book.open()
+    lane = FixLane(log, known, clock, linger_ms, book)
     async with asyncio.TaskGroup() as tasks:
         directory = Directory(devices, known, "fixes")
         tasks.create_task(directory.follow())
@@ -140,12 +147,16 @@ async def run_fixes(
         tasks.create_task(lane.flush_for_ever())
         tasks.create_task(follow_open_sos(log, known))
         tasks.create_task(watch_quarantine(log))
+        tasks.create_task(book.listen_for_ever())
         async for session in sessions(url, "fixes", FIX_TOPICS, clock, tls, secret):
             ready()
+            book.connected = True
             try:
                 await lane.collect(session)
             except aiomqtt.MqttError as error:
                 _tell_lost("fixes", error)
+            finally:
+                book.connected = False
 
 
 async def run_alarms(
@@ -251,7 +262,8 @@ class FixLane:
     batch, and what it remembered goes with it.
     """
 
-    def __init__(self, log: Log, known: Known, clock: Clock, linger_ms: int) -> None:
+    def __init__(self, log: Log, known: Known, clock: Clock, linger_ms: int, book: SignBook) -> None:
+        self._book = book
         self._log = log
         self._known = known
         self._clock = clock
@@ -272,8 +284,16 @@ class FixLane:
                 continue
             if taken.qos > 0:
                 self._in_hand.add((session, taken.mid))
-            self._batch.add(session, taken, admit(taken.message, self._known, self._clock.now_ms()), self._known)
+            now_ms = self._clock.now_ms()
+            admissions = admit(taken.message, self._known, now_ms)
+            self._batch.add(session, taken, admissions, self._known)
+            self._note_sign(taken.message, admissions, now_ms)
             self._arrived.set()
+
+    def _note_sign(self, message: Message, admissions: list[Admission], now_ms: int) -> None:
+        sign = sign_of(message, admissions, self._known, now_ms)
+        if sign is not None:
+            self._known.signs[sign.device] = self._batch.signs[sign.device] = sign
 
     def _has_no_room(self, taken: Taken) -> bool:
         """The broker bounds what it hands out unacknowledged; QoS 0 it hands out without end."""
@@ -286,7 +306,7 @@ class FixLane:
                 await asyncio.sleep(self._linger_s)
             batch, self._batch = self._batch, Batch()
             self._arrived.clear()
-            await publish(self._log, batch.rows)
+            await asyncio.gather(publish(self._log, batch.rows), self._book.write(batch.signs.values()))
             for session, taken in batch.taken:
                 session.acknowledge(taken)
                 self._in_hand.discard((session, taken.mid))

@@ -133,6 +133,8 @@ def _event_refusal(report: EventReport, device: Device, now_ms: int) -> Refusal 
     if report.event in OF_A_TAG and device.kind is not DeviceKind.WEARER:
         detail = "only a wearer's unit has a tag"
         return Refusal(reason=Reason.NOT_THIS_DEVICE, path="$.event", detail=detail)
+    if report.event is DeviceEvent.SELF_TEST and device.kind is not DeviceKind.TGD:
+        return Refusal(reason=Reason.NOT_THIS_DEVICE, path="$.event", detail="only a TGD is tested so")
     if report.event in tocsin_v1.ALARMS or report.at_ms is None:
         return None
     return clock_refusal(report.at_ms, "$.tst", now_ms)

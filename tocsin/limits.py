@@ -18,6 +18,10 @@ SEQ_WINDOW = 64  # how far back a repeated sequence number is recognised per dev
 REPORTS_EVERY_MAX_S = 3_600  # the longest interval of a device that takes no orders about it; a unit's, too
 PRESENCE_EVERY_S = 5  # the shortest interval of a fix: who speaks without a place is heard no more often
 
+SIGN_EVERY_S = 900  # of a TGD: what was heard since the last sign is not written; 6,565 phones are 7 a second
+BATTERY_LOW_PCT = 25  # DOMAIN 4
+BATTERY_WELL_PCT = 30  # as W_BATT_LOW ends
+LISTENING_GAP_MAX_S = 300  # a restart, or a connection that was cut: the broker keeps what came for a session
 PAIR_SHAKY_S = 20  # a tag is heard every few seconds: a unit that has not heard it for so long may be losing it
 
 # --- batches between ingest and the log ------------------------------------------------------------------
@@ -84,9 +88,16 @@ PROOF_EARLY_MAX_S = 30  # the evidence of one visit is of fixes at most this old
 
 INCIDENT_TOLD_MAX = 20  # pairs in the alert itself, the most urgent; more of them are in the bucket `incidents`
 INCIDENT_RANKED_MAX = 5_000  # pairs there: at 99 bytes each half of the 1 MiB that a message of the log may have
-EPISODE_ROOMS_MAX = 16  # rooms that one episode remembers to have told: a drive across several departments
+EPISODE_ROOMS_MAX = 256  # rooms that one episode remembers to have told: of an outage every one, two a department
 EPISODE_MESSAGES_MAX = 4  # to one room: the first and the newest, which is what the next one refers to
 
+# --- what an order, a unit and a phone need (DOMAIN 4) ------------------------------------------------------
+UNREACHABLE_AFTER_S = 24 * 3_600
+FAULT_OPEN_S = 24 * 3_600
+FITTED_WITHIN_S = 72 * 3_600
+EXPIRING_DAYS = (1, 7, 30)
+TEST_EVERY_S = 15 * 86_400
+TEST_TOLD_S = 86_400  # a test that is older when it is first read is no news: all phones, at a first start
 # --- reading and acting through the API ------------------------------------------------------------------
 ACCESSES_WAITING_MAX = 10_000  # reads not yet on the log: half an hour of a large site's, some 20 MB
 ACCESS_OBJECTS_MAX = 512  # ids in one of them: a page of 200 alerts, a minute of a live feed

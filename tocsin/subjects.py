@@ -15,8 +15,10 @@
 | ACCESSES  | log.access.{what}               | API                    | recorder                               |
 
 Buckets (newest value per key): ``devices`` and ``orders``, written by alerts.order_projector from PostgreSQL,
-watched by ingest and geofence; ``standings``, how well each pair is protected, written by geofence, watched by the
-API; ``incidents``, which group is silent and its ranked pairs, written by geofence.fleet, watched by the API.
+watched by ingest, geofence and alerts.clerk; ``standings``, how well each pair is protected, written by geofence,
+watched by the API and the clerk; ``incidents``, which group is silent and its ranked pairs, written by
+geofence.fleet, watched by the API; ``signs``, when each TGD was last heard, written by ingest, watched by the
+clerk.
 Objects: ``snapshots``, one per partition, by geofence, and one of its fleet.
 
 Findings of the fleet have FLEET in the place of a partition.
@@ -101,7 +103,8 @@ DEVICES_BUCKET = "devices"
 ORDERS_BUCKET = "orders"
 STANDINGS_BUCKET = "standings"
 INCIDENTS_BUCKET = "incidents"
-BUCKETS = (DEVICES_BUCKET, ORDERS_BUCKET, STANDINGS_BUCKET, INCIDENTS_BUCKET)
+SIGNS_BUCKET = "signs"
+BUCKETS = (DEVICES_BUCKET, ORDERS_BUCKET, STANDINGS_BUCKET, INCIDENTS_BUCKET, SIGNS_BUCKET)
 SNAPSHOTS = "snapshots"
 FLEET = "fleet"
 

@@ -22,6 +22,7 @@ from tocsin.model.fix import FIX_DTYPE, Fixes
 from tocsin.model.fleet import Incident
 from tocsin.model.notice import Notice
 from tocsin.model.order import Order
+from tocsin.model.sign import Listening, Sign
 from tocsin.model.standing import Standing
 
 FIXES_HEADER = b"TOCFIX\x00\x01"
@@ -73,8 +74,10 @@ decode_command = NounDecoder(Command)
 decode_device = NounDecoder(Device)
 decode_finding = NounDecoder(Finding)
 decode_incident = NounDecoder(Incident)
+decode_listening = NounDecoder(Listening)
 decode_notice = NounDecoder(Notice)
 decode_order = NounDecoder(Order)
 decode_receipt = NounDecoder(Receipt)
 decode_ruling = NounDecoder(Ruling)
+decode_sign = NounDecoder(Sign)
 decode_standing = NounDecoder(Standing)

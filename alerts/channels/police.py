@@ -66,6 +66,8 @@ SILENT_FR = (
 WEARER_FR = "Ne rien dire au porteur du lieu où se trouve la personne protégée."
 CALL_BACK_FR = "Appeler la téléassistance au numéro indiqué avant d'engager ou de lever le dispositif."
 DOUBTFUL_FR = "Confiance faible : l'alerte repose sur une position imprécise ou peu vraisemblable."
+FLEET_FR = "La téléassistance suit les binômes, le plus menacé d'abord ; elle vous appellera pour chacun."
+FLEET_PLACE_FR = "Ce qui se tait n'a pas de lieu."
 HER_PLACE_UNKNOWN_FR = "Position de la personne protégée inconnue."
 NO_PLACE_FR = "Position inconnue : aucune position n'accompagnait le signal."
 
@@ -209,6 +211,11 @@ def _told_fr(episode: Episode, cause: Cause | None) -> Iterator[str]:
     if raising.crossed_from_ms is not None and raising.crossed_until_ms is not None:
         hours = f"{rfc3339(raising.crossed_from_ms)} et {rfc3339(raising.crossed_until_ms)}"
         yield f"Aucune position à l'intérieur : traversé entre {hours}."
+    if raising.silenced is not None:
+        silent, expected = raising.silenced.silent, raising.silenced.expected
+        yield f"{silent} dispositifs sur {expected} se taisent ensemble : panne probable, sans porteur en cause."
+        yield FLEET_FR
+        return
     if raising.distance_dm is not None:
         accuracy = "inconnue" if raising.accuracy_dm is None else f"± {raising.accuracy_dm / 10:.0f} m"
         distance = f"{raising.distance_dm / 10:.0f} m, précision {accuracy}"
@@ -234,6 +241,8 @@ def _duties_fr(episode: Episode) -> Iterator[str]:
 
 def _area(ruling: Ruling) -> Area:
     protected = dict(_parties(ruling)).get("protected")
+    if ruling.episode.raises[-1].silenced is not None:
+        return Area(description=FLEET_PLACE_FR)
     if protected is None:
         return Area(description=NO_PLACE_FR if ruling.episode.raises[-1].is_key else HER_PLACE_UNKNOWN_FR)
     radius_m = _whole_m(protected.radius95_m)

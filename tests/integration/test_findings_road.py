@@ -16,16 +16,17 @@ from real_broker import cancelled
 from alerts.api.standings import Standings
 from alerts.catalogue import CATALOGUE
 from alerts.dispatcher import run_dispatcher
+from alerts.episodes import IN_PLACE_OF, KEYS
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus
 from tocsin.model.episode import Episode
-from tocsin.model.finding import Code, Finding
+from tocsin.model.finding import NOTICES, Code, Finding
 from tocsin.model.standing import Protection, Standing
 from tocsin.model.zone import Zone
 from tocsin.wire import decode_ruling, encode
 
 pytestmark = pytest.mark.timeout(60)
-FOUND = sorted(set(CATALOGUE) - {Code.BAR_SOS, Code.TGD_SOS})
+FOUND = sorted(set(CATALOGUE) - {*KEYS, *NOTICES, *IN_PLACE_OF})
 
 
 async def found(bus: Bus, finding: Finding) -> None:

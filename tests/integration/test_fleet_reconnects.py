@@ -111,8 +111,8 @@ async def test_buffers_of_350_pairs_change_no_live_decision(bus: Bus, nats_door:
     ready = asyncio.Event()
     ingest = asyncio.create_task(
         run_fixes(
-            url=nats_door.url, log=bus.log, devices=bus.devices, known=Known(partitions=1), clock=world.clock,
-            linger_ms=5, ready=ready.set,
+            url=nats_door.url, log=bus.log, devices=bus.devices, signs=bus.signs, known=Known(partitions=1),
+            clock=world.clock, linger_ms=5, ready=ready.set,
         )
     )  # fmt: skip
     async with line(nats_door, "live") as world.live_line, line(nats_door, "buffers") as world.buffer_line:

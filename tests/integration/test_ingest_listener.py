@@ -178,7 +178,7 @@ class Site:
     async def fixes(self, known: Known | None = None) -> AsyncIterator[asyncio.Task[None]]:
         ready = asyncio.Event()
         part = run_fixes(
-            url=self.door.url, tls=self.door.tls, log=self.log, devices=self.bus.devices,
+            url=self.door.url, tls=self.door.tls, log=self.log, devices=self.bus.devices, signs=self.bus.signs,
             known=known or Known(partitions=2), clock=self.clock, linger_ms=5, ready=ready.set,
         )  # fmt: skip
         async with running(part, ready) as task:

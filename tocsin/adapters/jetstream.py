@@ -459,6 +459,7 @@ class Bus:
     orders: JetStreamBucket
     standings: JetStreamBucket
     incidents: JetStreamBucket
+    signs: JetStreamBucket
     snapshots: JetStreamObjects
 
 
@@ -489,7 +490,7 @@ async def open_bus(url: str, name: str) -> AsyncIterator[Bus]:
     try:
         await prepare(client)
         js = client.jetstream()
-        devices, orders, standings, incidents = [
+        devices, orders, standings, incidents, signs = [
             JetStreamBucket(client, await js.key_value(bucket), bucket) for bucket in BUCKETS
         ]
         yield Bus(
@@ -499,6 +500,7 @@ async def open_bus(url: str, name: str) -> AsyncIterator[Bus]:
             orders=orders,
             standings=standings,
             incidents=incidents,
+            signs=signs,
             snapshots=JetStreamObjects(js, SNAPSHOTS),
         )
     finally:

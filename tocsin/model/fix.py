@@ -47,6 +47,7 @@ class DeviceEvent(IntEnum):
     POWER_OFF = 11
     BOOT = 12
     FALL = 13
+    SELF_TEST = 14  # of a TGD: its test went well
 
 
 class Tell(IntEnum):

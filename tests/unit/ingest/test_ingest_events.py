@@ -47,7 +47,9 @@ from tocsin.model.finding import Alarm, Code
 from tocsin.model.fix import ABSENT, FIX_DTYPE, PAIR_S1_MAX, DeviceEvent, FixFlag, Tell
 from tocsin.subjects import partition_of
 
-NAMES = [one.name.lower() for one in DeviceEvent if one is not DeviceEvent.NONE]
+NAMES = [
+    one.name.lower() for one in DeviceEvent if one not in {DeviceEvent.NONE, DeviceEvent.SELF_TEST}
+]  # the test is a TGD's: test_ingest_signs
 OF_A_TAG = {"strap_open", "strap_closed", "separation", "separation_end"}
 RINGS = {"strap_open": Code.STRAP_TAMPER, "case_open": Code.STRAP_TAMPER, "rf_proximity": Code.RF_PROXIMITY}
 

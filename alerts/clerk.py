@@ -1,0 +1,161 @@
+"""The shell around administration: know what the bus holds, look once a minute, say what is due.
+
+Everything that it knows is read from the bus at its start; with the record down the buckets stand as they are, and
+so does what it says. It looks when all of them have been read: what it does not know yet has not ended. A notice
+that the log does not take now is due at the next look, under the same name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import structlog
+
+from alerts.administration import OURS, Place, Seen, notices_due
+from alerts.catalogue import CATALOGUE
+from tocsin import subjects
+from tocsin.clock import Clock
+from tocsin.errors import LogUnavailable, WireError
+from tocsin.model.device import Device
+from tocsin.model.episode import Episode
+from tocsin.model.order import Order
+from tocsin.model.sign import LISTENING, Listening, Sign
+from tocsin.model.standing import Standing
+from tocsin.ports import Bucket, Entry, Log
+from tocsin.subjects import EPISODES
+from tocsin.wire import (
+    decode_device,
+    decode_listening,
+    decode_order,
+    decode_ruling,
+    decode_sign,
+    decode_standing,
+    encode,
+)
+
+LOOK_EVERY_S = 60.0
+
+FAULTS = frozenset(code for code, row in CATALOGUE.items() if row.fault)
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClerkDoors:
+    """What of the bus the clerk needs."""
+
+    log: Log
+    devices: Bucket
+    orders: Bucket
+    standings: Bucket
+    signs: Bucket
+
+
+async def run_clerk(doors: ClerkDoors, *, clock: Clock, ready: Callable[[], None]) -> None:
+    """Look until cancelled. ``ready`` when all is read, before the first look."""
+    clerk = Clerk(doors)
+    async with asyncio.TaskGroup() as tasks:
+        await clerk.follow(tasks)
+        ready()
+        while True:
+            await clerk.look(clock.now_ms())
+            await clock.sleep(LOOK_EVERY_S)
+
+
+class Shelf(Generic[T]):
+    """A bucket as it stands, of what can be read of it."""
+
+    def __init__(self, bucket: Bucket, decode: Callable[[str, bytes], T]) -> None:
+        self.there: dict[str, T] = {}
+        self.complete = asyncio.Event()
+        self._bucket = bucket
+        self._decode = decode
+
+    async def follow(self) -> None:
+        async for change in self._bucket.watch():
+            if change is None:
+                self.complete.set()
+            elif change.value is None:
+                self.there.pop(change.key, None)
+            else:
+                self._learn(change.key, change.value)
+
+    def _learn(self, key: str, value: bytes) -> None:
+        try:
+            self.there[key] = self._decode(key, value)
+        except WireError as error:  # another version's: what was known of it stands, the others are read (F02)
+            log.error("unreadable", key=key, error=str(error))
+
+
+class Clerk:
+    """One life of the part."""
+
+    def __init__(self, doors: ClerkDoors) -> None:
+        self._log = doors.log
+        self._devices: Shelf[Device] = Shelf(doors.devices, lambda _, value: decode_device(value))
+        self._orders: Shelf[Order] = Shelf(doors.orders, lambda _, value: decode_order(value))
+        self._standings: Shelf[Standing] = Shelf(doors.standings, lambda _, value: decode_standing(value))
+        self._signs: Shelf[Sign | Listening] = Shelf(doors.signs, _sign_or_listening)
+        self._faults: dict[str, Episode] = {}
+        self._said: dict[Place, Episode] = {}
+        self._episodes_read = asyncio.Event()
+
+    async def follow(self, tasks: asyncio.TaskGroup) -> None:
+        """Until all has been read; the tasks go on behind that."""
+        shelves = (self._devices, self._orders, self._standings, self._signs)
+        for shelf in shelves:
+            tasks.create_task(shelf.follow())
+        tasks.create_task(self._follow_episodes())
+        for complete in (*(shelf.complete for shelf in shelves), self._episodes_read):
+            await complete.wait()
+
+    async def _follow_episodes(self) -> None:
+        async for entries in self._log.read(EPISODES, EPISODES.subjects, newest_per_subject=True):
+            if not entries:
+                self._episodes_read.set()
+            for entry in entries:
+                self._learn(entry)
+
+    def _learn(self, entry: Entry) -> None:
+        try:
+            episode = decode_ruling(entry.payload).episode
+        except WireError as error:
+            log.error("episode_unreadable", subject=entry.subject, error=str(error))
+            return
+        if episode.code in OURS:
+            self._said[episode.code, episode.subject] = episode
+        elif episode.code in FAULTS and episode.lasts:
+            self._faults[entry.subject] = episode
+        else:
+            self._faults.pop(entry.subject, None)
+
+    def seen(self) -> Seen:
+        there = self._signs.there
+        listening = there.get(LISTENING)
+        return Seen(
+            devices=self._devices.there,
+            orders=self._orders.there,
+            standings=self._standings.there,
+            signs={key: one for key, one in there.items() if isinstance(one, Sign)},
+            listening=listening if isinstance(listening, Listening) else None,
+            faults=self._faults,
+            said=self._said,
+        )
+
+    async def look(self, now_ms: int) -> None:
+        for notice in notices_due(self.seen(), now_ms):
+            try:
+                await self._log.append(subjects.notice(notice.code.value), encode(notice), dedupe_id=notice.id)
+            except LogUnavailable as error:
+                log.warning("notices_wait", error=str(error))
+                return
+            log.info("noticed", code=notice.code.value, change=notice.change.value, reason=notice.reason)
+
+
+def _sign_or_listening(key: str, value: bytes) -> Sign | Listening:
+    return decode_listening(value) if key == LISTENING else decode_sign(value)

@@ -1,0 +1,274 @@
+"""What is said of orders, faults and phones, hour by hour, and what comes of it? (DOMAIN section 4)"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import msgspec
+import pytest
+from builders import DEVICES, NOW_MS, REALM, TGD, act, entry, leaving
+
+from alerts.administration import DAY_MS, OURS, Seen, notices_due
+from alerts.catalogue import CATALOGUE
+from alerts.desk import handle
+from alerts.episodes import place_of
+from tocsin.limits import LISTENING_GAP_MAX_S, SIGN_EVERY_S
+from tocsin.model.episode import Channel, Episode, FindingCause, NoticeCause, Outcome, Ruling, State, Verb
+from tocsin.model.finding import Change, Code
+from tocsin.model.order import Order
+from tocsin.model.sign import Listening, Sign
+from tocsin.model.standing import Protection, Standing
+from tocsin.model.zone import Zone
+
+HOUR_MS = 3_600_000
+SINCE_MS = NOW_MS - 40 * DAY_MS
+
+
+def order(**changes) -> Order:
+    whole = {
+        "id": "msr_1", "version": 1, "wearer": "wearer-1", "protected": "protected-1", "alert_distance_m": 1000,
+        "valid_from_ms": NOW_MS, "valid_until_ms": NOW_MS + 365 * DAY_MS,
+    }  # fmt: skip
+    return Order(**{**whole, **changes})
+
+
+def standing(reason: str = "never_heard", since_ms: int = NOW_MS) -> Standing:
+    protection = Protection.UNPROTECTED if reason == "never_heard" else Protection.PROTECTED
+    return Standing(
+        measure="msr_1", protection=protection, since_ms=since_ms, reason=reason, zone=Zone.FAR, at_ms=since_ms
+    )
+
+
+def sign(**changes) -> Sign:
+    return Sign(**{"device": TGD, "first_ms": NOW_MS, "heard_ms": NOW_MS, "tested_ms": NOW_MS, **changes})
+
+
+@dataclass
+class Office:
+    """The clerk's looks and what the desk makes of them."""
+
+    seen: Seen = field(default_factory=lambda: Seen(devices=DEVICES))
+    told: list[tuple[float, str, int]] = field(default_factory=list)
+
+    def sees(self, **changes) -> Office:
+        self.seen = replace(self.seen, **changes)
+        return self
+
+    def hears(self, sign: Sign, until_ms: int, since_ms: int = SINCE_MS) -> Office:
+        return self.sees(signs={TGD: sign}, listening=Listening(since_ms=since_ms, at_ms=until_ms))
+
+    def look(self, at_ms: int, *, twice: bool = True) -> list[tuple[Code, Change]]:
+        """What was said, and told to somebody; another clerk that looks as well says nothing that is new."""
+        notices = notices_due(self.seen, at_ms)
+        said = dict(self.seen.said)
+        for notice in [*notices, *notices] if twice else notices:
+            code, subject = place_of(notice)
+            ruling = handle(said.get((code, subject)), NoticeCause(notice=notice), REALM, at_ms)
+            if isinstance(ruling, Ruling):
+                said[code, subject] = ruling.episode
+                for one in ruling.notifications:
+                    assert one.channel is Channel.TELEASSISTANCE
+                    self.told.append(
+                        ((at_ms - NOW_MS) / DAY_MS, one.type.rpartition(".")[2], ruling.episode.priority)
+                    )
+        self.seen = replace(self.seen, said=said)
+        return [(one.code, one.change) for one in notices]
+
+    def episode(self, code: Code, subject: str) -> Episode:
+        return self.seen.said[code, subject]
+
+    def close(self, code: Code, subject: str, at_ms: int) -> None:
+        for verb, more in ((Verb.ACKNOWLEDGE, {}), (Verb.CLOSE, {"outcome": Outcome.TECHNICAL})):
+            before = self.episode(code, subject)
+            ruling = handle(before, act(verb, before.version, episode=before.id, **more), REALM, at_ms)
+            assert isinstance(ruling, Ruling)
+            self.seen = replace(self.seen, said={**self.seen.said, (code, subject): ruling.episode})
+
+
+BEGUN, ENDED = Change.ENTRY, Change.EXIT
+
+
+def test_all_administrative_codes_are_notices_that_the_office_raises() -> None:
+    assert {row.code for row in CATALOGUE.values() if row.code.value.startswith(("TGD_", "ORDER_", "OPEN_"))} - {
+        Code.TGD_SOS, Code.TGD_SOS_SILENT,
+    } == OURS  # fmt: skip
+
+
+# --- orders ----------------------------------------------------------------------------------------------------
+
+
+def test_an_order_is_said_to_expire_thirty_seven_and_one_days_before() -> None:
+    end_ms = NOW_MS + 40 * DAY_MS
+    office = Office().sees(orders={"msr_1": order(valid_until_ms=end_ms)})
+    for hours in range(40 * 24 + 2):
+        office.look(NOW_MS + hours * HOUR_MS)
+    assert office.told == [(10, "opened", 4), (33, "raised", 4), (39, "raised", 4)]
+    ended = office.episode(Code.ORDER_EXPIRING, "msr_1")
+    assert (ended.over_ms, ended.state) == (end_ms, State.RAISED), "a human closes it"
+
+
+def test_an_order_that_is_prolonged_expires_no_longer() -> None:
+    office = Office().sees(orders={"msr_1": order(valid_until_ms=NOW_MS + 6 * DAY_MS)})
+    assert office.look(NOW_MS) == [(Code.ORDER_EXPIRING, BEGUN)]
+    office.sees(orders={"msr_1": order(version=2, valid_until_ms=NOW_MS + 90 * DAY_MS)})
+    assert office.look(NOW_MS + HOUR_MS) == [(Code.ORDER_EXPIRING, ENDED)]
+    assert office.look(NOW_MS + 2 * HOUR_MS) == []
+    assert office.look(NOW_MS + 60 * DAY_MS) == [(Code.ORDER_EXPIRING, BEGUN)], "30 days before the new end"
+
+
+def test_one_that_a_human_has_closed_is_said_again_at_the_next_step_only() -> None:
+    office = Office().sees(orders={"msr_1": order(valid_until_ms=NOW_MS + 30 * DAY_MS)})
+    office.look(NOW_MS)
+    office.close(Code.ORDER_EXPIRING, "msr_1", NOW_MS + HOUR_MS)
+    assert office.look(NOW_MS + 2 * HOUR_MS) == []
+    assert office.look(NOW_MS + 23 * DAY_MS) == [(Code.ORDER_EXPIRING, BEGUN)]
+
+
+def test_an_order_is_not_fitted_for_72_hours_until_both_units_were_heard() -> None:
+    office = Office().sees(orders={"msr_1": order()}, standings={"msr_1": standing()})
+    assert office.look(NOW_MS + 72 * HOUR_MS - 1) == []
+    assert office.look(NOW_MS + 72 * HOUR_MS) == [(Code.ORDER_NOT_FITTED, BEGUN)]
+    assert office.look(NOW_MS + 73 * HOUR_MS) == []
+    office.sees(standings={"msr_1": standing("reporting")})
+    assert office.look(NOW_MS + 80 * HOUR_MS) == [(Code.ORDER_NOT_FITTED, ENDED)]
+
+
+@pytest.mark.parametrize("known", [None, standing("reporting"), standing(since_ms=NOW_MS + 70 * HOUR_MS)])
+def test_of_a_measure_that_is_not_known_to_be_unheard_nothing_is_said(known: Standing | None) -> None:
+    """No standing at all; one that reports; a geofence that knows of it since two hours."""
+    office = Office().sees(orders={"msr_1": order()}, standings={} if known is None else {"msr_1": known})
+    assert office.look(NOW_MS + 72 * HOUR_MS) == []
+
+
+def test_what_the_geofence_forgot_does_not_end_what_was_said() -> None:
+    office = Office().sees(orders={"msr_1": order()}, standings={"msr_1": standing()})
+    office.look(NOW_MS + 72 * HOUR_MS)
+    office.sees(standings={"msr_1": standing(since_ms=NOW_MS + 73 * HOUR_MS)})
+    assert office.look(NOW_MS + 74 * HOUR_MS) == []
+
+
+# --- faults ----------------------------------------------------------------------------------------------------
+
+
+def fault(code: Code = Code.W_GNSS_LOSS) -> Episode:
+    ruling = handle(None, FindingCause(finding=entry(code=code)), REALM, NOW_MS)
+    assert isinstance(ruling, Ruling)
+    return ruling.episode
+
+
+def test_a_fault_that_lasts_for_a_day_is_the_supervisors() -> None:
+    lost = fault()
+    office = Office().sees(faults={"place": lost})
+    assert office.look(NOW_MS + 24 * HOUR_MS - 1) == []
+    assert office.look(NOW_MS + 24 * HOUR_MS) == [(Code.OPEN_FAULT_24H, BEGUN)]
+    said = office.episode(Code.OPEN_FAULT_24H, lost.id)
+    assert (said.measures, said.raises[0].event) == (lost.measures, "W_GNSS_LOSS")
+    assert office.look(NOW_MS + 48 * HOUR_MS) == []
+    assert office.sees(faults={}).look(NOW_MS + 49 * HOUR_MS) == [(Code.OPEN_FAULT_24H, ENDED)]
+
+
+def test_one_that_comes_back_in_the_same_alert_is_said_again() -> None:
+    lost = fault()
+    office = Office().sees(faults={"place": lost})
+    office.look(NOW_MS + 24 * HOUR_MS)
+    office.sees(faults={}).look(NOW_MS + 25 * HOUR_MS)
+    again = handle(
+        lost, FindingCause(finding=entry("fnd_2", NOW_MS + 26 * HOUR_MS, code=lost.code)), REALM, NOW_MS
+    )
+    assert isinstance(again, Ruling)
+    assert office.sees(faults={"place": again.episode}).look(NOW_MS + 27 * HOUR_MS) == [
+        (Code.OPEN_FAULT_24H, BEGUN)
+    ]
+
+
+def test_nearness_is_no_fault() -> None:
+    assert not CATALOGUE[Code.PROX_ALERT].fault
+    assert CATALOGUE[Code.STRAP_TAMPER].fault
+
+
+# --- phones ----------------------------------------------------------------------------------------------------
+
+DUE_MS = NOW_MS + 24 * HOUR_MS + SIGN_EVERY_S * 1000
+
+
+def test_a_phone_without_a_word_for_a_day_is_unreachable_until_it_speaks() -> None:
+    """A quarter of an hour more than the day: so long after its last sign it may have said something."""
+    office = Office()
+    assert office.hears(sign(), DUE_MS).look(DUE_MS - 1) == []
+    assert office.look(DUE_MS) == [(Code.TGD_UNREACHABLE, BEGUN)]
+    assert office.look(DUE_MS + HOUR_MS) == []
+    office.hears(sign(heard_ms=DUE_MS + 2 * HOUR_MS), DUE_MS + 3 * HOUR_MS)
+    assert office.look(DUE_MS + 3 * HOUR_MS) == [(Code.TGD_UNREACHABLE, ENDED)]
+
+
+def test_hours_in_which_nobody_listened_are_nobodys_silence() -> None:
+    """F05: the network of ingest was away, and not 6,565 phones."""
+    old = sign(tested_ms=NOW_MS - 2 * DAY_MS)
+    office = Office().hears(old, until_ms=NOW_MS + HOUR_MS)
+    assert office.look(NOW_MS + 60 * HOUR_MS) == []
+    office.hears(old, until_ms=NOW_MS + 60 * HOUR_MS, since_ms=NOW_MS + 59 * HOUR_MS)
+    assert office.look(NOW_MS + 60 * HOUR_MS) == []
+    assert office.sees(listening=None).look(NOW_MS + 60 * HOUR_MS) == []
+
+
+def test_an_outage_does_not_end_what_was_said() -> None:
+    office = Office().hears(sign(tested_ms=NOW_MS - 2 * DAY_MS), DUE_MS)
+    assert office.look(DUE_MS) == [(Code.TGD_UNREACHABLE, BEGUN)]
+    office.sees(listening=Listening(since_ms=DUE_MS + LISTENING_GAP_MAX_S, at_ms=DUE_MS + HOUR_MS))
+    assert office.look(DUE_MS + HOUR_MS) == []
+
+
+def test_a_phone_in_a_drawer_and_one_that_was_revoked_are_not_missed() -> None:
+    assert Office().hears(sign(), NOW_MS + 90 * DAY_MS).sees(signs={}).look(NOW_MS + 90 * DAY_MS) == []
+    office = Office().hears(sign(tested_ms=NOW_MS - 2 * DAY_MS), DUE_MS)
+    office.look(DUE_MS)
+    assert office.sees(devices={}).look(DUE_MS + HOUR_MS) == [(Code.TGD_UNREACHABLE, ENDED)]
+
+
+def test_a_low_battery_is_said_once_and_ends() -> None:
+    old = sign(tested_ms=NOW_MS - 2 * DAY_MS)
+    low = msgspec.structs.replace(old, battery_pct=24, low_since_ms=NOW_MS)
+    office = Office().hears(low, NOW_MS + HOUR_MS)
+    assert office.look(NOW_MS) == [(Code.TGD_BATT_LOW, BEGUN)]
+    assert (
+        office.hears(msgspec.structs.replace(low, battery_pct=20), NOW_MS + HOUR_MS).look(NOW_MS + HOUR_MS) == []
+    )
+    office.close(Code.TGD_BATT_LOW, TGD, NOW_MS + HOUR_MS)
+    assert office.look(NOW_MS + 2 * HOUR_MS) == []
+    assert office.told == [(0, "opened", 5)]
+
+
+def test_a_test_is_told_and_closed_by_itself_and_one_that_is_missed_is_told_until_it_is_made() -> None:
+    office = Office()
+    for day in range(18):
+        at_ms = NOW_MS + day * DAY_MS
+        office.hears(sign(heard_ms=at_ms), at_ms).look(at_ms)
+    assert office.told == [(0, "opened", 5), (15, "opened", 4)]
+    good = office.episode(Code.TGD_TEST_OK, TGD)
+    assert (good.state, good.closed_by) == (State.CLOSED, "automatic")
+    at_ms = NOW_MS + 18 * DAY_MS
+    office.hears(sign(heard_ms=at_ms, tested_ms=at_ms), at_ms)
+    assert sorted(office.look(at_ms)) == [(Code.TGD_TEST_MISSED, ENDED), (Code.TGD_TEST_OK, BEGUN)]
+    assert office.episode(Code.TGD_TEST_OK, TGD).follows == good.id
+
+
+def test_a_phone_that_was_never_tested_is_counted_from_its_first_word_and_an_old_test_is_no_news() -> None:
+    never = sign(tested_ms=None, heard_ms=NOW_MS + 15 * DAY_MS)
+    assert Office().hears(never, NOW_MS).look(NOW_MS + 15 * DAY_MS - 1) == []
+    assert Office().hears(never, NOW_MS).look(NOW_MS + 15 * DAY_MS) == [(Code.TGD_TEST_MISSED, BEGUN)]
+    old = sign(tested_ms=NOW_MS - 3 * DAY_MS)
+    assert Office().hears(old, NOW_MS).look(NOW_MS) == []
+
+
+def test_two_looks_before_the_desk_has_ruled_say_the_same_names() -> None:
+    office = Office().sees(orders={"msr_1": order(valid_until_ms=NOW_MS + 6 * DAY_MS)})
+    first = notices_due(office.seen, NOW_MS)
+    assert first == notices_due(office.seen, NOW_MS + 60_000), "byte for byte: the log takes it once"
+
+
+def test_an_exit_that_overtakes_its_entry_opens_nothing_twice() -> None:
+    """The alarm of a fault is left alone by what the office says of it."""
+    lost = fault()
+    gone = handle(lost, FindingCause(finding=leaving(entry(code=lost.code))), REALM, NOW_MS)
+    assert isinstance(gone, Ruling)
+    assert not gone.episode.lasts
