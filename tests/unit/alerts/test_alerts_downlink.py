@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from real_broker import cancelled
 
 from alerts.downlink import QUEUE, Downlink, shortest
+from alerts.unit_states import UnitStates
 from tocsin import subjects
 from tocsin.clock import AffineClock
 from tocsin.model.command import Action, Command
@@ -65,6 +66,7 @@ class Site:
     devices: MemoryBucket = field(default_factory=MemoryBucket)
     line: Line = field(default_factory=Line)
     now_ms: int = NOW_MS
+    states: UnitStates = field(default_factory=UnitStates)
     before: Counter[tuple[str, str]] = field(default_factory=counted)
 
     async def say(self, *orders: Command, partition: int = MINE) -> None:
@@ -79,7 +81,7 @@ class Site:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[MemoryQueue]:
         clock = AffineClock(wall=lambda: self.now_ms / 1000)
-        part = Downlink(self.log, self.devices, clock, self.line, PARTITIONS)  # type: ignore[arg-type]
+        part = Downlink(self.log, self.devices, clock, self.line, PARTITIONS, self.states)
         task = asyncio.create_task(part.serve())
         async with self.log.queue(subjects.COMMANDS, QUEUE, parallel=1) as queue:
             try:
