@@ -42,6 +42,7 @@ class Permission(StrEnum):
     ORDER_MEASURES = "order-measures"
     SEE_DEVICES = "see-devices"
     MAKE_DEVICES = "make-devices"
+    ORDER_UNITS = "order-units"
 
 
 _DESK = {
@@ -57,11 +58,11 @@ _WORKSHOP = {Permission.SEE_DEVICES, Permission.MAKE_DEVICES}
 
 MAY: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType(
     {
-        "monitor": frozenset(_DESK),
+        "monitor": frozenset(_DESK | {Permission.ORDER_UNITS}),
         "teleassistant": frozenset(_DESK),
-        "supervisor": frozenset(_DESK | _COURT | _WORKSHOP),
+        "supervisor": frozenset(_DESK | _COURT | _WORKSHOP | {Permission.ORDER_UNITS}),
         "court": frozenset(_COURT | {Permission.WHO_AM_I, Permission.SEE_ALERT, Permission.SEE_TIMELINE}),
-        "technical": frozenset(_WORKSHOP | {Permission.WHO_AM_I}),
+        "technical": frozenset(_WORKSHOP | {Permission.WHO_AM_I, Permission.ORDER_UNITS}),
         "lab": frozenset(Permission),
     }
 )

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from alerts.api import (
     acts,
     alerts,
+    commands,
     devices,
     health,
     incidents,
@@ -73,6 +74,7 @@ def create_app(deps: Deps) -> FastAPI:
         incidents.router,
         measures.router,
         devices.router,
+        commands.router,
     ):
         app.include_router(part, prefix=API)
     app.include_router(health.router)
