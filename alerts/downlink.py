@@ -169,7 +169,7 @@ class Downlink:
         if command.action is Action.RING and self._states.is_silent(device):
             return "silent"
         try:
-            conditions = self._states.conditions(device, self._clock.now_ms())
+            conditions = self._states.conditions(device)
             said = device_channel.payload(command, device.kind, conditions)
         except NotSayable as error:
             log.critical("command_refused", command=command.id, action=command.action.value, error=str(error))

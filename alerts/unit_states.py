@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from alerts.channels.sentences import OF_CODES, Condition, conditions_of
+from alerts.channels.sentences import Condition, conditions_of
 from alerts.episodes import KEYS
 from tocsin.model.command import Shown
 from tocsin.model.device import Device
@@ -43,7 +43,6 @@ class Place(NamedTuple):
     device: str | None
     shows: Shown | None
     lasts: bool
-    call_not_before_ms: int | None
     is_silent: bool
 
 
@@ -92,7 +91,6 @@ class UnitStates:
             device=episode.device,
             shows=None if shows is Shown.OVER else shows,
             lasts=episode.lasts,
-            call_not_before_ms=episode.raises[-1].call_not_before_ms,
             is_silent=_was_silent(episode),
         )
         self._places[subject] = place
@@ -116,18 +114,9 @@ class UnitStates:
         mine = {place.shows for place in self._about(device)}
         return next((shown for shown in Shown if shown in mine), Shown.OVER)
 
-    def conditions(self, device: Device, now_ms: int) -> frozenset[Condition]:
-        """Which sentences belong to the state of this unit. A pre-alert in which he is not called yet
-        (``alerts.calls``) is none that he may read of either."""
-        lasting = {place.code for place in self._about(device) if place.lasts}
-        early = {
-            place.code
-            for place in self._about(device)
-            if place.lasts
-            and OF_CODES.get(place.code) is Condition.PREALERT
-            and (place.call_not_before_ms or 0) > now_ms
-        }
-        return conditions_of(lasting - early)
+    def conditions(self, device: Device) -> frozenset[Condition]:
+        """Which sentences belong to the state of this unit."""
+        return conditions_of({place.code for place in self._about(device) if place.lasts})
 
     def is_silent(self, device: Device) -> bool:
         """Whether her key was pressed silently, and a human has not closed that yet."""

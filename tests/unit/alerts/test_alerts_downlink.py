@@ -293,7 +293,6 @@ def stands(code: Code, state: State = State.RAISED, **changes: Any) -> Ruling:
     """An alert about the measure of both."""
     raising = Raise(
         version=1, cause="fnd_1", at_ms=NOW_MS, points=ClockPoints(), silent=changes.pop("silent", False),
-        call_not_before_ms=changes.pop("call_not_before_ms", None),
     )  # fmt: skip
     whole: dict[str, Any] = {
         "id": "alr_1", "code": code, "subject": "msr_1", "realm": Realm.LAB, "priority": 1, "state": state,
@@ -346,14 +345,6 @@ async def test_a_sentence_is_said_while_its_state_lasts_and_not_before_or_after(
 async def test_in_another_measures_state_he_is_told_nothing(site: Site) -> None:
     hear(site, stands(Code.PROX_ALERT, measures=("msr_9",), subject="msr_9"))
     assert (await outcome_of(site, said_by("A", sentence=Sentence.LEAVE_ZONE)))[1] == "refused"
-
-
-async def test_in_a_pre_alert_he_reads_nothing_before_he_may_be_called(site: Site) -> None:
-    """F34: the hour of the call is drawn so that it does not say where the ring runs; a sentence would."""
-    hear(site, stands(Code.PROX_PREALERT, call_not_before_ms=NOW_MS + 1))
-    assert (await outcome_of(site, said_by("A", sentence=Sentence.TURN_BACK)))[1] == "refused"
-    site.now_ms += 1
-    assert (await outcome_of(site, said_by("B", sentence=Sentence.TURN_BACK)))[1] == "sent"
 
 
 async def test_nothing_is_judged_by_half_of_what_stands(site: Site) -> None:
