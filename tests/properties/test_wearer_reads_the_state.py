@@ -2,8 +2,9 @@
 
 Two worlds that differ in her places alone, through the real engine, desk and door. As long as the state of all his
 measures is the same in both, second by second, he reads the same bytes: names, intervals, hours, how many, in
-which order, and which sentences may be said to him. The state of a measure is its zone, the band of the distance
-(DOMAIN section 2) and whether it is uncertain (section 3); nothing else of her is in it.
+which order, and which sentences may be said to him. The state of a measure is its zone, whether that is authorised
+(the judge's floor is a ring like the others), the band of the distance (DOMAIN section 2) and whether it is
+uncertain (section 3); nothing else of her is in it.
 
 The lives are those of ``geofence_streams``: near the edges of the rings, heard badly.
 """
@@ -35,17 +36,18 @@ from alerts.channels.device import NotSayable, payload, told_as
 from alerts.episodes import place_of
 from alerts.unit_states import UnitStates
 from geofence.engine import Step
+from geofence.pair_state import PairState
 from tocsin import subjects
 from tocsin.model.command import Action, Sentence
 from tocsin.model.device import Device, DeviceKind
 from tocsin.model.episode import Episode, FindingCause, Ruling
-from tocsin.model.finding import Finding
+from tocsin.model.finding import Code, Finding
 
 HIM, HER = 1, 2
 HIS = "b0000001"
 OTHERS = np.array([HER, 3])  # whom he is kept from: 3 is the other one in some casts
 
-State = tuple[tuple[int, int, bool], ...]
+State = tuple[tuple[int, int, bool, bool, bool], ...]
 
 moves_m = st.tuples(st.integers(-2_500, 2_500), st.integers(-2_500, 2_500))
 
@@ -73,7 +75,13 @@ class World:
         table = self.played.table
         rows = [row for row, one in enumerate(table.roster.orders) if one.wearer == HIS]
         found = [table.state(row) for row in rows]
-        return tuple((int(one.zone), one.interval_s, one.uncertain_ms is not None) for one in found)
+        return tuple(
+            (
+                int(one.zone), one.interval_s, one.uncertain_ms is not None,
+                _is_authorised(one, Code.PROX_ALERT), _is_authorised(one, Code.PROX_PREALERT),
+            )
+            for one in found
+        )  # fmt: skip
 
     def said(self, now_ms: int) -> list[bytes]:
         """The bytes that went to him since the last time, and those that an operator could send now."""
@@ -100,6 +108,11 @@ class World:
             )  # fmt: skip
             with contextlib.suppress(NotSayable):
                 yield payload(order, DeviceKind.WEARER, self.states.conditions(self.his))
+
+
+def _is_authorised(state: PairState, code: Code) -> bool:
+    opened = state.opened.get(code)
+    return opened is not None and opened.authorised
 
 
 def _orders(steps: Sequence[Step]) -> list[bytes]:
@@ -150,11 +163,11 @@ def read_the_same(cast: Cast, here: np.ndarray, there: np.ndarray) -> tuple[int,
 
 
 @settings(max_examples=150)
-@given(casts, st.lists(acts, min_size=4, max_size=40), st.lists(moves_m, min_size=1, max_size=6))
+@given(casts, st.booleans(), st.lists(acts, min_size=4, max_size=40), st.lists(moves_m, min_size=1, max_size=6))
 def test_wherever_she_is_in_one_state_he_reads_the_same(
-    cast: Cast, life: list[Act], by_m: list[tuple[int, int]]
+    cast: Cast, armed: bool, life: list[Act], by_m: list[tuple[int, int]]
 ) -> None:
-    cast = cast._replace(interval_s=None)
+    cast = cast._replace(interval_s=None, armed=armed)
     here = messages(cast, life)
     read, states, to_the_end = read_the_same(cast, here, moved(here, by_m))
     event(f"to the end: {to_the_end}, states: {states}, orders: {min(read, 4)}")
