@@ -33,6 +33,7 @@ from geofence import engine
 from geofence.pair_table import PairTable, Roster, roster_of
 from ingest.known import Known
 from ingest.listener import run_fixes
+from simulator import messages
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus, open_bus
 from tocsin.clock import AffineClock
@@ -40,7 +41,7 @@ from tocsin.model.command import Action, Sentence, Shown
 from tocsin.model.episode import Channel, FindingCause, Notification, Ruling
 from tocsin.model.finding import Code
 from tocsin.model.order import Order
-from tocsin.wire import decode_fixes, encode
+from tocsin.wire import decode_fixes, decode_receipt, encode
 
 WITHIN_S = 20.0
 STEP_S = 10
@@ -88,7 +89,16 @@ class World:
                 await eventually(lambda: any(topic.endswith("/err") for topic, _ in self.heard), within_s=WITHIN_S)
             if step in SAID:
                 await self.is_told(SAID[step], step)
+        done = messages.result(self.hers[-1]["id"], "done", now_ms=self.now_ms)
+        await hers.publish(subjects.topic(PROTECTED, "res"), messages.encode(done), qos=1)
+        await eventually(self._receipt_of_it, within_s=WITHIN_S)
         await self.is_told(Sentence.CALL_PLATFORM, len(HIS_KM))
+
+    async def _receipt_of_it(self) -> bool:
+        """What her unit answered is in the timeline of the alert: through ingest, the log and the downlink."""
+        last = await self.bus.log.last(subjects.RECEIPTS, subjects.receipt(Code.PROX_ALERT.value, "msr_1"))
+        receipt = None if last is None else decode_receipt(last.payload)
+        return receipt is not None and (receipt.result, receipt.t8_ms) == ("done", self.now_ms)
 
     async def reports(self, unit: aiomqtt.Client, device: str, step: int, lat: float) -> None:
         """One position; acknowledged when the log has it, and judged before anything else happens."""
