@@ -153,6 +153,7 @@ async def downlink(settings: Settings, ready: Ready) -> None:
             tls=settings.mqtt_tls,
             log_=bus.log,
             devices=bus.devices,
+            orders=bus.orders,
             partitions=settings.partitions,
             clock=settings.clock,
             ready=ready,

@@ -1,4 +1,4 @@
-"""How does an order of the geofence reach the device? From COMMANDS on the log to ``tocsin/1/{device}/cmd``.
+"""How does an order of the geofence, or of a human, reach the device? From COMMANDS to ``tocsin/1/{device}/cmd``.
 
 QoS 1, settled when the broker has acknowledged it; the broker keeps it for a unit that is away. Devices are served
 beside each other, the orders of one device in the order of the log:
@@ -8,7 +8,12 @@ beside each other, the orders of one device in the order of the log:
   of what each has asked last: whatever a partition asks, it cannot take from the others what they need;
 * of several intervals that wait for one device only the newest is sent, with that shortest one. Which these are,
   the log says, not this process: what a dead one held comes back to the next one behind newer orders;
-* without the broker an order is given back and tried again, until its hour has passed.
+* without the broker an order is given back and tried again, until its hour has passed;
+* an order of a human (``subjects.OPERATOR``) is what no machine may say: a sentence in the state that it belongs
+  to, a ring. What it came to is written down also where it was not sent.
+
+What her unit shows of her protection goes beside all this (``alerts.protection_orders``); what units answer, and
+whether, is followed in ``alerts.results``.
 
 An order that is sent twice (a PUBACK that came too late, a restart) has the same id: the unit does it once.
 """
@@ -18,22 +23,27 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 import aiomqtt
 import msgspec
 import structlog
 
+from alerts.broker_line import Line
 from alerts.channels import device as device_channel
 from alerts.channels.device import NotSayable
+from alerts.protection_orders import ProtectionOrders, Speaker
+from alerts.results import Results, Tracker
+from alerts.unit_states import UnitStates
 from tocsin import subjects
 from tocsin.clock import Clock
 from tocsin.errors import LogUnavailable, WireError
-from tocsin.limits import COMMAND_PUBACK_S, DOWNLINK_PARALLEL_MAX
-from tocsin.model.command import Action, Command
+from tocsin.limits import DOWNLINK_PARALLEL_MAX
+from tocsin.model.command import Action, Command, Stage
 from tocsin.model.device import Device
 from tocsin.model.ids import derived
-from tocsin.mqtt import NO_FILES, client_to
+from tocsin.mqtt import NO_FILES
 from tocsin.ports import Bucket, Delivery, Entry, Log
 from tocsin.telemetry import COMMANDS
 from tocsin.tls import TlsFiles
@@ -43,9 +53,10 @@ QUEUE = "downlink"
 TAKE_MAX = 256
 AGAIN_AFTER_S = 0.2
 AGAIN_MAX_S = 2.0  # an order lives for a minute
-RECONNECT_S = 0.5
 INTERVALS_S: Final = device_channel.PROTECTED_INTERVALS_S  # no other is anybody's to ask
-AT_ONCE = 10  # on their way to the broker: where aiomqtt begins to warn
+
+BY_MACHINES: Final = frozenset({Action.SET_CADENCE, Action.REPORT_LOCATION})
+BY_HUMANS: Final = frozenset({Action.REPORT_LOCATION, Action.SAY, Action.RING})
 
 log = structlog.get_logger()
 
@@ -55,73 +66,29 @@ async def run_downlink(
     url: str,
     log_: Log,
     devices: Bucket,
+    orders: Bucket,
     partitions: int,
     clock: Clock,
     ready: Callable[[], None],
     tls: TlsFiles = NO_FILES,
 ) -> None:
-    """Until cancelled."""
-    line = Line(url, tls)
+    """Until cancelled. ``ready`` is called when both connections are there for the first time."""
+    line, own_line = Line(url, tls), Line(url, tls, "protection")
+    states = UnitStates()
+    protection = ProtectionOrders(log_, devices, orders, clock, own_line, states)
+    waited_for = {line, own_line}
+
+    def connected(one: Line) -> None:
+        waited_for.discard(one)
+        if not waited_for:
+            ready()
+
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(line.stay_connected(ready))
-        tasks.create_task(Downlink(log_, devices, clock, line, partitions).serve())
-
-
-class Line:
-    """The connection to the broker while there is one. It only speaks: the broker keeps no session of ours."""
-
-    def __init__(self, url: str, tls: TlsFiles = NO_FILES) -> None:
-        self._url = url
-        self._tls = tls
-        self._client: aiomqtt.Client | None = None
-        self._given_up = asyncio.Event()
-        self._places = asyncio.Semaphore(AT_ONCE)
-
-    async def stay_connected(self, ready: Callable[[], None]) -> None:
-        while True:
-            try:
-                async with client_to(self._url, self._tls, timeout_s=COMMAND_PUBACK_S) as client:
-                    self._given_up.clear()
-                    self._client = client
-                    ready()
-                    await self._until_lost(client)
-            except aiomqtt.MqttError as error:
-                log.warning("broker_connection_lost", session="downlink", error=repr(error))
-            finally:
-                self._client = None
-            await asyncio.sleep(RECONNECT_S)
-
-    async def _until_lost(self, client: aiomqtt.Client) -> None:
-        """Raises MqttError when it is. Nothing is subscribed: listening ends with the connection. A broker that
-        has left an order without its PUBACK is met anew, too: a connection may be dead before TCP says so."""
-        ends = [asyncio.create_task(_listen(client)), asyncio.create_task(self._given_up.wait())]
-        try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            raise aiomqtt.MqttError("no PUBACK" if self._given_up.is_set() else "connection lost")
-        finally:
-            self._client = None
-            for end in ends:
-                end.cancel()
-            await asyncio.gather(*ends, return_exceptions=True)
-
-    async def publish(self, topic: str, payload: bytes) -> None:
-        """Returns at the PUBACK. Raises MqttError."""
-        async with self._places:
-            client = self._client
-            if client is None:
-                raise aiomqtt.MqttError("no connection")
-            try:
-                await client.publish(topic, payload, qos=1)
-            except aiomqtt.MqttError:
-                if self._client is client:  # else the next connection is there already
-                    self._client = None
-                    self._given_up.set()
-                raise
-
-
-async def _listen(client: aiomqtt.Client) -> None:
-    async for _ in client.messages:
-        pass
+        for one in (line, own_line):
+            tasks.create_task(one.stay_connected(partial(connected, one)))
+        tasks.create_task(protection.serve())
+        tasks.create_task(Downlink(log_, devices, clock, line, partitions, states).serve())
+        tasks.create_task(Tracker(log_, clock, protection.tell_again).serve())
 
 
 class Asked(NamedTuple):
@@ -134,8 +101,12 @@ class Asked(NamedTuple):
 class Downlink:
     """Takes orders from the log and hands them to the broker."""
 
-    def __init__(self, log_: Log, devices: Bucket, clock: Clock, line: Line, partitions: int) -> None:
+    def __init__(
+        self, log_: Log, devices: Bucket, clock: Clock, line: Speaker, partitions: int, states: UnitStates
+    ) -> None:
         self._log = log_
+        self._states = states
+        self._results = Results(log_, clock)
         self._partitions = partitions
         self._devices = devices
         self._clock = clock
@@ -175,23 +146,36 @@ class Downlink:
 
     async def _carry(self, command: Command, entry: Entry) -> str:
         """What became of it. Raises MqttError, LogUnavailable: it can be tried again."""
+        outcome = await self._told(command, entry)
+        if outcome not in {"sent", "again"} and subjects.is_operators(entry.subject):  # he who gave it asks
+            stage = Stage.EXPIRED if outcome == "expired" else Stage.FAILED
+            await self._results.ended(command, stage, outcome)
+        return outcome
+
+    async def _told(self, command: Command, entry: Entry) -> str:
         if self._has_expired(command):
             return "expired"
         device = await self._device(command.device)
-        partition = _asked_by(command, entry)
-        if device is None or partition is None:
+        if device is None or not _stands_right(command, entry):
             return "no_device"
         if command.action is Action.SET_CADENCE:
-            asked = await self._asked(device, partition)
+            asked = await self._asked(device, subjects.partition_in(entry.subject))
             if any(one.sequence > entry.sequence and not self._has_expired(one.command) for one in asked):
                 return "superseded"
             command = shortest(command, [one.command for one in asked])
+        command = device_channel.told_as(command)
+        if command.by and not self._states.is_complete:
+            return "again"
+        if command.action is Action.RING and self._states.is_silent(device):
+            return "silent"
         try:
-            said = device_channel.payload(command, device.kind)
+            conditions = self._states.conditions(device)
+            said = device_channel.payload(command, device.kind, conditions)
         except NotSayable as error:
             log.critical("command_refused", command=command.id, action=command.action.value, error=str(error))
             return "refused"
         await self._line.publish(subjects.topic(device.id, device_channel.LEAF), said)
+        await self._results.sent(command)
         return "sent"
 
     async def _asked(self, device: Device, partition: int) -> list[Asked]:
@@ -219,14 +203,18 @@ def _by_device(deliveries: Sequence[Delivery]) -> list[list[Delivery]]:
     return list(found.values())
 
 
-def _asked_by(command: Command, entry: Entry) -> int | None:
-    """The partition whose order this is; None: it stands where no order of this kind for this device does."""
+def _stands_right(command: Command, entry: Entry) -> bool:
+    """Whether it stands where orders of this kind for this device do: a human's in one place, a machine's in
+    another, and of a machine no more than it may order."""
+    if subjects.is_operators(entry.subject):
+        place = subjects.operators_command(command.device, command.action.value)
+        return entry.subject == place and bool(command.by) and command.action in BY_HUMANS
     try:
         partition = subjects.partition_in(entry.subject)
     except ValueError:
-        return None
+        return False
     place = subjects.command(command.device, partition, command.action.value)
-    return partition if entry.subject == place else None
+    return entry.subject == place and not command.by and command.action in BY_MACHINES
 
 
 def _interval_in(entry: Entry) -> Asked | None:

@@ -185,6 +185,8 @@ class FleetWatch:
         for entry in entries:
             is_new = entry.sequence > self._commands
             self._commands = max(self._commands, entry.sequence)
+            if subjects.is_operators(entry.subject):
+                continue  # no interval is a human's to ask
             try:
                 command, partition = decode_command(entry.payload), subjects.partition_in(entry.subject)
             except (WireError, ValueError) as error:

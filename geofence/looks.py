@@ -191,13 +191,15 @@ class Looks:
             self.commands.append((index, command))
 
     def _ask_for_a_fix(self, index: int, row: int, look: Look, identity: Identity) -> None:
-        """Of whoever makes the distance uncertain: the party that is not believed, or else the older fix."""
+        """Of whoever makes the distance uncertain: the party that is not believed, or else the older fix; and of
+        the wearer always. Asked only when the doubt is not about her, he could read from it which it is, and that
+        follows from her place (invariant 5)."""
         older = WEARER if look.wearer.at_ms <= look.protected.at_ms else PROTECTED
         role = next(reversed(look.state.suspicions), older)
-        place = self.table.pairs[row][role]
-        if self.table.takes_orders[place]:
-            command = findings.location_command(self.table.device_of[place], look.now_ms, identity)
-            self.commands.append((index, command))
+        for place in {self.table.pairs[row][WEARER]: None, self.table.pairs[row][role]: None}:
+            if self.table.takes_orders[place]:
+                command = findings.location_command(self.table.device_of[place], look.now_ms, identity)
+                self.commands.append((index, command))
 
 
 def _protection(look: Look) -> int:

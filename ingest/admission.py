@@ -11,6 +11,7 @@
 * a TGD's position outside an SOS is dropped and counted (invariant 6);
 * a device with measures that speaks without a place, on ``state`` or ``res``, is present: the geofence must know
   the silence of a receiver from that of a unit. A last will is the broker's word and not the device's;
+* what ``res`` says of an order goes to the log beside that;
 * an event goes to the geofence as a row without a place, in the order of its device's fixes. A strap or case that
   is open and a radio that hears the other party ring on the alarm lane besides (``tocsin_v1.ALARMS``).
 """
@@ -26,6 +27,7 @@ from ingest.admitted import (
     Admission,
     AdmittedEvent,
     AdmittedFix,
+    Answered,
     Duplicate,
     FixRow,
     Heard,
@@ -49,7 +51,7 @@ from ingest.dialects.reports import (
     SosReport,
 )
 from ingest.known import Known
-from ingest.unit_words import admit_event, admit_state, event_alarm, presence
+from ingest.unit_words import admit_event, admit_result, admit_state, event_alarm
 from tocsin.clock import MS
 from tocsin.limits import PAYLOAD_MAX_BYTES
 from tocsin.model.device import Device, DeviceKind
@@ -64,8 +66,8 @@ from tocsin.model.ids import is_device_id
 from tocsin.subjects import PHONE_ROOT, TOPIC_ROOT, device_in
 
 __all__ = [
-    "UNNUMBERED_PRESS_MS", "Admission", "AdmittedEvent", "AdmittedFix", "Duplicate", "FixRow", "Heard", "Message",
-    "OtherLane", "OwnWord", "Presence", "admit", "admit_alarm",
+    "UNNUMBERED_PRESS_MS", "Admission", "AdmittedEvent", "AdmittedFix", "Answered", "Duplicate", "FixRow", "Heard",
+    "Message", "OtherLane", "OwnWord", "Presence", "admit", "admit_alarm",
 ]  # fmt: skip
 
 SKEW_S = 5  # DOMAIN 3: skew between device and ingress time above 5 s is an event
@@ -101,7 +103,7 @@ def admit(message: Message, known: Known, now_ms: int) -> list[Admission]:
         if leaf == "state":
             return admit_state(device, message, known, now_ms)
         if leaf == "res":
-            return [presence(device, message.t3_ms, known, now_ms, None)]
+            return admit_result(device, message, known, now_ms)
         if leaf == "evt":
             return [admit_event(device, message, known, now_ms)]
     read = (_phone_reader if _is_phone(message.topic) else _unit_reader)(leaf)

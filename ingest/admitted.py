@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ingest.dialects.reports import Reason, Refusal, Telemetry
 from tocsin.clock import MS
 from tocsin.limits import FIX_FUTURE_MAX_S, FIX_PAST_MAX_S, PAYLOAD_MAX_BYTES
+from tocsin.model.command import CommandStatus
 from tocsin.model.device import Device
 from tocsin.model.finding import Alarm
 from tocsin.model.fix import PAIR_S1_MAX, DeviceEvent
@@ -79,6 +80,13 @@ class AdmittedEvent:
     copies: tuple[tuple[int, FixRow], ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """The device says what became of an order."""
+
+    status: CommandStatus
+
+
 @dataclass(frozen=True, slots=True)
 class OtherLane:
     """Belongs to the session of the other lane, which gets its own copy."""
@@ -89,7 +97,9 @@ class OwnWord:
     """Ours to a device: a wildcard subscription hears it too. Nobody's report, and counted nowhere."""
 
 
-Admission = AdmittedFix | AdmittedEvent | Alarm | Duplicate | Heard | Presence | OtherLane | OwnWord | Refusal
+Admission = (
+    AdmittedFix | AdmittedEvent | Alarm | Answered | Duplicate | Heard | Presence | OtherLane | OwnWord | Refusal
+)
 
 
 # --- checks and small things -----------------------------------------------------------------------------------

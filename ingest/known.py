@@ -79,6 +79,7 @@ class Known:
     ``open_sos``: the TGD phones whose alert is open, and who may therefore say where they are. ``present_ms``:
     when a device that said no place was last passed on as present, ``present_said``: and what it said of itself.
     ``signs``: what is kept of each TGD (``ingest.signs``).
+    ``answers``: the minute in which a device answered last, and how often.
     """
 
     partitions: int
@@ -88,6 +89,7 @@ class Known:
     present_ms: dict[str, int] = field(default_factory=dict)
     present_said: dict[str, tuple[int, ...]] = field(default_factory=dict)
     signs: dict[str, Sign] = field(default_factory=dict)
+    answers: dict[str, tuple[int, int]] = field(default_factory=dict)
     windows: dict[str, SeqWindow] = field(default_factory=dict)
     unnumbered: defaultdict[str, Unnumbered] = field(default_factory=lambda: defaultdict(Unnumbered))
 
@@ -96,6 +98,10 @@ class Known:
             return device in self.unnumbered and self.unnumbered[device].has(fix_ms // MS, boot)
         window = self.windows.get(device)
         return window is not None and window.has(boot, seq, fix_ms)
+
+    def answers_in(self, device: str, minute: int) -> int:
+        last, number = self.answers.get(device, (minute, 0))
+        return number if last == minute else 0
 
     def remember(self, device: str, boot: int, seq: int, fix_ms: int) -> None:
         if seq == ABSENT:

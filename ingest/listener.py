@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import aiomqtt
@@ -22,6 +22,7 @@ from ingest.admission import (
     Admission,
     AdmittedEvent,
     AdmittedFix,
+    Answered,
     Duplicate,
     FixRow,
     Heard,
@@ -38,10 +39,12 @@ from ingest.mqtt import MqttSession, Taken, sessions
 from ingest.quarantine import keep_and_answer, watch_quarantine
 from ingest.sign_book import SignBook
 from ingest.signs import sign_of
+from ingest.unit_words import MINUTE_MS
 from tocsin import subjects
 from tocsin.clock import MS, Clock
 from tocsin.errors import LogUnavailable, WireError
 from tocsin.limits import BATCH_MAX_FIXES, BROKER_INFLIGHT_MAX, REFUSED_KEPT_PER_BATCH
+from tocsin.model.command import CommandStatus
 from tocsin.model.device import Device
 from tocsin.model.finding import Alarm, Code
 from tocsin.model.fix import ABSENT, FIX_DTYPE
@@ -68,6 +71,7 @@ class Batch:
 
     taken: list[tuple[MqttSession, Taken]] = field(default_factory=list)
     rows: defaultdict[str, list[FixRow]] = field(default_factory=lambda: defaultdict(list))
+    answers: list[CommandStatus] = field(default_factory=list)
     refused: list[tuple[MqttSession, Message, Refusal]] = field(default_factory=list)
     outcomes: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     signs: dict[str, Sign] = field(default_factory=dict)
@@ -84,11 +88,14 @@ class Batch:
                 to_subject = subjects.late if is_late else subjects.fixes
                 for partition, row in admission.copies:
                     self.rows[to_subject(partition)].append(row)
+            elif isinstance(admission, Answered):
+                _remember(admission, known)
+                self.answers.append(admission.status)
             elif isinstance(admission, Refusal) and len(self.refused) < REFUSED_KEPT_PER_BATCH:
                 self.refused.append((session, taken.message, admission))
 
 
-def _remember(admission: AdmittedFix | AdmittedEvent | Presence, known: Known) -> None:
+def _remember(admission: AdmittedFix | AdmittedEvent | Answered | Presence, known: Known) -> None:
     """What the next message of this device will be compared with."""
     match admission:
         case AdmittedFix():
@@ -99,14 +106,19 @@ def _remember(admission: AdmittedFix | AdmittedEvent | Presence, known: Known) -
             known.present_ms[admission.device] = admission.heard_ms
             if admission.said:
                 known.present_said[admission.device] = admission.said
+        case Answered(status=status):
+            minute = status.at_ms // MINUTE_MS
+            known.answers[status.device] = (minute, known.answers_in(status.device, minute) + 1)
         case AdmittedEvent():
             pass  # it came without its numbers
 
 
-def _outcome(admission: AdmittedFix | AdmittedEvent | Alarm | Duplicate | Heard | Presence | Refusal) -> str:
+def _outcome(
+    admission: AdmittedFix | AdmittedEvent | Alarm | Answered | Duplicate | Heard | Presence | Refusal,
+) -> str:
     match admission:
-        case AdmittedEvent():
-            return "event"
+        case AdmittedEvent() | Answered():
+            return "event" if isinstance(admission, AdmittedEvent) else "result"
         case AdmittedFix(sos_only=True):
             return "sos_only"
         case AdmittedFix(late=late):
@@ -306,7 +318,9 @@ class FixLane:
                 await asyncio.sleep(self._linger_s)
             batch, self._batch = self._batch, Batch()
             self._arrived.clear()
-            await asyncio.gather(publish(self._log, batch.rows), self._book.write(batch.signs.values()))
+            await asyncio.gather(
+                publish(self._log, batch.rows, batch.answers), self._book.write(batch.signs.values())
+            )
             for session, taken in batch.taken:
                 session.acknowledge(taken)
                 self._in_hand.discard((session, taken.mid))
@@ -316,9 +330,13 @@ class FixLane:
                 await keep_and_answer(session, self._log, message, refusal, self._known)
 
 
-async def publish(log_: Log, rows: Mapping[str, list[FixRow]]) -> None:
+async def publish(log_: Log, rows: Mapping[str, list[FixRow]], answers: Sequence[CommandStatus] = ()) -> None:
     """Every subject at once, each in its own order; returns when the log has all of it."""
     async with asyncio.TaskGroup() as tasks:
+        for status in answers:
+            place = subjects.result(status.device, status.command, subjects.UNIT_SAYS)
+            name = derived("cmd", status.device, status.command, status.reason)
+            tasks.create_task(append_surely(log_, place, encode(status), dedupe_id=name))
         for subject, some in rows.items():
             tasks.create_task(_publish_in_order(log_, subject, some))
 

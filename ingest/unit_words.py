@@ -1,4 +1,5 @@
-"""What does a unit say beside its places: that it is there, how it is, what has happened to it? Part of admission.
+"""What does a unit say beside its places: that it is there, how it is, what has happened to it, what became of an
+order? Part of admission.
 
 A sign of life counts whatever it says; what cannot be read of it is refused beside that. An event is read strictly
 and enters as a row without a place, in the order of its device's fixes. What cannot wait also rings, on the alarm
@@ -11,6 +12,7 @@ from ingest.admitted import (
     TOO_LARGE,
     Admission,
     AdmittedEvent,
+    Answered,
     Duplicate,
     Heard,
     Message,
@@ -27,7 +29,8 @@ from ingest.dialects import tocsin_v1
 from ingest.dialects.reports import EventReport, Reason, Refusal, Telemetry
 from ingest.known import Known
 from tocsin.clock import MS
-from tocsin.limits import PAIR_SHAKY_S, PAYLOAD_MAX_BYTES, PRESENCE_EVERY_S
+from tocsin.limits import PAIR_SHAKY_S, PAYLOAD_MAX_BYTES, PRESENCE_EVERY_S, RESULTS_A_MINUTE_MAX
+from tocsin.model.command import CommandStatus, Stage
 from tocsin.model.device import Device, DeviceKind
 from tocsin.model.finding import Alarm, Code
 from tocsin.model.fix import ABSENT, SILENT_TAIL, ClockPoints, DeviceEvent, FixFlag, Source
@@ -44,6 +47,29 @@ def admit_state(device: Device, message: Message, known: Known, now_ms: int) -> 
     if isinstance(said, Refusal):
         return [presence(device, t3_ms, known, now_ms, None), said]
     return [presence(device, t3_ms, known, now_ms, said)]
+
+
+def admit_result(device: Device, message: Message, known: Known, now_ms: int) -> list[Admission]:
+    """A sign of life whatever it says, and the answer to an order if it can be read. Nobody has more than
+    RESULTS_A_MINUTE_MAX of them kept: the rest would make others' give way."""
+    heard: Admission = presence(device, message.t3_ms, known, now_ms, None)
+    if len(message.payload) > PAYLOAD_MAX_BYTES:
+        return [heard, TOO_LARGE]
+    said = tocsin_v1.read_result(message.payload)
+    if isinstance(said, Refusal):
+        return [heard, said]
+    if known.answers_in(device.id, message.t3_ms // MINUTE_MS) >= RESULTS_A_MINUTE_MAX:
+        return [heard, Heard()]
+    status = CommandStatus(
+        command=said.command, device=device.id, stage=STAGES[said.result], at_ms=message.t3_ms, reason=said.result
+    )
+    return [heard, Answered(status=status)]
+
+
+MINUTE_MS = 60 * MS
+STAGES = {
+    "accepted": Stage.DELIVERED, "done": Stage.DONE, "rejected": Stage.FAILED, "expired": Stage.EXPIRED,
+}  # fmt: skip
 
 
 def _is_paired(device: Device) -> bool:

@@ -1,6 +1,7 @@
 """How does one bracelet or phone behave? A simulated unit on a real MQTT connection.
 
-It reports its position at its interval, obeys ``setCadence`` and ``reportLocation``, answers every command,
+It reports its position at its interval, obeys ``setCadence`` and ``reportLocation``, shows, says and rings what it
+is told (``protection``, ``say``, ``ring``), answers every command,
 sends a key press ahead of everything, keeps what it has to say while disconnected (``outbox``), and reconnects by
 itself to its persistent session. A TGD phone sends heartbeats without coordinates until its key is pressed.
 
@@ -27,6 +28,7 @@ from simulator.gnss import SkyFix
 from simulator.messages import Fields, Result
 from simulator.outbox import Outbox, Outgoing
 from tocsin.clock import MS, Clock
+from tocsin.model.command import Sentence
 from tocsin.model.device import DeviceKind
 from tocsin.subjects import topic
 
@@ -34,6 +36,7 @@ SOS_INTERVAL_S = 5.0
 CADENCE_S = (1.0, 3600.0)  # what a unit accepts as its interval
 RECONNECT_S = (0.2, 10.0)  # first and longest wait, each with up to half of chance taken off
 FLUSH_S = 5.0  # at the end: what is still to be sent gets this long
+SENTENCE_NAMES = frozenset(sentence.value for sentence in Sentence)
 COMMANDS_REMEMBERED = 64  # a command that comes twice (QoS 1) is answered twice and done once
 
 
@@ -96,6 +99,10 @@ class Unit:
         self.outbox = Outbox()
         self.connected = asyncio.Event()
         self.body = Body(has_tag=kind is DeviceKind.WEARER)
+        self.shows = "over"  # what hers shows of her protection
+        self.said: list[str] = []  # the sentences that it has shown
+        self.rung = 0  # how often it has rung
+        self._kind = kind
         self._locating = kind is not DeviceKind.TGD
         self._receiver = receiver
         self._line = line
@@ -301,6 +308,9 @@ class Unit:
         known: dict[str, Callable[[Fields], Result]] = {
             "setCadence": self._set_cadence,
             "reportLocation": self._report_location,
+            "protection": self._show_protection,
+            "say": self._say,
+            "ring": self._ring,
         }
         return known[action](command) if action in known else "rejected"
 
@@ -319,6 +329,31 @@ class Unit:
         self._report_now = True
         self._hurry.set()
         return "accepted"
+
+    def _show_protection(self, command: Fields) -> Result:
+        state, ring = command.get("state"), command.get("ring")
+        if (
+            self._kind is DeviceKind.WEARER
+            or state not in {"alert", "degraded", "over"}
+            or not isinstance(ring, bool)
+        ):
+            return "rejected"
+        self.shows = str(state)
+        self.rung += ring
+        return "done"
+
+    def _say(self, command: Fields) -> Result:
+        template = command.get("template")
+        if template not in SENTENCE_NAMES:
+            return "rejected"
+        self.said.append(str(template))
+        return "done"
+
+    def _ring(self, _: Fields) -> Result:
+        if self._kind is not DeviceKind.PROTECTED:
+            return "rejected"
+        self.rung += 1
+        return "done"
 
     # --- small things ---------------------------------------------------------------------------------------
 

@@ -36,6 +36,12 @@ REFUSED_KEPT_MAX = 20_000  # notes of about 1 kB: a third of the stream's bytes;
 UNNUMBERED_KEPT = 64  # seconds of a device without numbers in which its fixes are told apart, as SEQ_WINDOW
 UNNUMBERED_A_SECOND_MAX = 16  # GNSS receivers measure 1 to 10 times a second
 
+# --- what became of orders -------------------------------------------------------------------------------
+RESULTS_KEPT_MAX = 400_000  # of 300 bytes: 128 MiB. An order has three or four; the oldest give way
+RESULT_DETAIL_MAX_CHARS = 200  # of a unit's own words: counted, never kept
+RESULTS_A_MINUTE_MAX = 60  # of one unit: an answer each second. A unit that repeats itself evicts nobody's
+RESULTS_PARALLEL_MAX = 20_000  # orders whose answer is awaited: a second's worth for every unit that there is
+
 # --- the history ----------------------------------------------------------------------------------------
 READ_DAYS_MAX = 31  # of positions in one read; refused beyond (tocsin.track): nobody reads a life at once
 READ_ROWS_MAX = 10_000  # a week of one device at 60 s

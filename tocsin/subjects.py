@@ -8,7 +8,8 @@
 | REFUSED   | log.refused.{reason}            | ingest                 | people, for inspection                 |
 | FINDINGS  | log.finding.{partition}.{code}  | geofence, all parts    | alerts.dispatcher; geofence.fleet      |
 | NOTICES   | log.notice.{code}               | any part               | alerts.dispatcher                      |
-| COMMANDS  | log.command.{device}.{partition}.{action} | geofence     | alerts.downlink, geofence.fleet        |
+| COMMANDS  | log.command.{device}.{partition}.{action} | geofence, API | alerts.downlink, geofence.fleet       |
+| RESULTS   | log.result.{device}.{command}.{teller} | ingest, alerts.downlink, API | alerts.downlink, API |
 | JOURNAL   | log.journal.{partition}         | geofence               | geofence, after a restart              |
 | EPISODES  | log.episode.{code}.{subject}    | dispatcher, API (CAS)  | courier, recorder, API projection      |
 | RECEIPTS  | log.receipt.{code}.{subject}    | alerts.courier         | dispatcher, recorder                   |
@@ -35,7 +36,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
-from tocsin.limits import REFUSED_KEPT_MAX
+from tocsin.limits import REFUSED_KEPT_MAX, RESULTS_KEPT_MAX
 
 DAY_S = 86_400
 MIB = 1024 * 1024
@@ -81,6 +82,10 @@ NOTICES = Stream(
 COMMANDS = Stream(
     name="COMMANDS", subjects="log.command.>", keep_s=7 * DAY_S, max_bytes=256 * MIB, refuse_when_full=True
 )
+RESULTS = Stream(
+    name="RESULTS", subjects="log.result.>", keep_s=7 * DAY_S, max_bytes=128 * MIB, refuse_when_full=False,
+    max_messages=RESULTS_KEPT_MAX,
+)  # fmt: skip
 JOURNAL = Stream(
     name="JOURNAL", subjects="log.journal.>", keep_s=FIXES.keep_s, max_bytes=2048 * MIB, refuse_when_full=True
 )  # a tick is 154 bytes, one a second and partition at most: 26 MB a partition in two days, 64 partitions at most
@@ -93,7 +98,9 @@ RECEIPTS = Stream(
 ACCESSES = Stream(
     name="ACCESSES", subjects="log.access.>", keep_s=30 * DAY_S, max_bytes=512 * MIB, refuse_when_full=True
 )  # nothing else holds them until they are recorded: a record that is away for weeks still gets them
-STREAMS = (ALARMS, FIXES, LATE, REFUSED, FINDINGS, NOTICES, COMMANDS, JOURNAL, EPISODES, RECEIPTS, ACCESSES)
+STREAMS = (
+    ALARMS, FIXES, LATE, REFUSED, FINDINGS, NOTICES, COMMANDS, RESULTS, JOURNAL, EPISODES, RECEIPTS, ACCESSES
+)  # fmt: skip
 
 ARCHIVIST_FIXES = "archivist-fixes"
 RECORDER_EPISODES = "recorder-episodes"
@@ -145,10 +152,36 @@ def command(device: str, partition: int, action: str) -> str:
     return f"log.command.{device}.{partition}.{action}"
 
 
+OPERATOR = "operator"
+"""In the place of a partition: who asks is a human."""
+
+
+def operators_command(device: str, action: str) -> str:
+    return f"log.command.{device}.{OPERATOR}.{action}"
+
+
+def is_operators(command_subject: str) -> bool:
+    return command_subject.split(".")[3:4] == [OPERATOR]
+
+
 def partition_in(command_subject: str) -> int:
     """Which partition asks. Raises ValueError for a subject of another form."""
     _, _, _, partition, _ = command_subject.split(".")
     return int(partition)
+
+
+def result(device: str, command: str, teller: str) -> str:
+    """What ``teller`` knows of this order, one of TELLERS. Each has a place of its own, so that a word that is
+    late hides none that was sooner."""
+    return f"log.result.{device}.{command}.{teller}"
+
+
+QUEUED_BY = "queued"
+SENT_BY = "sent"
+ENDED_BY = "ended"
+UNIT_SAYS = "unit"
+TELLERS = (QUEUED_BY, SENT_BY, ENDED_BY, UNIT_SAYS)
+"""The API that took it, the downlink that sent it, the downlink that ended it, the unit that answered."""
 
 
 def journal(partition: int) -> str:

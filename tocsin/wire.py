@@ -14,7 +14,7 @@ import numpy as np
 
 from tocsin.errors import WireError
 from tocsin.model.access import Access
-from tocsin.model.command import Command
+from tocsin.model.command import Command, CommandStatus
 from tocsin.model.device import Device
 from tocsin.model.episode import Receipt, Ruling
 from tocsin.model.finding import Alarm, Finding
@@ -71,6 +71,7 @@ class NounDecoder(Generic[T]):
 decode_access = NounDecoder(Access)
 decode_alarm = NounDecoder(Alarm)
 decode_command = NounDecoder(Command)
+decode_command_status = NounDecoder(CommandStatus)
 decode_device = NounDecoder(Device)
 decode_finding = NounDecoder(Finding)
 decode_incident = NounDecoder(Incident)

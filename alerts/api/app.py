@@ -14,6 +14,7 @@ from alerts.api import (
     acts,
     alerts,
     callbacks,
+    commands,
     deeds,
     devices,
     health,
@@ -82,6 +83,7 @@ def create_app(deps: Deps) -> FastAPI:
         load.router,
         measures.router,
         devices.router,
+        commands.router,
     ):
         app.include_router(part, prefix=API)
     app.include_router(health.router)

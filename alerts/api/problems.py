@@ -70,6 +70,8 @@ PROBLEMS: Final[Mapping[str, Kind]] = MappingProxyType(
             _kind("unknown-device", 404, "There is no device of this id", "Take the list of devices again."),
             _kind("unknown-callback", 404, "This link is none of ours",
                   "Use the link of a notification as it came, all of it."),
+            _kind("unknown-command", 404, "Nothing is known of an order of this id to this device",
+                  "It is kept for days: look at the id, and at the device."),
             _kind("method-not-allowed", 405, "This cannot be done here", "Look at /openapi.json."),
             _kind("already-owned", 409, "Somebody else has this alert in his hands",
                   "The member owner names him; until expires_at it is his."),

@@ -38,6 +38,7 @@ class Permission(StrEnum):
     SEE_DEVICES = "see-devices"
     MAKE_DEVICES = "make-devices"
     SEE_REPORTS = "see-reports"
+    ORDER_UNITS = "order-units"
 
 
 _ALERTS = {
@@ -53,13 +54,13 @@ _WORKSHOP = {Permission.SEE_DEVICES, Permission.MAKE_DEVICES}
 
 MAY: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType(
     {
-        "monitor": frozenset(_DESK),
+        "monitor": frozenset(_DESK | {Permission.ORDER_UNITS}),
         "teleassistant": frozenset(_DESK),
-        "supervisor": frozenset(_DESK | _COURT | _WORKSHOP | {Permission.SEE_REPORTS}),
+        "supervisor": frozenset(_DESK | _COURT | _WORKSHOP | {Permission.SEE_REPORTS, Permission.ORDER_UNITS}),
         "court": frozenset(
             _COURT | {Permission.WHO_AM_I, Permission.SEE_ALERT, Permission.SEE_TIMELINE, Permission.SEE_REPORTS}
         ),
-        "technical": frozenset(_WORKSHOP | {Permission.WHO_AM_I}),
+        "technical": frozenset(_WORKSHOP | {Permission.WHO_AM_I, Permission.ORDER_UNITS}),
         "platform": frozenset(_ALERTS),
         "lab": frozenset(Permission),
     }

@@ -92,6 +92,14 @@ class PositionReport:
     telemetry: Telemetry = Telemetry()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultReport:
+    """What a unit says of an order: its name, and the word of the closed list."""
+
+    command: str
+    result: str
+
+
 @dataclass(frozen=True, slots=True)
 class NotAFix:
     """A message that is well and says nothing of where the device is now."""

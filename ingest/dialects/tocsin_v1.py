@@ -20,14 +20,16 @@ from ingest.dialects.reports import (
     PositionReport,
     Reason,
     Refusal,
+    ResultReport,
     SosPosition,
     SosReport,
     Telemetry,
 )
 from ingest.dialects.schema import EpochSeconds, off_the_earth, on_earth, read
 from tocsin.clock import MS
-from tocsin.limits import BULK_POINTS_MAX
+from tocsin.limits import BULK_POINTS_MAX, RESULT_DETAIL_MAX_CHARS
 from tocsin.model.fix import DeviceEvent, Source, Tell
+from tocsin.model.ids import is_derived
 
 KMH_PER_M_S = 3.6
 
@@ -115,8 +117,19 @@ class Status(Ailing, frozen=True, kw_only=True, tag_field="_type", tag="status")
     """A sign of life. Its hour is that of its reception, whatever it says of it."""
 
 
+class Result(msgspec.Struct, frozen=True, kw_only=True, tag_field="_type", tag="result"):
+    """What became of an order. Its hour is that of its reception; what ``detail`` says is nobody's but the
+    sender's, and is read no further."""
+
+    id: Annotated[str, msgspec.Meta(max_length=64)]
+    result: Literal["accepted", "done", "rejected", "expired"]
+    detail: Annotated[str, msgspec.Meta(max_length=RESULT_DETAIL_MAX_CHARS)] | None = None
+    tst: EpochSeconds | None = None
+    ms: Milliseconds = 0
+
+
 KEYS = frozenset({"_type", "tid"}).union(
-    *(one.__struct_fields__ for one in (Location, Locations, Sos, Event, Status))
+    *(one.__struct_fields__ for one in (Location, Locations, Sos, Event, Status, Result))
 )
 """Every word of this dialect: none of them is the sender's own."""
 
@@ -125,6 +138,7 @@ _locations = msgspec.json.Decoder(Locations)
 _sos = msgspec.json.Decoder(Sos)
 _event = msgspec.json.Decoder(Event)
 _status = msgspec.json.Decoder(Status)
+_result = msgspec.json.Decoder(Result)
 
 
 def read_location(payload: bytes, topic: str) -> PositionReport | Refusal:
@@ -289,3 +303,13 @@ def _sent_ms(message: Location | Locations | Sos | Event) -> int | None:
 
 def _other_topic() -> Refusal:
     return Refusal(reason=Reason.IDENTITY, path="$.topic", detail="the payload names another topic than its own")
+
+
+def read_result(payload: bytes) -> ResultReport | Refusal:
+    """``…/res``: the answer to an order that has a name of ours."""
+    message = read(_result, payload)
+    if isinstance(message, Refusal):
+        return message
+    if not (message.id.startswith("cmd_") and is_derived(message.id)):
+        return Refusal(reason=Reason.SCHEMA, path="$.id", detail="not the name of an order")
+    return ResultReport(command=message.id, result=message.result)

@@ -21,6 +21,7 @@ from doors import DEVICE_PASSWORD, Door, MosquittoDoor, NatsDoor, maybe_cut, ski
 from real_broker import cancelled
 from simulated_unit import alive
 
+from alerts.channels.device import told_as
 from alerts.downlink import run_downlink
 from simulator.unit import Unit
 from tocsin import subjects
@@ -62,7 +63,14 @@ async def mortal(request: pytest.FixtureRequest, broker_home: Path) -> AsyncIter
 async def downlink(door: Door, bus: Bus) -> AsyncIterator[None]:
     ready = asyncio.Event()
     part = run_downlink(
-        url=door.url, tls=door.tls, log_=bus.log, devices=bus.devices, partitions=1, clock=CLOCK, ready=ready.set
+        url=door.url,
+        tls=door.tls,
+        log_=bus.log,
+        devices=bus.devices,
+        orders=bus.orders,
+        partitions=1,
+        clock=CLOCK,
+        ready=ready.set,
     )
     task = asyncio.create_task(part)
     try:
@@ -107,9 +115,9 @@ async def test_an_order_reaches_its_device_and_no_other(door: Door, registered: 
         await her_unit.subscribe(subjects.topic(PROTECTED, "cmd"), qos=1)
         async with downlink(door, registered):
             await say(registered, hers, order)
-            assert (await heard(her_unit))["id"] == hers.id
+            assert (await heard(her_unit))["id"] == told_as(hers).id
             assert await heard(his_unit) == {
-                "_type": "cmd", "id": order.id, "action": "setCadence", "s": 30,
+                "_type": "cmd", "id": told_as(order).id, "action": "setCadence", "s": 30,
                 "exp": order.expires_ms // 1000,
             }  # fmt: skip
 
@@ -120,7 +128,7 @@ async def test_an_expired_order_does_not_arrive(door: Door, registered: Bus) -> 
         await unit.subscribe(subjects.topic(WEARER, "cmd"), qos=1)
         late = fresh("late", lives_s=-1, action=Action.REPORT_LOCATION, interval_s=None)
         await say(registered, late, in_time := fresh("in time", interval_s=5))
-        assert (await heard(unit))["id"] == in_time.id, "and nothing before it"
+        assert (await heard(unit))["id"] == told_as(in_time).id, "and nothing before it"
     assert counted("expired", Action.REPORT_LOCATION) == before + 1
 
 
@@ -133,7 +141,7 @@ async def test_an_order_waits_at_the_broker_for_a_unit_that_is_away(door: Door, 
         await say(registered, order := fresh("while away"))
         await eventually(lambda: counted("sent") == before + 1)
     async with door.device(WEARER, clean=False) as unit:
-        assert (await heard(unit))["id"] == order.id
+        assert (await heard(unit))["id"] == told_as(order).id
         await unit.unsubscribe(subjects.topic(WEARER, "cmd"))
 
 
@@ -167,7 +175,7 @@ async def test_a_broker_that_hangs_is_met_anew_and_the_order_arrives(mortal: Doo
             await eventually(lambda: counted("again") > tried + 1)
         finally:
             os.kill(mortal.pid, signal.SIGCONT)
-        assert (await heard(unit))["id"] == order.id
+        assert (await heard(unit))["id"] == told_as(order).id
 
 
 async def heard_after(interval_s: int, unit: aiomqtt.Client) -> dict[str, Any]:
@@ -192,7 +200,7 @@ async def test_the_unit_changes_its_interval_and_says_done(nats_door: Door, regi
         async with downlink(nats_door, registered):
             await say(registered, order)
             answer = await heard(ear)
-    assert (answer["_type"], answer["id"], answer["result"]) == ("result", order.id, "done")
+    assert (answer["_type"], answer["id"], answer["result"]) == ("result", told_as(order).id, "done")
     assert unit.interval_s == 5
 
 

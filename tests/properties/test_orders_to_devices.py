@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.channels.device import WEARER_INTERVALS_S, NotSayable, payload
-from tocsin.model.command import Action, Command
+from alerts.channels.sentences import SENTENCES, Condition
+from tocsin.model.command import Action, Command, Sentence, Shown
 from tocsin.model.device import DeviceKind
 from tocsin.model.ids import derived, is_derived
 
@@ -24,6 +25,10 @@ orders = st.builds(
     at_ms=hours_ms,
     expires_ms=hours_ms,
     interval_s=st.one_of(st.none(), st.sampled_from(sorted(WEARER_INTERVALS_S)), st.integers()),
+    shows=st.one_of(st.none(), st.sampled_from(Shown)),
+    rings=st.one_of(st.none(), st.booleans()),
+    sentence=st.one_of(st.none(), st.sampled_from(Sentence)),
+    by=st.text(),
 )
 sayable = st.builds(
     Command,
@@ -36,15 +41,21 @@ sayable = st.builds(
 )
 
 
-@given(orders)
-def test_a_wearer_reads_a_hash_an_interval_of_four_and_an_hour_or_nothing(order: Command) -> None:
+@given(orders, st.sets(st.sampled_from(Condition)))
+def test_a_wearer_reads_a_hash_an_interval_a_sentence_and_an_hour_or_nothing(
+    order: Command, conditions: set[Condition]
+) -> None:
     """Any text for a name, any number for an interval: what is not refused has no room for a place."""
     with contextlib.suppress(NotSayable):
-        said = json.loads(payload(order, DeviceKind.WEARER))
+        said = json.loads(payload(order, DeviceKind.WEARER, conditions))
         assert said.pop("_type") == "cmd"
         assert is_derived(said.pop("id"))
         assert said.pop("exp") == order.expires_ms // 1000
-        assert said in [{"action": "reportLocation"}, *({"action": "setCadence", "s": s} for s in (5, 10, 30, 60))]
+        assert said in [
+            {"action": "reportLocation"},
+            *({"action": "setCadence", "s": s} for s in (5, 10, 30, 60)),
+            *({"action": "say", "template": one.value} for one in Sentence if SENTENCES[one].when in conditions),
+        ]
 
 
 @given(sayable, st.text(), hours_ms)
@@ -57,4 +68,6 @@ def test_what_a_wearer_reads_is_a_function_of_action_interval_name_and_expiry(
 
 def test_the_stream_of_orders_has_no_field_for_a_place() -> None:
     """A new field of Command is looked at here, before a position is in it."""
-    assert set(Command.__struct_fields__) == {"id", "device", "action", "at_ms", "expires_ms", "interval_s"}
+    assert set(Command.__struct_fields__) == {
+        "id", "device", "action", "at_ms", "expires_ms", "interval_s", "shows", "rings", "sentence", "by",
+    }  # fmt: skip

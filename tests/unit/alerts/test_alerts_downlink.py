@@ -21,9 +21,14 @@ from msgspec.structs import replace
 from real_broker import cancelled
 
 from alerts.downlink import QUEUE, Downlink, shortest
+from alerts.results import known_of
+from alerts.unit_states import UnitStates
 from tocsin import subjects
 from tocsin.clock import AffineClock
-from tocsin.model.command import Action, Command
+from tocsin.model.command import Action, Command, Sentence, Stage, furthest
+from tocsin.model.episode import Due, Episode, Raise, Realm, Ruling, State
+from tocsin.model.finding import Code
+from tocsin.model.fix import ClockPoints
 from tocsin.telemetry import COMMANDS
 from tocsin.testing.bus import MemoryBucket, MemoryLog, MemoryQueue
 from tocsin.wire import encode
@@ -65,6 +70,8 @@ class Site:
     devices: MemoryBucket = field(default_factory=MemoryBucket)
     line: Line = field(default_factory=Line)
     now_ms: int = NOW_MS
+    states: UnitStates = field(default_factory=UnitStates)
+    heard: int = 0
     before: Counter[tuple[str, str]] = field(default_factory=counted)
 
     async def say(self, *orders: Command, partition: int = MINE) -> None:
@@ -79,7 +86,7 @@ class Site:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[MemoryQueue]:
         clock = AffineClock(wall=lambda: self.now_ms / 1000)
-        part = Downlink(self.log, self.devices, clock, self.line, PARTITIONS)  # type: ignore[arg-type]
+        part = Downlink(self.log, self.devices, clock, self.line, PARTITIONS, self.states)
         task = asyncio.create_task(part.serve())
         async with self.log.queue(subjects.COMMANDS, QUEUE, parallel=1) as queue:
             try:
@@ -267,6 +274,122 @@ async def test_what_is_no_interval_is_asked_by_nobody(shared: Site) -> None:
     assert await told_after(shared, "1", 1, OTHER) == []
     assert await told_after(shared, "2", 30, MINE) == [30]
     assert shared.since() == {("setCadence", "refused"): 1, ("setCadence", "sent"): 1}
+
+
+# --- a human's orders ----------------------------------------------------------------------------------------
+
+
+def said_by(human: str, action: Action = Action.SAY, device: str = WEARER, **changes: Any) -> Command:
+    name = f"{human} {action} {len(changes)}"
+    return command(name, device, action=action, interval_s=None, by=human, **changes)
+
+
+async def ordered(site: Site, *orders: Command) -> None:
+    for order in orders:
+        await site.log.append(subjects.operators_command(order.device, order.action.value), encode(order))
+
+
+def stands(code: Code, state: State = State.RAISED, **changes: Any) -> Ruling:
+    """An alert about the measure of both."""
+    raising = Raise(
+        version=1, cause="fnd_1", at_ms=NOW_MS, points=ClockPoints(), silent=changes.pop("silent", False),
+    )  # fmt: skip
+    whole: dict[str, Any] = {
+        "id": "alr_1", "code": code, "subject": "msr_1", "realm": Realm.LAB, "priority": 1, "state": state,
+        "version": 1, "opened_ms": NOW_MS, "recorded_ms": NOW_MS, "measures": ("msr_1",), "device": None,
+        "raises": (raising,), "causes": (),
+    }  # fmt: skip
+    episode = Episode(**{**whole, **changes})
+    return Ruling(episode=episode, event=Due(episode="alr_1", at_ms=0), notifications=(), reason="", at_ms=0)
+
+
+def hear(site: Site, *rulings: Ruling) -> None:
+    for one in rulings:
+        site.heard += 1
+        site.states.hear(subjects.episode(one.episode.code.value, one.episode.subject), site.heard, one)
+
+
+async def outcome_of(site: Site, order: Command) -> tuple[list[str], str, Stage]:
+    """What the unit read, and what he who gave it can read of that."""
+    site.states.is_complete = True
+    site.line.heard.clear()
+    await ordered(site, order)
+    await site.settled()
+    known = furthest(await known_of(site.log, order.device, order.id))
+    assert known is not None
+    return [said.get("template", said["action"]) for _, said in site.line.heard], known.reason, known.stage
+
+
+SENT, REFUSED = Stage.SENT, Stage.FAILED
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (Code.PROX_ALERT, Sentence.LEAVE_ZONE), (Code.ZONE_CORE_ENTRY, Sentence.LEAVE_ZONE),
+        (Code.PROX_PREALERT, Sentence.TURN_BACK), (Code.SEPARATION, Sentence.REJOIN_UNIT),
+        (Code.W_BATT_CRIT, Sentence.CHARGE_UNIT),
+    ],
+)  # fmt: skip
+async def test_a_sentence_is_said_while_its_state_lasts_and_not_before_or_after(
+    site: Site, code: Code, sentence: Sentence
+) -> None:
+    before, while_, after = (said_by(name, sentence=sentence) for name in ("A", "B", "C"))
+    assert await outcome_of(site, before) == ([], "refused", REFUSED)
+    hear(site, stands(code))
+    assert await outcome_of(site, while_) == ([sentence.value], "sent", SENT)
+    hear(site, stands(code, over_ms=NOW_MS))
+    assert await outcome_of(site, after) == ([], "refused", REFUSED)
+
+
+async def test_in_another_measures_state_he_is_told_nothing(site: Site) -> None:
+    hear(site, stands(Code.PROX_ALERT, measures=("msr_9",), subject="msr_9"))
+    assert (await outcome_of(site, said_by("A", sentence=Sentence.LEAVE_ZONE)))[1] == "refused"
+
+
+async def test_nothing_is_judged_by_half_of_what_stands(site: Site) -> None:
+    """A downlink that has just begun does not know yet in which state he is."""
+    order = said_by("A", sentence=Sentence.LEAVE_ZONE)
+    await ordered(site, order)
+    async with site.running() as queue:
+        await eventually(lambda: counted()["say", "again"] > site.before["say", "again"])
+        assert queue.unsettled == 1
+        hear(site, stands(Code.PROX_ALERT))
+        site.states.is_complete = True
+        await eventually(lambda: queue.unsettled == 0)
+    assert len(site.line.heard) == 1
+
+
+@pytest.mark.parametrize("by", ["", "A. Martin"])
+async def test_no_machine_orders_what_is_a_humans_and_no_human_what_is_a_machines(site: Site, by: str) -> None:
+    """Wherever it stands."""
+    site.states.is_complete = True
+    say = replace(said_by("A", sentence=Sentence.CALL_PLATFORM), by=by)
+    interval = replace(command(), by=by)
+    await site.say(say, *([interval] if by else []))
+    if not by:
+        await ordered(site, say)
+    await ordered(site, interval)
+    await site.settled()
+    assert site.line.heard == []
+
+
+async def test_a_ring_is_hers_and_not_while_a_silent_key_stands_open(site: Site) -> None:
+    ring = [said_by(name, Action.RING, PROTECTED) for name in ("A", "B", "C")]
+    key = {"subject": PROTECTED, "device": PROTECTED, "silent": True}
+    assert await outcome_of(site, ring[0]) == (["ring"], "sent", SENT)
+    hear(site, stands(Code.BAR_SOS, **key))
+    assert await outcome_of(site, ring[1]) == ([], "silent", REFUSED)
+    hear(site, stands(Code.BAR_SOS, State.CLOSED, **key))
+    assert (await outcome_of(site, ring[2]))[1] == "sent"
+    assert (await outcome_of(site, said_by("A", Action.RING)))[1] == "refused"
+
+
+async def test_an_operators_order_to_nobody_and_one_that_is_too_late_say_so(site: Site) -> None:
+    call = {"sentence": Sentence.CALL_PLATFORM}
+    assert await outcome_of(site, said_by("A", device="nobody-1", **call)) == ([], "no_device", REFUSED)
+    late = said_by("A", expires_ms=NOW_MS, **call)
+    assert await outcome_of(site, late) == ([], "expired", Stage.EXPIRED)
 
 
 # --- F02: one that cannot be told stops nobody ---------------------------------------------------------------

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import NOW_MS, NOW_S, WEARER, command
+from builders import NOW_MS, NOW_S, PROTECTED, WEARER, command
 
-from alerts.channels.device import NotSayable, payload
+from alerts.channels.device import NotSayable, payload, told_as
+from alerts.channels.sentences import SENTENCES, Condition, conditions_of
 from simulator import messages
-from tocsin.model.command import Action
+from tocsin.model.command import Action, Command, Sentence, Shown
 from tocsin.model.device import DeviceKind
+from tocsin.model.finding import Code
 from tocsin.model.ids import derived, is_derived
 
 
@@ -68,6 +71,102 @@ def test_a_derived_name_is_known_as_such(prefix: Any) -> None:
     assert is_derived(derived(prefix, WEARER, 7))
 
 
+# --- hers: what it shows, and when it rings -------------------------------------------------------------------
+
+
+def protection(device: str = PROTECTED, **changes: Any) -> Command:
+    whole = {"action": Action.PROTECTION, "interval_s": None, "shows": Shown.ALERT, "rings": True}
+    return command(device=device, **{**whole, **changes})
+
+
+@pytest.mark.parametrize(("shows", "rings"), [(Shown.ALERT, True), *((one, False) for one in Shown)])
+def test_her_unit_shows_and_rings(shows: Shown, rings: bool) -> None:
+    said = json.loads(payload(protection(shows=shows, rings=rings), DeviceKind.PROTECTED))
+    assert (said["state"], said["ring"]) == (shows.value, rings)
+
+
+UNHEARD: list[tuple[dict[str, Any], DeviceKind]] = [
+    *(({"shows": shows, "rings": False}, DeviceKind.WEARER) for shows in Shown),
+    ({}, DeviceKind.TGD),
+    ({"shows": Shown.DEGRADED}, DeviceKind.PROTECTED),
+    ({"shows": Shown.OVER}, DeviceKind.PROTECTED),
+    ({"shows": None}, DeviceKind.PROTECTED),
+    ({"rings": None}, DeviceKind.PROTECTED),
+    ({"action": Action.RING, "shows": None, "rings": None, "by": "A. Martin"}, DeviceKind.TGD),
+    ({"action": Action.RING, "shows": None, "rings": None, "by": "A. Martin"}, DeviceKind.WEARER),
+    ({"action": Action.RING, "shows": None, "rings": None}, DeviceKind.PROTECTED),
+]
+
+
+@pytest.mark.parametrize(("changes", "kind"), UNHEARD)
+def test_nothing_rings_but_hers_and_no_wearer_reads_of_her_protection(
+    changes: dict[str, Any], kind: DeviceKind
+) -> None:
+    with pytest.raises(NotSayable):
+        payload(protection(**changes), kind)
+
+
+# --- sentences ----------------------------------------------------------------------------------------------
+
+
+def say(sentence: Sentence | None, by: str = "A. Martin", **changes: Any) -> Command:
+    return command(action=Action.SAY, interval_s=None, sentence=sentence, by=by, **changes)
+
+
+@pytest.mark.parametrize("sentence", Sentence)
+@pytest.mark.parametrize("condition", [one for one in Condition if one is not Condition.ANY])
+def test_a_sentence_is_sayable_in_its_own_state_alone(sentence: Sentence, condition: Condition) -> None:
+    own, states = SENTENCES[sentence].when, {Condition.ANY, condition}
+    if own in states:
+        assert json.loads(payload(say(sentence), DeviceKind.WEARER, states))["template"] == sentence.value
+    else:
+        with pytest.raises(NotSayable, match="state"):
+            payload(say(sentence), DeviceKind.WEARER, states)
+
+
+@pytest.mark.parametrize("sentence", Sentence)
+def test_no_machine_says_a_sentence(sentence: Sentence) -> None:
+    """F34: each automatic word at a ring would tell him where it runs."""
+    with pytest.raises(NotSayable, match="human"):
+        payload(say(sentence, by=""), DeviceKind.WEARER, set(Condition))
+
+
+def test_a_sentence_of_his_is_not_hers_and_none_is_a_tgds() -> None:
+    for sentence, wording in SENTENCES.items():
+        for kind in set(DeviceKind) - wording.kinds:
+            with pytest.raises(NotSayable):
+                payload(say(sentence), kind, set(Condition))
+
+
+def test_the_list_is_closed_and_its_words_say_no_place_number_or_hour() -> None:
+    assert set(SENTENCES) == set(Sentence)
+    for wording in SENTENCES.values():
+        assert not any(letter.isdigit() for letter in wording.text_fr)
+        assert not re.search(r"mètre|nord|sud|ouest|droite|gauche|{|%", wording.text_fr, re.IGNORECASE)
+
+
+def test_in_the_alert_he_is_not_told_to_turn_back() -> None:
+    both = conditions_of({Code.PROX_ALERT, Code.PROX_PREALERT})
+    assert (Condition.ALERT in both, Condition.PREALERT in both) == (True, False)
+    assert Condition.PREALERT in conditions_of({Code.PROX_PREALERT})
+    assert conditions_of({Code.IMMINENT, Code.W_GNSS_LOSS, Code.RF_PROXIMITY}) == {Condition.ANY}
+
+
+# --- names --------------------------------------------------------------------------------------------------
+
+
+def test_the_name_that_a_unit_reads_follows_from_what_it_reads_and_when() -> None:
+    """And not from whose message was the cause: he knows how his own are numbered."""
+    his, hers = (
+        command(id=derived("cmd", WEARER, "setCadence", 30, whose, 1, 7)) for whose in (WEARER, PROTECTED)
+    )
+    assert his.id != hers.id
+    assert told_as(his) == told_as(hers)
+    assert told_as(command(interval_s=10)).id != told_as(command(interval_s=5)).id
+    assert told_as(command(at_ms=NOW_MS + 1)).id != told_as(command()).id
+    assert told_as(say(Sentence.CALL_PLATFORM)).id == say(Sentence.CALL_PLATFORM).id
+
+
 # --- the page for firmware engineers says the same -----------------------------------------------------------
 
 PAGE = Path(__file__).parents[3] / "docs" / "device-protocol.md"
@@ -81,11 +180,22 @@ def examples(kind: str) -> list[dict[str, Any]]:
 def test_the_orders_on_the_page_are_those_that_are_sent() -> None:
     shown = examples("cmd")
     sent = [
-        command(id=one["id"], action=Action(one["action"]), interval_s=one.get("s"), expires_ms=one["exp"] * 1000)
+        command(
+            id=one["id"], action=Action(one["action"]), interval_s=one.get("s"), expires_ms=one["exp"] * 1000,
+            shows=Shown(one["state"]) if "state" in one else None, rings=one.get("ring"),
+            sentence=Sentence(one["template"]) if "template" in one else None, by="A. Martin",
+        )
         for one in shown
-    ]
-    assert [json.loads(payload(order, DeviceKind.WEARER)) for order in sent] == shown
+    ]  # fmt: skip
+    assert [json.loads(payload(order, DeviceKind.PROTECTED)) for order in sent] == shown
     assert {order.action for order in sent} == set(Action)
+
+
+def test_the_sentences_on_the_page_are_those_of_the_list() -> None:
+    lines = PAGE.read_text().split("### Sentences")[1].splitlines()
+    rows = [line for line in lines if line.startswith("| `") and line.count("|") == 5][1:]
+    shown = {cells[1].strip().strip("`"): cells[4].strip() for cells in (row.split("|") for row in rows)}
+    assert shown == {sentence.value: wording.text_fr for sentence, wording in SENTENCES.items()}
 
 
 def test_the_answers_on_the_page_are_those_of_the_simulated_unit() -> None:

@@ -11,6 +11,7 @@ from alerts.api.roles import MAY, MAY_DO, Permission
 from tocsin.model.episode import Verb
 
 ROLE_OF = {user.name: user.role for user in USERS.values()}
+COMMAND = "cmd_0f0e87bbd7ad8ff6b2b6e5f8c1d2a3b4"
 OPERATIONS = {
     ("GET", "/me"): Permission.WHO_AM_I,
     ("GET", "/alerts"): Permission.SEE_ALERTS,
@@ -36,6 +37,8 @@ OPERATIONS = {
     ("POST", "/devices"): Permission.MAKE_DEVICES,
     ("DELETE", "/devices/b0000001"): Permission.MAKE_DEVICES,
     ("POST", "/devices/b0000001/password"): Permission.MAKE_DEVICES,
+    ("POST", "/devices/b0000001/commands"): Permission.ORDER_UNITS,
+    ("GET", f"/devices/b0000001/commands/{COMMAND}"): Permission.ORDER_UNITS,
 }
 OPEN_TO_THE_LINK = {("POST", "/callbacks/{token}")}
 """Its credential is in the path: tests/unit/api/test_api_callbacks.py."""
@@ -60,11 +63,19 @@ VERBS = {
     Verb.CLOSE: ("POST", "closure", {"outcome": "technical"}),
 }
 THE_TABLE = {
-    "monitor": {"who-am-i", "see-alerts", "see-alert", "see-timeline", "act-on-alerts", "see-protection"},
+    "monitor": {
+        "who-am-i",
+        "see-alerts",
+        "see-alert",
+        "see-timeline",
+        "act-on-alerts",
+        "see-protection",
+        "order-units",
+    },
     "teleassistant": {"who-am-i", "see-alerts", "see-alert", "see-timeline", "act-on-alerts", "see-protection"},
     "supervisor": {permission.value for permission in Permission},
     "court": {"who-am-i", "see-alert", "see-timeline", "see-measures", "order-measures", "see-reports"},
-    "technical": {"who-am-i", "see-devices", "make-devices"},
+    "technical": {"who-am-i", "see-devices", "make-devices", "order-units"},
     "platform": {"who-am-i", "see-alerts", "see-alert", "see-timeline", "act-on-alerts"},
     "lab": {permission.value for permission in Permission},
 }
@@ -99,7 +110,7 @@ def test_every_operation_is_in_this_test(room_paths: set[tuple[str, str]]) -> No
 
 @pytest.fixture
 async def room_paths(room: Room) -> set[tuple[str, str]]:
-    examples = {"{alert_id}": "alr_1", "{measure_id}": "msr_1", "{device_id}": "b0000001"}
+    examples = {"{alert_id}": "alr_1", "{measure_id}": "msr_1", "{device_id}": "b0000001", "{command_id}": COMMAND}
     found = set()
     for path, operations in room.app.openapi()["paths"].items():
         for name, example in examples.items():
@@ -145,7 +156,8 @@ async def test_who_am_i(room: Room) -> None:
     async with room.client("Tom") as tom:
         assert (await tom.get("/api/v1/me")).json() == {
             "name": "Tom", "role": "technical", "realm": "lab", "auth": "token",
-            "permissions": ["make-devices", "see-devices", "who-am-i"], "verbs": [], "service": None,
+            "permissions": ["make-devices", "order-units", "see-devices", "who-am-i"],
+            "verbs": [], "service": None,
         }  # fmt: skip
 
 

@@ -33,6 +33,16 @@ def test_a_jump_inside_is_uncertain_at_once_and_an_alert_after_ten_seconds():
     assert desk.located(P) == []
 
 
+def test_a_doubt_that_is_about_her_is_asked_of_both():
+    """Were he asked only when it is not about her, he could read from it which it is (invariant 5)."""
+    story = Story()
+    story.she.stands(0).says("02:25", 4400)
+    story.he.stands(5000)
+    desk = story.play("03:00")
+    assert desk.spans("UNCERTAIN")[0][0] == "02:25"
+    assert (desk.located(W)[:1], desk.located(P)[:1]) == (["02:25"], ["02:25"])
+
+
 def test_with_a_shorter_interval_the_hold_is_that():
     """He reports each 5 s: received at 02:25.4, held for 5 s, raised on the next whole second."""
     assert jumping(every_s=5).of("ALERT")[0][0] == 151
