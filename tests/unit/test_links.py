@@ -70,6 +70,11 @@ def test_every_page_of_the_docs_is_led_to_from_somewhere() -> None:
     assert not [page.name for page in (ROOT / "docs").rglob("*.md") if page.resolve() not in reached | folders]
 
 
+def test_every_decision_record_is_in_the_index() -> None:
+    records = ROOT / "docs" / "adr"
+    assert {path.name for path in records.glob("0*.md")} == set(links((records / "README.md").read_text()))
+
+
 def test_a_link_to_nothing_is_found(tmp_path: Path) -> None:
     there = tmp_path / "there.md"
     there.write_text("# One, `two`\n\n## Again\n\n## Again\n")
