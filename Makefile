@@ -7,7 +7,7 @@ UV     := 0.13.9
 CERTS  := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),--system-certs)
 ARGS   ?=
 
-.PHONY: help demo up load test check format hooks clean environment
+.PHONY: help demo up load test check format pages hooks clean environment
 
 help:
 	@echo "make demo [ARGS=…]   a whole Tocsin on this machine, and a wearer who approaches (ARGS=--help for more)"
@@ -15,6 +15,7 @@ help:
 	@echo "make load [ARGS=…]   alerts under load, and whether they stay in budget (SHAPE=ramp|spike|reconnect)"
 	@echo "make test [ARGS=…]   all tests, against real servers"
 	@echo "make check           format, lint, types, import rules"
+	@echo "make pages           print again what the docs take from the code"
 	@echo "make hooks           look at every commit before it is made (pre-commit)"
 	@echo "make clean           remove the environment and what runs have left"
 
@@ -58,6 +59,10 @@ check: environment
 format: environment
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+pages: environment
+	$(BIN)/python -m alerts.catalogue.page docs/alerts.md
+	$(BIN)/python -m alerts.channels.published > docs/schemas/alert-event-1.json
 
 hooks: environment
 	$(BIN)/pre-commit install

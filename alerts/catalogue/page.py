@@ -14,7 +14,9 @@ from typing import Final
 
 from alerts.catalogue import CATALOGUE, FAMILIES
 from alerts.catalogue.row import WHO_FR, CatalogueEntry, Follows, Report, Rooms, Step, Who
-from tocsin.model.episode import Channel
+from alerts.escalation import HER_UNIT_AFTER_S, LADDERS, NO_ANSWER_AFTER_S, Climb
+from tocsin.limits import ACK_EXPIRES_S
+from tocsin.model.episode import Channel, Rung
 
 COMMAND: Final = "python -m alerts.catalogue.page docs/alerts.md"
 
@@ -29,8 +31,8 @@ Lettres : {LETTERS_FR}.
 « Prévenus » : qui est prévenu à la levée ; sans lettre, le message est automatique. La
 téléassistance voit toutes les alertes.
 
-Les délais de la priorité sont dans [le domaine](domain.md), section 2 ; les règles communes à tous les
-codes, section 4.
+Les délais de remise de chaque priorité sont dans [le domaine](domain.md), section 2 ; les règles
+communes à tous les codes, section 4.
 
 Une pré-alerte franchie ou un silence n'est jamais consigné comme une violation (R24-20). Ce qui est dit au porteur
 ne donne ni direction, ni distance, ni lieu, ni heure.
@@ -57,10 +59,50 @@ ROOMS_FR: Final = {
     Rooms.EVERY: "toutes les salles qui ont une adresse, et le destinataire par défaut, sans attendre",
 }
 
+RUNG_FR: Final = {
+    Rung.OPERATORS: "tous les opérateurs en poste",
+    Rung.SUPERVISOR: "superviseur",
+    Rung.BACKUP_SITE: "site de secours (second point de réception de la téléassistance)",
+    Rung.POLICE: "salles de police du lieu, « non vérifié » (mode `auto_on_timeout`)",
+    Rung.URGENT: "devient P1 si le porteur approche encore, ou si on ne le sait pas",
+}
+LADDER_HEAD: Final = """## Quand personne ne la prend
+
+Une alerte P1 à P3 appelle d'autres humains tant que personne ne l'a prise. À 0 s, la téléassistance est
+prévenue ; ensuite, en secondes depuis que l'alerte attend, elle l'est de nouveau par un message
+`org.tocsin.alert.escalated` dont `audience` dit qui doit la regarder :
+"""
+LADDER_FOOT: Final = f"""
+* **Prise en charge** : un humain nommé, pour {ACK_EXPIRES_S} s ; chaque action la renouvelle. Sans action elle
+  expire : l'alerte est de nouveau à tous et l'échelle recommence à 0, comme après une remise en file. Une alerte
+  devenue plus urgente la recommence aussi ; une nouvelle levée ne la retarde pas.
+* **Police** : ce délai n'est pas arrêté par la prise en charge mais par une *décision* : la transmission, ou
+  « police pas nécessaire ». Il court depuis que l'alerte est P1. Les autres modes : [police.md](police.md).
+* **Terminée dans les faits** : une P1 continue d'appeler des humains, car seul un humain la clôt ; la police et
+  toute échelle de P2 et P3 s'arrêtent. Une touche pressée n'est jamais terminée d'elle-même. P4 et P5 n'ont pas
+  d'échelle.
+* **Unité de la personne protégée** : elle sonne quand l'alerte est confirmée par un second relevé ou par un
+  humain, sinon après {HER_UNIT_AFTER_S} s si elle dure ; elle dit la fin dès la décision qui y met fin.
+* **Pré-alerte** : appels au porteur sans réponse pendant {NO_ANSWER_AFTER_S} s, refus, ou approche qui se
+  poursuit {NO_ANSWER_AFTER_S} s après l'ordre de faire demi-tour : elle devient `PREALERT_NO_ANSWER`, P1.
+"""
+
 
 def page() -> str:
     families = "\n".join(_family(title, rows) for title, rows in FAMILIES.items())
-    return f"{HEAD}\n{_table()}\n{families}"
+    return f"{HEAD}\n{_table()}\n{_ladders()}\n{families}"
+
+
+def _ladders() -> str:
+    rows = "".join(
+        f"| P{priority} | {climb.after_s} s | {RUNG_FR[climb.rung]} |\n"
+        for priority, climb in sorted(_climbs(), key=lambda one: (one[0], one[1].after_s))
+    )
+    return f"{LADDER_HEAD}\n| Priorité | Après | Qui, ou quoi |\n|---|---|---|\n{rows}{LADDER_FOOT}"
+
+
+def _climbs() -> Iterator[tuple[int, Climb]]:
+    return ((priority, climb) for priority, ladder in LADDERS.items() for climb in ladder)
 
 
 def _table() -> str:

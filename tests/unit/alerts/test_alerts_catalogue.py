@@ -15,6 +15,7 @@ from alerts.channels import police
 from alerts.channels.cap_reader import read_cap
 from alerts.channels.police import Sender
 from alerts.desk import handle
+from alerts.escalation import LADDERS
 from alerts.routing import Routing
 from tocsin.limits import EPISODE_ROOMS_MAX
 from tocsin.model.episode import Channel, FindingCause, Outcome, Ruling, Verb
@@ -172,3 +173,10 @@ def test_the_page_has_a_section_for_each_code_and_every_word_of_a_script() -> No
         section = written.split(f"\n### {code}\n")[1].split("\n##")[0]
         assert step.do_fr in section
         assert (step.say_fr or "") in section
+
+
+def test_the_page_prints_each_rung_of_the_ladders_with_its_second() -> None:
+    section = page().split("## Quand personne ne la prend")[1].split("\n## ")[0]
+    printed = re.findall(r"^\| P(\d) \| (\d+) s \|", section, re.MULTILINE)
+    climbs = [(str(priority), str(one.after_s)) for priority, ladder in LADDERS.items() for one in ladder]
+    assert sorted(printed) == sorted(climbs)

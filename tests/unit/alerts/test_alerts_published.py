@@ -182,7 +182,7 @@ def test_a_key_has_no_distance_and_a_distance_no_key() -> None:
 
 @pytest.mark.parametrize("change", ["", "body", "id", "hour", "old", "secret", "nobody"])
 def test_the_check_that_the_page_prints_believes_us_and_nobody_else(change: str) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    (code,) = (one for one in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "def is_ours" in one)
     page: dict[str, Any] = {}
     exec(code, page)  # noqa: S102  # our own page, as a reader would run it
     body = json.dumps(sent(OPENED)).encode()
