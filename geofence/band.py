@@ -40,7 +40,7 @@ from geofence.devices import (
     V,
     X,
 )
-from geofence.motion import Mover
+from geofence.motion import UNHEARD_MS, Mover
 from geofence.separation import (
     NOWHERE_M,
     SECOND_MS,
@@ -277,6 +277,14 @@ def kept_apart(  # noqa: PLR0915  # one formula; in pieces it would be arrays ha
     for ms in (unfixed_ms, unheard_ms, lost_ms(own, AT), lost_ms(own, HEARD)):
         np.minimum(due_ms, ms, out=due_ms, where=ms > second_ms)
     return KeptApart(quiet, next_second_ms(due_ms, now_ms))
+
+
+def may_show(partners: FloatArray, points: FloatArray, at_ms: FloatArray, radius_m: FloatArray) -> Mask:
+    """``standing.may_show``, bit for bit, of fixes at ``points`` (3, n); never of a partner who was never seen."""
+    ahead_s = np.maximum(at_ms - partners[AT], 0.0) / SECOND_MS + 0.1
+    moved_m = partners[SPEED] * ahead_s + partners[WAY] + 1.0
+    near: Mask = _lengths(points - partners[X:AT]) - moved_m <= radius_m
+    return near & (partners[AT] > UNHEARD_MS)
 
 
 def _came_m(ways: FloatArray, rows: FloatArray, raw_m: FloatArray) -> FloatArray:

@@ -158,7 +158,7 @@ class Looks:
         before = self.devices.mover(place)
         if not table.takes_orders[place] or before.interval_s == wanted_s:
             return
-        quality_hour.count(table.quality, self.devices, table.hers, now_ms, slice(place, place + 1))
+        quality_hour.count_one(table.quality, place, before, now_ms, is_hers=table.is_hers[place])
         self.devices.tell(place, wanted_s, now_ms)
         self._order(index, place, wanted_s, now_ms, identity)
         hour = self._matters_ms(before, self.devices.mover(place), now_ms)

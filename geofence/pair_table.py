@@ -161,6 +161,7 @@ class PairTable:
         self.sides_of = [tuple(sides[at : at + count]) for at, count in zip(starts, counts, strict=True)]
         self.device_of = [self.roster.sides[those[0]] for those in self.sides_of]
         self.hers = np.array([device.kind is DeviceKind.PROTECTED for device in self.device_of], np.bool_)
+        self.is_hers = self.hers.data
         self.takes_orders = [device.reports_every_s is None for device in self.device_of]
         self._keep_told_intervals()
         self.cluster_of = _clusters(self.sides_of, len(self))
@@ -177,13 +178,13 @@ class PairTable:
         several = np.flatnonzero(self.in_several.take(places))
         if not several.size:
             return index, sides
-        further = self.side_counts.take(places.take(several)) - 1
-        starts = self.side_starts.take(places.take(several)) + 1
-        more = np.repeat(starts - (np.cumsum(further) - further), further) + np.arange(further.sum())
-        return (
-            np.concatenate((index, np.repeat(several, further))),
-            np.concatenate((sides, self.sides_sorted.take(more))),
-        )
+        found, pairs = [(index, sides)], 1
+        while several.size:
+            those = places.take(several)
+            found.append((several, self.sides_sorted.take(self.side_starts.take(those) + pairs)))
+            pairs += 1
+            several = several[self.side_counts.take(those) > pairs]
+        return np.concatenate([one for one, _ in found]), np.concatenate([one for _, one in found])
 
     def asked_of_devices(self) -> IntArray:
         """The interval that each device is to be told: the shortest that any of its pairs asks."""

@@ -36,7 +36,7 @@ from geofence.assumptions import (
     SKEW_STEADY_MS,
     YIELD_PARTS,
 )
-from geofence.devices import ACCURACY, AT, Verdict, X
+from geofence.devices import ACCURACY, AT, Mask, Verdict, X
 from geofence.motion import Mover, Seen
 from tocsin.geodesy import FloatArray, IntArray
 from tocsin.model.finding import Code
@@ -205,21 +205,35 @@ class QualityTable:
         shown: ShownByMany, now_ms: FloatArray,
     ) -> None:  # fmt: skip
         """Fixes that were believed, of devices that stood as ``movers`` (n, 19); no device occurs twice."""
+        odd = self._counted(places, shown.skew_ms, now_ms, movers[:, X] == points[X])
+        if not odd.size:
+            return
+        some, was = places.take(odd), self.found.take(places.take(odd), 0)
+        shown = shown.of(odd)
+        self._clocks(some, shown.skew_ms)
+        self._places(some, movers.take(odd, 0), points.take(odd, 1), at_ms.take(odd), accuracy_m.take(odd), shown)
+        self._look_again(some, was, now_ms.take(odd))
+
+    def hear_poor(self, places: IntArray, skew_ms: IntArray, now_ms: FloatArray) -> None:
+        """Fixes in time that were poor: what they say of the place counts for nothing."""
+        odd = self._counted(places, skew_ms, now_ms, np.zeros(places.size, np.bool_))
+        if odd.size:
+            some, was = places.take(odd), self.found.take(places.take(odd), 0)
+            self._clocks(some, skew_ms.take(odd))
+            self._look_again(some, was, now_ms.take(odd))
+
+    def _counted(self, places: IntArray, skew_ms: IntArray, now_ms: FloatArray, repeats: Mask) -> IntArray:
+        """Take the number of these fixes; which of them have more to tell."""
         if places.size:
             self._look_from(float(now_ms.min()), MINUTE_MS)
         self.received[places] += 1
-        odd = (movers[:, X] == points[X]) | (np.abs(shown.skew_ms) > SKEW_MS) | self.busy.take(places)
-        if not odd.any():
-            return
-        at = np.flatnonzero(odd)
-        some, was = places.take(at), self.found.take(places.take(at), 0)
-        shown = shown.of(at)
-        self._clocks(some, shown.skew_ms)
-        self._places(some, movers.take(at, 0), points.take(at, 1), at_ms.take(at), accuracy_m.take(at), shown)
+        return np.flatnonzero(repeats | (np.abs(skew_ms) > SKEW_MS) | self.busy.take(places))
+
+    def _look_again(self, some: IntArray, was: npt.NDArray[np.uint8], now_ms: FloatArray) -> None:
         self._index(some)
         changed = (self.found.take(some, 0) != was).any(axis=1)
         if changed.any():
-            self._look_from(float(now_ms.take(at)[changed].min()), SECOND_MS)
+            self._look_from(float(now_ms[changed].min()), SECOND_MS)
 
     def _clocks(self, some: IntArray, skew_ms: IntArray) -> None:
         run, last_ms = self.skew_run.take(some), self.skew_ms.take(some)

@@ -35,7 +35,7 @@ from geofence.assumptions import (
 from geofence.band import lost_ms
 from geofence.devices import ACCURACY, AT, HEARD, INTERVAL, RECEIVED, DeviceTable, Mask, X
 from geofence.local_time import is_up
-from geofence.motion import UNHEARD_MS
+from geofence.motion import UNHEARD_MS, Mover
 from geofence.quality import LOW, NOT_CARRIED, QualityTable
 from tocsin.geodesy import FloatArray
 
@@ -69,6 +69,21 @@ def count(quality: QualityTable, devices: DeviceTable, hers: Mask, now_ms: float
     quality.expected[of, 0] += np.where(known & ~begins, heard_ms / (SECOND_MS * rows[INTERVAL]), 0.0)
     quality.received[of] = np.where(begins, 0, quality.received[of])
     quality.counted_ms[of] = np.where(known, np.maximum(since_ms, now_ms), 0.0)
+
+
+def count_one(quality: QualityTable, place: int, mover: Mover, now_ms: float, *, is_hers: bool) -> None:
+    """``count``, bit for bit, for the unit at ``place``, which stands as ``mover``."""
+    since_ms = float(quality.counted_ms[place])
+    known, begins = mover.heard_ms > UNHEARD_MS, since_ms == 0.0
+    if begins:
+        quality.received[place] = 0
+    elif known:
+        until_ms = mover.lost_ms(mover.heard_ms)
+        if not is_hers:
+            until_ms = min(until_ms, mover.lost_ms(mover.received_ms))
+        heard_ms = max(min(until_ms, now_ms) - since_ms, 0.0)
+        quality.expected[place, 0] += heard_ms / (SECOND_MS * mover.interval_s)
+    quality.counted_ms[place] = max(since_ms, now_ms) if known else 0.0
 
 
 def window(quality: QualityTable, of: slice = ALL) -> tuple[FloatArray, FloatArray]:

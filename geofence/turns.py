@@ -12,12 +12,11 @@ from typing import Final
 import numpy as np
 
 from geofence.assumptions import LATE_MS, MOVING_CMS, POOR_DM
-from geofence.band import clear, kept_apart, lost_ms
+from geofence.band import clear, kept_apart, lost_ms, may_show
 from geofence.conditions import classes_of
 from geofence.devices import AT, HEARD, WAY, Mask, Verdict, X, accuracies_m
 from geofence.findings import Taken, taken_of
-from geofence.messages import Messages, shown_of
-from geofence.motion import Seen
+from geofence.messages import Messages
 from geofence.pair_state import WEARER
 from geofence.pair_table import Phase
 from geofence.quality import ShownByMany, skews_of
@@ -62,11 +61,18 @@ class Turns(Messages):
         movers = devices.rows.take(places, 0)
         usual = self._usual(columns, which, places, now_ms, movers)
         if not usual.all():
-            heard = self._only_heard(columns, which, places, now_ms, movers)
-            self.some(columns, which[~(usual | heard)])
-            which, places, now_ms, movers = which[usual], places[usual], now_ms[usual], movers[usual]
-            kept = usual.take(of)
-            of, sides = (np.cumsum(usual) - 1).take(of[kept]), sides[kept]
+            odd, kept = np.flatnonzero(~usual), np.flatnonzero(usual)
+            heard = self._only_heard(
+                columns, which.take(odd), places.take(odd), now_ms.take(odd), movers.take(odd, 0)
+            )
+            self.some(columns, which.take(odd[~heard]))
+            which, places, now_ms, movers = (
+                which.take(kept),
+                places.take(kept),
+                now_ms.take(kept),
+                movers.take(kept, 0),
+            )
+            of, sides = table.expand(places)
         own = self._accept(columns, which, places, now_ms, movers)
         self._judge_many(columns, which, own, sides, of, now_ms)
 
@@ -96,25 +102,30 @@ class Turns(Messages):
         young = (now_ms < lost_ms(movers.T, AT)) & ~self.devices.missed.take(places)
         if columns.said is not None:
             young &= ~self._tells(columns, which, places)
-        heard, poor = columns.present.take(which) & young, columns.poor.take(which) & young
+        heard = columns.present.take(which) & young
         self.counts["presence"] += int(np.count_nonzero(heard))
-        poor &= columns.fix_ms.take(which) > movers[:, AT]
-        for at in np.flatnonzero(poor).tolist():
-            heard[at] = self._is_poor_and_far(columns, int(which[at]), int(places[at]))
+        young &= columns.poor.take(which) & (columns.fix_ms.take(which) > movers[:, AT])
+        if (poor := np.flatnonzero(young)).size:
+            heard[poor] = self._are_poor_and_far(columns, which.take(poor), places.take(poor), now_ms.take(poor))
         self.devices.rows[places[heard], HEARD] = np.maximum(movers[heard, HEARD], now_ms[heard])
         return heard
 
-    def _is_poor_and_far(self, columns: Columns, index: int, place: int) -> bool:
-        """Whether a poor fix cannot show any of its pairs inside the alert distance; then that is all of it."""
-        x, y, z = columns.points[:, index].tolist()
-        fix = Seen(float(columns.fix_ms[index]), (x, y, z), float(columns.accuracy_m[index]))
-        if not all(self._cannot_show(side, fix, 1) for side in self.table.sides_of[place]):
-            return False
-        self.counts["poor"] += 1
-        self.counts["ahead"] += bool(columns.ahead[index])
-        shown, now_ms = shown_of(columns.taken(index)), int(columns.now_ms[index])
-        self.table.quality.hear_one(place, Verdict.POOR, self.devices.mover(place), fix, shown, now_ms)
-        return True
+    def _are_poor_and_far(self, columns: Columns, which: IntArray, places: IntArray, now_ms: FloatArray) -> Mask:
+        """Which poor fixes cannot show any pair of their units inside the alert distance; that is all of them."""
+        table = self.table
+        of, sides = table.expand(places)
+        partners = self.devices.rows.take(table.places.reshape(-1).take(sides ^ 1), 0).T
+        at = which.take(of)
+        near = may_show(
+            partners, columns.points.take(at, 1), columns.fix_ms.take(at), table.alert_m.take(sides >> 1)
+        )
+        far = np.ones(which.size, np.bool_)
+        far[of[near]] = False
+        which = which[far]
+        self.counts["poor"] += int(which.size)
+        self.counts["ahead"] += int(np.count_nonzero(columns.ahead.take(which)))
+        self.table.quality.hear_poor(places[far], columns.skew_ms.take(which), now_ms[far])
+        return far
 
     def _accept(
         self, columns: Columns, which: IntArray, places: IntArray, now_ms: FloatArray, movers: FloatArray

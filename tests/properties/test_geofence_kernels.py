@@ -6,13 +6,15 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from geofence import silence
+from geofence import silence, standing
 from geofence.assumptions import ALERT_S, NEAR_S, PREALERT_S
-from geofence.band import apart_until_ms, clear, clear_until_ms, kept_apart
-from geofence.devices import DeviceTable, Verdict
+from geofence.band import apart_until_ms, clear, clear_until_ms, kept_apart, may_show
+from geofence.devices import NEWLY, DeviceTable, Verdict
 from geofence.motion import Mover, Seen, movement, movements, overdue_from
 from geofence.pair_state import INSIDE, PairState
 from geofence.pair_table import ALWAYS_LOOK, band_of
+from geofence.quality import QualityTable
+from geofence.quality_hour import count, count_one
 from geofence.separation import lower_m, separation, slack, upper_m
 
 NOW_MS = 1_795_219_200_000.0
@@ -101,6 +103,34 @@ def test_a_plain_fix_is_accepted_as_one_is_heard(
         is Verdict.ACCEPTED
     )
     assert tables[0].rows.tobytes() == tables[1].rows.tobytes()
+
+
+@given(
+    st.lists(st.tuples(movers, st.booleans(), st.sampled_from([0, 1, 60_000, 500_000])), min_size=1, max_size=4),
+    st.integers(0, 300_000),
+)
+def test_what_was_to_be_expected_of_many_is_what_was_of_one(
+    units: list[tuple[Mover, bool, int]], later_ms: int
+) -> None:
+    """Of units that were heard, of one that never was, and of some that nobody has counted yet."""
+    units = [*units, (Mover._make(NEWLY), False, 0)]
+    devices, hers = DeviceTable(np.arange(len(units))), np.array([one for _, one, _ in units])
+    several, single = QualityTable(len(units)), QualityTable(len(units))
+    for place, (mover, _, ago_ms) in enumerate(units):
+        devices.write(place, mover)
+        for quality in (several, single):
+            quality.counted_ms[place], quality.received[place] = (NOW_MS - ago_ms) * (ago_ms > 0), 3
+    count(several, devices, hers, NOW_MS + later_ms)
+    for place in range(len(units)):
+        count_one(single, place, devices.mover(place), NOW_MS + later_ms, is_hers=bool(hers[place]))
+    assert several.pack() == single.pack()
+
+
+@given(movers, movers, st.sampled_from([1_000.0, 2_000.0, 20_000.0]))
+def test_who_may_be_shown_near_by_many_may_be_by_one(a: Mover, b: Mover, radius_m: float) -> None:
+    fix = Seen(a.at_ms, a.place, a.accuracy_m)
+    near = may_show(columns(b), np.array([fix.place]).T, np.array([fix.at_ms]), np.array([radius_m]))
+    assert bool(near[0]) is standing.may_show(b, fix, radius_m)
 
 
 @settings(max_examples=300)
