@@ -82,6 +82,7 @@ class Band(NamedTuple):
     said: float
 
 
+IN_NO_RING_M: Final = 0.0  # the margin of a band of a pair in no ring
 WEARERS, PROTECTEDS, RISK, APPROACH, UNFIXED = 1, 2, 4, 8, 16
 CLEAR_STILL: Final = SLACK_SIGMAS * sqrt(2.0 * STILL_M2_S3)  # metres a second to the power 1.5, both standing
 CLEAR_TURNED: Final = SLACK_SIGMAS * sqrt(TURNED_PER_S)
@@ -109,7 +110,14 @@ def clear_until_ms(own: Mover, partner: Mover, now_ms: float, band: Band) -> flo
     return SECOND_MS * ceil(hour / SECOND_MS) if clear else 0.0
 
 
-def clear(own: FloatArray, partner: FloatArray, now_ms: FloatArray, bands: FloatArray) -> KeptApart:
+class Clear(NamedTuple):
+    """For n pairs: whether nothing can have changed; for those the whole second before which nothing will."""
+
+    quiet: Mask
+    due_ms: FloatArray
+
+
+def clear(own: FloatArray, partner: FloatArray, now_ms: FloatArray, bands: FloatArray) -> Clear:
     """``clear_until_ms`` for rows of both parties by columns (19, n) and bands by columns (8, n)."""
     lo_m, hi_m, _, ring_m, blind_m, _, look_ms, said = bands
     age_s = np.maximum(now_ms - np.minimum(own[AT], partner[AT]), 0.0)
@@ -129,15 +137,22 @@ def clear(own: FloatArray, partner: FloatArray, now_ms: FloatArray, bands: Float
     hour /= SECOND_MS
     np.ceil(hour, out=hour)
     hour *= SECOND_MS
-    return KeptApart(quiet, hour)
+    return Clear(quiet, hour)
 
 
-def apart_until_ms(
-    own: Mover, partner: Mover, now_ms: float, band: Band, role: int, *, by_clock: bool = False
+def apart_until_ms(  # noqa: PLR0912  # one formula
+    own: Mover,
+    partner: Mover,
+    now_ms: float,
+    band: Band,
+    role: int,
+    *,
+    by_clock: bool = False,
+    paced: bool = False,
 ) -> float:
     """After a believed fix of ``own``, the party ``role``, or by the clock, ``own`` the wearer: the whole second
     before which nothing can change between the two, 0 if something can have changed now. Wider than what the
-    rules compute, never narrower.
+    rules compute, never narrower. ``paced``: nothing but how often a pair in no ring is to report.
 
     ``near_m`` is at most raw and best: what is carried on moves the distance by its part along the line between
     the two at most. ``seen_m`` is at most what was observed on both sides.
@@ -162,8 +177,11 @@ def apart_until_ms(
         seen_m = raw_m - max(0.0, *came_m(own, partner)) - 1.0
         turning_m_s = 2.0 * drift_m * (speed_a + speed_b) / (raw_m + NOWHERE_M)
         faded_m_s = towards_a + towards_b - closing_a * age_a / TURN_S - closing_b * age_b / TURN_S - turning_m_s
-        quiet = quiet and low_m - Z_FIX * sqrt(variance_a + variance_b) > band.lo_m and now_ms < band.look_ms
-        quiet = quiet and raw_m + drift_m + 1.0 - max(band.margin_m, both_radii_m) < band.hi_m
+        if paced:
+            quiet = quiet and band.margin_m == IN_NO_RING_M
+        else:
+            quiet = quiet and low_m - Z_FIX * sqrt(variance_a + variance_b) > band.lo_m and now_ms < band.look_ms
+            quiet = quiet and raw_m + drift_m + 1.0 - max(band.margin_m, both_radii_m) < band.hi_m
         quiet = quiet and seen_m > band.ring_m and not own_said
         if band.watch_s >= 0.0:
             quiet = quiet and beyond_m > band.watch_s * (closing_a + closing_b + turning_m_s + STILL_M_S)
@@ -202,9 +220,11 @@ def came_m(a: Mover, b: Mover) -> tuple[float, float]:
 
 
 class KeptApart(NamedTuple):
-    """For n pairs: whether nothing can have changed; for those the whole second before which nothing will."""
+    """For n pairs: whether nothing can have changed, or (``paced``) nothing but how often a pair in no ring is to
+    report; for those the whole second before which nothing will."""
 
     quiet: Mask
+    paced: Mask
     due_ms: FloatArray
 
 
@@ -234,7 +254,7 @@ def kept_apart(  # noqa: PLR0915  # one formula; in pieces it would be arrays ha
     low_m, late_m = near_m - both_radii_m, slack_a * late_a + slack_b * late_b
     left_m, beyond_m = low_m - blind_m, near_m - ring_m
     said, carried_m_s = of_whom.astype(np.int64), closing_a + closing_b + STILL_M_S
-    quiet = beyond_m > 0.0
+    quiet, at_pace = beyond_m > 0.0, True
     if by_clock:
         quiet &= np.where(said & UNFIXED, lost_ms(own, HEARD), lost_ms(own, AT)) > now_ms
         quiet |= (beyond_m > 0.0) & (said & (WEARERS | UNFIXED) == WEARERS)
@@ -244,8 +264,8 @@ def kept_apart(  # noqa: PLR0915  # one formula; in pieces it would be arrays ha
         faded_m_s = (
             towards_a + towards_b - (closing_a * age_a + closing_b * age_b) / TURN_S - turning_m_s - STILL_M_S
         )
-        quiet &= (low_m - Z_FIX * np.sqrt(variance_a + variance_b) > lo_m) & (now_ms < look_ms)
-        quiet &= raw_m + drift_m + 1.0 - np.maximum(margin_m, both_radii_m) < hi_m
+        at_pace = (low_m - Z_FIX * np.sqrt(variance_a + variance_b) > lo_m) & (now_ms < look_ms)
+        at_pace &= raw_m + drift_m + 1.0 - np.maximum(margin_m, both_radii_m) < hi_m
         quiet &= (seen_m > ring_m) & (said >> role & 1 == 0)
         quiet &= np.where(
             watch_s >= 0.0,
@@ -276,7 +296,7 @@ def kept_apart(  # noqa: PLR0915  # one formula; in pieces it would be arrays ha
     second_ms = SECOND_MS * (now_ms // SECOND_MS)  # what has come to be since, no clock has judged yet
     for ms in (unfixed_ms, unheard_ms, lost_ms(own, AT), lost_ms(own, HEARD)):
         np.minimum(due_ms, ms, out=due_ms, where=ms > second_ms)
-    return KeptApart(quiet, next_second_ms(due_ms, now_ms))
+    return KeptApart(quiet & at_pace, quiet & (margin_m == IN_NO_RING_M), next_second_ms(due_ms, now_ms))
 
 
 def may_show(partners: FloatArray, points: FloatArray, at_ms: FloatArray, radius_m: FloatArray) -> Mask:
@@ -284,7 +304,8 @@ def may_show(partners: FloatArray, points: FloatArray, at_ms: FloatArray, radius
     ahead_s = np.maximum(at_ms - partners[AT], 0.0) / SECOND_MS + 0.1
     moved_m = partners[SPEED] * ahead_s + partners[WAY] + 1.0
     near: Mask = _lengths(points - partners[X:AT]) - moved_m <= radius_m
-    return near & (partners[AT] > UNHEARD_MS)
+    near &= partners[AT] > UNHEARD_MS
+    return near
 
 
 def _came_m(ways: FloatArray, rows: FloatArray, raw_m: FloatArray) -> FloatArray:

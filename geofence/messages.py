@@ -61,7 +61,7 @@ class Messages(Hours):
             heard = Heard(before, fix, taken.accuracy_dm)
             for side in sides:
                 if not (
-                    self._is_apart(side, now_ms)
+                    self._is_apart(index, side, now_ms)
                     if verdict is Verdict.ACCEPTED
                     else self._says_nothing(side, verdict, fix, now_ms)
                 ):
@@ -74,8 +74,8 @@ class Messages(Hours):
             if table.zones.any and verdict is Verdict.ACCEPTED:
                 self._judge_zones(index, sides, fix.place, now_ms, taken)
 
-    def _is_apart(self, side: int, now_ms: int) -> bool:
-        """Whether the pair has not left its guard band; then it is only due later."""
+    def _is_apart(self, index: int, side: int, now_ms: int) -> bool:
+        """Whether the pair has not left its guard band; then it is only due later, or reports at another pace."""
         table, row = self.table, side >> 1
         if table.phase_of[row] != Phase.IN_FORCE:
             return False
@@ -83,10 +83,14 @@ class Messages(Hours):
         own, partner = self.devices.mover(pair[role]), self.devices.mover(pair[1 - role])
         band, hour = table.band(row), float(now_ms)
         until_ms = clear_until_ms(own, partner, hour, band) or apart_until_ms(own, partner, hour, band, role)
+        if until_ms:
+            table.due_of[row] = min(until_ms, table.until_of[row])
+            return True
+        until_ms = apart_until_ms(own, partner, hour, band, role, paced=True)
         if not until_ms:
             return False
         table.due_of[row] = min(until_ms, table.until_of[row])
-        return True
+        return self._repace(index, row, now_ms)
 
     def _says_nothing(self, side: int, verdict: Verdict, fix: Seen, now_ms: int) -> bool:
         """Whether a fix that was not believed is too far away to be held against the rings, and touches no

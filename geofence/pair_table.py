@@ -48,7 +48,7 @@ from geofence.assumptions import (
     RELAX_MS,
     SETTLED_MS,
 )
-from geofence.band import APPROACH, PROTECTEDS, RISK, UNFIXED, WEARERS, Band
+from geofence.band import APPROACH, IN_NO_RING_M, PROTECTEDS, RISK, UNFIXED, WEARERS, Band
 from geofence.cadence import Asked, asked
 from geofence.conditions import WELL, Condition, ConditionTable
 from geofence.devices import DeviceTable
@@ -377,7 +377,7 @@ def band_of(state: PairState, alert_m: float) -> Band:
         )
         return Band(-inf, radius_m, EXIT_MARGIN_M, alert_m, blind_m, watch_s, look_ms, said)
     lo_m, hi_m = _far_m(state, alert_m)
-    return Band(lo_m, hi_m, 0.0, PREALERT_FACTOR * alert_m, blind_m, 0.0, look_ms, said)
+    return Band(lo_m, hi_m, IN_NO_RING_M, PREALERT_FACTOR * alert_m, blind_m, 0.0, look_ms, said)
 
 
 def _floored(band: Band, state: PairState, floor_m: float) -> Band:

@@ -159,21 +159,29 @@ class Turns(Messages):
             own, now_ms = own.take(of, 1), now_ms.take(of)
         bands = table.bands.take(rows, 0).T
         quiet, due_ms = clear(own, partners, now_ms, bands)
+        paced = np.zeros(quiet.size, np.bool_)
         rest = np.flatnonzero(~quiet)
         if rest.size:
-            quiet[rest], due_ms[rest] = kept_apart(
-                own[:, rest], partners[:, rest], now_ms[rest], bands[:, rest], sides[rest] & 1
+            quiet[rest], paced[rest], due_ms[rest] = kept_apart(
+                own.take(rest, 1),
+                partners.take(rest, 1),
+                now_ms.take(rest),
+                bands.take(rest, 1),
+                sides.take(rest) & 1,
             )
-        quiet &= table.phase.take(rows) == Phase.IN_FORCE
-        still = rows[quiet]
-        table.due_ms[still] = np.minimum(due_ms[quiet], table.until_ms.take(still))
+        in_force = table.phase.take(rows) == Phase.IN_FORCE
+        quiet &= in_force
+        paced &= in_force
+        still = np.flatnonzero(quiet | paced)
+        table.due_ms[rows.take(still)] = np.minimum(due_ms, table.until_ms.take(rows)).take(still)
         looks, last = np.flatnonzero(~quiet), -1
         for at in looks[np.lexsort((sides[looks], of[looks]))].tolist():  # all pairs of one fix, then its orders
-            index = int(which[of[at]])
+            index, hour_ms = int(which[of[at]]), int(now_ms[at])
             if last not in {-1, index}:
                 self._give_orders_for(columns, last)
             last = index
-            self._judge_fix(index, int(sides[at]), Verdict.ACCEPTED, None, int(now_ms[at]), columns.taken(index))
+            if not (paced[at] and self._repace(index, int(rows[at]), hour_ms)):
+                self._judge_fix(index, int(sides[at]), Verdict.ACCEPTED, None, hour_ms, columns.taken(index))
         if last >= 0:
             self._give_orders_for(columns, last)
         if table.zones.any:
