@@ -92,18 +92,17 @@ CLEAR_AHEAD_S: Final = max(TURN_S, IMMINENT_MS / SECOND_MS)  # neither carried i
 def clear_until_ms(own: Mover, partner: Mover, now_ms: float, band: Band) -> float:
     """The cheap test, for a pair of which both report: after a believed fix of ``own``, until when nothing can
     change between the two; 0 if that takes a closer look. Whatever moves is taken to move towards the other."""
-    age_s = max(age_s_of(own, now_ms), age_s_of(partner, now_ms))
+    hour = min(own.overdue_ms, partner.overdue_ms)
+    if band.said != 0.0 or now_ms > hour or not now_ms < band.look_ms:
+        return 0.0
+    age_s = max(now_ms - min(own.at_ms, partner.at_ms), 0.0) / SECOND_MS + 0.1
     both_m_s = own.speed_m_s + partner.speed_m_s
     raw_m, drift_m = chord_m(own.place, partner.place), age_s * both_m_s
     less_m = raw_m - 1.0 - R95 * (own.accuracy_m + partner.accuracy_m)
     doubt_m = age_s * sqrt(age_s) * (CLEAR_STILL + CLEAR_TURNED * both_m_s)
     reach_m = max(own.way_m, partner.way_m, drift_m + CLEAR_AHEAD_S * both_m_s)
-    hour = min(own.overdue_ms, partner.overdue_ms)
     clear = (
-        band.said == 0.0
-        and now_ms <= hour
-        and now_ms < band.look_ms
-        and less_m - drift_m - doubt_m > max(band.lo_m, band.blind_m)
+        less_m - drift_m - doubt_m > max(band.lo_m, band.blind_m)
         and less_m + drift_m + 2.0 < band.hi_m
         and raw_m - reach_m - 1.0 > band.ring_m
     )

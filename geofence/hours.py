@@ -63,7 +63,13 @@ class Hours(Looks):
     def advance(self, index: int, sides: Sequence[int], now_ms: int) -> None:
         """The same for the pairs of one device, up to ``now_ms``: an order that one of them gives may make another
         due."""
-        due_of, rows = self.table.due_of, [side >> 1 for side in sides]
+        due_of = self.table.due_of
+        for side in sides:
+            if due_of[side >> 1] <= now_ms:
+                break
+        else:
+            return
+        rows = [side >> 1 for side in sides]
         while (first_ms := min(due_of[row] for row in rows)) <= now_ms:
             hour_ms = int(first_ms) or SECOND_MS * (now_ms // SECOND_MS)  # 0: since a new roster
             for row in rows:

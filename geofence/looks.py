@@ -42,7 +42,7 @@ class Looks:
     def __init__(self, table: PairTable) -> None:
         self.table = table
         self.devices = table.devices
-        self.counts = dict.fromkeys(Counts.__slots__, 0)
+        self.counts = dict.fromkeys(Counts.__struct_fields__, 0)
         self.found: list[tuple[int, int, Finding]] = []
         self.commands: list[tuple[int, Command]] = []
         self.stood: dict[int, Standing] = {}
@@ -147,8 +147,11 @@ class Looks:
         try:
             yield
         except Exception as error:  # noqa: BLE001  the others must be judged, whatever it was
-            for side in sides:
-                self._break(index, side >> 1, now_ms, error)
+            self._break_all(index, sides, now_ms, error)
+
+    def _break_all(self, index: int, sides: Sequence[int], now_ms: int, error: Exception) -> None:
+        for side in sides:
+            self._break(index, side >> 1, now_ms, error)
 
     def _break(self, index: int, row: int, now_ms: int, error: Exception) -> None:
         table = self.table
