@@ -97,14 +97,14 @@ def clear_until_ms(own: Mover, partner: Mover, now_ms: float, band: Band) -> flo
         return 0.0
     age_s = max(now_ms - min(own.at_ms, partner.at_ms), 0.0) / SECOND_MS + 0.1
     both_m_s = own.speed_m_s + partner.speed_m_s
-    raw_m, drift_m = chord_m(own.place, partner.place), age_s * both_m_s
-    less_m = raw_m - 1.0 - R95 * (own.accuracy_m + partner.accuracy_m)
+    raw_m, drift_m = chord_m(own.place, partner.place) - 1.0, age_s * both_m_s
+    less_m = raw_m - R95 * (own.accuracy_m + partner.accuracy_m)
     doubt_m = age_s * sqrt(age_s) * (CLEAR_STILL + CLEAR_TURNED * both_m_s)
     reach_m = max(own.way_m, partner.way_m, drift_m + CLEAR_AHEAD_S * both_m_s)
     clear = (
         less_m - drift_m - doubt_m > max(band.lo_m, band.blind_m)
         and less_m + drift_m + 2.0 < band.hi_m
-        and raw_m - reach_m - 1.0 > band.ring_m
+        and raw_m - reach_m > band.ring_m
     )
     return SECOND_MS * ceil(hour / SECOND_MS) if clear else 0.0
 
@@ -119,20 +119,38 @@ class Clear(NamedTuple):
 def clear(own: FloatArray, partner: FloatArray, now_ms: FloatArray, bands: FloatArray) -> Clear:
     """``clear_until_ms`` for rows of both parties by columns (19, n) and bands by columns (8, n)."""
     lo_m, hi_m, _, ring_m, blind_m, _, look_ms, said = bands
-    age_s = np.maximum(now_ms - np.minimum(own[AT], partner[AT]), 0.0)
+    age_s = now_ms - np.minimum(own[AT], partner[AT])
+    np.maximum(age_s, 0.0, out=age_s)
     age_s /= SECOND_MS
     age_s += 0.1
     both_m_s = own[SPEED] + partner[SPEED]
-    raw_m, drift_m = _lengths(own[X:AT] - partner[X:AT]), age_s * both_m_s
-    less_m = raw_m - 1.0 - R95 * (own[ACCURACY] + partner[ACCURACY])
-    doubt_m = age_s * np.sqrt(age_s) * (CLEAR_STILL + CLEAR_TURNED * both_m_s)
-    reach_m = np.maximum(own[WAY], partner[WAY])
-    np.maximum(reach_m, drift_m + CLEAR_AHEAD_S * both_m_s, out=reach_m)
+    drift_m = age_s * both_m_s
+    raw_m = _lengths(own[X:AT] - partner[X:AT])
+    raw_m -= 1.0
+    less_m = own[ACCURACY] + partner[ACCURACY]
+    less_m *= R95
+    np.subtract(raw_m, less_m, out=less_m)
+    doubt_m = np.sqrt(age_s)
+    doubt_m *= age_s
+    reach_m = CLEAR_AHEAD_S * both_m_s
+    both_m_s *= CLEAR_TURNED
+    both_m_s += CLEAR_STILL
+    doubt_m *= both_m_s
+    reach_m += drift_m
+    np.maximum(reach_m, own[WAY], out=reach_m)
+    np.maximum(reach_m, partner[WAY], out=reach_m)
     hour = np.minimum(own[OVERDUE], partner[OVERDUE])
-    quiet = (said == 0.0) & (now_ms <= hour) & (now_ms < look_ms)
-    quiet &= less_m - drift_m - doubt_m > np.maximum(lo_m, blind_m)
-    quiet &= less_m + drift_m + 2.0 < hi_m
-    quiet &= raw_m - reach_m - 1.0 > ring_m
+    quiet = said == 0.0
+    quiet &= now_ms <= hour
+    quiet &= now_ms < look_ms
+    raw_m -= reach_m
+    quiet &= raw_m > ring_m
+    np.subtract(less_m, drift_m, out=raw_m)
+    raw_m -= doubt_m
+    quiet &= raw_m > np.maximum(lo_m, blind_m)
+    less_m += drift_m
+    less_m += 2.0
+    quiet &= less_m < hi_m
     hour /= SECOND_MS
     np.ceil(hour, out=hour)
     hour *= SECOND_MS

@@ -151,7 +151,7 @@ class PairTable:
 
     def _index(self) -> None:
         """Which pairs each device is in, as a ragged array and as tuples of sides (2 row + role); the clusters."""
-        of_side = self.places.reshape(-1)
+        of_side = self.place_of_side = self.places.reshape(-1)
         self.sides_sorted = np.argsort(of_side, kind="stable")
         self.side_counts = np.bincount(of_side, minlength=len(self.devices)).astype(np.int64)
         self.side_starts = np.cumsum(self.side_counts) - self.side_counts

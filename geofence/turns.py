@@ -11,17 +11,17 @@ from typing import Final
 
 import numpy as np
 
-from geofence.assumptions import LATE_MS, MOVING_CMS, POOR_DM
+from geofence.assumptions import LATE_MS, MOVING_CMS, POOR_DM, SKEW_MS
 from geofence.band import clear, kept_apart, lost_ms, may_show
 from geofence.conditions import classes_of
 from geofence.devices import AT, HEARD, WAY, Mask, Verdict, X, accuracies_m
 from geofence.findings import Taken, taken_of
-from geofence.messages import Messages
+from geofence.messages import PRESENCE, Messages
 from geofence.pair_state import WEARER
 from geofence.pair_table import Phase
 from geofence.quality import ShownByMany, skews_of
 from tocsin.geodesy import FloatArray, IntArray, ecef
-from tocsin.model.fix import Fixes, FixFlag
+from tocsin.model.fix import Fixes
 
 SCALAR_BELOW: Final = 8  # fixes; measured
 
@@ -37,10 +37,14 @@ class Turns(Messages):
         clusters = self.table.cluster_of.take(columns.places.take(left))
         while left.size:
             first = _first_of_each(clusters, self.table.mark)
-            if np.count_nonzero(first) < SCALAR_BELOW:
+            now = left[first]
+            if now.size < SCALAR_BELOW:
                 break
-            self._turn(columns, left[first])
-            left, clusters = left[~first], clusters[~first]
+            self._turn(columns, now)
+            if now.size == left.size:
+                return
+            later = ~first
+            left, clusters = left[later], clusters[later]
         self.some(columns, left)
 
     def some(self, columns: Columns, which: IntArray) -> None:
@@ -58,19 +62,19 @@ class Turns(Messages):
         if due.any():
             for at in np.unique(of[due]).tolist():
                 self.advance(int(which[at]), table.sides_of[int(places[at])], int(now_ms[at]))
-        movers = devices.rows.take(places, 0)
+        movers = devices.several(places)
         usual = self._usual(columns, which, places, now_ms, movers)
         if not usual.all():
             odd, kept = np.flatnonzero(~usual), np.flatnonzero(usual)
             heard = self._only_heard(
-                columns, which.take(odd), places.take(odd), now_ms.take(odd), movers.take(odd, 0)
+                columns, which.take(odd), places.take(odd), now_ms.take(odd), movers.take(odd, 1)
             )
             self.some(columns, which.take(odd[~heard]))
             which, places, now_ms, movers = (
                 which.take(kept),
                 places.take(kept),
                 now_ms.take(kept),
-                movers.take(kept, 0),
+                movers.take(kept, 1),
             )
             of, sides = table.expand(places)
         own = self._accept(columns, which, places, now_ms, movers)
@@ -85,7 +89,7 @@ class Turns(Messages):
             columns.accuracy_m.take(which),
         )  # fmt: skip
         usual &= columns.good.take(which)
-        usual &= now_ms < lost_ms(movers.T, HEARD)
+        usual &= now_ms < lost_ms(movers, HEARD)
         return usual if columns.said is None else usual & ~self._tells(columns, which, places)
 
     def _tells(self, columns: Columns, which: IntArray, places: IntArray) -> Mask:
@@ -99,22 +103,22 @@ class Turns(Messages):
     ) -> Mask:
         """Messages that say nothing of any pair but that the unit is alive: while its last fix is young and no
         silence of it has been said, its presence, and a poor fix that is far from whoever it is kept from."""
-        young = (now_ms < lost_ms(movers.T, AT)) & ~self.devices.missed.take(places)
+        young = (now_ms < lost_ms(movers, AT)) & ~self.devices.missed.take(places)
         if columns.said is not None:
             young &= ~self._tells(columns, which, places)
         heard = columns.present.take(which) & young
         self.counts["presence"] += int(np.count_nonzero(heard))
-        young &= columns.poor.take(which) & (columns.fix_ms.take(which) > movers[:, AT])
+        young &= columns.poor.take(which) & (columns.fix_ms.take(which) > movers[AT])
         if (poor := np.flatnonzero(young)).size:
             heard[poor] = self._are_poor_and_far(columns, which.take(poor), places.take(poor), now_ms.take(poor))
-        self.devices.rows[places[heard], HEARD] = np.maximum(movers[heard, HEARD], now_ms[heard])
+        self.devices.rows[places[heard], HEARD] = np.maximum(movers[HEARD], now_ms)[heard]
         return heard
 
     def _are_poor_and_far(self, columns: Columns, which: IntArray, places: IntArray, now_ms: FloatArray) -> Mask:
         """Which poor fixes cannot show any pair of their units inside the alert distance; that is all of them."""
         table = self.table
         of, sides = table.expand(places)
-        partners = self.devices.rows.take(table.places.reshape(-1).take(sides ^ 1), 0).T
+        partners = self.devices.several(table.place_of_side.take(sides ^ 1))
         at = which.take(of)
         near = may_show(
             partners, columns.points.take(at, 1), columns.fix_ms.take(at), table.alert_m.take(sides >> 1)
@@ -124,23 +128,33 @@ class Turns(Messages):
         which = which[far]
         self.counts["poor"] += int(which.size)
         self.counts["ahead"] += int(np.count_nonzero(columns.ahead.take(which)))
-        self.table.quality.hear_poor(places[far], columns.skew_ms.take(which), now_ms[far])
+        places, now_ms, quality = places[far], now_ms[far], table.quality
+        more = quality.hear_many(places, columns.is_off.take(which), now_ms)
+        if more.size:
+            quality.hear_poor(places.take(more), columns.skew_ms.take(which.take(more)), now_ms.take(more))
         return far
 
     def _accept(
         self, columns: Columns, which: IntArray, places: IntArray, now_ms: FloatArray, movers: FloatArray
     ) -> FloatArray:
-        """The rows of the devices as they are now, by columns (19, n)."""
+        """The rows of the devices as they are now; these and ``movers`` by columns (19, n)."""
         self.counts["applied"] += int(which.size)
         if columns.some_ahead:
             self.counts["ahead"] += int(np.count_nonzero(columns.ahead.take(which)))
-        points = columns.points.take(which, 1)
-        if (moving := columns.batch["speed_cms"].take(which) >= MOVING_CMS).any():
-            stands = (movers[moving, :3] == points[:, moving].T).all(axis=1)
-            self.counts["frozen"] += int(np.count_nonzero(stands))
-        at_ms, accuracy_m = columns.fix_ms.take(which), columns.accuracy_m.take(which)
-        shown = columns.shown(which)
-        self.table.quality.hear_many(places, movers, points, at_ms, accuracy_m, shown, now_ms)
+        points, at_ms, accuracy_m = (
+            one.take(which, -1) for one in (columns.points, columns.fix_ms, columns.accuracy_m)
+        )
+        odd = points[X] == movers[X]
+        if columns.some_off:
+            odd |= columns.is_off.take(which)
+        more = self.table.quality.hear_many(places, odd, now_ms)
+        if more.size:
+            shown, before, here = columns.shown(which.take(more)), movers.take(more, 1), points.take(more, 1)
+            stands = (before[X:AT] == here).all(axis=0)
+            self.counts["frozen"] += int(np.count_nonzero(stands & (shown.speed_cms >= MOVING_CMS)))
+            self.table.quality.hear_believed(
+                places.take(more), before, here, at_ms.take(more), accuracy_m.take(more), shown, now_ms.take(more)
+            )
         return self.devices.accept(places, movers, points, at_ms, accuracy_m, now_ms)
 
     def _judge_many(
@@ -154,7 +168,7 @@ class Turns(Messages):
     ) -> None:
         """The pairs of fixes that were believed: those that have not left their guard band are only due later."""
         table, rows = self.table, sides >> 1
-        partners = self.devices.rows.take(table.places.reshape(-1).take(sides ^ 1), 0).T
+        partners = self.devices.several(table.place_of_side.take(sides ^ 1))
         if sides.size > which.size:
             own, now_ms = own.take(of, 1), now_ms.take(of)
         bands = table.bands.take(rows, 0).T
@@ -169,11 +183,12 @@ class Turns(Messages):
                 bands.take(rest, 1),
                 sides.take(rest) & 1,
             )
-        in_force = table.phase.take(rows) == Phase.IN_FORCE
-        quiet &= in_force
-        paced &= in_force
-        still = np.flatnonzero(quiet | paced)
-        table.due_ms[rows.take(still)] = np.minimum(due_ms, table.until_ms.take(rows)).take(still)
+        due_ms = np.minimum(due_ms, table.until_ms.take(rows))  # whoever has a band is in force
+        if rest.size:
+            still = np.flatnonzero(quiet | paced)
+            table.due_ms[rows.take(still)] = due_ms.take(still)
+        else:
+            table.due_ms[rows] = due_ms
         looks, last = np.flatnonzero(~quiet), -1
         for at in looks[np.lexsort((sides[looks], of[looks]))].tolist():  # all pairs of one fix, then its orders
             index, hour_ms = int(which[of[at]]), int(now_ms[at])
@@ -228,16 +243,19 @@ class Columns:
         self.fix_ms = np.minimum(fix_ms, t3_ms).astype(np.float64)
         self.now_ms = np.maximum(t3_ms, clock_ms).astype(np.float64)
         self.accuracy_m = accuracies_m(told_dm)
-        self.present: Mask = (batch["flags"] & FixFlag.PRESENCE) != 0
-        timely = (t3_ms - fix_ms <= LATE_MS) & ~self.present
+        late_ms = t3_ms - fix_ms
+        self.present: Mask = (batch["flags"] & PRESENCE) != 0
+        timely = late_ms <= LATE_MS
+        timely &= ~self.present
         self.good: Mask = timely & (told_dm <= POOR_DM)
         self.poor: Mask = timely & ~self.good
-        self.ahead: Mask = (fix_ms > t3_ms) & ~self.present
+        self.ahead: Mask = (late_ms < 0) & ~self.present
         self.some_ahead = bool(self.ahead.any())
         self.said = classes_of(batch)
         self.points: FloatArray = np.array(ecef(batch["lat_e6"], batch["lon_e6"]))
-
         self.skew_ms = skews_of(batch["sent_ms"], fix_ms, t3_ms)
+        self.is_off: Mask = np.abs(self.skew_ms) > SKEW_MS
+        self.some_off = bool(self.is_off.any())
 
     def shown(self, which: IntArray) -> ShownByMany:
         """What else they say, to judge the quality of their units."""

@@ -93,7 +93,7 @@ def test_a_plain_fix_is_accepted_as_one_is_heard(
         table.write(0, mover)
     at_ms, now_ms = mover.at_ms + dt_ms, mover.at_ms + dt_ms + 700.0
     point = tuple(here + step for here, step in zip(mover.place, way, strict=True))
-    rows, points = tables[0].rows.copy(), np.array([point]).T.copy()
+    rows, points = tables[0].rows.T.copy(), np.array([point]).T.copy()
     given_ = (np.array([at_ms]), np.array([accuracy_m]))
     assume(tables[0].plain(rows, np.zeros(1, bool), points, *given_).all())
     tables[0].accept(np.array([0]), rows, points, *given_, np.array([now_ms]))
