@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 from math import inf
 from struct import Struct
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -89,6 +89,8 @@ class DeviceTable:
         """Whether there is another hypothesis."""
         self.missed = np.zeros(numbers.size, np.bool_)
         """Whose silence has been said."""
+        self.missed_of = self.missed.data
+        self._numbers_of_rows = cast("memoryview[float]", self.rows.data)
         self.place_of = {number: place for place, number in enumerate(numbers.tolist())}
         self._dense = _place_by_number(numbers)
 
@@ -106,6 +108,9 @@ class DeviceTable:
 
     def mover(self, place: int) -> Mover:
         return Mover._make(_ROW.unpack_from(self._bytes, place * _ROW.size))
+
+    def is_known(self, place: int) -> bool:
+        return self._numbers_of_rows[place, AT] > UNHEARD_MS
 
     def write(self, place: int, mover: Mover) -> None:
         _ROW.pack_into(self._bytes, place * _ROW.size, *mover)

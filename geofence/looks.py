@@ -109,8 +109,10 @@ class Looks:
         kept = self.table.states.get(row, QUIET)
         if kept.probing_ms is not None:  # the first fix behind a spell ends it
             return False
-        with self._contained(index, (2 * row,), now_ms):
+        try:
             self._set_pace(row, kept, now_ms)
+        except Exception as error:  # noqa: BLE001  the others must be judged, whatever it was
+            self._break(index, row, now_ms, error)
         return True
 
     def _set_pace(self, row: int, kept: PairState, now_ms: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from geofence import findings, standing
@@ -65,9 +65,9 @@ class Messages(Hours):
         for side in sides:
             if is_believed:
                 if not self._is_apart(index, side, now_ms):
-                    self._judge_fix(index, side, verdict, None, now_ms, taken)
+                    self._judge_fix(index, side, verdict, None, now_ms, lambda: taken)
             elif not self._says_nothing(side, verdict, fix, now_ms):
-                self._judge_fix(index, side, verdict, Heard(before, fix, told_dm), now_ms, taken)
+                self._judge_fix(index, side, verdict, Heard(before, fix, told_dm), now_ms, lambda: taken)
         if is_believed and _returns(before, now_ms):
             self._order(index, place, int(before.interval_s), now_ms, self._identity(place, taken))
         if taken.telemetry:
@@ -128,7 +128,7 @@ class Messages(Hours):
                         self._look(index, row, now_ms, judge_losses, lambda: event_trigger(device, taken))
 
     def _identity(self, place: int, taken: Taken) -> Identity:
-        return fix_trigger(self.table.device_of[place], taken).identity
+        return findings.identity_of_fix(self.table.device_of[place], taken)
 
     def _be_present(self, index: int, place: int, taken: Taken, now_ms: int) -> None:
         """A message without a position: while the last fix is young it says nothing about any pair."""
@@ -143,9 +143,15 @@ class Messages(Hours):
             self._heed(index, place, before, taken, now_ms)
 
     def _judge_fix(
-        self, index: int, side: int, verdict: Verdict, heard: Heard | None, now_ms: int, taken: Taken
+        self,
+        index: int,
+        side: int,
+        verdict: Verdict,
+        heard: Heard | None,
+        now_ms: int,
+        taken: Callable[[], Taken],
     ) -> None:
-        """``heard`` None: ACCEPTED without a thought."""
+        """``heard`` None: ACCEPTED without a thought. ``taken``: the message, for what is said because of it."""
         table, row, role = self.table, side >> 1, side & 1
         if table.phase_of[row] != Phase.IN_FORCE:
             return
@@ -158,9 +164,10 @@ class Messages(Hours):
                 assert heard is not None
                 judge_unbelieved(look, seen, role, verdict, heard, valid_from_ms)
 
-        with self._contained(index, (2 * row,), now_ms):
-            device = table.roster.sides[side]
-            self._look(index, row, now_ms, rules, lambda: fix_trigger(device, taken))
+        try:
+            self._look(index, row, now_ms, rules, lambda: fix_trigger(table.roster.sides[side], taken()))
+        except Exception as error:  # noqa: BLE001  the others must be judged, whatever it was
+            self._break(index, row, now_ms, error)
 
     def _judge_zones(self, index: int, sides: Sequence[int], place: Vector, now_ms: int, taken: Taken) -> None:
         """After a believed fix of a device, for the measures whose wearer carries it."""

@@ -248,16 +248,20 @@ class PairTable:
         is_judged = (
             self.phase_of[row] == Phase.IN_FORCE and row not in self.broken and not self._awaits(row, state)
         )
-        if is_judged and state.is_settled and all(self.devices.mover(place).is_known for place in self.pairs[row]):
+        if is_judged and state.is_settled and self._are_known(row):
             band = _floored(band_of(state, self.alert_of[row]), state, self.floor_of[row])
         _BAND.pack_into(self._band_bytes, row * _BAND.size, *band)
         self.asked[row] = asked(state)
-        for side in (2 * row, 2 * row + 1):
-            place = self.pairs[row][side & 1]
-            if self._misses(side):
-                self.devices.missed[place] = True
-            elif self.devices.missed[place]:
-                self.devices.missed[place] = any(map(self._misses, self.sides_of[place]))
+        missed = self.devices.missed_of
+        for role, place in enumerate(self.pairs[row]):
+            if self._misses(2 * row + role):
+                missed[place] = True
+            elif missed[place]:
+                missed[place] = any(map(self._misses, self.sides_of[place]))
+
+    def _are_known(self, row: int) -> bool:
+        wearer, protected = self.pairs[row]
+        return self.devices.is_known(wearer) and self.devices.is_known(protected)
 
     def _misses(self, side: int) -> bool:
         """Whether a silence of this side has been said, and not its end."""

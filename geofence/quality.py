@@ -22,7 +22,7 @@ Milliseconds, metres. ``due_ms``: when somebody must look (``geofence.quality_fi
 from __future__ import annotations
 
 from math import inf
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -103,6 +103,9 @@ class QualityTable:
         self.busy = np.zeros(n, np.bool_)
         """Whether the next fix has something to end or to go on with."""
         self.received_of, self.busy_of = self.received.data, self.busy.data
+        self.counted_of, self.expected_of = (
+            cast("memoryview[float]", one.data) for one in (self.counted_ms, self.expected)
+        )
 
     # --- memory
 

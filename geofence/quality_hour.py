@@ -75,17 +75,17 @@ def count(quality: QualityTable, devices: DeviceTable, hers: Mask, now_ms: float
 
 def count_one(quality: QualityTable, place: int, mover: Mover, now_ms: float, *, is_hers: bool) -> None:
     """``count``, bit for bit, for the unit at ``place``, which stands as ``mover``."""
-    since_ms = float(quality.counted_ms[place])
+    since_ms = quality.counted_of[place]
     known, begins = mover.heard_ms > UNHEARD_MS, since_ms == 0.0
     if begins:
-        quality.received[place] = 0
+        quality.received_of[place] = 0
     elif known:
         until_ms = mover.lost_ms(mover.heard_ms)
         if not is_hers:
             until_ms = min(until_ms, mover.lost_ms(mover.received_ms))
         heard_ms = max(min(until_ms, now_ms) - since_ms, 0.0)
-        quality.expected[place, 0] += heard_ms / (SECOND_MS * mover.interval_s)
-    quality.counted_ms[place] = max(since_ms, now_ms) if known else 0.0
+        quality.expected_of[place, 0] += heard_ms / (SECOND_MS * mover.interval_s)
+    quality.counted_of[place] = max(since_ms, now_ms) if known else 0.0
 
 
 def window(quality: QualityTable, of: slice = ALL) -> tuple[FloatArray, FloatArray]:

@@ -7,6 +7,7 @@ else. The odd ones are taken one by one, on the same memory, with the same resul
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -196,7 +197,9 @@ class Turns(Messages):
                 self._give_orders_for(columns, last)
             last = index
             if not (paced[at] and self._repace(index, int(rows[at]), hour_ms)):
-                self._judge_fix(index, int(sides[at]), Verdict.ACCEPTED, None, hour_ms, columns.taken(index))
+                self._judge_fix(
+                    index, int(sides[at]), Verdict.ACCEPTED, None, hour_ms, partial(columns.taken, index)
+                )
         if last >= 0:
             self._give_orders_for(columns, last)
         if table.zones.any:
