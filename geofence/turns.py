@@ -15,14 +15,14 @@ import numpy as np
 from geofence.assumptions import LATE_MS, MOVING_CMS, POOR_DM, SKEW_MS
 from geofence.band import clear, kept_apart, lost_ms, may_show
 from geofence.conditions import classes_of
-from geofence.devices import AT, HEARD, WAY, Mask, Verdict, X, accuracies_m
+from geofence.devices import AT, HEARD, WAY, DeviceTable, Mask, Verdict, X, accuracies_m
 from geofence.findings import Taken, taken_of
 from geofence.messages import PRESENCE, Messages
 from geofence.pair_state import WEARER
 from geofence.pair_table import Phase
 from geofence.quality import ShownByMany, skews_of
 from tocsin.geodesy import FloatArray, IntArray, ecef
-from tocsin.model.fix import Fixes
+from tocsin.model.fix import FIX_DTYPE, Fixes
 
 SCALAR_BELOW: Final = 8  # fixes; measured
 
@@ -32,7 +32,7 @@ class Turns(Messages):
 
     def by_columns(self, batch: Fixes) -> None:
         """In turns that have no cluster twice; what is left for a last, small one goes one by one."""
-        columns = Columns(batch, self.devices.places(batch["device"]), self.table.clock_ms)
+        columns = Columns(batch, self.devices, self.table.clock_ms)
         left = np.flatnonzero(columns.places >= 0)
         self.counts["stranger"] += batch.size - left.size
         clusters = self.table.cluster_of.take(columns.places.take(left))
@@ -236,27 +236,41 @@ class Turns(Messages):
             self._watch_fix(index, int(rows[at]), int(now_ms[at]), columns.taken(index))
 
 
+_FROM_BYTE: Final = {name: field[1] for name, field in (FIX_DTYPE.fields or {}).items()}
+LONGS, INTS = slice(0, _FROM_BYTE["lat_e6"] // 8), slice(_FROM_BYTE["lat_e6"] // 4, _FROM_BYTE["spare"] // 4)
+"""The words of a record, of eight bytes and then of four. A batch is turned once: a field read out of its records
+is a line of the cache for each of them."""
+DEVICE, FIX_MS, SENT_MS, T3_MS = (_FROM_BYTE[name] // 8 for name in ("device", "fix_ms", "sent_ms", "t3_ms"))
+LAT_E6, LON_E6, ACCURACY_DM, FLAGS, TELEMETRY = (
+    _FROM_BYTE[name] // 4 - INTS.start for name in ("lat_e6", "lon_e6", "accuracy_dm", "flags", "telemetry")
+)
+assert _FROM_BYTE["flags"] % 4 == _FROM_BYTE["telemetry"] % 4 == 0, "the lowest bytes of their words"
+
+
 class Columns:
     """A batch as the turns read it: hours and accuracies of all, places on the ellipsoid of those that are
     known."""
 
-    def __init__(self, batch: Fixes, places: IntArray, clock_ms: int) -> None:
-        self.batch, self.places = batch, places
-        fix_ms, t3_ms, told_dm = batch["fix_ms"], batch["t3_ms"], batch["accuracy_dm"]
+    def __init__(self, batch: Fixes, devices: DeviceTable, clock_ms: int) -> None:
+        self.batch = batch
+        longs = np.ascontiguousarray(batch.view("<i8").reshape(batch.size, -1)[:, LONGS].T)
+        ints = np.ascontiguousarray(batch.view("<i4").reshape(batch.size, -1)[:, INTS].T)
+        self.places = devices.places(longs[DEVICE])
+        fix_ms, t3_ms, told_dm = longs[FIX_MS], longs[T3_MS], ints[ACCURACY_DM]
         self.fix_ms = np.minimum(fix_ms, t3_ms).astype(np.float64)
         self.now_ms = np.maximum(t3_ms, clock_ms).astype(np.float64)
         self.accuracy_m = accuracies_m(told_dm)
         late_ms = t3_ms - fix_ms
-        self.present: Mask = (batch["flags"] & PRESENCE) != 0
+        self.present: Mask = (ints[FLAGS] & PRESENCE) != 0
         timely = late_ms <= LATE_MS
         timely &= ~self.present
         self.good: Mask = timely & (told_dm <= POOR_DM)
         self.poor: Mask = timely & ~self.good
         self.ahead: Mask = (late_ms < 0) & ~self.present
         self.some_ahead = bool(self.ahead.any())
-        self.said = classes_of(batch)
-        self.points: FloatArray = np.array(ecef(batch["lat_e6"], batch["lon_e6"]))
-        self.skew_ms = skews_of(batch["sent_ms"], fix_ms, t3_ms)
+        self.said = classes_of(batch) if (ints[TELEMETRY] & 0xFF).any() else None
+        self.points: FloatArray = np.array(ecef(ints[LAT_E6], ints[LON_E6]))
+        self.skew_ms = skews_of(longs[SENT_MS], fix_ms, t3_ms)
         self.is_off: Mask = np.abs(self.skew_ms) > SKEW_MS
         self.some_off = bool(self.is_off.any())
 
