@@ -26,10 +26,10 @@ class Hours(Looks):
     def tick(self) -> None:
         """Second by second: what one pair asks of a device holds for all of its pairs from the next second on."""
         due_ms, clock_ms = self.table.due_ms, self.table.clock_ms
-        while (rows := np.flatnonzero(due_ms <= clock_ms)).size:
-            first_ms = due_ms[rows].min()
+        while (first_ms := due_ms.min(initial=np.inf)) <= clock_ms:
+            rows = np.flatnonzero(due_ms == first_ms)
             hour_ms = int(first_ms) or SECOND_MS * (clock_ms // SECOND_MS)  # 0: since a new roster
-            for row in self._not_apart(rows[due_ms[rows] == first_ms], hour_ms).tolist():
+            for row in self._not_apart(rows, hour_ms).tolist():
                 with self._contained(0, (2 * row,), hour_ms):
                     self._pass_hour(0, row, hour_ms)
             self._give_orders(0, hour_ms, ("clock", hour_ms))

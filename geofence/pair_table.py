@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from math import inf, nan
 from struct import Struct
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -113,6 +113,17 @@ def _bare(device: Device) -> Device:
     return Device(id=device.id, number=device.number, kind=device.kind, reports_every_s=device.reports_every_s)
 
 
+CLUSTER, SIDE, PARTNER, SEVERAL = range(4)
+
+
+class Expanded(NamedTuple):
+    """The pairs of n devices: of which of these, side (2 row + role), place of the other party."""
+
+    of: IntArray
+    sides: IntArray
+    partners: IntArray
+
+
 class PairTable:
     """The state of one partition. See the module for its memory. ``clock_ms``: the last hour that was ticked."""
 
@@ -155,7 +166,6 @@ class PairTable:
         self.sides_sorted = np.argsort(of_side, kind="stable")
         self.side_counts = np.bincount(of_side, minlength=len(self.devices)).astype(np.int64)
         self.side_starts = np.cumsum(self.side_counts) - self.side_counts
-        self.in_several, self.first_side = self.side_counts > 1, self.sides_sorted.take(self.side_starts)
         sides, starts = self.sides_sorted.tolist(), self.side_starts.tolist()
         counts = self.side_counts.tolist()
         self.sides_of = [tuple(sides[at : at + count]) for at, count in zip(starts, counts, strict=True)]
@@ -164,7 +174,7 @@ class PairTable:
         self.is_hers = self.hers.data
         self.takes_orders = [device.reports_every_s is None for device in self.device_of]
         self._keep_told_intervals()
-        self.cluster_of = _clusters(self.sides_of, len(self))
+        self.first_of = self._first_pairs()
 
     def _keep_told_intervals(self) -> None:
         """Who obeys no command reports as it was registered to."""
@@ -172,19 +182,38 @@ class PairTable:
             if device.reports_every_s is not None:
                 self.devices.set_interval(place, max(LEAST_INTERVAL_S, device.reports_every_s))
 
-    def expand(self, places: IntArray) -> tuple[IntArray, IntArray]:
-        """Places -> (index into ``places``, side): the first pair of each, then the further ones."""
-        index, sides = np.arange(places.size), self.first_side.take(places)
-        several = np.flatnonzero(self.in_several.take(places))
+    def _first_pairs(self) -> IntArray:
+        """By device, in one line of the cache: its cluster, the side of its first pair, the place of the other
+        party there, and whether there are more."""
+        first = np.zeros((len(self.devices), 4), np.int64)
+        if len(self):
+            first[:, CLUSTER] = _clusters(self.sides_of, len(self))
+            first[:, SIDE] = self.sides_sorted.take(self.side_starts)
+            first[:, PARTNER] = self.place_of_side.take(first[:, SIDE] ^ 1)
+            first[:, SEVERAL] = self.side_counts > 1
+        return first
+
+    def expand(self, places: IntArray, first: IntArray) -> Expanded:
+        """All pairs of some devices: the first pair of each, then the further ones. ``first``: their rows of
+        ``first_of``, by columns (4, n)."""
+        several = np.flatnonzero(first[SEVERAL])
+        index, sides, partners = np.arange(places.size), first[SIDE], first[PARTNER]
         if not several.size:
-            return index, sides
-        found, pairs = [(index, sides)], 1
+            return Expanded(index, sides, partners)
+        found, pairs = [], 1
+        of = [index]
         while several.size:
             those = places.take(several)
-            found.append((several, self.sides_sorted.take(self.side_starts.take(those) + pairs)))
+            found.append(self.sides_sorted.take(self.side_starts.take(those) + pairs))
+            of.append(several)
             pairs += 1
             several = several[self.side_counts.take(those) > pairs]
-        return np.concatenate([one for one, _ in found]), np.concatenate([one for _, one in found])
+        further = np.concatenate(found)
+        return Expanded(
+            np.concatenate(of),
+            np.concatenate((sides, further)),
+            np.concatenate((partners, self.place_of_side.take(further ^ 1))),
+        )
 
     def asked_of_devices(self) -> IntArray:
         """The interval that each device is to be told: the shortest that any of its pairs asks."""

@@ -19,7 +19,7 @@ from geofence.devices import AT, HEARD, WAY, DeviceTable, Mask, Verdict, X, accu
 from geofence.findings import Taken, taken_of
 from geofence.messages import PRESENCE, Messages
 from geofence.pair_state import WEARER
-from geofence.pair_table import Phase
+from geofence.pair_table import CLUSTER, Expanded, Phase
 from geofence.quality import ShownByMany, skews_of
 from tocsin.geodesy import FloatArray, IntArray, ecef
 from tocsin.model.fix import FIX_DTYPE, Fixes
@@ -35,7 +35,10 @@ class Turns(Messages):
         columns = Columns(batch, self.devices, self.table.clock_ms)
         left = np.flatnonzero(columns.places >= 0)
         self.counts["stranger"] += batch.size - left.size
-        clusters = self.table.cluster_of.take(columns.places.take(left))
+        if not left.size:
+            return
+        columns.first = np.ascontiguousarray(self.table.first_of.take(columns.places, 0).T)
+        clusters = columns.first[CLUSTER].take(left)
         while left.size:
             first = _first_of_each(clusters, self.table.mark)
             now = left[first]
@@ -57,8 +60,9 @@ class Turns(Messages):
         """Messages of different clusters: the hour first, then the odd ones one by one, then the many."""
         table, devices = self.table, self.devices
         places, now_ms = columns.places.take(which), columns.now_ms.take(which)
-        of, sides = table.expand(places)
-        rows = sides >> 1
+        first = columns.first.take(which, 1)
+        pairs = table.expand(places, first)
+        of, rows = pairs.of, pairs.sides >> 1
         due = table.due_ms.take(rows) <= now_ms.take(of)
         if due.any():
             for at in np.unique(of[due]).tolist():
@@ -77,9 +81,9 @@ class Turns(Messages):
                 now_ms.take(kept),
                 movers.take(kept, 1),
             )
-            of, sides = table.expand(places)
+            pairs = table.expand(places, first.take(kept, 1))
         own = self._accept(columns, which, places, now_ms, movers)
-        self._judge_many(columns, which, own, sides, of, now_ms)
+        self._judge_many(columns, which, own, pairs, now_ms)
 
     def _usual(
         self, columns: Columns, which: IntArray, places: IntArray, now_ms: FloatArray, movers: FloatArray
@@ -118,9 +122,8 @@ class Turns(Messages):
     def _are_poor_and_far(self, columns: Columns, which: IntArray, places: IntArray, now_ms: FloatArray) -> Mask:
         """Which poor fixes cannot show any pair of their units inside the alert distance; that is all of them."""
         table = self.table
-        of, sides = table.expand(places)
-        partners = self.devices.several(table.place_of_side.take(sides ^ 1))
-        at = which.take(of)
+        of, sides, others = table.expand(places, columns.first.take(which, 1))
+        partners, at = self.devices.several(others), which.take(of)
         near = may_show(
             partners, columns.points.take(at, 1), columns.fix_ms.take(at), table.alert_m.take(sides >> 1)
         )
@@ -159,17 +162,11 @@ class Turns(Messages):
         return self.devices.accept(places, movers, points, at_ms, accuracy_m, now_ms)
 
     def _judge_many(
-        self,
-        columns: Columns,
-        which: IntArray,
-        own: FloatArray,
-        sides: IntArray,
-        of: IntArray,
-        now_ms: FloatArray,
+        self, columns: Columns, which: IntArray, own: FloatArray, pairs: Expanded, now_ms: FloatArray
     ) -> None:
         """The pairs of fixes that were believed: those that have not left their guard band are only due later."""
-        table, rows = self.table, sides >> 1
-        partners = self.devices.several(table.place_of_side.take(sides ^ 1))
+        table, (of, sides, others) = self.table, pairs
+        rows, partners = sides >> 1, self.devices.several(others)
         if sides.size > which.size:
             own, now_ms = own.take(of, 1), now_ms.take(of)
         bands = table.bands.take(rows, 0).T
@@ -253,6 +250,7 @@ class Columns:
 
     def __init__(self, batch: Fixes, devices: DeviceTable, clock_ms: int) -> None:
         self.batch = batch
+        self.first: IntArray  # pairs, of those whose device is known: PairTable.first_of by columns
         longs = np.ascontiguousarray(batch.view("<i8").reshape(batch.size, -1)[:, LONGS].T)
         ints = np.ascontiguousarray(batch.view("<i4").reshape(batch.size, -1)[:, INTS].T)
         self.places = devices.places(longs[DEVICE])
