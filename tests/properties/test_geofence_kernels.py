@@ -147,6 +147,33 @@ def test_the_band_for_many_is_the_band_for_one(
         )
         assert bool(kept.quiet[0]) is (until_ms > 0.0)
         assert not until_ms or kept.due_ms[0] == until_ms
+        if not by_clock:
+            paced_ms = apart_until_ms(a, b, NOW_MS, band, role, paced=True)
+            assert bool(kept.paced[0]) is (paced_ms > 0.0)
+            assert not paced_ms or kept.due_ms[0] == paced_ms
+
+
+@settings(max_examples=300)
+@given(movers, movers, st.sampled_from([1_000.0, 2_000.0]), states, st.integers(0, 1))
+def test_only_a_pair_in_no_ring_is_asked_for_its_pace_alone(
+    a: Mover, b: Mover, alert_m: float, state: PairState, role: int
+) -> None:
+    """And whoever is within his band is within it but for the pace."""
+    band = band_of(state, alert_m)
+    paced_ms = apart_until_ms(a, b, NOW_MS, band, role, paced=True)
+    if state.prealert.inside:
+        assert paced_ms == 0.0
+    elif until_ms := apart_until_ms(a, b, NOW_MS, band, role):
+        assert paced_ms == until_ms
+
+
+def test_beyond_the_bound_of_a_longer_interval_the_pace_is_all_that_may_change() -> None:
+    """Both stand 4.5 alert distances apart and report every 30 s: a longer interval is due, and nothing else."""
+    told = (5.0, NEAR_S, 0.0)
+    a, b = (moved(x_m, (0.0, 0.1, 0.0), 2_000, 30_000, told) for x_m in (0.0, 4_500.0))
+    band = band_of(PairState(interval_s=NEAR_S), 1_000.0)
+    assert apart_until_ms(a, b, NOW_MS, band, 0) == 0.0
+    assert apart_until_ms(a, b, NOW_MS, band, 0, paced=True) > NOW_MS
 
 
 @settings(max_examples=300)
