@@ -28,7 +28,7 @@ from typing import Final, NamedTuple
 
 from geofence.assumptions import ATTRIBUTED_MIN_M, CLEAR_SHARE, FAR_S, LEG_MAX_MS, VELOCITY_SIGMAS
 from geofence.motion import UNHEARD_MS, Mover, Vector
-from geofence.pair_state import CODE_OF_RING, Look, Reason, Said
+from geofence.pair_state import CODE_OF_RING, Look, PairState, Reason, Said
 from geofence.remembered import Origin, Place
 from geofence.separation import Separation
 from tocsin.geodesy import chord_m
@@ -59,10 +59,16 @@ def attribute(look: Look, seen: Separation | None) -> None:
                 _one_fix_ago(look),
                 None,
             )  # near for long, and now on the way: that is what counts
+    if state.interval_s == FAR_S or look.is_known:
+        begin_leg(state, look.movers, look.now_ms, crossed=crossed)
+
+
+def begin_leg(state: PairState, movers: tuple[Mover, Mover], now_ms: int, *, crossed: bool) -> None:
+    """The leg that a crossing begins, or an interval other than that of those who are far apart; both known."""
     if state.interval_s == FAR_S:
         state.origin = state.earlier = None
-    elif look.is_known and (crossed or state.origin is None):
-        state.origin, state.earlier = origin_at(look, look.now_ms), state.origin
+    elif crossed or state.origin is None:
+        state.origin, state.earlier = origin_at(movers, now_ms), state.origin
 
 
 def _with_parts(said: Said, look: Look, seen: Separation | None) -> Said:
@@ -150,11 +156,11 @@ def _one_fix_ago(look: Look) -> Origin | None:
     at_ms = max(mover.before_ms for mover in look.movers)
     if at_ms == UNHEARD_MS or look.now_ms - at_ms > LEG_MAX_MS:
         return None
-    return origin_at(look, int(at_ms))
+    return origin_at(look.movers, int(at_ms))
 
 
-def origin_at(look: Look, at_ms: int) -> Origin:
-    wearer, protected = look.movers
+def origin_at(movers: tuple[Mover, Mover], at_ms: int) -> Origin:
+    wearer, protected = movers
     return Origin(
         at_ms,
         _place(wearer.place_at(at_ms)),

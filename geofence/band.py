@@ -40,7 +40,7 @@ from geofence.devices import (
     V,
     X,
 )
-from geofence.motion import Mover
+from geofence.motion import UNHEARD_MS, Mover
 from geofence.separation import (
     NOWHERE_M,
     SECOND_MS,
@@ -82,6 +82,7 @@ class Band(NamedTuple):
     said: float
 
 
+IN_NO_RING_M: Final = 0.0  # the margin of a band of a pair in no ring
 WEARERS, PROTECTEDS, RISK, APPROACH, UNFIXED = 1, 2, 4, 8, 16
 CLEAR_STILL: Final = SLACK_SIGMAS * sqrt(2.0 * STILL_M2_S3)  # metres a second to the power 1.5, both standing
 CLEAR_TURNED: Final = SLACK_SIGMAS * sqrt(TURNED_PER_S)
@@ -91,53 +92,84 @@ CLEAR_AHEAD_S: Final = max(TURN_S, IMMINENT_MS / SECOND_MS)  # neither carried i
 def clear_until_ms(own: Mover, partner: Mover, now_ms: float, band: Band) -> float:
     """The cheap test, for a pair of which both report: after a believed fix of ``own``, until when nothing can
     change between the two; 0 if that takes a closer look. Whatever moves is taken to move towards the other."""
-    age_s = max(age_s_of(own, now_ms), age_s_of(partner, now_ms))
+    hour = min(own.overdue_ms, partner.overdue_ms)
+    if band.said != 0.0 or now_ms > hour or not now_ms < band.look_ms:
+        return 0.0
+    age_s = max(now_ms - min(own.at_ms, partner.at_ms), 0.0) / SECOND_MS + 0.1
     both_m_s = own.speed_m_s + partner.speed_m_s
-    raw_m, drift_m = chord_m(own.place, partner.place), age_s * both_m_s
-    less_m = raw_m - 1.0 - R95 * (own.accuracy_m + partner.accuracy_m)
+    raw_m, drift_m = chord_m(own.place, partner.place) - 1.0, age_s * both_m_s
+    less_m = raw_m - R95 * (own.accuracy_m + partner.accuracy_m)
     doubt_m = age_s * sqrt(age_s) * (CLEAR_STILL + CLEAR_TURNED * both_m_s)
     reach_m = max(own.way_m, partner.way_m, drift_m + CLEAR_AHEAD_S * both_m_s)
-    hour = min(own.overdue_ms, partner.overdue_ms)
     clear = (
-        band.said == 0.0
-        and now_ms <= hour
-        and now_ms < band.look_ms
-        and less_m - drift_m - doubt_m > max(band.lo_m, band.blind_m)
+        less_m - drift_m - doubt_m > max(band.lo_m, band.blind_m)
         and less_m + drift_m + 2.0 < band.hi_m
-        and raw_m - reach_m - 1.0 > band.ring_m
+        and raw_m - reach_m > band.ring_m
     )
     return SECOND_MS * ceil(hour / SECOND_MS) if clear else 0.0
 
 
-def clear(own: FloatArray, partner: FloatArray, now_ms: FloatArray, bands: FloatArray) -> KeptApart:
+class Clear(NamedTuple):
+    """For n pairs: whether nothing can have changed; for those the whole second before which nothing will."""
+
+    quiet: Mask
+    due_ms: FloatArray
+
+
+def clear(own: FloatArray, partner: FloatArray, now_ms: FloatArray, bands: FloatArray) -> Clear:
     """``clear_until_ms`` for rows of both parties by columns (19, n) and bands by columns (8, n)."""
     lo_m, hi_m, _, ring_m, blind_m, _, look_ms, said = bands
-    age_s = np.maximum(now_ms - np.minimum(own[AT], partner[AT]), 0.0)
+    age_s = now_ms - np.minimum(own[AT], partner[AT])
+    np.maximum(age_s, 0.0, out=age_s)
     age_s /= SECOND_MS
     age_s += 0.1
     both_m_s = own[SPEED] + partner[SPEED]
-    raw_m, drift_m = _lengths(own[X:AT] - partner[X:AT]), age_s * both_m_s
-    less_m = raw_m - 1.0 - R95 * (own[ACCURACY] + partner[ACCURACY])
-    doubt_m = age_s * np.sqrt(age_s) * (CLEAR_STILL + CLEAR_TURNED * both_m_s)
-    reach_m = np.maximum(own[WAY], partner[WAY])
-    np.maximum(reach_m, drift_m + CLEAR_AHEAD_S * both_m_s, out=reach_m)
+    drift_m = age_s * both_m_s
+    raw_m = _lengths(own[X:AT] - partner[X:AT])
+    raw_m -= 1.0
+    less_m = own[ACCURACY] + partner[ACCURACY]
+    less_m *= R95
+    np.subtract(raw_m, less_m, out=less_m)
+    doubt_m = np.sqrt(age_s)
+    doubt_m *= age_s
+    reach_m = CLEAR_AHEAD_S * both_m_s
+    both_m_s *= CLEAR_TURNED
+    both_m_s += CLEAR_STILL
+    doubt_m *= both_m_s
+    reach_m += drift_m
+    np.maximum(reach_m, own[WAY], out=reach_m)
+    np.maximum(reach_m, partner[WAY], out=reach_m)
     hour = np.minimum(own[OVERDUE], partner[OVERDUE])
-    quiet = (said == 0.0) & (now_ms <= hour) & (now_ms < look_ms)
-    quiet &= less_m - drift_m - doubt_m > np.maximum(lo_m, blind_m)
-    quiet &= less_m + drift_m + 2.0 < hi_m
-    quiet &= raw_m - reach_m - 1.0 > ring_m
+    quiet = said == 0.0
+    quiet &= now_ms <= hour
+    quiet &= now_ms < look_ms
+    raw_m -= reach_m
+    quiet &= raw_m > ring_m
+    np.subtract(less_m, drift_m, out=raw_m)
+    raw_m -= doubt_m
+    quiet &= raw_m > np.maximum(lo_m, blind_m)
+    less_m += drift_m
+    less_m += 2.0
+    quiet &= less_m < hi_m
     hour /= SECOND_MS
     np.ceil(hour, out=hour)
     hour *= SECOND_MS
-    return KeptApart(quiet, hour)
+    return Clear(quiet, hour)
 
 
-def apart_until_ms(
-    own: Mover, partner: Mover, now_ms: float, band: Band, role: int, *, by_clock: bool = False
+def apart_until_ms(  # noqa: PLR0912  # one formula
+    own: Mover,
+    partner: Mover,
+    now_ms: float,
+    band: Band,
+    role: int,
+    *,
+    by_clock: bool = False,
+    paced: bool = False,
 ) -> float:
     """After a believed fix of ``own``, the party ``role``, or by the clock, ``own`` the wearer: the whole second
     before which nothing can change between the two, 0 if something can have changed now. Wider than what the
-    rules compute, never narrower.
+    rules compute, never narrower. ``paced``: nothing but how often a pair in no ring is to report.
 
     ``near_m`` is at most raw and best: what is carried on moves the distance by its part along the line between
     the two at most. ``seen_m`` is at most what was observed on both sides.
@@ -162,8 +194,11 @@ def apart_until_ms(
         seen_m = raw_m - max(0.0, *came_m(own, partner)) - 1.0
         turning_m_s = 2.0 * drift_m * (speed_a + speed_b) / (raw_m + NOWHERE_M)
         faded_m_s = towards_a + towards_b - closing_a * age_a / TURN_S - closing_b * age_b / TURN_S - turning_m_s
-        quiet = quiet and low_m - Z_FIX * sqrt(variance_a + variance_b) > band.lo_m and now_ms < band.look_ms
-        quiet = quiet and raw_m + drift_m + 1.0 - max(band.margin_m, both_radii_m) < band.hi_m
+        if paced:
+            quiet = quiet and band.margin_m == IN_NO_RING_M
+        else:
+            quiet = quiet and low_m - Z_FIX * sqrt(variance_a + variance_b) > band.lo_m and now_ms < band.look_ms
+            quiet = quiet and raw_m + drift_m + 1.0 - max(band.margin_m, both_radii_m) < band.hi_m
         quiet = quiet and seen_m > band.ring_m and not own_said
         if band.watch_s >= 0.0:
             quiet = quiet and beyond_m > band.watch_s * (closing_a + closing_b + turning_m_s + STILL_M_S)
@@ -202,9 +237,11 @@ def came_m(a: Mover, b: Mover) -> tuple[float, float]:
 
 
 class KeptApart(NamedTuple):
-    """For n pairs: whether nothing can have changed; for those the whole second before which nothing will."""
+    """For n pairs: whether nothing can have changed, or (``paced``) nothing but how often a pair in no ring is to
+    report; for those the whole second before which nothing will."""
 
     quiet: Mask
+    paced: Mask
     due_ms: FloatArray
 
 
@@ -234,7 +271,7 @@ def kept_apart(  # noqa: PLR0915  # one formula; in pieces it would be arrays ha
     low_m, late_m = near_m - both_radii_m, slack_a * late_a + slack_b * late_b
     left_m, beyond_m = low_m - blind_m, near_m - ring_m
     said, carried_m_s = of_whom.astype(np.int64), closing_a + closing_b + STILL_M_S
-    quiet = beyond_m > 0.0
+    quiet, at_pace = beyond_m > 0.0, True
     if by_clock:
         quiet &= np.where(said & UNFIXED, lost_ms(own, HEARD), lost_ms(own, AT)) > now_ms
         quiet |= (beyond_m > 0.0) & (said & (WEARERS | UNFIXED) == WEARERS)
@@ -244,8 +281,8 @@ def kept_apart(  # noqa: PLR0915  # one formula; in pieces it would be arrays ha
         faded_m_s = (
             towards_a + towards_b - (closing_a * age_a + closing_b * age_b) / TURN_S - turning_m_s - STILL_M_S
         )
-        quiet &= (low_m - Z_FIX * np.sqrt(variance_a + variance_b) > lo_m) & (now_ms < look_ms)
-        quiet &= raw_m + drift_m + 1.0 - np.maximum(margin_m, both_radii_m) < hi_m
+        at_pace = (low_m - Z_FIX * np.sqrt(variance_a + variance_b) > lo_m) & (now_ms < look_ms)
+        at_pace &= raw_m + drift_m + 1.0 - np.maximum(margin_m, both_radii_m) < hi_m
         quiet &= (seen_m > ring_m) & (said >> role & 1 == 0)
         quiet &= np.where(
             watch_s >= 0.0,
@@ -276,7 +313,16 @@ def kept_apart(  # noqa: PLR0915  # one formula; in pieces it would be arrays ha
     second_ms = SECOND_MS * (now_ms // SECOND_MS)  # what has come to be since, no clock has judged yet
     for ms in (unfixed_ms, unheard_ms, lost_ms(own, AT), lost_ms(own, HEARD)):
         np.minimum(due_ms, ms, out=due_ms, where=ms > second_ms)
-    return KeptApart(quiet, next_second_ms(due_ms, now_ms))
+    return KeptApart(quiet & at_pace, quiet & (margin_m == IN_NO_RING_M), next_second_ms(due_ms, now_ms))
+
+
+def may_show(partners: FloatArray, points: FloatArray, at_ms: FloatArray, radius_m: FloatArray) -> Mask:
+    """``standing.may_show``, bit for bit, of fixes at ``points`` (3, n); never of a partner who was never seen."""
+    ahead_s = np.maximum(at_ms - partners[AT], 0.0) / SECOND_MS + 0.1
+    moved_m = partners[SPEED] * ahead_s + partners[WAY] + 1.0
+    near: Mask = _lengths(points - partners[X:AT]) - moved_m <= radius_m
+    near &= partners[AT] > UNHEARD_MS
+    return near
 
 
 def _came_m(ways: FloatArray, rows: FloatArray, raw_m: FloatArray) -> FloatArray:

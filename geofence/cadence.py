@@ -36,31 +36,42 @@ class Asked(NamedTuple):
     protected_s: int
 
 
+class Pace(NamedTuple):
+    """What a pair asks for, and since when a longer interval would do."""
+
+    interval_s: int
+    relax_ms: int | None
+
+
 def tell(look: Look, seen: Separation) -> None:
     """Bring ``interval_s`` of the pair up to date, after a fix, both known."""
-    state = look.state
-    nearest_m = seen.best_m - seen.radii_m - Z_FIX * seen.doubt_m
-    if (wanted_s := _wanted_s(look, nearest_m, 1.0)) < state.interval_s:
-        state.interval_s, state.relax_ms = wanted_s, None
-    elif _wanted_s(look, nearest_m, RELAX_FACTOR) <= state.interval_s:
-        state.relax_ms = None
-    elif state.relax_ms is None:
-        state.relax_ms = look.now_ms
-    elif look.now_ms - state.relax_ms >= RELAX_MS:
-        state.interval_s, state.relax_ms = STEPS_S[STEPS_S.index(state.interval_s) + 1], None
+    look.state.interval_s, look.state.relax_ms = pace(look.state, look.alert_m, look.now_ms, seen)
 
 
-def _wanted_s(look: Look, nearest_m: float, factor: float) -> int:
+def pace(state: PairState, alert_m: float, now_ms: int, seen: Separation) -> Pace:
+    """Shorter at once, longer by one band after a while."""
+    nearest_m, interval_s = seen.best_m - seen.radii_m - Z_FIX * seen.doubt_m, state.interval_s
+    if (wanted_s := _wanted_s(state, alert_m, now_ms, nearest_m)) < interval_s:
+        return Pace(wanted_s, None)
+    if _wanted_s(state, alert_m * RELAX_FACTOR, now_ms, nearest_m) <= interval_s:
+        return Pace(interval_s, None)
+    if state.relax_ms is None:
+        return Pace(interval_s, now_ms)
+    if now_ms - state.relax_ms >= RELAX_MS:
+        return Pace(STEPS_S[STEPS_S.index(interval_s) + 1], None)
+    return Pace(interval_s, state.relax_ms)
+
+
+def _wanted_s(state: PairState, alert_m: float, now_ms: int, nearest_m: float) -> int:
     """What the state asks for, and without one the band."""
-    state = look.state
     if state.alert.inside:
         assert state.alert_ms is not None
-        return ALERT_S if look.now_ms - state.alert_ms < SETTLED_MS else PREALERT_S
+        return ALERT_S if now_ms - state.alert_ms < SETTLED_MS else PREALERT_S
     if state.prealert.inside:
         return PREALERT_S
-    if nearest_m > FAR_DISTANCES * look.alert_m * factor:
+    if nearest_m > FAR_DISTANCES * alert_m:
         return FAR_S
-    return NEAR_S if nearest_m > NEAR_DISTANCES * look.alert_m * factor else PREALERT_S
+    return NEAR_S if nearest_m > NEAR_DISTANCES * alert_m else PREALERT_S
 
 
 def asked(state: PairState) -> Asked:

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 from math import inf
 from struct import Struct
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,7 @@ NEWLY: Final = (
     *NOWHERE, 0.0, UNHEARD_MS, float(FAR_S), 0.0, *NOWHERE, *AT_REST, UNHEARD_MS, 0.0, UNHEARD_MS,
 )  # fmt: skip
 _ROW: Final = Struct(f"{WIDTH}d")
+_BLOCK: Final = np.dtype(("V", _ROW.size))  # a row as one thing: it is copied at once
 SURE_M: Final = 0.01  # by so much the vectorised test of a jump is stricter: what is close goes to the exact one
 
 Mask = npt.NDArray[np.bool_]
@@ -82,11 +83,14 @@ class DeviceTable:
         self.numbers = numbers
         self.rows = np.tile(np.array(NEWLY), (numbers.size, 1))
         self._bytes = self.rows.reshape(-1).data.cast("B")
+        self._blocks = self.rows.reshape(-1).view(_BLOCK)
         self.other: dict[int, Seen] = {}
         self.doubted = np.zeros(numbers.size, np.bool_)
         """Whether there is another hypothesis."""
         self.missed = np.zeros(numbers.size, np.bool_)
         """Whose silence has been said."""
+        self.missed_of = self.missed.data
+        self._numbers_of_rows = cast("memoryview[float]", self.rows.data)
         self.place_of = {number: place for place, number in enumerate(numbers.tolist())}
         self._dense = _place_by_number(numbers)
 
@@ -104,6 +108,9 @@ class DeviceTable:
 
     def mover(self, place: int) -> Mover:
         return Mover._make(_ROW.unpack_from(self._bytes, place * _ROW.size))
+
+    def is_known(self, place: int) -> bool:
+        return self._numbers_of_rows[place, AT] > UNHEARD_MS
 
     def write(self, place: int, mover: Mover) -> None:
         _ROW.pack_into(self._bytes, place * _ROW.size, *mover)
@@ -206,31 +213,44 @@ class DeviceTable:
     def plain(
         self, movers: FloatArray, doubted: Mask, points: FloatArray, at_ms: FloatArray, accuracy_m: FloatArray
     ) -> Mask:
-        """Which fixes continue a known movement beyond any question. ``movers`` (n, 19), ``points`` (3, n)."""
-        dt_ms = at_ms - movers[:, AT]
-        reach_m = dt_ms * (IMPOSSIBLE_M_S / 1_000.0) + R95 * (accuracy_m + movers[:, ACCURACY]) - SURE_M
-        ways = points - movers[:, X:AT].T
+        """Which fixes continue a known movement beyond any question. ``movers`` (19, n), ``points`` (3, n)."""
+        dt_ms = at_ms - movers[AT]
+        reach_m = accuracy_m + movers[ACCURACY]
+        reach_m *= R95
+        reach_m += dt_ms * (IMPOSSIBLE_M_S / 1_000.0)
+        reach_m -= SURE_M
+        ways = points - movers[X:AT]
         ways *= ways
-        near: Mask = ways[0] + ways[1] + ways[2] <= reach_m * reach_m
-        return near & (dt_ms > 0.0) & (movers[:, BEFORE_MS] > UNHEARD_MS) & ~doubted
+        ways[0] += ways[1]
+        ways[0] += ways[2]
+        reach_m *= reach_m
+        near: Mask = ways[0] <= reach_m
+        near &= dt_ms > 0.0
+        near &= movers[BEFORE_MS] > UNHEARD_MS
+        near &= ~doubted
+        return near
+
+    def several(self, places: IntArray) -> FloatArray:
+        """The rows of these devices, by columns (19, n)."""
+        return np.ascontiguousarray(self.rows.take(places, 0).T)
 
     def accept(
         self, places: IntArray, movers: FloatArray, points: FloatArray, at_ms: FloatArray, accuracy_m: FloatArray,
         now_ms: FloatArray,
     ) -> FloatArray:  # fmt: skip
-        """Remember fixes that are ``plain``; the rows as they are now, by columns (19, n)."""
+        """Remember fixes that are ``plain`` of devices that stood as ``movers``; the rows as they are now, both by
+        columns (19, n)."""
         columns = np.empty((WIDTH, places.size))
         columns[X:AT] = points
         columns[AT], columns[ACCURACY] = at_ms, accuracy_m
-        np.maximum(movers[:, HEARD], now_ms, out=columns[HEARD])
-        columns[INTERVAL], columns[RECEIVED], columns[TOLD] = movers[:, INTERVAL], now_ms, movers[:, TOLD]
-        columns[BEFORE:V] = movers[:, X:ACCURACY].T
-        ways = points - columns[BEFORE:BEFORE_MS]
+        np.maximum(movers[HEARD], now_ms, out=columns[HEARD])
+        columns[INTERVAL], columns[RECEIVED], columns[TOLD] = movers[INTERVAL], now_ms, movers[TOLD]
+        columns[BEFORE:V] = movers[X:ACCURACY]
         columns[V:SPEED], columns[SPEED], columns[WAY] = movements(
-            ways, at_ms - columns[BEFORE_MS], accuracy_m, movers[:, ACCURACY]
+            points - movers[X:AT], at_ms - movers[AT], accuracy_m, movers[ACCURACY]
         )
-        columns[OVERDUE] = overdue_of_many(at_ms, columns[TOLD], columns[INTERVAL])
-        self.rows[places] = columns.T
+        columns[OVERDUE] = overdue_of_many(at_ms, movers[TOLD], movers[INTERVAL])
+        self._blocks[places] = np.ascontiguousarray(columns.T).reshape(-1).view(_BLOCK)
         return columns
 
 

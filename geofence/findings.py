@@ -94,7 +94,11 @@ def fix_trigger(device: Device, fix: Taken) -> Trigger:
     sent_ms = None if fix.sent_ms == ABSENT else fix.sent_ms
     fix_ms = min(fix.fix_ms, fix.t3_ms)
     points = ClockPoints(t1_ms=fix_ms, t2_ms=sent_ms, t3_ms=fix.t3_ms, t4_ms=fix.t4_ms)
-    return Trigger((device.id, fix_ms, fix.boot, fix.seq), fix_ms, points)
+    return Trigger(identity_of_fix(device, fix), fix_ms, points)
+
+
+def identity_of_fix(device: Device, fix: Taken) -> tuple[str | int, ...]:
+    return device.id, min(fix.fix_ms, fix.t3_ms), fix.boot, fix.seq
 
 
 def event_trigger(device: Device, fix: Taken) -> Trigger:

@@ -26,10 +26,10 @@ class Hours(Looks):
     def tick(self) -> None:
         """Second by second: what one pair asks of a device holds for all of its pairs from the next second on."""
         due_ms, clock_ms = self.table.due_ms, self.table.clock_ms
-        while (rows := np.flatnonzero(due_ms <= clock_ms)).size:
-            first_ms = due_ms[rows].min()
+        while (first_ms := due_ms.min(initial=np.inf)) <= clock_ms:
+            rows = np.flatnonzero(due_ms == first_ms)
             hour_ms = int(first_ms) or SECOND_MS * (clock_ms // SECOND_MS)  # 0: since a new roster
-            for row in self._not_apart(rows[due_ms[rows] == first_ms], hour_ms).tolist():
+            for row in self._not_apart(rows, hour_ms).tolist():
                 with self._contained(0, (2 * row,), hour_ms):
                     self._pass_hour(0, row, hour_ms)
             self._give_orders(0, hour_ms, ("clock", hour_ms))
@@ -63,7 +63,13 @@ class Hours(Looks):
     def advance(self, index: int, sides: Sequence[int], now_ms: int) -> None:
         """The same for the pairs of one device, up to ``now_ms``: an order that one of them gives may make another
         due."""
-        due_of, rows = self.table.due_of, [side >> 1 for side in sides]
+        due_of = self.table.due_of
+        for side in sides:
+            if due_of[side >> 1] <= now_ms:
+                break
+        else:
+            return
+        rows = [side >> 1 for side in sides]
         while (first_ms := min(due_of[row] for row in rows)) <= now_ms:
             hour_ms = int(first_ms) or SECOND_MS * (now_ms // SECOND_MS)  # 0: since a new roster
             for row in rows:

@@ -10,6 +10,7 @@ Degrees, milliseconds since 1970 UTC. Pure.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -44,6 +45,7 @@ def is_up(lon_deg: FloatArray, at_ms: float) -> Mask:
     return where
 
 
+@lru_cache(maxsize=2 * len(TERRITORIES))  # asked for one block of the units after the other
 def _is_up(zone: ZoneInfo, at_ms: float) -> bool:
     return WAKES_H <= datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(zone).hour < WAKES_UNTIL_H
 

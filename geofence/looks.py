@@ -13,14 +13,15 @@ from typing import Final
 
 from geofence import authority, condition_codes, findings, quality_hour, silence, standing
 from geofence.assumptions import FAR_S
-from geofence.attribution import attribute
+from geofence.attribution import attribute, begin_leg
+from geofence.cadence import pace
 from geofence.condition_codes import judge_conditions
 from geofence.devices import INTERVAL
 from geofence.findings import Trigger
 from geofence.motion import Mover
 from geofence.outcome import Counts, Step
 from geofence.pair_state import PROTECTED, WEARER, Look, PairState, Reason
-from geofence.pair_table import NEVER_MS, PROTECTIONS, UNPROTECTED, PairTable, Phase
+from geofence.pair_table import NEVER_MS, PROTECTIONS, QUIET, UNPROTECTED, PairTable, Phase
 from geofence.probing import watch_crossings
 from geofence.separation import Separation, separation
 from tocsin.model.command import Command
@@ -41,7 +42,7 @@ class Looks:
     def __init__(self, table: PairTable) -> None:
         self.table = table
         self.devices = table.devices
-        self.counts = dict.fromkeys(Counts.__slots__, 0)
+        self.counts = dict.fromkeys(Counts.__struct_fields__, 0)
         self.found: list[tuple[int, int, Finding]] = []
         self.commands: list[tuple[int, Command]] = []
         self.stood: dict[int, Standing] = {}
@@ -102,6 +103,28 @@ class Looks:
         if look.said or table.protection_of[row] != _protection(look):
             self._stand(row, now_ms)
 
+    def _repace(self, index: int, row: int, now_ms: int) -> bool:
+        """A look at a pair in no ring, of which a fix can have changed nothing but how often it is to report;
+        False if it takes a whole one."""
+        kept = self.table.states.get(row, QUIET)
+        if kept.probing_ms is not None:  # the first fix behind a spell ends it
+            return False
+        try:
+            self._set_pace(row, kept, now_ms)
+        except Exception as error:  # noqa: BLE001  the others must be judged, whatever it was
+            self._break(index, row, now_ms, error)
+        return True
+
+    def _set_pace(self, row: int, kept: PairState, now_ms: int) -> None:
+        table, (wearer, protected) = self.table, self.table.pairs[row]
+        movers = self.devices.mover(wearer), self.devices.mover(protected)
+        new = pace(kept, table.alert_of[row], now_ms, separation(*movers, now_ms))
+        if new != (kept.interval_s, kept.relax_ms):
+            state = table.state(row)
+            state.interval_s, state.relax_ms = new
+            begin_leg(state, movers, now_ms, crossed=False)
+            self._settle(row, state)
+
     def _schedule(self, row: int, look: Look, seen: Separation | None) -> None:
         until_ms = self.table.until_of[row]
         hour = standing.undisturbed_until_ms(look, seen) or min(silence.due_ms(look), standing.due_ms(look, seen))
@@ -126,8 +149,11 @@ class Looks:
         try:
             yield
         except Exception as error:  # noqa: BLE001  the others must be judged, whatever it was
-            for side in sides:
-                self._break(index, side >> 1, now_ms, error)
+            self._break_all(index, sides, now_ms, error)
+
+    def _break_all(self, index: int, sides: Sequence[int], now_ms: int, error: Exception) -> None:
+        for side in sides:
+            self._break(index, side >> 1, now_ms, error)
 
     def _break(self, index: int, row: int, now_ms: int, error: Exception) -> None:
         table = self.table
@@ -158,7 +184,7 @@ class Looks:
         before = self.devices.mover(place)
         if not table.takes_orders[place] or before.interval_s == wanted_s:
             return
-        quality_hour.count(table.quality, self.devices, table.hers, now_ms, slice(place, place + 1))
+        quality_hour.count_one(table.quality, place, before, now_ms, is_hers=bool(table.is_hers[place]))
         self.devices.tell(place, wanted_s, now_ms)
         self._order(index, place, wanted_s, now_ms, identity)
         hour = self._matters_ms(before, self.devices.mover(place), now_ms)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from geofence import findings, standing
@@ -22,6 +22,7 @@ from tocsin.geodesy import ecef_one
 from tocsin.limits import PREALERT_FACTOR
 from tocsin.model.fix import Fixes, FixFlag
 
+PRESENCE: Final = int(FixFlag.PRESENCE)  # a plain number: a flag is slow to compare with
 OUTCOMES: Final = tuple("applied" if one is Verdict.ACCEPTED else one.name.lower() for one in Verdict)
 
 
@@ -42,40 +43,42 @@ class Messages(Hours):
         table, sides = self.table, self.table.sides_of[place]
         now_ms = max(taken.t3_ms, table.clock_ms)
         self.advance(index, sides, now_ms)
-        with self._contained(index, sides, now_ms):
-            before = self.devices.mover(place)
-            if taken.flags & FixFlag.PRESENCE:
-                self._be_present(index, place, before, now_ms)
-                self._heed(index, place, before, taken, now_ms)
-                return
-            self.counts["ahead"] += taken.fix_ms > taken.t3_ms
-            point = ecef_one(taken.lat_e6, taken.lon_e6)
-            fix = Seen(float(min(taken.fix_ms, taken.t3_ms)), point, accuracy_of_m(taken.accuracy_dm))
-            verdict = self.devices.hear(
-                place, before, fix, float(now_ms), told_dm=taken.accuracy_dm, received_ms=float(taken.t3_ms)
-            )
-            self.counts[OUTCOMES[verdict]] += 1
-            table.quality.hear_one(place, verdict, before, fix, shown_of(taken), now_ms)
-            if point == before.place and taken.speed_cms >= MOVING_CMS and verdict is Verdict.ACCEPTED:
-                self.counts["frozen"] += 1
-            heard = Heard(before, fix, taken.accuracy_dm)
-            for side in sides:
-                if not (
-                    self._is_apart(side, now_ms)
-                    if verdict is Verdict.ACCEPTED
-                    else self._says_nothing(side, verdict, fix, now_ms)
-                ):
-                    self._judge_fix(index, side, verdict, heard, now_ms, taken)
-            if verdict is Verdict.ACCEPTED and _returns(before, now_ms):
-                self._order(index, place, int(before.interval_s), now_ms, self._identity(place, taken))
-            self._heed(index, place, before, taken, now_ms, fix, verdict)
-            if self.asking:
-                self._give_orders(index, now_ms, self._identity(place, taken))
-            if table.zones.any and verdict is Verdict.ACCEPTED:
-                self._judge_zones(index, sides, fix.place, now_ms, taken)
+        try:
+            if taken.flags & PRESENCE:
+                self._be_present(index, place, taken, now_ms)
+            else:
+                self._hear(index, place, sides, taken, now_ms)
+        except Exception as error:  # noqa: BLE001  the others must be judged, whatever it was
+            self._break_all(index, sides, now_ms, error)
 
-    def _is_apart(self, side: int, now_ms: int) -> bool:
-        """Whether the pair has not left its guard band; then it is only due later."""
+    def _hear(self, index: int, place: int, sides: Sequence[int], taken: Taken, now_ms: int) -> None:
+        """A message with a position."""
+        table, devices, told_dm = self.table, self.devices, taken.accuracy_dm
+        before, point = devices.mover(place), ecef_one(taken.lat_e6, taken.lon_e6)
+        fix = Seen(float(min(taken.fix_ms, taken.t3_ms)), point, accuracy_of_m(told_dm))
+        verdict = devices.hear(place, before, fix, float(now_ms), told_dm=told_dm, received_ms=float(taken.t3_ms))
+        is_believed = verdict is Verdict.ACCEPTED
+        self.counts[OUTCOMES[verdict]] += 1
+        self.counts["ahead"] += taken.fix_ms > taken.t3_ms
+        self.counts["frozen"] += is_believed and point == before.place and taken.speed_cms >= MOVING_CMS
+        table.quality.hear_one(place, verdict, before, fix, shown_of(taken), now_ms)
+        for side in sides:
+            if is_believed:
+                if not self._is_apart(index, side, now_ms):
+                    self._judge_fix(index, side, verdict, None, now_ms, lambda: taken)
+            elif not self._says_nothing(side, verdict, fix, now_ms):
+                self._judge_fix(index, side, verdict, Heard(before, fix, told_dm), now_ms, lambda: taken)
+        if is_believed and _returns(before, now_ms):
+            self._order(index, place, int(before.interval_s), now_ms, self._identity(place, taken))
+        if taken.telemetry:
+            self._heed(index, place, before, taken, now_ms, fix, verdict)
+        if self.asking:
+            self._give_orders(index, now_ms, self._identity(place, taken))
+        if table.zones.any and is_believed:
+            self._judge_zones(index, sides, point, now_ms, taken)
+
+    def _is_apart(self, index: int, side: int, now_ms: int) -> bool:
+        """Whether the pair has not left its guard band; then it is only due later, or reports at another pace."""
         table, row = self.table, side >> 1
         if table.phase_of[row] != Phase.IN_FORCE:
             return False
@@ -83,10 +86,14 @@ class Messages(Hours):
         own, partner = self.devices.mover(pair[role]), self.devices.mover(pair[1 - role])
         band, hour = table.band(row), float(now_ms)
         until_ms = clear_until_ms(own, partner, hour, band) or apart_until_ms(own, partner, hour, band, role)
+        if until_ms:
+            table.due_of[row] = min(until_ms, table.until_of[row])
+            return True
+        until_ms = apart_until_ms(own, partner, hour, band, role, paced=True)
         if not until_ms:
             return False
         table.due_of[row] = min(until_ms, table.until_of[row])
-        return True
+        return self._repace(index, row, now_ms)
 
     def _says_nothing(self, side: int, verdict: Verdict, fix: Seen, now_ms: int) -> bool:
         """Whether a fix that was not believed is too far away to be held against the rings, and touches no
@@ -111,8 +118,8 @@ class Messages(Hours):
     ) -> None:  # fmt: skip
         """What the message says of its unit, for all its pairs, if it is anything new."""
         table, device = self.table, self.table.device_of[place]
-        report = findings.report_of(device, taken, before, now_ms, fix, verdict) if taken.telemetry else None
-        if report is None or not table.conditions.is_other(place, report.said):
+        report = findings.report_of(device, taken, before, now_ms, fix, verdict)
+        if not table.conditions.is_other(place, report.said):
             return
         if table.conditions.hear(place, report):
             for row in (side >> 1 for side in table.sides_of[place]):
@@ -121,22 +128,30 @@ class Messages(Hours):
                         self._look(index, row, now_ms, judge_losses, lambda: event_trigger(device, taken))
 
     def _identity(self, place: int, taken: Taken) -> Identity:
-        return fix_trigger(self.table.device_of[place], taken).identity
+        return findings.identity_of_fix(self.table.device_of[place], taken)
 
-    def _be_present(self, index: int, place: int, before: Mover, now_ms: int) -> None:
+    def _be_present(self, index: int, place: int, taken: Taken, now_ms: int) -> None:
         """A message without a position: while the last fix is young it says nothing about any pair."""
         self.counts["presence"] += 1
+        before = self.devices.mover(place)
         self.devices.rows[place, HEARD] = max(before.heard_ms, now_ms)
-        if now_ms < before.lost_ms(before.at_ms) and not self.devices.missed[place]:
-            return
-        for side in self.table.sides_of[place]:
-            if self.table.phase_of[side >> 1] == Phase.IN_FORCE:
-                self._look(index, side >> 1, now_ms, judge_losses, lambda: clock_trigger(now_ms))
+        if now_ms >= before.lost_ms(before.at_ms) or self.devices.missed[place]:
+            for side in self.table.sides_of[place]:
+                if self.table.phase_of[side >> 1] == Phase.IN_FORCE:
+                    self._look(index, side >> 1, now_ms, judge_losses, lambda: clock_trigger(now_ms))
+        if taken.telemetry:
+            self._heed(index, place, before, taken, now_ms)
 
     def _judge_fix(
-        self, index: int, side: int, verdict: Verdict, heard: Heard | None, now_ms: int, taken: Taken
+        self,
+        index: int,
+        side: int,
+        verdict: Verdict,
+        heard: Heard | None,
+        now_ms: int,
+        taken: Callable[[], Taken],
     ) -> None:
-        """``heard`` None: ACCEPTED without a thought."""
+        """``heard`` None: ACCEPTED without a thought. ``taken``: the message, for what is said because of it."""
         table, row, role = self.table, side >> 1, side & 1
         if table.phase_of[row] != Phase.IN_FORCE:
             return
@@ -149,9 +164,10 @@ class Messages(Hours):
                 assert heard is not None
                 judge_unbelieved(look, seen, role, verdict, heard, valid_from_ms)
 
-        with self._contained(index, (2 * row,), now_ms):
-            device = table.roster.sides[side]
-            self._look(index, row, now_ms, rules, lambda: fix_trigger(device, taken))
+        try:
+            self._look(index, row, now_ms, rules, lambda: fix_trigger(table.roster.sides[side], taken()))
+        except Exception as error:  # noqa: BLE001  the others must be judged, whatever it was
+            self._break(index, row, now_ms, error)
 
     def _judge_zones(self, index: int, sides: Sequence[int], place: Vector, now_ms: int, taken: Taken) -> None:
         """After a believed fix of a device, for the measures whose wearer carries it."""

@@ -213,18 +213,21 @@ class Movements(NamedTuple):
 def movements(
     ways: FloatArray, dt_ms: FloatArray, accuracy_m: FloatArray, accuracy_before_m: FloatArray
 ) -> Movements:
-    """``movement``, bit for bit, for ways (3, n)."""
+    """``movement``, bit for bit, for ways (3, n). What the errors alone would show is never nothing: so where the
+    way shows less, the share is nothing without being asked for."""
     squares = ways * ways
-    square_m2 = squares[0] + squares[1] + squares[2]
+    square_m2 = squares[0]
+    square_m2 += squares[1]
+    square_m2 += squares[2]
     ways_m, per_s = np.sqrt(square_m2), 1_000.0 / dt_ms
     per_s2 = per_s * per_s
     squared = square_m2 * per_s2
-    noise = VELOCITY_NOISE * (accuracy_m * accuracy_m + accuracy_before_m * accuracy_before_m) * per_s2
-    moves = (noise < squared) & (squared <= ROAD_M2_S2) & (dt_ms <= FORGET_MS)
-    share = np.zeros(dt_ms.size)
-    np.divide(noise, squared, out=share, where=moves)
-    np.subtract(1.0, share, out=share, where=moves)
-    moves &= share > 0.0
+    noise = VELOCITY_NOISE * (accuracy_m * accuracy_m + accuracy_before_m * accuracy_before_m)
+    noise *= per_s2
+    share = np.divide(noise, np.maximum(squared, noise))
+    np.subtract(1.0, share, out=share)
+    share *= (squared <= ROAD_M2_S2) & (dt_ms <= FORGET_MS)
     share *= per_s
-    share[~moves] = 0.0
-    return Movements(ways * share + 0.0, ways_m * share, ways_m)  # + 0.0: nothing is -0.0, as in the other one
+    velocities = ways * share
+    velocities += 0.0  # nothing is -0.0, as in the other one
+    return Movements(velocities, ways_m * share, ways_m)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from tocsin.model.command import Command
 from tocsin.model.finding import Finding
 from tocsin.model.standing import Standing
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """What became of the fixes of one step; without the flags, the sum is the size of the batch.
 
     ``applied``: believed; ``late``: history; ``poor``, ``implausible``: heard, held against the rings and not
@@ -30,8 +29,7 @@ class Counts:
     frozen: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(msgspec.Struct, frozen=True, kw_only=True):
     """What one input gave. ``broken``: the measures that became unprotected because their rules failed."""
 
     findings: tuple[Finding, ...] = ()

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from math import inf, nan
 from struct import Struct
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -48,7 +48,7 @@ from geofence.assumptions import (
     RELAX_MS,
     SETTLED_MS,
 )
-from geofence.band import APPROACH, PROTECTEDS, RISK, UNFIXED, WEARERS, Band
+from geofence.band import APPROACH, IN_NO_RING_M, PROTECTEDS, RISK, UNFIXED, WEARERS, Band
 from geofence.cadence import Asked, asked
 from geofence.conditions import WELL, Condition, ConditionTable
 from geofence.devices import DeviceTable
@@ -113,6 +113,17 @@ def _bare(device: Device) -> Device:
     return Device(id=device.id, number=device.number, kind=device.kind, reports_every_s=device.reports_every_s)
 
 
+CLUSTER, SIDE, PARTNER, SEVERAL = range(4)
+
+
+class Expanded(NamedTuple):
+    """The pairs of n devices: of which of these, side (2 row + role), place of the other party."""
+
+    of: IntArray
+    sides: IntArray
+    partners: IntArray
+
+
 class PairTable:
     """The state of one partition. See the module for its memory. ``clock_ms``: the last hour that was ticked."""
 
@@ -151,19 +162,19 @@ class PairTable:
 
     def _index(self) -> None:
         """Which pairs each device is in, as a ragged array and as tuples of sides (2 row + role); the clusters."""
-        of_side = self.places.reshape(-1)
+        of_side = self.place_of_side = self.places.reshape(-1)
         self.sides_sorted = np.argsort(of_side, kind="stable")
         self.side_counts = np.bincount(of_side, minlength=len(self.devices)).astype(np.int64)
         self.side_starts = np.cumsum(self.side_counts) - self.side_counts
-        self.in_several, self.first_side = self.side_counts > 1, self.sides_sorted.take(self.side_starts)
         sides, starts = self.sides_sorted.tolist(), self.side_starts.tolist()
         counts = self.side_counts.tolist()
         self.sides_of = [tuple(sides[at : at + count]) for at, count in zip(starts, counts, strict=True)]
         self.device_of = [self.roster.sides[those[0]] for those in self.sides_of]
         self.hers = np.array([device.kind is DeviceKind.PROTECTED for device in self.device_of], np.bool_)
+        self.is_hers = self.hers.data
         self.takes_orders = [device.reports_every_s is None for device in self.device_of]
         self._keep_told_intervals()
-        self.cluster_of = _clusters(self.sides_of, len(self))
+        self.first_of = self._first_pairs()
 
     def _keep_told_intervals(self) -> None:
         """Who obeys no command reports as it was registered to."""
@@ -171,18 +182,37 @@ class PairTable:
             if device.reports_every_s is not None:
                 self.devices.set_interval(place, max(LEAST_INTERVAL_S, device.reports_every_s))
 
-    def expand(self, places: IntArray) -> tuple[IntArray, IntArray]:
-        """Places -> (index into ``places``, side): the first pair of each, then the further ones."""
-        index, sides = np.arange(places.size), self.first_side.take(places)
-        several = np.flatnonzero(self.in_several.take(places))
+    def _first_pairs(self) -> IntArray:
+        """By device, in one line of the cache: its cluster, the side of its first pair, the place of the other
+        party there, and whether there are more."""
+        first = np.zeros((len(self.devices), 4), np.int64)
+        if len(self):
+            first[:, CLUSTER] = _clusters(self.sides_of, len(self))
+            first[:, SIDE] = self.sides_sorted.take(self.side_starts)
+            first[:, PARTNER] = self.place_of_side.take(first[:, SIDE] ^ 1)
+            first[:, SEVERAL] = self.side_counts > 1
+        return first
+
+    def expand(self, places: IntArray, first: IntArray) -> Expanded:
+        """All pairs of some devices: the first pair of each, then the further ones. ``first``: their rows of
+        ``first_of``, by columns (4, n)."""
+        several = np.flatnonzero(first[SEVERAL])
+        index, sides, partners = np.arange(places.size), first[SIDE], first[PARTNER]
         if not several.size:
-            return index, sides
-        further = self.side_counts.take(places.take(several)) - 1
-        starts = self.side_starts.take(places.take(several)) + 1
-        more = np.repeat(starts - (np.cumsum(further) - further), further) + np.arange(further.sum())
-        return (
-            np.concatenate((index, np.repeat(several, further))),
-            np.concatenate((sides, self.sides_sorted.take(more))),
+            return Expanded(index, sides, partners)
+        found, pairs = [], 1
+        of = [index]
+        while several.size:
+            those = places.take(several)
+            found.append(self.sides_sorted.take(self.side_starts.take(those) + pairs))
+            of.append(several)
+            pairs += 1
+            several = several[self.side_counts.take(those) > pairs]
+        further = np.concatenate(found)
+        return Expanded(
+            np.concatenate(of),
+            np.concatenate((sides, further)),
+            np.concatenate((partners, self.place_of_side.take(further ^ 1))),
         )
 
     def asked_of_devices(self) -> IntArray:
@@ -247,16 +277,20 @@ class PairTable:
         is_judged = (
             self.phase_of[row] == Phase.IN_FORCE and row not in self.broken and not self._awaits(row, state)
         )
-        if is_judged and state.is_settled and all(self.devices.mover(place).is_known for place in self.pairs[row]):
+        if is_judged and state.is_settled and self._are_known(row):
             band = _floored(band_of(state, self.alert_of[row]), state, self.floor_of[row])
         _BAND.pack_into(self._band_bytes, row * _BAND.size, *band)
         self.asked[row] = asked(state)
-        for side in (2 * row, 2 * row + 1):
-            place = self.pairs[row][side & 1]
-            if self._misses(side):
-                self.devices.missed[place] = True
-            elif self.devices.missed[place]:
-                self.devices.missed[place] = any(map(self._misses, self.sides_of[place]))
+        missed = self.devices.missed_of
+        for role, place in enumerate(self.pairs[row]):
+            if self._misses(2 * row + role):
+                missed[place] = True
+            elif missed[place]:
+                missed[place] = any(map(self._misses, self.sides_of[place]))
+
+    def _are_known(self, row: int) -> bool:
+        wearer, protected = self.pairs[row]
+        return self.devices.is_known(wearer) and self.devices.is_known(protected)
 
     def _misses(self, side: int) -> bool:
         """Whether a silence of this side has been said, and not its end."""
@@ -376,7 +410,7 @@ def band_of(state: PairState, alert_m: float) -> Band:
         )
         return Band(-inf, radius_m, EXIT_MARGIN_M, alert_m, blind_m, watch_s, look_ms, said)
     lo_m, hi_m = _far_m(state, alert_m)
-    return Band(lo_m, hi_m, 0.0, PREALERT_FACTOR * alert_m, blind_m, 0.0, look_ms, said)
+    return Band(lo_m, hi_m, IN_NO_RING_M, PREALERT_FACTOR * alert_m, blind_m, 0.0, look_ms, said)
 
 
 def _floored(band: Band, state: PairState, floor_m: float) -> Band:

@@ -12,9 +12,9 @@ and what only the hour shows is written by ``geofence.quality_hour``:
     received_before, expected, counted_ms     of the parts of the window; until when was counted what is expected
     anchor, away_ms, still_ms                 from where she has not moved, the fix that said otherwise, how long
 
-``found`` (n, 4) is what is the matter with each, in the order of CODES, 0 for nothing. ``hear_one`` and
-``hear_many`` write the same, bit for bit (tests/properties/test_geofence_quality.py). Most fixes move, are in time
-and find nothing open: of those only the number is taken.
+``found`` (n, 4) is what is the matter with each, in the order of CODES, 0 for nothing. ``hear_one``, and for many
+``hear_many`` and what follows it, write the same, bit for bit (tests/properties/test_geofence_quality.py). Most
+fixes move, are in time and find nothing open: of those only the number is taken.
 
 Milliseconds, metres. ``due_ms``: when somebody must look (``geofence.quality_findings``).
 """
@@ -22,7 +22,7 @@ Milliseconds, metres. ``due_ms``: when somebody must look (``geofence.quality_fi
 from __future__ import annotations
 
 from math import inf
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,7 @@ from geofence.assumptions import (
     SKEW_STEADY_MS,
     YIELD_PARTS,
 )
-from geofence.devices import ACCURACY, AT, Verdict, X
+from geofence.devices import ACCURACY, AT, Mask, Verdict, X
 from geofence.motion import Mover, Seen
 from tocsin.geodesy import FloatArray, IntArray
 from tocsin.model.finding import Code
@@ -68,11 +68,6 @@ class ShownByMany(NamedTuple):
     speed_cms: IntArray
     source: IntArray
     is_told: npt.NDArray[np.bool_]
-
-    def of(self, at: IntArray) -> ShownByMany:
-        return ShownByMany(
-            self.skew_ms.take(at), self.speed_cms.take(at), self.source.take(at), self.is_told.take(at)
-        )
 
 
 def skew_of(sent_ms: int, fix_ms: int, t3_ms: int) -> int:
@@ -108,6 +103,9 @@ class QualityTable:
         self.busy = np.zeros(n, np.bool_)
         """Whether the next fix has something to end or to go on with."""
         self.received_of, self.busy_of = self.received.data, self.busy.data
+        self.counted_of, self.expected_of = (
+            cast("memoryview[float]", one.data) for one in (self.counted_ms, self.expected)
+        )
 
     # --- memory
 
@@ -200,26 +198,35 @@ class QualityTable:
 
     # --- many
 
-    def hear_many(
-        self, places: IntArray, movers: FloatArray, points: FloatArray, at_ms: FloatArray, accuracy_m: FloatArray,
-        shown: ShownByMany, now_ms: FloatArray,
-    ) -> None:  # fmt: skip
-        """Fixes that were believed, of devices that stood as ``movers`` (n, 19); no device occurs twice."""
+    def hear_many(self, places: IntArray, odd: Mask, now_ms: FloatArray) -> IntArray:
+        """Fixes in time, that were believed or poor; no device occurs twice. Which of them have more to tell than
+        that they came: these are ``odd``, or of a unit with something open."""
         if places.size:
             self._look_from(float(now_ms.min()), MINUTE_MS)
         self.received[places] += 1
-        odd = (movers[:, X] == points[X]) | (np.abs(shown.skew_ms) > SKEW_MS) | self.busy.take(places)
-        if not odd.any():
-            return
-        at = np.flatnonzero(odd)
-        some, was = places.take(at), self.found.take(places.take(at), 0)
-        shown = shown.of(at)
+        return np.flatnonzero(odd | self.busy.take(places))
+
+    def hear_believed(
+        self, some: IntArray, movers: FloatArray, points: FloatArray, at_ms: FloatArray, accuracy_m: FloatArray,
+        shown: ShownByMany, now_ms: FloatArray,
+    ) -> None:  # fmt: skip
+        """Those that have more to tell, of devices that stood as ``movers`` (19, n)."""
+        was = self.found.take(some, 0)
         self._clocks(some, shown.skew_ms)
-        self._places(some, movers.take(at, 0), points.take(at, 1), at_ms.take(at), accuracy_m.take(at), shown)
+        self._places(some, movers, points, at_ms, accuracy_m, shown)
+        self._look_again(some, was, now_ms)
+
+    def hear_poor(self, some: IntArray, skew_ms: IntArray, now_ms: FloatArray) -> None:
+        """The same of poor ones: what they say of the place counts for nothing."""
+        was = self.found.take(some, 0)
+        self._clocks(some, skew_ms)
+        self._look_again(some, was, now_ms)
+
+    def _look_again(self, some: IntArray, was: npt.NDArray[np.uint8], now_ms: FloatArray) -> None:
         self._index(some)
         changed = (self.found.take(some, 0) != was).any(axis=1)
         if changed.any():
-            self._look_from(float(now_ms.take(at)[changed].min()), SECOND_MS)
+            self._look_from(float(now_ms[changed].min()), SECOND_MS)
 
     def _clocks(self, some: IntArray, skew_ms: IntArray) -> None:
         run, last_ms = self.skew_run.take(some), self.skew_ms.take(some)
@@ -237,13 +244,13 @@ class QualityTable:
         self, some: IntArray, movers: FloatArray, points: FloatArray, at_ms: FloatArray, accuracy_m: FloatArray,
         shown: ShownByMany,
     ) -> None:  # fmt: skip
-        same = (movers[:, X:AT] == points.T).all(axis=1)
+        same = (movers[X:AT] == points).all(axis=0)
         moves, rests = shown.speed_cms >= MOVING_CMS, (shown.speed_cms < MOVING_CMS) & (shown.speed_cms != ABSENT)
         repeats = np.minimum(self.repeats.take(some) + moves, FROZEN_REPEATS)
         repeats = np.where(~same | rests, 0, repeats)
-        exact = same & (accuracy_m == movers[:, ACCURACY]) & (shown.source == Source.GNSS) & shown.is_told
+        exact = same & (accuracy_m == movers[ACCURACY]) & (shown.source == Source.GNSS) & shown.is_told
         since_ms = self.exact_ms.take(some)
-        since_ms = np.where(exact, np.where(since_ms > 0, since_ms, movers[:, AT]), 0.0)
+        since_ms = np.where(exact, np.where(since_ms > 0, since_ms, movers[AT]), 0.0)
         found = self.found[some, FROZEN]
         for_hours = exact & (found == 0) & (at_ms - since_ms >= FROZEN_AT_REST_MS)
         found = np.where(repeats >= FROZEN_REPEATS, MOVING, np.where(for_hours, AT_REST, found))

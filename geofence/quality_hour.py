@@ -35,23 +35,25 @@ from geofence.assumptions import (
 from geofence.band import lost_ms
 from geofence.devices import ACCURACY, AT, HEARD, INTERVAL, RECEIVED, DeviceTable, Mask, X
 from geofence.local_time import is_up
-from geofence.motion import UNHEARD_MS
+from geofence.motion import UNHEARD_MS, Mover
 from geofence.quality import LOW, NOT_CARRIED, QualityTable
 from tocsin.geodesy import FloatArray
 
 SECOND_MS: Final = 1_000.0
 ALL: Final = slice(None)
+BLOCK: Final = 2_048  # devices at once: their rows stay in the cache while the columns are gone through
 
 
 def judge_hour(quality: QualityTable, devices: DeviceTable, hers: Mask, minute_ms: int) -> None:
     """Bring the columns up to a whole minute. ``hers``: the units of protected persons, by their kind: whose
     they are must not follow from which measures are judged here."""
-    count(quality, devices, hers, minute_ms)
+    for at in range(0, len(devices), BLOCK):
+        count(quality, devices, hers, minute_ms, slice(at, at + BLOCK))
+        _judge_still(quality, devices, hers, minute_ms, slice(at, at + BLOCK))
     if (parts := minute_ms // YIELD_PART_MS - quality.part) > 0:
         _next_part(quality, min(parts, YIELD_PARTS))
         _judge_yield(quality)
         quality.part += parts
-    _judge_still(quality, devices, hers, minute_ms)
     quality.hour_ms = minute_ms
 
 
@@ -69,6 +71,21 @@ def count(quality: QualityTable, devices: DeviceTable, hers: Mask, now_ms: float
     quality.expected[of, 0] += np.where(known & ~begins, heard_ms / (SECOND_MS * rows[INTERVAL]), 0.0)
     quality.received[of] = np.where(begins, 0, quality.received[of])
     quality.counted_ms[of] = np.where(known, np.maximum(since_ms, now_ms), 0.0)
+
+
+def count_one(quality: QualityTable, place: int, mover: Mover, now_ms: float, *, is_hers: bool) -> None:
+    """``count``, bit for bit, for the unit at ``place``, which stands as ``mover``."""
+    since_ms = quality.counted_of[place]
+    known, begins = mover.heard_ms > UNHEARD_MS, since_ms == 0.0
+    if begins:
+        quality.received_of[place] = 0
+    elif known:
+        until_ms = mover.lost_ms(mover.heard_ms)
+        if not is_hers:
+            until_ms = min(until_ms, mover.lost_ms(mover.received_ms))
+        heard_ms = max(min(until_ms, now_ms) - since_ms, 0.0)
+        quality.expected_of[place, 0] += heard_ms / (SECOND_MS * mover.interval_s)
+    quality.counted_of[place] = max(since_ms, now_ms) if known else 0.0
 
 
 def window(quality: QualityTable, of: slice = ALL) -> tuple[FloatArray, FloatArray]:
@@ -96,25 +113,23 @@ def _next_part(quality: QualityTable, parts: int) -> None:
 # --- still -----------------------------------------------------------------------------------------------------
 
 
-def _judge_still(quality: QualityTable, devices: DeviceTable, hers: Mask, minute_ms: int) -> None:
+def _judge_still(quality: QualityTable, devices: DeviceTable, hers: Mask, minute_ms: int, of: slice) -> None:
     """``anchor``: the place, x y z, and its accuracy; 0 without one."""
-    rows = devices.rows.T
-    seen = hers & (rows[AT] > UNHEARD_MS) & (minute_ms < lost_ms(rows, AT))
-    if not seen.any():
-        return
-    ways = rows[X:AT] - quality.anchor[:, :3].T
-    reach_m = np.maximum(STILL_M, R95 * (rows[ACCURACY] + quality.anchor[:, 3]))
-    far = seen & (ways[0] * ways[0] + ways[1] * ways[1] + ways[2] * ways[2] > reach_m * reach_m)
-    moved = far & ((quality.anchor[:, 3] == 0.0) | ((quality.away_ms > 0.0) & (rows[AT] > quality.away_ms)))
-    near = seen & ~far
-    quality.away_ms[:] = np.where(
-        moved | near, 0.0, np.where(far & (quality.away_ms == 0.0), rows[AT], quality.away_ms)
-    )
-    quality.anchor[moved] = rows[(*range(X, AT), ACCURACY), :].T[moved]
-    passed_ms = min(minute_ms - quality.hour_ms, UNWATCHED_MS)
-    waking_ms = np.where(is_up(_longitudes(rows), minute_ms - passed_ms), passed_ms, 0)
-    quality.still_ms[:] = np.where(moved, 0.0, quality.still_ms + np.where(near, waking_ms, 0))
-    quality.found[:, NOT_CARRIED] = quality.still_ms >= NOT_CARRIED_MS
+    rows, anchor = devices.rows[of].T, quality.anchor[of]
+    away_ms, still_ms = quality.away_ms[of], quality.still_ms[of]
+    seen = hers[of] & (rows[AT] > UNHEARD_MS) & (minute_ms < lost_ms(rows, AT))
+    if seen.any():
+        ways = rows[X:AT] - anchor[:, :3].T
+        reach_m = np.maximum(STILL_M, R95 * (rows[ACCURACY] + anchor[:, 3]))
+        far = seen & (ways[0] * ways[0] + ways[1] * ways[1] + ways[2] * ways[2] > reach_m * reach_m)
+        moved = far & ((anchor[:, 3] == 0.0) | ((away_ms > 0.0) & (rows[AT] > away_ms)))
+        near = seen & ~far
+        away_ms[:] = np.where(moved | near, 0.0, np.where(far & (away_ms == 0.0), rows[AT], away_ms))
+        anchor[moved] = rows[(*range(X, AT), ACCURACY), :].T[moved]
+        passed_ms = min(minute_ms - quality.hour_ms, UNWATCHED_MS)
+        waking_ms = np.where(is_up(_longitudes(rows), minute_ms - passed_ms), passed_ms, 0)
+        still_ms[:] = np.where(moved, 0.0, still_ms + np.where(near, waking_ms, 0))
+        quality.found[of, NOT_CARRIED] = still_ms >= NOT_CARRIED_MS
 
 
 def _longitudes(rows: FloatArray) -> FloatArray:

@@ -7,22 +7,22 @@ else. The odd ones are taken one by one, on the same memory, with the same resul
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import numpy as np
 
-from geofence.assumptions import LATE_MS, MOVING_CMS, POOR_DM
-from geofence.band import clear, kept_apart, lost_ms
+from geofence.assumptions import LATE_MS, MOVING_CMS, POOR_DM, SKEW_MS
+from geofence.band import clear, kept_apart, lost_ms, may_show
 from geofence.conditions import classes_of
-from geofence.devices import AT, HEARD, WAY, Mask, Verdict, X, accuracies_m
+from geofence.devices import AT, HEARD, WAY, DeviceTable, Mask, Verdict, X, accuracies_m
 from geofence.findings import Taken, taken_of
-from geofence.messages import Messages, shown_of
-from geofence.motion import Seen
+from geofence.messages import PRESENCE, Messages
 from geofence.pair_state import WEARER
-from geofence.pair_table import Phase
+from geofence.pair_table import CLUSTER, Expanded, Phase
 from geofence.quality import ShownByMany, skews_of
 from tocsin.geodesy import FloatArray, IntArray, ecef
-from tocsin.model.fix import Fixes, FixFlag
+from tocsin.model.fix import FIX_DTYPE, Fixes
 
 SCALAR_BELOW: Final = 8  # fixes; measured
 
@@ -32,16 +32,23 @@ class Turns(Messages):
 
     def by_columns(self, batch: Fixes) -> None:
         """In turns that have no cluster twice; what is left for a last, small one goes one by one."""
-        columns = Columns(batch, self.devices.places(batch["device"]), self.table.clock_ms)
+        columns = Columns(batch, self.devices, self.table.clock_ms)
         left = np.flatnonzero(columns.places >= 0)
         self.counts["stranger"] += batch.size - left.size
-        clusters = self.table.cluster_of.take(columns.places.take(left))
+        if not left.size:
+            return
+        columns.first = np.ascontiguousarray(self.table.first_of.take(columns.places, 0).T)
+        clusters = columns.first[CLUSTER].take(left)
         while left.size:
             first = _first_of_each(clusters, self.table.mark)
-            if np.count_nonzero(first) < SCALAR_BELOW:
+            now = left[first]
+            if now.size < SCALAR_BELOW:
                 break
-            self._turn(columns, left[first])
-            left, clusters = left[~first], clusters[~first]
+            self._turn(columns, now)
+            if now.size == left.size:
+                return
+            later = ~first
+            left, clusters = left[later], clusters[later]
         self.some(columns, left)
 
     def some(self, columns: Columns, which: IntArray) -> None:
@@ -53,22 +60,30 @@ class Turns(Messages):
         """Messages of different clusters: the hour first, then the odd ones one by one, then the many."""
         table, devices = self.table, self.devices
         places, now_ms = columns.places.take(which), columns.now_ms.take(which)
-        of, sides = table.expand(places)
-        rows = sides >> 1
+        first = columns.first.take(which, 1)
+        pairs = table.expand(places, first)
+        of, rows = pairs.of, pairs.sides >> 1
         due = table.due_ms.take(rows) <= now_ms.take(of)
         if due.any():
             for at in np.unique(of[due]).tolist():
                 self.advance(int(which[at]), table.sides_of[int(places[at])], int(now_ms[at]))
-        movers = devices.rows.take(places, 0)
+        movers = devices.several(places)
         usual = self._usual(columns, which, places, now_ms, movers)
         if not usual.all():
-            heard = self._only_heard(columns, which, places, now_ms, movers)
-            self.some(columns, which[~(usual | heard)])
-            which, places, now_ms, movers = which[usual], places[usual], now_ms[usual], movers[usual]
-            kept = usual.take(of)
-            of, sides = (np.cumsum(usual) - 1).take(of[kept]), sides[kept]
+            odd, kept = np.flatnonzero(~usual), np.flatnonzero(usual)
+            heard = self._only_heard(
+                columns, which.take(odd), places.take(odd), now_ms.take(odd), movers.take(odd, 1)
+            )
+            self.some(columns, which.take(odd[~heard]))
+            which, places, now_ms, movers = (
+                which.take(kept),
+                places.take(kept),
+                now_ms.take(kept),
+                movers.take(kept, 1),
+            )
+            pairs = table.expand(places, first.take(kept, 1))
         own = self._accept(columns, which, places, now_ms, movers)
-        self._judge_many(columns, which, own, sides, of, now_ms)
+        self._judge_many(columns, which, own, pairs, now_ms)
 
     def _usual(
         self, columns: Columns, which: IntArray, places: IntArray, now_ms: FloatArray, movers: FloatArray
@@ -79,7 +94,7 @@ class Turns(Messages):
             columns.accuracy_m.take(which),
         )  # fmt: skip
         usual &= columns.good.take(which)
-        usual &= now_ms < lost_ms(movers.T, HEARD)
+        usual &= now_ms < lost_ms(movers, HEARD)
         return usual if columns.said is None else usual & ~self._tells(columns, which, places)
 
     def _tells(self, columns: Columns, which: IntArray, places: IntArray) -> Mask:
@@ -93,76 +108,95 @@ class Turns(Messages):
     ) -> Mask:
         """Messages that say nothing of any pair but that the unit is alive: while its last fix is young and no
         silence of it has been said, its presence, and a poor fix that is far from whoever it is kept from."""
-        young = (now_ms < lost_ms(movers.T, AT)) & ~self.devices.missed.take(places)
+        young = (now_ms < lost_ms(movers, AT)) & ~self.devices.missed.take(places)
         if columns.said is not None:
             young &= ~self._tells(columns, which, places)
-        heard, poor = columns.present.take(which) & young, columns.poor.take(which) & young
+        heard = columns.present.take(which) & young
         self.counts["presence"] += int(np.count_nonzero(heard))
-        poor &= columns.fix_ms.take(which) > movers[:, AT]
-        for at in np.flatnonzero(poor).tolist():
-            heard[at] = self._is_poor_and_far(columns, int(which[at]), int(places[at]))
-        self.devices.rows[places[heard], HEARD] = np.maximum(movers[heard, HEARD], now_ms[heard])
+        young &= columns.poor.take(which) & (columns.fix_ms.take(which) > movers[AT])
+        if (poor := np.flatnonzero(young)).size:
+            heard[poor] = self._are_poor_and_far(columns, which.take(poor), places.take(poor), now_ms.take(poor))
+        self.devices.rows[places[heard], HEARD] = np.maximum(movers[HEARD], now_ms)[heard]
         return heard
 
-    def _is_poor_and_far(self, columns: Columns, index: int, place: int) -> bool:
-        """Whether a poor fix cannot show any of its pairs inside the alert distance; then that is all of it."""
-        x, y, z = columns.points[:, index].tolist()
-        fix = Seen(float(columns.fix_ms[index]), (x, y, z), float(columns.accuracy_m[index]))
-        if not all(self._cannot_show(side, fix, 1) for side in self.table.sides_of[place]):
-            return False
-        self.counts["poor"] += 1
-        self.counts["ahead"] += bool(columns.ahead[index])
-        shown, now_ms = shown_of(columns.taken(index)), int(columns.now_ms[index])
-        self.table.quality.hear_one(place, Verdict.POOR, self.devices.mover(place), fix, shown, now_ms)
-        return True
+    def _are_poor_and_far(self, columns: Columns, which: IntArray, places: IntArray, now_ms: FloatArray) -> Mask:
+        """Which poor fixes cannot show any pair of their units inside the alert distance; that is all of them."""
+        table = self.table
+        of, sides, others = table.expand(places, columns.first.take(which, 1))
+        partners, at = self.devices.several(others), which.take(of)
+        near = may_show(
+            partners, columns.points.take(at, 1), columns.fix_ms.take(at), table.alert_m.take(sides >> 1)
+        )
+        far = np.ones(which.size, np.bool_)
+        far[of[near]] = False
+        which = which[far]
+        self.counts["poor"] += int(which.size)
+        self.counts["ahead"] += int(np.count_nonzero(columns.ahead.take(which)))
+        places, now_ms, quality = places[far], now_ms[far], table.quality
+        more = quality.hear_many(places, columns.is_off.take(which), now_ms)
+        if more.size:
+            quality.hear_poor(places.take(more), columns.skew_ms.take(which.take(more)), now_ms.take(more))
+        return far
 
     def _accept(
         self, columns: Columns, which: IntArray, places: IntArray, now_ms: FloatArray, movers: FloatArray
     ) -> FloatArray:
-        """The rows of the devices as they are now, by columns (19, n)."""
+        """The rows of the devices as they are now; these and ``movers`` by columns (19, n)."""
         self.counts["applied"] += int(which.size)
         if columns.some_ahead:
             self.counts["ahead"] += int(np.count_nonzero(columns.ahead.take(which)))
-        points = columns.points.take(which, 1)
-        if (moving := columns.batch["speed_cms"].take(which) >= MOVING_CMS).any():
-            stands = (movers[moving, :3] == points[:, moving].T).all(axis=1)
-            self.counts["frozen"] += int(np.count_nonzero(stands))
-        at_ms, accuracy_m = columns.fix_ms.take(which), columns.accuracy_m.take(which)
-        shown = columns.shown(which)
-        self.table.quality.hear_many(places, movers, points, at_ms, accuracy_m, shown, now_ms)
+        points, at_ms, accuracy_m = (
+            one.take(which, -1) for one in (columns.points, columns.fix_ms, columns.accuracy_m)
+        )
+        odd = points[X] == movers[X]
+        if columns.some_off:
+            odd |= columns.is_off.take(which)
+        more = self.table.quality.hear_many(places, odd, now_ms)
+        if more.size:
+            shown, before, here = columns.shown(which.take(more)), movers.take(more, 1), points.take(more, 1)
+            stands = (before[X:AT] == here).all(axis=0)
+            self.counts["frozen"] += int(np.count_nonzero(stands & (shown.speed_cms >= MOVING_CMS)))
+            self.table.quality.hear_believed(
+                places.take(more), before, here, at_ms.take(more), accuracy_m.take(more), shown, now_ms.take(more)
+            )
         return self.devices.accept(places, movers, points, at_ms, accuracy_m, now_ms)
 
     def _judge_many(
-        self,
-        columns: Columns,
-        which: IntArray,
-        own: FloatArray,
-        sides: IntArray,
-        of: IntArray,
-        now_ms: FloatArray,
+        self, columns: Columns, which: IntArray, own: FloatArray, pairs: Expanded, now_ms: FloatArray
     ) -> None:
         """The pairs of fixes that were believed: those that have not left their guard band are only due later."""
-        table, rows = self.table, sides >> 1
-        partners = self.devices.rows.take(table.places.reshape(-1).take(sides ^ 1), 0).T
+        table, (of, sides, others) = self.table, pairs
+        rows, partners = sides >> 1, self.devices.several(others)
         if sides.size > which.size:
             own, now_ms = own.take(of, 1), now_ms.take(of)
         bands = table.bands.take(rows, 0).T
         quiet, due_ms = clear(own, partners, now_ms, bands)
+        paced = np.zeros(quiet.size, np.bool_)
         rest = np.flatnonzero(~quiet)
         if rest.size:
-            quiet[rest], due_ms[rest] = kept_apart(
-                own[:, rest], partners[:, rest], now_ms[rest], bands[:, rest], sides[rest] & 1
+            quiet[rest], paced[rest], due_ms[rest] = kept_apart(
+                own.take(rest, 1),
+                partners.take(rest, 1),
+                now_ms.take(rest),
+                bands.take(rest, 1),
+                sides.take(rest) & 1,
             )
-        quiet &= table.phase.take(rows) == Phase.IN_FORCE
-        still = rows[quiet]
-        table.due_ms[still] = np.minimum(due_ms[quiet], table.until_ms.take(still))
+        due_ms = np.minimum(due_ms, table.until_ms.take(rows))  # whoever has a band is in force
+        if rest.size:
+            still = np.flatnonzero(quiet | paced)
+            table.due_ms[rows.take(still)] = due_ms.take(still)
+        else:
+            table.due_ms[rows] = due_ms
         looks, last = np.flatnonzero(~quiet), -1
         for at in looks[np.lexsort((sides[looks], of[looks]))].tolist():  # all pairs of one fix, then its orders
-            index = int(which[of[at]])
+            index, hour_ms = int(which[of[at]]), int(now_ms[at])
             if last not in {-1, index}:
                 self._give_orders_for(columns, last)
             last = index
-            self._judge_fix(index, int(sides[at]), Verdict.ACCEPTED, None, int(now_ms[at]), columns.taken(index))
+            if not (paced[at] and self._repace(index, int(rows[at]), hour_ms)):
+                self._judge_fix(
+                    index, int(sides[at]), Verdict.ACCEPTED, None, hour_ms, partial(columns.taken, index)
+                )
         if last >= 0:
             self._give_orders_for(columns, last)
         if table.zones.any:
@@ -199,26 +233,44 @@ class Turns(Messages):
             self._watch_fix(index, int(rows[at]), int(now_ms[at]), columns.taken(index))
 
 
+_FROM_BYTE: Final = {name: field[1] for name, field in (FIX_DTYPE.fields or {}).items()}
+LONGS, INTS = slice(0, _FROM_BYTE["lat_e6"] // 8), slice(_FROM_BYTE["lat_e6"] // 4, _FROM_BYTE["spare"] // 4)
+"""The words of a record, of eight bytes and then of four. A batch is turned once: a field read out of its records
+is a line of the cache for each of them."""
+DEVICE, FIX_MS, SENT_MS, T3_MS = (_FROM_BYTE[name] // 8 for name in ("device", "fix_ms", "sent_ms", "t3_ms"))
+LAT_E6, LON_E6, ACCURACY_DM, FLAGS, TELEMETRY = (
+    _FROM_BYTE[name] // 4 - INTS.start for name in ("lat_e6", "lon_e6", "accuracy_dm", "flags", "telemetry")
+)
+assert _FROM_BYTE["flags"] % 4 == _FROM_BYTE["telemetry"] % 4 == 0, "the lowest bytes of their words"
+
+
 class Columns:
     """A batch as the turns read it: hours and accuracies of all, places on the ellipsoid of those that are
     known."""
 
-    def __init__(self, batch: Fixes, places: IntArray, clock_ms: int) -> None:
-        self.batch, self.places = batch, places
-        fix_ms, t3_ms, told_dm = batch["fix_ms"], batch["t3_ms"], batch["accuracy_dm"]
+    def __init__(self, batch: Fixes, devices: DeviceTable, clock_ms: int) -> None:
+        self.batch = batch
+        self.first: IntArray  # pairs, of those whose device is known: PairTable.first_of by columns
+        longs = np.ascontiguousarray(batch.view("<i8").reshape(batch.size, -1)[:, LONGS].T)
+        ints = np.ascontiguousarray(batch.view("<i4").reshape(batch.size, -1)[:, INTS].T)
+        self.places = devices.places(longs[DEVICE])
+        fix_ms, t3_ms, told_dm = longs[FIX_MS], longs[T3_MS], ints[ACCURACY_DM]
         self.fix_ms = np.minimum(fix_ms, t3_ms).astype(np.float64)
         self.now_ms = np.maximum(t3_ms, clock_ms).astype(np.float64)
         self.accuracy_m = accuracies_m(told_dm)
-        self.present: Mask = (batch["flags"] & FixFlag.PRESENCE) != 0
-        timely = (t3_ms - fix_ms <= LATE_MS) & ~self.present
+        late_ms = t3_ms - fix_ms
+        self.present: Mask = (ints[FLAGS] & PRESENCE) != 0
+        timely = late_ms <= LATE_MS
+        timely &= ~self.present
         self.good: Mask = timely & (told_dm <= POOR_DM)
         self.poor: Mask = timely & ~self.good
-        self.ahead: Mask = (fix_ms > t3_ms) & ~self.present
+        self.ahead: Mask = (late_ms < 0) & ~self.present
         self.some_ahead = bool(self.ahead.any())
-        self.said = classes_of(batch)
-        self.points: FloatArray = np.array(ecef(batch["lat_e6"], batch["lon_e6"]))
-
-        self.skew_ms = skews_of(batch["sent_ms"], fix_ms, t3_ms)
+        self.said = classes_of(batch) if (ints[TELEMETRY] & 0xFF).any() else None
+        self.points: FloatArray = np.array(ecef(ints[LAT_E6], ints[LON_E6]))
+        self.skew_ms = skews_of(longs[SENT_MS], fix_ms, t3_ms)
+        self.is_off: Mask = np.abs(self.skew_ms) > SKEW_MS
+        self.some_off = bool(self.is_off.any())
 
     def shown(self, which: IntArray) -> ShownByMany:
         """What else they say, to judge the quality of their units."""

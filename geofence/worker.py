@@ -279,7 +279,7 @@ class Worker:
     def _hold(self, judged: engine.Step) -> None:
         self._changed = True
         self.publisher.hold(judged)
-        for outcome in engine.Counts.__slots__:
+        for outcome in engine.Counts.__struct_fields__:
             if number := getattr(judged.counts, outcome):
                 GEOFENCE_FIXES.labels(outcome).inc(number)
         for broken in judged.broken:

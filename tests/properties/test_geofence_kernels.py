@@ -6,13 +6,15 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from geofence import silence
+from geofence import silence, standing
 from geofence.assumptions import ALERT_S, NEAR_S, PREALERT_S
-from geofence.band import apart_until_ms, clear, clear_until_ms, kept_apart
-from geofence.devices import DeviceTable, Verdict
+from geofence.band import apart_until_ms, clear, clear_until_ms, kept_apart, may_show
+from geofence.devices import NEWLY, DeviceTable, Verdict
 from geofence.motion import Mover, Seen, movement, movements, overdue_from
 from geofence.pair_state import INSIDE, PairState
 from geofence.pair_table import ALWAYS_LOOK, band_of
+from geofence.quality import QualityTable
+from geofence.quality_hour import count, count_one
 from geofence.separation import lower_m, separation, slack, upper_m
 
 NOW_MS = 1_795_219_200_000.0
@@ -91,7 +93,7 @@ def test_a_plain_fix_is_accepted_as_one_is_heard(
         table.write(0, mover)
     at_ms, now_ms = mover.at_ms + dt_ms, mover.at_ms + dt_ms + 700.0
     point = tuple(here + step for here, step in zip(mover.place, way, strict=True))
-    rows, points = tables[0].rows.copy(), np.array([point]).T.copy()
+    rows, points = tables[0].rows.T.copy(), np.array([point]).T.copy()
     given_ = (np.array([at_ms]), np.array([accuracy_m]))
     assume(tables[0].plain(rows, np.zeros(1, bool), points, *given_).all())
     tables[0].accept(np.array([0]), rows, points, *given_, np.array([now_ms]))
@@ -101,6 +103,34 @@ def test_a_plain_fix_is_accepted_as_one_is_heard(
         is Verdict.ACCEPTED
     )
     assert tables[0].rows.tobytes() == tables[1].rows.tobytes()
+
+
+@given(
+    st.lists(st.tuples(movers, st.booleans(), st.sampled_from([0, 1, 60_000, 500_000])), min_size=1, max_size=4),
+    st.integers(0, 300_000),
+)
+def test_what_was_to_be_expected_of_many_is_what_was_of_one(
+    units: list[tuple[Mover, bool, int]], later_ms: int
+) -> None:
+    """Of units that were heard, of one that never was, and of some that nobody has counted yet."""
+    units = [*units, (Mover._make(NEWLY), False, 0)]
+    devices, hers = DeviceTable(np.arange(len(units))), np.array([one for _, one, _ in units])
+    several, single = QualityTable(len(units)), QualityTable(len(units))
+    for place, (mover, _, ago_ms) in enumerate(units):
+        devices.write(place, mover)
+        for quality in (several, single):
+            quality.counted_ms[place], quality.received[place] = (NOW_MS - ago_ms) * (ago_ms > 0), 3
+    count(several, devices, hers, NOW_MS + later_ms)
+    for place in range(len(units)):
+        count_one(single, place, devices.mover(place), NOW_MS + later_ms, is_hers=bool(hers[place]))
+    assert several.pack() == single.pack()
+
+
+@given(movers, movers, st.sampled_from([1_000.0, 2_000.0, 20_000.0]))
+def test_who_may_be_shown_near_by_many_may_be_by_one(a: Mover, b: Mover, radius_m: float) -> None:
+    fix = Seen(a.at_ms, a.place, a.accuracy_m)
+    near = may_show(columns(b), np.array([fix.place]).T, np.array([fix.at_ms]), np.array([radius_m]))
+    assert bool(near[0]) is standing.may_show(b, fix, radius_m)
 
 
 @settings(max_examples=300)
@@ -117,6 +147,33 @@ def test_the_band_for_many_is_the_band_for_one(
         )
         assert bool(kept.quiet[0]) is (until_ms > 0.0)
         assert not until_ms or kept.due_ms[0] == until_ms
+        if not by_clock:
+            paced_ms = apart_until_ms(a, b, NOW_MS, band, role, paced=True)
+            assert bool(kept.paced[0]) is (paced_ms > 0.0)
+            assert not paced_ms or kept.due_ms[0] == paced_ms
+
+
+@settings(max_examples=300)
+@given(movers, movers, st.sampled_from([1_000.0, 2_000.0]), states, st.integers(0, 1))
+def test_only_a_pair_in_no_ring_is_asked_for_its_pace_alone(
+    a: Mover, b: Mover, alert_m: float, state: PairState, role: int
+) -> None:
+    """And whoever is within his band is within it but for the pace."""
+    band = band_of(state, alert_m)
+    paced_ms = apart_until_ms(a, b, NOW_MS, band, role, paced=True)
+    if state.prealert.inside:
+        assert paced_ms == 0.0
+    elif until_ms := apart_until_ms(a, b, NOW_MS, band, role):
+        assert paced_ms == until_ms
+
+
+def test_beyond_the_bound_of_a_longer_interval_the_pace_is_all_that_may_change() -> None:
+    """Both stand 4.5 alert distances apart and report every 30 s: a longer interval is due, and nothing else."""
+    told = (5.0, NEAR_S, 0.0)
+    a, b = (moved(x_m, (0.0, 0.1, 0.0), 2_000, 30_000, told) for x_m in (0.0, 4_500.0))
+    band = band_of(PairState(interval_s=NEAR_S), 1_000.0)
+    assert apart_until_ms(a, b, NOW_MS, band, 0) == 0.0
+    assert apart_until_ms(a, b, NOW_MS, band, 0, paced=True) > NOW_MS
 
 
 @settings(max_examples=300)

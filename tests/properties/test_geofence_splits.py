@@ -37,7 +37,7 @@ def compare(one: Played, other: Played) -> None:
 
 
 def counts(played: Played) -> dict[str, int]:
-    names = engine.Counts.__slots__
+    names = engine.Counts.__struct_fields__
     return {name: sum(getattr(step.counts, name) for step in played.steps) for name in names}
 
 

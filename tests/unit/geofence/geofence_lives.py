@@ -7,8 +7,6 @@ one does in its last moments reaches the world.
 
 from __future__ import annotations
 
-import dataclasses
-
 import msgspec
 import numpy as np
 from geofence_pairs import T0_MS, device
@@ -187,7 +185,7 @@ def was_sent(site, fixes):
 
 def talkative(step):
     """The step with a command and a standing for each finding: made of it alone, as a rule would make them."""
-    return dataclasses.replace(
+    return msgspec.structs.replace(
         step,
         commands=tuple(
             Command(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
+import msgspec
 import numpy as np
 import pytest
 from builders import entry
@@ -178,7 +178,7 @@ class Forgetful:
 
     def step(self, table, batch, now_ms):
         step = engine.step(table, batch, now_ms)
-        return replace(step, findings=tuple(one for one in step.findings if self._keeps()))
+        return msgspec.structs.replace(step, findings=tuple(one for one in step.findings if self._keeps()))
 
     def _keeps(self) -> bool:
         self.said += 1
