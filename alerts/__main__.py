@@ -58,6 +58,7 @@ async def dispatcher(settings: Settings, ready: Ready) -> None:
             routing=routing,
             call_key=_call_key(settings),
             protocol=settings.protocol,
+            standings=bus.standings,
         )
 
 

@@ -214,8 +214,6 @@ def _close(episode: Episode, act: Act, now_ms: int) -> Ruling:
         note=act.note,
         inspected=act.inspected,
         acknowledgement_expires_ms=None,
-        wearer=None,
-        protected=None,
     )
     # None were told: opened by 0.1.0, or decided so: there is no CAP message to end.
     return ruling(episode, after, act, "closed", now_ms, _told(after, episodes.CLOSED, _knowing(after)))

@@ -14,7 +14,7 @@ import msgspec
 
 from alerts import episodes, escalation, her_unit
 from alerts.escalation import Kind
-from tocsin.model.episode import Episode, Event, Notification, Ruling
+from tocsin.model.episode import Episode, Event, Notification, Ruling, State
 
 
 class Objection(StrEnum):
@@ -67,7 +67,7 @@ def ruling(
     notifications: tuple[Notification, ...] = (),
 ) -> Ruling:
     """The step from ``before``, what had the place, to ``after``."""
-    told = episodes.remembering(after, notifications, now_ms)
+    told = _forgetting(episodes.remembering(after, notifications, now_ms))
     kept, of_hers = her_unit.news(escalation.kept(before, told, now_ms), now_ms)
     return Ruling(
         episode=_seen(before, kept, reason),
@@ -76,6 +76,11 @@ def ruling(
         reason=reason,
         at_ms=now_ms,
     )
+
+
+def _forgetting(after: Episode) -> Episode:
+    """Where both were is kept for a room that may hear of it later: of what is closed none does."""
+    return msgspec.structs.replace(after, wearer=None, protected=None) if after.state is State.CLOSED else after
 
 
 def _seen(before: Episode | None, after: Episode, reason: str) -> Episode:

@@ -21,13 +21,14 @@ import structlog
 from alerts import desk
 from alerts.calls import NO_KEY
 from alerts.catalogue import CATALOGUE
+from alerts.course import closing_by
 from alerts.desk import Answer, Unchanged
 from alerts.episodes import IN_PLACE_OF, KEYS, place_of
 from alerts.folding import INCIDENT, Folding
 from alerts.lanes import Lanes, Work
 from alerts.ledger import Ledger
 from alerts.routing import EVERYTHING_TO_THE_DEFAULT, Routing
-from alerts.timers import Timers, closing_by_the_log, run_timers
+from alerts.timers import Timers, run_timers
 from tocsin import subjects
 from tocsin.clock import Clock
 from tocsin.errors import LogUnavailable, WireError
@@ -67,11 +68,12 @@ async def run_dispatcher(
     routing: Routing = EVERYTHING_TO_THE_DEFAULT,
     call_key: bytes = NO_KEY,
     protocol: Protocol = AS_AGREED,
+    standings: Bucket | None = None,
 ) -> None:
-    """Until cancelled."""
+    """Until cancelled. Without ``standings`` it is not known who still comes nearer, which counts as yes."""
     ledger = Ledger(log_, clock, realm, routing, call_key, protocol)
     desk_ = Folding(log_, devices, ledger)
-    timers = Timers(clock, ledger, closing_by_the_log(log_), protocol)
+    timers = Timers(clock, ledger, closing_by(log_, standings, clock), protocol)
     async with asyncio.TaskGroup() as tasks:
         lanes = Lanes(tasks)
         for queue in QUEUES:

@@ -3,7 +3,8 @@
 Follows the newest ruling of every place, keeps one heap of hours, and sends ``Due`` through the ledger. It decides
 nothing: the desk looks whether it is still due, so that several may run at once (the log's compare-and-set settles
 it), a late one climbs every rung that it missed, and one that is killed has lost nothing: the next one reads the
-same hours in the same rulings. What it holds is one hour for each open alert that has one.
+same hours in the same rulings. What it holds is one hour for each open alert that has one, and twice as many moved
+hours at most.
 
 An outage of the log stops nothing but the writing: what was due is tried again until the log takes it.
 """
@@ -12,20 +13,18 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
 
 from alerts.answers import Answer, Unchanged
+from alerts.course import Closing
 from alerts.episodes import place
 from alerts.escalation import ASK_AGAIN_S, Asks, next_due, next_step
 from alerts.ledger import Ledger
-from tocsin import subjects
 from tocsin.clock import MS, Clock
 from tocsin.errors import LogUnavailable, WireError
 from tocsin.model.episode import Due, Episode
-from tocsin.model.finding import Code
 from tocsin.model.protocol import AS_AGREED, Protocol
 from tocsin.ports import Entry, Log
 from tocsin.subjects import EPISODES
@@ -39,7 +38,6 @@ AGAIN_MAX_S: Final = 30.0
 FOLLOW_AGAIN_S: Final = 0.5
 
 Place = tuple[str, str]
-Closing = Callable[[Episode], Awaitable[bool | None]]
 
 log = structlog.get_logger()
 
@@ -61,6 +59,11 @@ class Timers:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def held(self) -> int:
+        """Everything that is remembered, of the places that wait and of others."""
+        return sum(map(len, (self._heap, self._waiting, self._sequences, self._failures)))
+
     def apply(self, entry: Entry) -> None:
         """The newest ruling of a place."""
         try:
@@ -75,8 +78,7 @@ class Timers:
 
     def _set(self, at: Place, due_ms: int | None, episode: Episode, sequence: int | None = None) -> None:
         if due_ms is None:
-            for known in (self._waiting, self._sequences, self._failures):
-                known.pop(at, None)
+            self._forget(at)
             return
         if sequence is not None:
             self._sequences[at] = sequence
@@ -86,6 +88,10 @@ class Timers:
             self._heap = [(ms, where) for where, (ms, _) in self._waiting.items()]
             heapq.heapify(self._heap)
         self._woken.set()
+
+    def _forget(self, at: Place) -> None:
+        for known in (self._waiting, self._sequences, self._failures):
+            known.pop(at, None)
 
     def _take(self, now_ms: int) -> list[tuple[Place, Episode]]:
         """What is due, the longest due first; each place once."""
@@ -145,7 +151,8 @@ class Timers:
     def _answered(self, at: Place, answer: Answer) -> None:
         """From the ruling at once, not from its echo: what is late climbs on without waiting for the log."""
         episode = answer.episode
-        if episode is None or place(episode) != at:
+        if episode is None:  # the log has let it go by age: nothing happens there by itself any more
+            self._forget(at)
             return
         due_ms = next_due(episode, self._protocol)
         if isinstance(answer, Unchanged) and due_ms is not None:
@@ -153,36 +160,16 @@ class Timers:
         self._set(at, due_ms, episode)
 
     def _after_nothing(self, episode: Episode, due_ms: int, *, is_asking: bool) -> int:
-        """He was not closing: the next look, or what does not depend on him. Else it is as the log has it."""
+        """He was not closing: the next look, or what does not depend on him. Else it is as the log has it.
+
+        He is looked at for as long as the alert lasts and nobody has it: without an end of its own, for whoever
+        turned away may turn again. A look writes nothing."""
         now_ms = self._clock.now_ms()
         if not is_asking:
             return max(due_ms, now_ms + round(AGAIN_S * MS))
         sure = next_step(episode, self._protocol, closing=False)
         look_ms = now_ms + ASK_AGAIN_S * MS
         return look_ms if sure is None else min(look_ms, max(sure.at_ms, now_ms))
-
-
-def closing_by_the_log(log_: Log) -> Closing:
-    """True while an IMMINENT of the measure lasts; else not known: that nothing was found is no proof that he
-    turned back."""
-
-    async def closing(episode: Episode) -> bool | None:
-        for measure in episode.measures:
-            last = await log_.last(EPISODES, subjects.episode(Code.IMMINENT.value, measure))
-            if last is not None and _lasts(last):
-                return True
-        return None
-
-    return closing
-
-
-def _lasts(entry: Entry) -> bool:
-    """What cannot be read says nothing, and holds up no rung."""
-    try:
-        return decode_ruling(entry.payload).episode.lasts
-    except WireError:
-        log.critical("unreadable", subject=entry.subject)
-        return False
 
 
 async def run_timers(log_: Log, timers: Timers) -> None:

@@ -1,14 +1,29 @@
-"""Will he be there soon (IMMINENT), and is the breach beyond doubt (EVIDENTIAL BREACH)? DOMAIN section 3. Pure."""
+"""Will he be there soon (IMMINENT), and is the breach beyond doubt (EVIDENTIAL BREACH)? DOMAIN section 3. Pure.
+
+And does he still come nearer, behind the order to turn back (``Course``)? By distance, not by speed: at a walk the
+velocity that two fixes show is less than their errors. A mark is set at each COURSE_M nearer, and at as much
+farther, or both 95 % radii if that is more; what lies between two marks changes nothing, so that the guard band
+may skip it (``band.Band``). Between the fixes themselves: what is carried on overshoots whoever turns.
+"""
 
 from __future__ import annotations
 
 from math import inf
 
-from geofence.assumptions import CLOSING_MIN_M_S, EVIDENCE_FIXES, FRESH_MS, IMMINENT_END_MS, IMMINENT_MS
+from geofence.assumptions import (
+    CLOSING_MIN_M_S,
+    COURSE_M,
+    EVIDENCE_FIXES,
+    FRESH_MS,
+    IMMINENT_END_MS,
+    IMMINENT_MS,
+)
 from geofence.devices import told_m
-from geofence.pair_state import Look, Reason
+from geofence.pair_state import Look, PairState, Reason
+from geofence.remembered import Course
 from geofence.separation import SECOND_MS, Separation, closing_m_s, slack, upper_m
 from tocsin.model.finding import Change, Code
+from tocsin.model.zone import Zone
 
 
 def judge_approach(look: Look, seen: Separation) -> None:
@@ -21,6 +36,7 @@ def judge_approach(look: Look, seen: Separation) -> None:
     elif state.imminent and not wanted:
         look.say(Code.IMMINENT, Change.EXIT, Reason.NOT_CLOSING)
     state.imminent = wanted
+    _mark(look, seen)
     _prove(look, seen)
 
 
@@ -30,6 +46,24 @@ def _left_ms(look: Look, seen: Separation) -> float:
         return inf
     closing = closing_m_s(look.wearer, look.protected, look.now_ms, seen.best_m)
     return SECOND_MS * (seen.best_m - look.alert_m) / closing if closing > CLOSING_MIN_M_S else inf
+
+
+def forget_course(state: PairState) -> None:
+    """Behind every look: a course is that of one stay between the two rings."""
+    if state.zone is not Zone.PREALERT:
+        state.course = None
+
+
+def _mark(look: Look, seen: Separation) -> None:
+    if not seen.is_live:
+        return
+    raw_dm, course = round(10 * seen.raw_m), look.state.course
+    if course is None:
+        look.state.course = Course(look.now_ms, raw_dm, None)
+    elif raw_dm <= course.mark_dm - 10 * COURSE_M:
+        look.state.course = Course(look.now_ms, raw_dm, nearer=True)
+    elif raw_dm >= course.mark_dm + 10 * max(COURSE_M, seen.radii_m):
+        look.state.course = Course(look.now_ms, raw_dm, nearer=False)
 
 
 def _prove(look: Look, seen: Separation) -> None:

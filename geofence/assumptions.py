@@ -66,6 +66,9 @@ IMMINENT_MS: Final = 120_000
 IMMINENT_END_MS: Final = 180_000
 CLOSING_MIN_M_S: Final = 0.5  # below it nobody is approaching anybody
 EVIDENCE_FIXES: Final = 2
+COURSE_M: Final = (
+    100.0  # a way that is no scatter of good fixes: he has come so much nearer, or gone, as at an exit
+)
 
 # --- who approached?
 LEG_MAX_MS: Final = (

@@ -449,6 +449,8 @@ def standing(table: PairTable, row: int, now_ms: int) -> Standing:
         reason=str(why),
         zone=state.zone,
         at_ms=now_ms,
+        closing=None if state.course is None else state.course.nearer,
+        closing_ms=None if state.course is None else state.course.at_ms,
         uncertain_since_ms=state.uncertain_ms,
         wearer_heard_ms=_heard_ms(wearer),
         protected_heard_ms=_heard_ms(protected),

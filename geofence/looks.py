@@ -12,6 +12,7 @@ from math import ceil, floor
 from typing import Final
 
 from geofence import authority, condition_codes, findings, quality_hour, silence, standing
+from geofence.approach import forget_course
 from geofence.assumptions import FAR_S
 from geofence.attribution import attribute, begin_leg
 from geofence.cadence import pace
@@ -67,7 +68,7 @@ class Looks:
         table, devices = self.table, self.devices
         wearer, protected = table.pairs[row]
         state = table.state(row)
-        zone = state.zone
+        zone, course = state.zone, state.course
         look = Look(
             alert_m=table.alert_of[row],
             wearer=devices.mover(wearer),
@@ -81,6 +82,7 @@ class Looks:
         rules(look, seen)
         attribute(look, seen)
         watch_crossings(look, seen)
+        forget_course(state)
         authority.judge_end(look)
         judge_conditions(look, seen)
         is_mended = row in table.broken and row not in table.zones.broken
@@ -100,7 +102,7 @@ class Looks:
         if is_mended:
             table.broken.discard(row)
         self._settle(row, state)
-        if look.said or table.protection_of[row] != _protection(look):
+        if look.said or state.course != course or table.protection_of[row] != _protection(look):
             self._stand(row, now_ms)
 
     def _repace(self, index: int, row: int, now_ms: int) -> bool:

@@ -19,7 +19,7 @@ import msgspec
 
 from geofence.assumptions import ALERT_S, EXIT_FIXES, EXIT_MARGIN_M, EXIT_MS, FAR_S, PREALERT_S
 from geofence.motion import Mover
-from geofence.remembered import Crossing, Origin
+from geofence.remembered import Course, Crossing, Origin
 from tocsin.limits import PREALERT_FACTOR
 from tocsin.model.finding import Change, Code
 from tocsin.model.geozone import ZoneKind
@@ -162,7 +162,8 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
     that was said of what time to blind risk can still make more urgent. ``origin``: where both stood when the
     present leg of the approach began, ``earlier``: the one before it (``attribution``). ``visit``: a stay in the
     pre-alert ring that may still prove shallow, ``crossings``: those that did, ``probing_ms``: the last of a
-    spell of PROBING (``probing``)."""
+    spell of PROBING (``probing``). ``course``: whether he comes nearer within the pre-alert ring
+    (``approach``)."""
 
     alert: Ring = OUTSIDE
     prealert: Ring = OUTSIDE
@@ -190,6 +191,7 @@ class PairState(msgspec.Struct, kw_only=True, omit_defaults=True):
     visit: Crossing | None = None
     crossings: tuple[Crossing, ...] = ()
     probing_ms: int | None = None
+    course: Course | None = None
 
     @property
     def zone(self) -> Zone:

@@ -33,6 +33,7 @@ import numpy as np
 
 from geofence.assumptions import (
     ALERT_S,
+    COURSE_M,
     EVIDENCE_FIXES,
     EXIT_MARGIN_M,
     FAR_DISTANCES,
@@ -402,13 +403,17 @@ def band_of(state: PairState, alert_m: float) -> Band:
         return Band(-inf, alert_m, EXIT_MARGIN_M, -inf, -inf, 0.0, look_ms, said)
     blind_m = alert_m if state.uncertain_ms is None else -alert_m
     if state.prealert.inside:
-        if state.relax_ms is None and state.interval_s != PREALERT_S:
+        if state.course is None or (state.relax_ms is None and state.interval_s != PREALERT_S):
             return ALWAYS_LOOK
+        mark_m = state.course.mark_dm / 10
         radius_m, watch_s = (
             PREALERT_FACTOR * alert_m,
             (-IMMINENT_END_MS if state.imminent else IMMINENT_MS) / 1_000.0,
         )
-        return Band(-inf, radius_m, EXIT_MARGIN_M, alert_m, blind_m, watch_s, look_ms, said)
+        return Band(
+            mark_m - COURSE_M, min(radius_m, mark_m), min(COURSE_M, EXIT_MARGIN_M), alert_m, blind_m, watch_s,
+            look_ms, said,
+        )  # fmt: skip
     lo_m, hi_m = _far_m(state, alert_m)
     return Band(lo_m, hi_m, IN_NO_RING_M, PREALERT_FACTOR * alert_m, blind_m, 0.0, look_ms, said)
 

@@ -21,6 +21,15 @@ class Origin(msgspec.Struct, frozen=True, array_like=True):
     protected_accuracy_dm: int
 
 
+class Course(msgspec.Struct, frozen=True, array_like=True):
+    """Within the pre-alert ring: at ``at_ms`` they were ``mark_dm`` apart, COURSE_M less (``nearer``) or more than
+    at the mark before; None: it is the first one of this visit."""
+
+    at_ms: int
+    mark_dm: int
+    nearer: bool | None
+
+
 class Crossing(msgspec.Struct, frozen=True, array_like=True):
     """He came into the pre-alert ring, from this side of her."""
 

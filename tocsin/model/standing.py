@@ -28,6 +28,11 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     the worst and at the plausible speed; they rank the silent, and an hour that has passed is risk now. None
     while no loss and no uncertainty is open: who reports is not silent, and the hours of an old fix would be
     false.
+
+    ``closing``: whether he came nearer, between the pre-alert and the alert ring, by the last way that was long
+    enough to say so, which ended at ``closing_ms``; False: he went away; None: no such way in this stay. It is
+    written at each such way, and not again while he stands: how long it counts is for the reader
+    (``alerts.course``).
     """
 
     measure: str
@@ -41,3 +46,5 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     protected_heard_ms: int | None = None
     blind_worst_ms: int | None = None
     blind_plausible_ms: int | None = None
+    closing: bool | None = None
+    closing_ms: int | None = None

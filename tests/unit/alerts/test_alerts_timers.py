@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import asyncio
 
-from builders import NOW_MS, REALM, entry, eventually
+from builders import NOW_MS, REALM, act, entry, eventually
 from real_broker import cancelled
 
+from alerts.course import closing_by
 from alerts.ledger import Ledger
-from alerts.timers import Timers, closing_by_the_log, run_timers
-from tocsin.model.episode import FindingCause, Rung
-from tocsin.subjects import EPISODES
-from tocsin.testing.bus import MemoryLog
-from tocsin.wire import decode_ruling
+from alerts.timers import AT_ONCE_MAX, Timers, run_timers
+from tocsin.model.episode import (
+    Deed,
+    DeedKind,
+    FindingCause,
+    Outcome,
+    Party,
+    Reply,
+    Ruling,
+    Rung,
+    Verb,
+)
+from tocsin.model.finding import Code
+from tocsin.model.standing import Protection, Standing
+from tocsin.model.zone import Zone
+from tocsin.ports import Entry
+from tocsin.subjects import EPISODES, Stream
+from tocsin.testing.bus import MemoryBucket, MemoryLog
+from tocsin.wire import decode_ruling, encode
 
 
 class HandClock:
@@ -36,8 +51,8 @@ def climbed(log: MemoryLog) -> list[Rung]:
     return [one.audience for ruling in rulings for one in ruling.notifications[:1] if one.audience]
 
 
-def started(log: MemoryLog, clock: HandClock) -> asyncio.Task[None]:
-    timers = Timers(clock, Ledger(log, clock, REALM), closing_by_the_log(log))
+def started(log: MemoryLog, clock: HandClock, standings: MemoryBucket | None = None) -> asyncio.Task[None]:
+    timers = Timers(clock, Ledger(log, clock, REALM), closing_by(log, standings, clock))
     return asyncio.create_task(run_timers(log, timers))
 
 
@@ -58,3 +73,87 @@ async def test_two_timers_killed_between_rungs_and_an_outage_make_one_ladder() -
     await eventually(lambda: Rung.POLICE in climbed(log))
     await cancelled(last)
     assert climbed(log) == [Rung.OPERATORS, Rung.SUPERVISOR, Rung.BACKUP_SITE, Rung.POLICE]
+
+
+async def turned(bucket: MemoryBucket, clock: HandClock, *, closing: bool = False) -> None:
+    known = Standing(
+        measure="msr_1", protection=Protection.PROTECTED, since_ms=0, reason="reporting", zone=Zone.PREALERT,
+        at_ms=clock.ms, closing=closing, closing_ms=clock.ms,
+    )  # fmt: skip
+    await bucket.put("msr_1", encode(known))
+
+
+def rulings(log: MemoryLog) -> list[Ruling]:
+    return [decode_ruling(one.payload) for one in log.entries(EPISODES)]
+
+
+async def asked(clock: HandClock, log: MemoryLog, at_ms: int) -> None:
+    """The hour comes, and the look at him is over."""
+    looks, clock.ms = log.looks, at_ms
+    await eventually(lambda: log.looks >= looks + 2)
+
+
+class CountingLog(MemoryLog):
+    """How often the newest ruling of a place was asked for."""
+
+    looks = 0
+
+    async def last(self, stream: Stream, subject: str) -> Entry | None:
+        self.looks += 1
+        return await super().last(stream, subject)
+
+
+async def test_whoever_turned_away_is_no_p1_and_is_looked_at_without_a_word_until_he_turns_again() -> None:
+    """F24: an order, and he goes. Looked at each 10 s, and the log does not grow."""
+    log, clock, bucket = CountingLog(), HandClock(), MemoryBucket()
+    ledger, measure = Ledger(log, clock, REALM), ("PROX_PREALERT", "msr_1")
+    opened = await ledger.rule(*measure, FindingCause(finding=entry(code=Code.PROX_PREALERT)))
+    assert opened.episode is not None
+    name = opened.episode.id
+    ordered = Deed(kind=DeedKind.ORDER, at_ms=clock.ms, party=Party.WEARER, reply=Reply.ANSWERED)
+    for said in (act(Verb.ACKNOWLEDGE, 1, episode=name), act(Verb.DO, 2, episode=name, deed=ordered)):
+        assert isinstance(await ledger.rule(*measure, said), Ruling)
+    timing = started(log, clock, bucket)
+    written = len(rulings(log))
+    for at_s in (60, 70, 80, 90, 100, 110):
+        await turned(bucket, clock)
+        await asked(clock, log, NOW_MS + at_s * 1000)
+    assert len(rulings(log)) == written
+    await turned(bucket, clock, closing=True)
+    clock.ms = NOW_MS + 120_001
+    await eventually(lambda: rulings(log)[-1].episode.code is Code.PREALERT_NO_ANSWER)
+    await cancelled(timing)
+
+
+async def test_what_has_ended_is_remembered_nowhere() -> None:
+    log, clock = MemoryLog(), HandClock()
+    ledger = Ledger(log, clock, REALM)
+    timers = Timers(clock, ledger, closing_by(log, None, clock))
+    for number in range(300):
+        found = entry(f"fnd_{number}", measure=f"msr_{number}", code=Code.W_COMMS_LOSS)
+        place = ("W_COMMS_LOSS", found.measure)
+        opened = await ledger.rule(*place, FindingCause(finding=found))
+        assert opened.episode is not None
+        for verb, version, more in (
+            (Verb.ACKNOWLEDGE, 1, {}), (Verb.RELEASE, 2, {}), (Verb.ACKNOWLEDGE, 3, {}),
+            (Verb.CLOSE, 4, {"outcome": Outcome.TECHNICAL}),
+        ):  # fmt: skip
+            said = act(verb, version, episode=opened.episode.id, **more)
+            assert isinstance(await ledger.rule(*place, said), Ruling)
+    for one in log.entries(EPISODES):
+        timers.apply(one)
+        assert timers.held <= 4 * (len(timers) + 1) + AT_ONCE_MAX, "whatever number has come and gone"
+    assert len(timers) == 0
+
+
+async def test_a_place_that_the_log_has_let_go_is_let_go() -> None:
+    log, clock = MemoryLog(), HandClock()
+    other = MemoryLog()
+    await Ledger(other, clock, REALM).rule("PROX_ALERT", "msr_1", FindingCause(finding=entry()))
+    timers = Timers(clock, Ledger(log, clock, REALM), closing_by(log, None, clock))
+    timers.apply(other.entries(EPISODES)[-1])
+    assert len(timers) == 1
+    running = asyncio.create_task(timers.run())
+    clock.ms = NOW_MS + 10_000
+    await eventually(lambda: len(timers) == 0)
+    await cancelled(running)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
-from timeline import Story, ms
+from timeline import Story, hour, ms
 
 pytestmark = pytest.mark.usefixtures("both_paths")
 
@@ -113,3 +115,45 @@ def test_a_single_fix_proves_nothing():
     desk = story.play("05:00")
     assert desk.spans("ALERT") == [("00:00", None)]
     assert "EVIDENTIAL_BREACH" not in desk.codes()
+
+
+def courses(desk):
+    """(hour, closing) at each change of it, as the bucket was told."""
+    seen = [(hour(at_s), one.closing) for at_s, one in desk.told]
+    return [now for before, now in pairwise([("", None), *seen]) if now[1] is not before[1]]
+
+
+def test_who_walks_in_and_turns_back_is_seen_to():
+    """From 1.9 km at 1.4 m/s to 1.6 km at 05:35, and back: 100 m take 71 s, and reports come each 10 s."""
+    story = Story(he_every_s=10, she_every_s=10)
+    story.she.stands(0)
+    story.he.stands(1900).goes("02:00", 1600, 1.4).goes("05:35", 2300, 1.4)
+    ((nearer, yes), (away, no), (_, out)) = courses(story.play("14:00"))
+    assert ((yes, no, out), "ALERT" in story.play("14:00").codes()) == ((True, False, None), False)
+    assert "03:10" <= nearer <= "03:40"
+    assert "06:30" <= away <= "07:50"
+
+
+@pytest.mark.parametrize("accuracy_m", [5, 40])
+def test_the_scatter_of_somebody_who_stands_is_no_course(accuracy_m):
+    """His fixes lie 35 m to either side of where he stands."""
+    story = Story(he_every_s=10, she_every_s=10)
+    story.she.stands(0)
+    story.he.stands(1500).tells(accuracy_m)
+    for turn in range(20):
+        story.he.goes(f"{2 + turn:02}:00", 1500 + (35 if turn % 2 else -35), 7)
+    desk = story.play("22:00")
+    assert courses(desk) == []
+    assert len({one.closing_ms for _, one in desk.told}) == 1, "IMMINENT comes and goes; his course is not told"
+
+
+def test_each_way_of_100_m_is_told_and_the_alert_ends_it():
+    """4 m/s from 1.9 km: 9 times 100 m before the alert ring at 1 km."""
+    story = Story(he_every_s=10, she_every_s=10)
+    story.she.stands(0)
+    story.he.stands(1900).goes("02:00", 500, 4)
+    desk = story.play("07:00")
+    marks = {one.closing_ms for _, one in desk.told if one.closing}
+    assert 6 <= len(marks) <= 9
+    assert [now for _, now in courses(desk)] == [True, None]
+    assert desk.told[-1][1].closing is desk.standing("06:59").closing is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from builders import NOW_MS, SECRET
 from alerts.__main__ import LAB_TERRITORY, recipients_of
 from tocsin.errors import SettingError
 from tocsin.model.episode import Channel, Realm
+from tocsin.model.protocol import PoliceMode
 from tocsin.model.room import DEFAULT_ROOM, SECOND
 from tocsin.settings import Settings, load
 from tocsin.stack import Addresses, _variables, running
@@ -314,6 +316,35 @@ def test_an_override_is_a_setting_too(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_clock_is_the_one_that_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = loaded(monkeypatch, RIGHT["a replay"], clock_anchor_ms=5).clock
     assert (clock.epoch_ms, clock.anchor_ms, clock.rate) == (NOW_MS, 5, 60.0)
+
+
+@pytest.mark.parametrize("mode", PoliceMode)
+def test_the_police_hear_by_the_mode_that_was_set(monkeypatch: pytest.MonkeyPatch, mode: PoliceMode) -> None:
+    assert loaded(monkeypatch, {}).protocol.police_mode is PoliceMode.AUTO_ON_TIMEOUT
+    assert loaded(monkeypatch, {"TOCSIN_POLICE_MODE": mode.value}).protocol.police_mode is mode
+
+
+def test_a_mode_that_is_none_is_refused_with_those_that_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingError, match="TOCSIN_POLICE_MODE") as refused:
+        loaded(monkeypatch, {"TOCSIN_POLICE_MODE": "never"})
+    assert all(mode.value in str(refused.value) for mode in PoliceMode)
+
+
+TIMES = {
+    "clock_epoch_ms": "a replay's",
+    "clock_anchor_ms": "a replay's",
+    "clock_rate": "a replay's",
+    "batch_linger_ms": "of fixes to the log, a second at most; keys do not pass there",
+    "late_after_s": "which fixes are history; it holds up none",
+    "fixes_compact_after_days": "the history's",
+    "fixes_kept_days": "the history's",
+}
+
+
+def test_f24_no_setting_puts_a_grace_on_the_road_of_an_alert() -> None:
+    """Whoever adds a setting that speaks of time says here what it holds up."""
+    words = re.compile(r"_(s|ms|seconds|minutes|days|rate)$|grace|delay|wait|hold|after|timeout|repeat|every")
+    assert {name for name in Settings.model_fields if words.search(name)} == set(TIMES)
 
 
 def test_the_secrets_of_rooms_reach_the_parts(monkeypatch: pytest.MonkeyPatch) -> None:
