@@ -25,7 +25,7 @@ Site = Callable[..., AbstractAsyncContextManager[World]]
 
 @pytest.fixture
 def site(bus: Bus, broker: BrokerAddresses, dsn: str) -> Site:
-    return partial(world, bus, broker.mqtt_url, dsn)
+    return partial(world, bus, broker, dsn)
 
 
 async def test_an_alert_that_nobody_takes_climbs_to_the_police(site: Site) -> None:

@@ -27,7 +27,7 @@ ROOMS = ("CIC-13", "CORG-13", "elsewhere")
 
 @pytest.fixture
 def site(bus: Bus, broker: BrokerAddresses, dsn: str) -> Site:
-    return partial(world, bus, broker.mqtt_url, dsn)
+    return partial(world, bus, broker, dsn)
 
 
 async def test_by_operators_alone_the_rooms_wait_for_a_word(site: Site) -> None:

@@ -26,7 +26,7 @@ BECAME = "téléassistance: raised PREALERT_NO_ANSWER P1"
 
 @pytest.fixture
 def site(bus: Bus, broker: BrokerAddresses, dsn: str) -> Site:
-    return partial(world, bus, broker.mqtt_url, dsn)
+    return partial(world, bus, broker, dsn)
 
 
 def raised(here: World) -> list[str]:

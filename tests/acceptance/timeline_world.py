@@ -1,19 +1,19 @@
 """A site whose hour a test moves: whom does it tell of an alert, when and in which words? DOMAIN section 4.
 
-Everything is real but the hour: the log and MQTT are nats-server, the record is PostgreSQL, the recipients are HTTP
-servers, her unit is an MQTT client, people act over the API; dispatcher, courier, downlink, recorder and API run
-here as tasks. ``story`` is all that was heard, by the hour of the site. The hour moves from one that an alert has
-set to the next, and only when everything that the one before brought has been delivered and ruled upon (``still``),
-so that what is heard has an exact hour on a machine of any speed.
+Everything is real but the hour: the log and MQTT are nats-server, the record is PostgreSQL, the recipients are
+HTTP servers, her unit is an MQTT client, people act over the API; dispatcher, courier, downlink, recorder and API
+run here as tasks. ``story`` is all that was heard, by the hour of the site. The hour moves from one that an alert
+has set to the next, and only when everything that the one before brought has been delivered and ruled upon
+(``still``), so that what is heard has an exact hour on a machine of any speed.
 
-Two rooms have their own recipient, the border runs between the two of a measure; ``elsewhere`` is every other room.
+Two rooms have their own recipient, the border runs between the two of a measure; ``elsewhere`` is every other one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -30,7 +30,7 @@ from recipients import Recipient, courier, listening
 from alerts.api.server import run_api
 from alerts.channels.cap_reader import read_cap
 from alerts.channels.police import UNVERIFIED_FR, VERIFIED_FR
-from alerts.dispatcher import run_dispatcher
+from alerts.dispatcher import QUEUES, run_dispatcher
 from alerts.downlink import run_downlink
 from alerts.episodes import place, placed_as
 from alerts.escalation import Step, next_step
@@ -41,11 +41,11 @@ from tocsin import subjects
 from tocsin.adapters.accesses import AccessRecord
 from tocsin.adapters.alarm_load import AlarmLoadRecord
 from tocsin.adapters.episodes import EpisodeRecord
-from tocsin.adapters.jetstream import Bus
+from tocsin.adapters.jetstream import Bus, open_bus
 from tocsin.adapters.orders import Orders
 from tocsin.adapters.postgres import open_pool
 from tocsin.clock import MS
-from tocsin.embedded import hash_password
+from tocsin.embedded import BrokerAddresses, hash_password
 from tocsin.model.episode import Channel, Episode, Receipt, Ruling
 from tocsin.model.finding import Alarm, Code, Finding
 from tocsin.model.notice import Notice
@@ -137,12 +137,11 @@ class World:
                     self.no_part_died()
                     await asyncio.sleep(0.005)  # between two looks; the deadline is what fails
         except TimeoutError:
-            late = [step for step in self._steps() if step.at_ms <= self.clock.now_ms()]
-            raise AssertionError(f"not still at {hour_of(self.clock.now_ms())}; due: {late}") from None
+            raise AssertionError(f"not still at {hour_of(self.clock.now_ms())}: {await self._waits()}") from None
 
     async def _is_still(self) -> bool:
         before = await self._ends()
-        if not all([await self._is_empty(stream) for stream in WATCHED]) or before != await self._ends():
+        if any([await self._unsettled(stream) for stream in WATCHED]) or before != await self._ends():
             return False
         if any(self.followed.get(one.name, 0) < before[one.name] for one in (EPISODES, RECEIPTS)):
             return False
@@ -150,13 +149,31 @@ class World:
         is_due = any(step.at_ms <= self.clock.now_ms() for step in self._steps())
         return not is_due and len(sent) == len(self.orders_to_her)
 
+    async def _waits(self) -> list[str]:
+        """For what: hours that have come, queues that are not empty."""
+        due = [str(step) for step in self._steps() if step.at_ms <= self.clock.now_ms()]
+        return due + [one for stream in WATCHED for one in await self._unsettled(stream)]
+
     async def _ends(self) -> dict[str, int]:
         js = self.bus.client.jetstream()
         return {one.name: (await js.stream_info(one.name)).state.last_seq for one in WATCHED}
 
-    async def _is_empty(self, stream: Stream) -> bool:
+    async def is_joined(self) -> bool:
+        """Every queue of the desk is there: what comes before that waits for nobody that can be seen."""
+        js = self.bus.client.jetstream()
+        there = {one.name for stream in WATCHED for one in await js.consumers_info(stream.name)}
+        return {queue.name for queue in QUEUES} <= there
+
+    async def _unsettled(self, stream: Stream) -> list[str]:
+        """Of the durable ones: a reader that has died is forgotten by the server in its own time."""
         queues = await self.bus.client.jetstream().consumers_info(stream.name)
-        return not any(one.num_pending or one.num_ack_pending for one in queues if one.name not in self.let_wait)
+        return [
+            f"{one.name}: {one.num_pending} waiting, {one.num_ack_pending} leased"
+            for one in queues
+            if (one.num_pending or one.num_ack_pending)
+            and one.config.durable_name
+            and one.name not in self.let_wait
+        ]
 
     # --- what happens --------------------------------------------------------------------------------------
 
@@ -207,9 +224,11 @@ class World:
         await self.still()
         return answer
 
-    async def takes(self, who: str, code: Code = Code.PROX_ALERT, *, status: int = 200, **said: Any) -> None:
+    async def takes(
+        self, who: str, code: Code = Code.PROX_ALERT, *, subject: str = "msr_1", status: int = 200, **said: Any
+    ) -> None:
         how = said or {"job": "teleassistance"}
-        await self.act(who, "PUT", "acknowledgement", how, code=code, status=status)
+        await self.act(who, "PUT", "acknowledgement", how, code=code, subject=subject, status=status)
 
     async def releases(self, who: str, code: Code = Code.PROX_ALERT) -> None:
         await self.act(who, "DELETE", "acknowledgement", code=code)
@@ -226,12 +245,17 @@ class World:
     async def closes(self, who: str, outcome: str, code: Code = Code.PROX_ALERT, **said: Any) -> None:
         await self.act(who, "POST", "closure", {"outcome": outcome, **said}, code=code)
 
-    async def restarts(self, *, while_dead: Sequence[Finding] = ()) -> None:
+    async def restarts(self) -> None:
         """The dispatcher is killed, and another one begins with what is on the log."""
         await cancelled(self.parts.pop("dispatcher"))
-        for one in while_dead:
-            await self.bus.log.append(subjects.findings(0, one.code.value), encode(one))
         self.parts["dispatcher"] = asyncio.create_task(self.dispatches())
+
+    async def dies_until(self, hour: str) -> None:
+        """The same, and there is none between now and then."""
+        await cancelled(self.parts.pop("dispatcher"))
+        self.clock.move(hour_ms(hour))
+        self.parts["dispatcher"] = asyncio.create_task(self.dispatches())
+        await self.still()
 
     # --- what was heard ------------------------------------------------------------------------------------
 
@@ -297,7 +321,7 @@ def _order_in_words(said: dict[str, Any]) -> tuple[int, int, str]:
 
 @asynccontextmanager
 async def world(
-    bus: Bus, mqtt_url: str, dsn: str, mode: PoliceMode = PoliceMode.AUTO_ON_TIMEOUT
+    bus: Bus, broker: BrokerAddresses, dsn: str, mode: PoliceMode = PoliceMode.AUTO_ON_TIMEOUT
 ) -> AsyncIterator[World]:
     """A site at work. At the end every part still is, and the record has everything."""
     clock, protocol = MovedClock(NOW_MS), Protocol(police_mode=mode)
@@ -308,16 +332,18 @@ async def world(
     async with AsyncExitStack() as stack:
         people = {name: await stack.enter_async_context(listening(200, clock=clock)) for name in names}
         pool = await stack.enter_async_context(open_pool(dsn))
-        unit = await stack.enter_async_context(NatsDoor(mqtt_url).device(PROTECTED))
+        unit = await stack.enter_async_context(NatsDoor(broker.mqtt_url).device(PROTECTED))
         await unit.subscribe(topic(PROTECTED, "cmd"), qos=1)
         api = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False))
 
-        def dispatches() -> Coroutine[Any, Any, None]:
-            return run_dispatcher(
-                log_=bus.log, clock=clock, realm=REALM, ready=lambda: None, devices=bus.devices,
-                routing=Routing(territory=at_the_border(), addressed=frozenset({"CIC-13", "CORG-13"})),
-                protocol=protocol,
-            )  # fmt: skip
+        async def dispatches() -> None:
+            """With a connection of its own, which dies with it: nothing is handed out to who is dead."""
+            async with open_bus(broker.nats_url, "alerts.dispatcher") as own:
+                await run_dispatcher(
+                    log_=own.log, clock=clock, realm=REALM, ready=lambda: None, devices=own.devices,
+                    routing=Routing(territory=at_the_border(), addressed=frozenset({"CIC-13", "CORG-13"})),
+                    protocol=protocol,
+                )  # fmt: skip
 
         site = World(
             bus=bus, clock=clock, protocol=protocol, people=people, record=EpisodeRecord(pool), api=api,
@@ -328,7 +354,7 @@ async def world(
         works = {
             "dispatcher": dispatches(),
             "downlink": run_downlink(
-                url=mqtt_url, log_=bus.log, devices=bus.devices, orders=bus.orders, partitions=1, clock=clock,
+                url=broker.mqtt_url, log_=bus.log, devices=bus.devices, orders=bus.orders, partitions=1, clock=clock,
                 ready=there[0].set,
             ),
             "recorder": run_recorder(
@@ -356,6 +382,7 @@ async def world(
             for one in there:
                 await asyncio.wait_for(one.wait(), PATIENCE_S)
             api.base_url = httpx2.URL(f"http://127.0.0.1:{await asyncio.wait_for(port, PATIENCE_S)}")
+            await eventually(site.is_joined, within_s=PATIENCE_S)
             yield site
             await site.is_recorded()
             site.no_part_died()
