@@ -1,4 +1,4 @@
-"""When does a pre-alert become one without an answer? Each of its three triggers (DOMAIN section 4), over the API."""
+"""When does a pre-alert become one without an answer? Each of its three triggers, over the API; DOMAIN 4."""
 
 from __future__ import annotations
 

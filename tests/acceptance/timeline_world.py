@@ -41,7 +41,7 @@ from tocsin import subjects
 from tocsin.adapters.accesses import AccessRecord
 from tocsin.adapters.alarm_load import AlarmLoadRecord
 from tocsin.adapters.episodes import EpisodeRecord
-from tocsin.adapters.jetstream import Bus, open_bus
+from tocsin.adapters.jetstream import Bus
 from tocsin.adapters.orders import Orders
 from tocsin.adapters.postgres import open_pool
 from tocsin.clock import MS
@@ -92,7 +92,7 @@ class World:
     people: dict[str, Recipient]
     record: EpisodeRecord
     api: httpx2.AsyncClient
-    dispatches: Callable[[], Coroutine[Any, Any, None]]
+    dispatches: Callable[[Callable[[], None]], Coroutine[Any, Any, None]]
     rulings: list[tuple[int, Ruling]] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
     orders_to_her: list[dict[str, Any]] = field(default_factory=list)
@@ -247,14 +247,15 @@ class World:
 
     async def restarts(self) -> None:
         """The dispatcher is killed, and another one begins with what is on the log."""
-        await cancelled(self.parts.pop("dispatcher"))
-        self.parts["dispatcher"] = asyncio.create_task(self.dispatches())
+        await self.dies_until(hour_of(self.clock.now_ms()))
 
     async def dies_until(self, hour: str) -> None:
         """The same, and there is none between now and then."""
         await cancelled(self.parts.pop("dispatcher"))
         self.clock.move(hour_ms(hour))
-        self.parts["dispatcher"] = asyncio.create_task(self.dispatches())
+        ready = asyncio.Event()
+        self.parts["dispatcher"] = asyncio.create_task(self.dispatches(ready.set))
+        await asyncio.wait_for(ready.wait(), PATIENCE_S)
         await self.still()
 
     # --- what was heard ------------------------------------------------------------------------------------
@@ -336,14 +337,12 @@ async def world(
         await unit.subscribe(topic(PROTECTED, "cmd"), qos=1)
         api = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False))
 
-        async def dispatches() -> None:
-            """With a connection of its own, which dies with it: nothing is handed out to who is dead."""
-            async with open_bus(broker.nats_url, "alerts.dispatcher") as own:
-                await run_dispatcher(
-                    log_=own.log, clock=clock, realm=REALM, ready=lambda: None, devices=own.devices,
-                    routing=Routing(territory=at_the_border(), addressed=frozenset({"CIC-13", "CORG-13"})),
-                    protocol=protocol,
-                )  # fmt: skip
+        def dispatches(ready: Callable[[], None]) -> Coroutine[Any, Any, None]:
+            return run_dispatcher(
+                log_=bus.log, clock=clock, realm=REALM, ready=ready, devices=bus.devices,
+                routing=Routing(territory=at_the_border(), addressed=frozenset({"CIC-13", "CORG-13"})),
+                protocol=protocol,
+            )  # fmt: skip
 
         site = World(
             bus=bus, clock=clock, protocol=protocol, people=people, record=EpisodeRecord(pool), api=api,
@@ -352,10 +351,10 @@ async def world(
         port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         there = [asyncio.Event(), asyncio.Event()]
         works = {
-            "dispatcher": dispatches(),
+            "dispatcher": dispatches(lambda: None),
             "downlink": run_downlink(
-                url=broker.mqtt_url, log_=bus.log, devices=bus.devices, orders=bus.orders, partitions=1, clock=clock,
-                ready=there[0].set,
+                url=broker.mqtt_url, log_=bus.log, devices=bus.devices, orders=bus.orders, partitions=1,
+                clock=clock, ready=there[0].set,
             ),
             "recorder": run_recorder(
                 log=bus.log, record=site.record, accesses=AccessRecord(pool), ready=there[1].set

@@ -1,4 +1,4 @@
-"""Is every invariant that touches alerting cited by a test? DOMAIN section 5 has them; the text of all tests is read.
+"""Is every invariant that touches alerting cited by a test? DOMAIN section 5 has them; all tests are read as text.
 
 A citation is in the docstring of a module, a class or a test function, in the words ``invariant 7`` or
 ``invariants 7, 8 and 18``.
