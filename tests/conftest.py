@@ -13,17 +13,13 @@ import pytest_asyncio
 import structlog
 from doors import Door, MosquittoDoor, NatsDoor, logins, skip_without_mosquitto
 from hypothesis import settings as hypothesis_settings
-from nats.js.errors import NotFoundError
-from real_broker import FLEET_PASSWORD, REDELIVERED_AFTER_S, SERVICE_PASSWORD, SPEAKERS
+from real_broker import FLEET_PASSWORD, REDELIVERED_AFTER_S, SERVICE_PASSWORD, SPEAKERS, emptied
 
-from tocsin import subjects
-from tocsin.adapters.jetstream import Bus, connect, open_bus
+from tocsin.adapters.jetstream import Bus, open_bus
 from tocsin.embedded import BrokerAddresses, EmbeddedBroker
 
 hypothesis_settings.register_profile("tocsin", deadline=None)  # a busy machine is no reason to fail
 hypothesis_settings.load_profile("tocsin")
-
-STORES = (*(stream.name for stream in subjects.STREAMS), *(f"KV_{name}" for name in subjects.BUCKETS))
 
 
 @pytest.fixture(autouse=True)
@@ -94,13 +90,6 @@ def door(request: pytest.FixtureRequest) -> Door:
 @pytest.fixture
 async def bus(broker: BrokerAddresses) -> AsyncIterator[Bus]:
     """The bus of the session's broker with nothing on it: streams, their memory of ids and queues are new."""
-    client = await connect(broker.nats_url, "cleaner")
-    js = client.jetstream()
-    for store in (*STORES, f"OBJ_{subjects.SNAPSHOTS}"):
-        try:
-            await js.delete_stream(store)
-        except NotFoundError:
-            continue
-    await client.close()
+    await emptied(broker)
     async with open_bus(broker.nats_url, "tests") as opened:
         yield opened

@@ -69,6 +69,13 @@ async def dsn(server_dsn: str, template: str) -> AsyncIterator[str]:
         yield made
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def module_dsn(server_dsn: str, template: str) -> AsyncIterator[str]:
+    """The same, for all tests of a module that only look."""
+    async for made in _new_database(server_dsn, template):
+        yield made
+
+
 @pytest_asyncio.fixture
 async def empty_dsn(server_dsn: str) -> AsyncIterator[str]:
     """A database without tables."""

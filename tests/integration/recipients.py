@@ -22,7 +22,7 @@ from alerts.desk import handle
 from alerts.line import Endpoint
 from alerts.routing import EVERYTHING_TO_THE_DEFAULT, Routing
 from tocsin import subjects
-from tocsin.clock import AffineClock
+from tocsin.clock import AffineClock, Clock
 from tocsin.model.episode import Channel, FindingCause, Receipt, Ruling
 from tocsin.model.room import DEFAULT_ROOM, SECOND
 from tocsin.ports import Log
@@ -56,7 +56,7 @@ class Recipient:
     open_now: int = 0
     url: str = ""
     peak: int = 0
-    clock: AffineClock = CLOCK
+    clock: Clock = CLOCK
     poison: frozenset[str] = frozenset()
     tasks: set[asyncio.Task[None] | None] = field(default_factory=set)
 
@@ -115,7 +115,7 @@ class Recipient:
 
 
 @asynccontextmanager
-async def listening(*plan: Behaviour, clock: AffineClock = CLOCK) -> AsyncIterator[Recipient]:
+async def listening(*plan: Behaviour, clock: Clock = CLOCK) -> AsyncIterator[Recipient]:
     recipient = Recipient(list(plan), clock=clock)
     server = await asyncio.start_server(recipient.serve, "127.0.0.1", 0)  # keeps its tasks weakly
     recipient.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -136,7 +136,7 @@ async def courier(
     *,
     second: str | None = None,
     operations: str | None = None,
-    clock: AffineClock = CLOCK,
+    clock: Clock = CLOCK,
     **rooms: str,
 ) -> AsyncIterator[asyncio.Task[None]]:
     """``rooms``: CIC_13 for CIC-13."""

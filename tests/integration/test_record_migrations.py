@@ -269,7 +269,7 @@ async def test_a_session_that_was_ended_is_replaced_without_an_error(dsn: str) -
 
 
 async def test_no_identifier_is_narrower_than_64_bits(pool: Pool) -> None:
-    """F01, for the columns that count: identities, sequences, keys and their references."""
+    """F01, invariant 16, for the columns that count: identities, sequences, keys and their references."""
     async with transaction(pool) as connection:
         cursor = await connection.execute(
             """select table_name || '.' || column_name from information_schema.columns
