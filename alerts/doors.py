@@ -6,8 +6,10 @@ it usually takes, whether it has said that it is gone, what it was last sent of 
 First attempts and retries have connections of their own, so that no retry ever holds what a first attempt needs
 (F02). First attempts are let in by priority, then by the hour of the ruling; P2 to P5 leave some room to P1
 (invariant 2). LINE_EAGER of them at once are what an endpoint that is well needs: 700 alerts (F28) are then told
-over 32 connections and not 700. Where they do not move on by MOVES_MIN in LOOK_S, as many more are opened, up to
-LINE_FIRST_MAX: an endpoint that hangs must not hold up the first attempt of what comes behind.
+over 32 connections and not 700, and what a P1 may find on its way before it are 32. Whoever has had no answer for
+HANGS_AFTER_LOOKS looks holds up nobody: another goes in for him, up to LINE_FIRST_MAX. It is counted for each alone,
+so that an endpoint that is only busy gets no more than it answers, and one that answers some of its calls and hangs
+at the others holds up no first attempt.
 """
 
 from __future__ import annotations
@@ -28,74 +30,87 @@ from alerts.retries import ACCEPTED
 from tocsin.limits import LINE_EAGER, LINE_FIRST_MAX, LINE_RETRY_MAX, LINE_URGENT_MIN
 from tocsin.model.episode import Channel, Notification, Ruling
 
-LOOK_S: Final = 0.1  # an attempt that comes upon a queue waits no longer: less than half the median budget of P1
-MOVES_MIN: Final = 10  # a tenth of a second: 700 in 7 s
+LOOK_S: Final = 0.1
+HANGS_AFTER_LOOKS: Final = 3
+"""0.2 to 0.3 s: behind the median budget of P1, before the head start of a second line has passed. Looks and not
+seconds, so that a courier which had no processor for a second does not take it for a silence of the endpoint: answers
+that have come meanwhile are read before the next look."""
 URGENT: Final = 1
 
 
 class Gate:
-    """Lets in ``eager`` at once, more when they do not move on, never more than ``most``; of these ``urgent`` are
+    """Lets in ``eager`` at once, and one more for each that hangs, never more than ``most``; of these ``urgent`` are
     for P1 alone. Waiters are let in by priority, then by hour."""
 
     def __init__(self, *, eager: int, most: int, urgent: int = 0) -> None:
         self._eager = eager
         self._most = most
         self._urgent = urgent
-        self._inside = 0
-        self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[int, int, int, object, asyncio.Future[None]]] = []
         self._number = itertools.count()
-        self._left = 0
+        self._looks_at: dict[object, int] = {}  # whoever is inside: how often he was looked at
+        self._hanging = 0
         self._is_looking = False
 
     @asynccontextmanager
     async def entered(self, priority: int, at_ms: int) -> AsyncIterator[None]:
-        await self._enter(priority, at_ms)
+        guest = object()
+        await self._enter(guest, priority, at_ms)
         try:
             yield
         finally:
-            self._leave()
+            self._leave(guest)
 
-    async def _enter(self, priority: int, at_ms: int) -> None:
-        if not self._waiting and self._inside < min(self._eager, self._limit(priority)):
-            self._inside += 1
+    async def _enter(self, guest: object, priority: int, at_ms: int) -> None:
+        if not self._waiting and self._has_room(priority):
+            self._admit(guest)
             return
         turn = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (priority, at_ms, next(self._number), turn))
-        self._look_later()
+        heapq.heappush(self._waiting, (priority, at_ms, next(self._number), guest, turn))
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():  # let in and cancelled in the same turn of the loop
-                self._leave()
+                self._leave(guest)
             raise
 
-    def _leave(self) -> None:
-        self._inside -= 1
-        self._left += 1
-        self._let_in_one()
+    def _admit(self, guest: object) -> None:
+        self._looks_at[guest] = 0
+        self._look_later()
+
+    def _leave(self, guest: object) -> None:
+        if self._looks_at.pop(guest) >= HANGS_AFTER_LOOKS:
+            self._hanging -= 1
+        self._let_in()
 
     def _look_later(self) -> None:
         if not self._is_looking:
-            self._is_looking, self._left = True, 0
-            asyncio.get_running_loop().call_later(LOOK_S, self._look)
+            self._is_looking = True
+            asyncio.get_running_loop().call_later(LOOK_S, self.look)
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Each LOOK_S, while anybody is inside."""
         self._is_looking = False
-        if self._left < MOVES_MIN:
-            for _ in range(self._eager):
-                self._let_in_one()
-        if self._waiting:
+        for guest in self._looks_at:
+            self._looks_at[guest] += 1
+        self._hanging = sum(looks >= HANGS_AFTER_LOOKS for looks in self._looks_at.values())
+        self._let_in()
+        if self._looks_at:
             self._look_later()
 
-    def _let_in_one(self) -> None:
-        while self._waiting and self._waiting[0][-1].done():
+    def _let_in(self) -> None:
+        while self._waiting:
+            priority, _, _, guest, turn = self._waiting[0]
+            if not (turn.done() or self._has_room(priority)):
+                return
             heapq.heappop(self._waiting)
-        if self._waiting and self._inside < self._limit(self._waiting[0][0]):
-            heapq.heappop(self._waiting)[-1].set_result(None)
-            self._inside += 1
+            if not turn.done():
+                self._admit(guest)
+                turn.set_result(None)
 
-    def _limit(self, priority: int) -> int:
-        return self._most if priority <= URGENT else self._most - self._urgent
+    def _has_room(self, priority: int) -> bool:
+        most = self._most if priority <= URGENT else self._most - self._urgent
+        return len(self._looks_at) < min(self._eager + self._hanging, most)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

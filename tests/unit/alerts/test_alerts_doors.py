@@ -10,7 +10,7 @@ from builders import SECRET, eventually
 from real_broker import cancelled
 
 from alerts.deadlines import USUAL_FIRST_MS
-from alerts.doors import Door, Gate
+from alerts.doors import HANGS_AFTER_LOOKS, Door, Gate
 from alerts.line import Endpoint, Line, Outcome
 from tocsin.model.episode import Channel
 
@@ -78,6 +78,46 @@ async def test_some_room_is_for_p1_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     await crowd.come("p1", 1)
     await eventually(lambda: len(crowd.inside) == 3)
     assert crowd.inside == ["a", "b", "p1"], "c waits though there was room"
+    await asyncio.gather(*(cancelled(one) for one in crowd.tasks.values()))
+
+
+def look(gate: Gate, times: int = HANGS_AFTER_LOOKS) -> None:
+    for _ in range(times):
+        gate.look()
+
+
+@pytest.mark.usefixtures("patient")
+async def test_an_endpoint_that_is_only_busy_gets_no_more_at_once() -> None:
+    """Else what is let in beside it is what the next P1 waits behind (invariant 2)."""
+    crowd = Crowd(Gate(eager=2, most=99))
+    names = [f"{number:02}" for number in range(30)]
+    for name in names:
+        await crowd.come(name, 3)
+    for gone, name in enumerate(names[:-2], start=1):
+        look(crowd.gate, 1)
+        assert len(crowd.inside) - (gone - 1) == 2
+        await crowd.go(name)
+    await asyncio.gather(*(cancelled(one) for one in crowd.tasks.values()))
+
+
+@pytest.mark.usefixtures("patient")
+async def test_for_each_that_hangs_another_goes_in_and_no_more_when_it_leaves() -> None:
+    """F02: an endpoint that answers some of its calls and hangs at the others."""
+    crowd = Crowd(Gate(eager=2, most=9))
+    for name in ("hangs", "a"):
+        await crowd.come(name, 3)
+    look(crowd.gate, HANGS_AFTER_LOOKS - 1)
+    for name in "bcdef":
+        await crowd.come(name, 3)
+    await crowd.go("a")
+    assert crowd.inside == ["hangs", "a", "b"]
+    look(crowd.gate, 1)
+    await asyncio.sleep(0)
+    assert crowd.inside == ["hangs", "a", "b", "c"], "one hangs: one more"
+    await crowd.go("hangs")
+    assert crowd.inside == ["hangs", "a", "b", "c"], "what it had beside it is its place"
+    await crowd.go("b")
+    assert crowd.inside == ["hangs", "a", "b", "c", "d"]
     await asyncio.gather(*(cancelled(one) for one in crowd.tasks.values()))
 
 
