@@ -1,11 +1,11 @@
 """How do notifications leave? One queue per channel; every delivery in a task of its own, the most urgent first.
 
 The courier hands each notification to a ``Telling``, which tries its lines until one has taken it or every ladder
-has ended, and keeps the lease alive meanwhile. Of what the log hands out at once P1 is begun first, and each
-endpoint lets in first attempts by priority (``alerts.doors``): nothing is throttled before its first delivery. If
-the courier dies after the POST, the next one repeats it under the same ``webhook-id``: a delivery may repeat, a
-notification never has two names (ARCHITECTURE, A6). Its deadlines are counted from the ruling, so the death of a
-courier moves none of them.
+has ended, and keeps the lease alive meanwhile. Of what the log hands out at once the most urgent is begun first,
+and each endpoint lets in first attempts by rank (``alerts.doors``): nothing is throttled before its first
+delivery. If the courier dies after the POST, the next one repeats it under the same ``webhook-id``: a delivery may
+repeat, a notification never has two names (ARCHITECTURE, A6). Its deadlines are counted from the ruling, so the
+death of a courier moves none of them.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from alerts.heartbeat import Heart, beat_for_ever
 from alerts.line import Endpoint, Line, Outcome, client, trusted_by, trusted_by_all
 from alerts.retries import NO_ENDPOINT, NO_LONGER_TOLD
 from alerts.telling import Form, Forms, Office, Receipts, Telling, Way
+from alerts.urgency import most_urgent_of
 from tocsin import subjects
 from tocsin.clock import Clock
 from tocsin.errors import WireError
@@ -122,7 +123,7 @@ class Courier:
 def _most_urgent_first(deliveries: Sequence[Delivery]) -> list[tuple[Delivery, Ruling | WireError]]:
     """Of what has been waiting (F28, a restart): tasks begin in the order in which they are made."""
     read = [(delivery, _read(delivery)) for delivery in deliveries]
-    return sorted(read, key=lambda one: one[1].episode.priority if isinstance(one[1], Ruling) else 0)
+    return sorted(read, key=lambda one: most_urgent_of(one[1]) if isinstance(one[1], Ruling) else 0)
 
 
 def _read(delivery: Delivery) -> Ruling | WireError:

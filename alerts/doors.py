@@ -4,12 +4,12 @@ A ``Door`` is one endpoint with everything that is its own, shared by all that g
 it usually takes, whether it has said that it is gone, what it was last sent of each type, who waits for it.
 
 First attempts and retries have connections of their own, so that no retry ever holds what a first attempt needs
-(F02). First attempts are let in by priority, then by the hour of the ruling; P2 to P5 leave some room to P1
-(invariant 2). LINE_EAGER of them at once are what an endpoint that is well needs: 700 alerts (F28) are then told
-over 32 connections and not 700, and what a P1 may find on its way before it are 32. Whoever has had no answer for
-HANGS_AFTER_LOOKS looks holds up nobody: another goes in for him, up to LINE_FIRST_MAX. It is counted for each alone,
-so that an endpoint that is only busy gets no more than it answers, and one that answers some of its calls and hangs
-at the others holds up no first attempt.
+(F02). First attempts are let in by rank (``alerts.urgency``), then by the hour of the ruling; what is not about a
+P1 leaves some room to what is, and everything leaves some to a P1 that nobody has heard of yet (invariant 2).
+LINE_EAGER at once are what an endpoint that is well needs: 700 alerts (F28) are then told over 32 connections and
+not 700, and no more than these are before a P1. Whoever has had no answer for HANGS_AFTER_LOOKS looks holds up
+nobody: another goes in for him, up to LINE_FIRST_MAX. It is counted for each alone, so that an endpoint that is
+only busy gets no more than it answers, and one that answers some of its calls holds up nothing by the others.
 """
 
 from __future__ import annotations
@@ -27,24 +27,26 @@ from typing import Final
 from alerts.deadlines import USUAL_OF, usual_ms
 from alerts.line import Line, Outcome
 from alerts.retries import ACCEPTED
-from tocsin.limits import LINE_EAGER, LINE_FIRST_MAX, LINE_RETRY_MAX, LINE_URGENT_MIN
+from alerts.urgency import NEW, URGENT
+from tocsin.limits import LINE_EAGER, LINE_FIRST_MAX, LINE_NEW_MIN, LINE_RETRY_MAX, LINE_URGENT_MIN
 from tocsin.model.episode import Channel, Notification, Ruling
 
 LOOK_S: Final = 0.1
 HANGS_AFTER_LOOKS: Final = 3
-"""0.2 to 0.3 s: behind the median budget of P1, before the head start of a second line has passed. Looks and not
-seconds, so that a courier which had no processor for a second does not take it for a silence of the endpoint: answers
-that have come meanwhile are read before the next look."""
-URGENT: Final = 1
+"""0.2 to 0.3 s: 700 are then attempted within 10 s at an endpoint that hangs. Looks and not seconds, so that a
+courier which had no processor for a second does not take it for a silence of the endpoint: answers that have come
+meanwhile are read before the next look."""
 
 
 class Gate:
-    """Lets in ``eager`` at once, and one more for each that hangs, never more than ``most``; of these ``urgent`` are
-    for P1 alone. Waiters are let in by priority, then by hour."""
+    """Lets in ``eager`` at once, and one more for each that hangs, never more than ``most``. Of ``eager`` places
+    ``new`` are for P1 that nobody has heard of, of ``most`` ``urgent`` for what is about P1. Waiters are let in by
+    rank, then by hour."""
 
-    def __init__(self, *, eager: int, most: int, urgent: int = 0) -> None:
+    def __init__(self, *, eager: int, most: int, new: int = 0, urgent: int = 0) -> None:
         self._eager = eager
         self._most = most
+        self._new = new
         self._urgent = urgent
         self._waiting: list[tuple[int, int, int, object, asyncio.Future[None]]] = []
         self._number = itertools.count()
@@ -53,20 +55,18 @@ class Gate:
         self._is_looking = False
 
     @asynccontextmanager
-    async def entered(self, priority: int, at_ms: int) -> AsyncIterator[None]:
+    async def entered(self, rank: int, at_ms: int) -> AsyncIterator[None]:
         guest = object()
-        await self._enter(guest, priority, at_ms)
+        await self._enter(guest, rank, at_ms)
         try:
             yield
         finally:
             self._leave(guest)
 
-    async def _enter(self, guest: object, priority: int, at_ms: int) -> None:
-        if not self._waiting and self._has_room(priority):
-            self._admit(guest)
-            return
+    async def _enter(self, guest: object, rank: int, at_ms: int) -> None:
         turn = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (priority, at_ms, next(self._number), guest, turn))
+        heapq.heappush(self._waiting, (rank, at_ms, next(self._number), guest, turn))
+        self._let_in()
         try:
             await turn
         except asyncio.CancelledError:
@@ -100,17 +100,18 @@ class Gate:
 
     def _let_in(self) -> None:
         while self._waiting:
-            priority, _, _, guest, turn = self._waiting[0]
-            if not (turn.done() or self._has_room(priority)):
+            rank, _, _, guest, turn = self._waiting[0]
+            if not (turn.done() or self._has_room(rank)):
                 return
             heapq.heappop(self._waiting)
             if not turn.done():
                 self._admit(guest)
                 turn.set_result(None)
 
-    def _has_room(self, priority: int) -> bool:
-        most = self._most if priority <= URGENT else self._most - self._urgent
-        return len(self._looks_at) < min(self._eager + self._hanging, most)
+    def _has_room(self, rank: int) -> bool:
+        eager = self._eager if rank <= NEW else self._eager - self._new
+        most = self._most if rank <= URGENT else self._most - self._urgent
+        return len(self._looks_at) < min(eager + self._hanging, most)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +132,9 @@ class Door:
     channel: Channel
     line: Line
     first: Gate = field(
-        default_factory=lambda: Gate(eager=LINE_EAGER, most=LINE_FIRST_MAX, urgent=LINE_URGENT_MIN)
+        default_factory=lambda: Gate(
+            eager=LINE_EAGER, most=LINE_FIRST_MAX, new=LINE_NEW_MIN, urgent=LINE_URGENT_MIN
+        )
     )
     again: Gate = field(default_factory=lambda: Gate(eager=LINE_RETRY_MAX, most=LINE_RETRY_MAX))
     gone: bool = False

@@ -361,7 +361,8 @@ async def test_retries_that_hang_hold_no_connection_that_a_first_attempt_needs(
     log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F02, with few connections: six messages that hang for ever would hold them all."""
-    for name, most in (("LINE_EAGER", 2), ("LINE_FIRST_MAX", 4), ("LINE_URGENT_MIN", 0), ("LINE_RETRY_MAX", 2)):
+    few = {"LINE_EAGER": 2, "LINE_NEW_MIN": 0, "LINE_FIRST_MAX": 4, "LINE_URGENT_MIN": 0, "LINE_RETRY_MAX": 2}
+    for name, most in few.items():
         monkeypatch.setattr(f"alerts.doors.{name}", most)
     monkeypatch.setattr("alerts.line.WEBHOOK_TIMEOUT_S", 60.0)
     async with listening(200) as first, courier(log, first.url):
