@@ -57,6 +57,15 @@ def test_what_tells_of_something_else_is_no_attempt(other: dict[str, Any]) -> No
     assert account.to_attempt_ms(said("msr_1"), heard([arrival(**other)])) == []
 
 
+def test_what_was_told_beside_is_counted_by_type_and_each_message_once() -> None:
+    rung = {"type": "org.tocsin.alert.escalated"}
+    came = [
+        arrival(status=500), arrival(), arrival(id="evt_2", **rung), arrival(id="evt_3", **rung),
+        arrival(channel="police"),
+    ]  # fmt: skip
+    assert account.told_by_type(came) == {"escalated": 2, "opened": 1}
+
+
 def test_lost_is_what_nobody_took_attempted_or_not() -> None:
     told = heard([arrival("msr_1"), arrival("msr_2", status=500)])
     assert account.lost(said("msr_1", "msr_2", "msr_3"), told) == 2
