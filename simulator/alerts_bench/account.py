@@ -53,8 +53,9 @@ class Said:
 
 
 def key_of(arrival: Mapping[str, Any]) -> Key | None:
-    """What an arrival tells of; None: of something else, or to somebody else, or not for the first time."""
-    if arrival["channel"] != CHANNEL or arrival["type"] not in TOLD:
+    """What an arrival tells of; None: of something else, or to somebody else, or not for the first time (after
+    180 s without a human a P2 is raised by its ladder: that has an audience)."""
+    if arrival["channel"] != CHANNEL or arrival["type"] not in TOLD or arrival["audience"]:
         return None
     if arrival["device"]:
         return (str(arrival["device"]), str(arrival["occurred_at"]))
