@@ -1,17 +1,18 @@
 """How do notifications leave? One queue per channel; every delivery in a task of its own, the most urgent first.
 
 The courier hands each notification to a ``Telling``, which tries its lines until one has taken it or every ladder
-has ended, and keeps the lease alive meanwhile. Of what the log hands out at once P1 is begun first, and each
-endpoint lets in first attempts by priority (``alerts.doors``): nothing is throttled before its first delivery. If
-the courier dies after the POST, the next one repeats it under the same ``webhook-id``: a delivery may repeat, a
-notification never has two names (ARCHITECTURE, A6). Its deadlines are counted from the ruling, so the death of a
-courier moves none of them.
+has ended, and keeps the lease alive meanwhile. Of what the log has handed out the most urgent is begun first,
+and each endpoint lets in first attempts by rank (``alerts.doors``): nothing is throttled before its first
+delivery. If the courier dies after the POST, the next one repeats it under the same ``webhook-id``: a delivery may
+repeat, a notification never has two names (ARCHITECTURE, A6). Its deadlines are counted from the ruling, so the
+death of a courier moves none of them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
 
@@ -25,6 +26,7 @@ from alerts.heartbeat import Heart, beat_for_ever
 from alerts.line import Endpoint, Line, Outcome, client, trusted_by, trusted_by_all
 from alerts.retries import NO_ENDPOINT, NO_LONGER_TOLD
 from alerts.telling import Form, Forms, Office, Receipts, Telling, Way
+from alerts.urgency import KEY, most_urgent_of
 from tocsin import subjects
 from tocsin.clock import Clock
 from tocsin.errors import WireError
@@ -61,6 +63,11 @@ class Courier:
         self._office = office
         self._form = office.forms[channel]
         self._settled: set[str] = set()  # of rulings whose lease is ours: what is given back is not told again
+        self._in_hand: set[int] = set()  # entries by their sequence
+        self._to_begin: asyncio.PriorityQueue[tuple[int, int, Delivery, Ruling | WireError]] = (
+            asyncio.PriorityQueue()
+        )
+        self._numbers = itertools.count()
 
     async def serve(self) -> None:
         """Until cancelled: each ruling in a task of its own, so that a retry holds up nobody."""
@@ -69,11 +76,35 @@ class Courier:
             self._office.log.queue(subjects.EPISODES, name, parallel=COURIER_PARALLEL_MAX) as deliveries,
             asyncio.TaskGroup() as tasks,
         ):
+            tasks.create_task(self._begin_for_ever(tasks))
             while True:
-                for delivery, ruling in _most_urgent_first(await deliveries.take(COURIER_PARALLEL_MAX)):
-                    tasks.create_task(self._deliver(delivery, ruling))
+                for delivery in await deliveries.take(COURIER_PARALLEL_MAX):
+                    self._receive(delivery)
+                await asyncio.sleep(0)
+
+    def _receive(self, delivery: Delivery) -> None:
+        """Unless it is in hand: on a machine that is too busy a lease ends, and the entry comes a second time."""
+        if delivery.entry.sequence in self._in_hand:
+            return
+        self._in_hand.add(delivery.entry.sequence)
+        ruling = _read(delivery)
+        rank = most_urgent_of(ruling) if isinstance(ruling, Ruling) else KEY
+        self._to_begin.put_nowait((rank, next(self._numbers), delivery, ruling))
+
+    async def _begin_for_ever(self, tasks: asyncio.TaskGroup) -> None:
+        """One in each turn of the loop: what comes in the middle of 700 is not behind their first steps."""
+        while True:
+            _, _, delivery, ruling = await self._to_begin.get()
+            tasks.create_task(self._deliver(delivery, ruling))
+            await asyncio.sleep(0)
 
     async def _deliver(self, delivery: Delivery, ruling: Ruling | WireError) -> None:
+        try:
+            await self._settle(delivery, ruling)
+        finally:
+            self._in_hand.discard(delivery.entry.sequence)
+
+    async def _settle(self, delivery: Delivery, ruling: Ruling | WireError) -> None:
         if isinstance(ruling, WireError):  # in the middle of an upgrade: its own courier will read it
             log.critical("unreadable", subject=delivery.entry.subject, error=str(ruling))
             await delivery.again(BROKEN_AGAIN_AFTER_S)
@@ -117,12 +148,6 @@ class Courier:
         receipts = Receipts(office=self._office, ruling=ruling, notification=notification)
         now_ms = self._office.clock.now_ms()
         await receipts.write(Outcome(result=why), attempt=0, t7_ms=now_ms, t8_ms=None, way=None)
-
-
-def _most_urgent_first(deliveries: Sequence[Delivery]) -> list[tuple[Delivery, Ruling | WireError]]:
-    """Of what has been waiting (F28, a restart): tasks begin in the order in which they are made."""
-    read = [(delivery, _read(delivery)) for delivery in deliveries]
-    return sorted(read, key=lambda one: one[1].episode.priority if isinstance(one[1], Ruling) else 0)
 
 
 def _read(delivery: Delivery) -> Ruling | WireError:

@@ -4,10 +4,12 @@ A ``Door`` is one endpoint with everything that is its own, shared by all that g
 it usually takes, whether it has said that it is gone, what it was last sent of each type, who waits for it.
 
 First attempts and retries have connections of their own, so that no retry ever holds what a first attempt needs
-(F02). First attempts are let in by priority, then by the hour of the ruling; P2 to P5 leave some room to P1
-(invariant 2). LINE_EAGER of them at once are what an endpoint that is well needs: 700 alerts (F28) are then told
-over 32 connections and not 700. Where they do not move on by MOVES_MIN in LOOK_S, as many more are opened, up to
-LINE_FIRST_MAX: an endpoint that hangs must not hold up the first attempt of what comes behind.
+(F02). First attempts are let in by rank (``alerts.urgency``), then by the hour of the ruling; what is not about a
+P1 leaves some room to what is, and everything leaves some to a P1 that nobody has heard of yet (invariant 2).
+LINE_EAGER at once are what an endpoint that is well needs: 700 alerts (F28) are then told over 32 connections and
+not 700, and no more than these are before a P1. Whoever has had no answer for HANGS_AFTER_LOOKS looks holds up
+nobody: another goes in for him, up to LINE_FIRST_MAX. It is counted for each alone, so that an endpoint that is
+only busy gets no more than it answers, and one that answers some of its calls holds up nothing by the others.
 """
 
 from __future__ import annotations
@@ -25,77 +27,91 @@ from typing import Final
 from alerts.deadlines import USUAL_OF, usual_ms
 from alerts.line import Line, Outcome
 from alerts.retries import ACCEPTED
-from tocsin.limits import LINE_EAGER, LINE_FIRST_MAX, LINE_RETRY_MAX, LINE_URGENT_MIN
+from alerts.urgency import NEW, URGENT
+from tocsin.limits import LINE_EAGER, LINE_FIRST_MAX, LINE_NEW_MIN, LINE_RETRY_MAX, LINE_URGENT_MIN
 from tocsin.model.episode import Channel, Notification, Ruling
 
-LOOK_S: Final = 0.1  # an attempt that comes upon a queue waits no longer: less than half the median budget of P1
-MOVES_MIN: Final = 10  # a tenth of a second: 700 in 7 s
-URGENT: Final = 1
+LOOK_S: Final = 0.1
+HANGS_AFTER_LOOKS: Final = 3
+"""0.2 to 0.3 s: 700 are then attempted within 10 s at an endpoint that hangs. Looks and not seconds, so that a
+courier which had no processor for a second does not take it for a silence of the endpoint: answers that have come
+meanwhile are read before the next look."""
 
 
 class Gate:
-    """Lets in ``eager`` at once, more when they do not move on, never more than ``most``; of these ``urgent`` are
-    for P1 alone. Waiters are let in by priority, then by hour."""
+    """Lets in ``eager`` at once, and one more for each that hangs, never more than ``most``. Of ``eager`` places
+    ``new`` are for P1 that nobody has heard of, of ``most`` ``urgent`` for what is about P1. Waiters are let in by
+    rank, then by hour."""
 
-    def __init__(self, *, eager: int, most: int, urgent: int = 0) -> None:
+    def __init__(self, *, eager: int, most: int, new: int = 0, urgent: int = 0) -> None:
         self._eager = eager
         self._most = most
+        self._new = new
         self._urgent = urgent
-        self._inside = 0
-        self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[int, int, int, object, asyncio.Future[None]]] = []
         self._number = itertools.count()
-        self._left = 0
+        self._looks_at: dict[object, int] = {}  # whoever is inside: how often he was looked at
+        self._hanging = 0
         self._is_looking = False
 
     @asynccontextmanager
-    async def entered(self, priority: int, at_ms: int) -> AsyncIterator[None]:
-        await self._enter(priority, at_ms)
+    async def entered(self, rank: int, at_ms: int) -> AsyncIterator[None]:
+        guest = object()
+        await self._enter(guest, rank, at_ms)
         try:
             yield
         finally:
-            self._leave()
+            self._leave(guest)
 
-    async def _enter(self, priority: int, at_ms: int) -> None:
-        if not self._waiting and self._inside < min(self._eager, self._limit(priority)):
-            self._inside += 1
-            return
+    async def _enter(self, guest: object, rank: int, at_ms: int) -> None:
         turn = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (priority, at_ms, next(self._number), turn))
-        self._look_later()
+        heapq.heappush(self._waiting, (rank, at_ms, next(self._number), guest, turn))
+        self._let_in()
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():  # let in and cancelled in the same turn of the loop
-                self._leave()
+                self._leave(guest)
             raise
 
-    def _leave(self) -> None:
-        self._inside -= 1
-        self._left += 1
-        self._let_in_one()
+    def _admit(self, guest: object) -> None:
+        self._looks_at[guest] = 0
+        self._look_later()
+
+    def _leave(self, guest: object) -> None:
+        if self._looks_at.pop(guest) >= HANGS_AFTER_LOOKS:
+            self._hanging -= 1
+        self._let_in()
 
     def _look_later(self) -> None:
         if not self._is_looking:
-            self._is_looking, self._left = True, 0
-            asyncio.get_running_loop().call_later(LOOK_S, self._look)
+            self._is_looking = True
+            asyncio.get_running_loop().call_later(LOOK_S, self.look)
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Each LOOK_S, while anybody is inside."""
         self._is_looking = False
-        if self._left < MOVES_MIN:
-            for _ in range(self._eager):
-                self._let_in_one()
-        if self._waiting:
+        for guest in self._looks_at:
+            self._looks_at[guest] += 1
+        self._hanging = sum(looks >= HANGS_AFTER_LOOKS for looks in self._looks_at.values())
+        self._let_in()
+        if self._looks_at:
             self._look_later()
 
-    def _let_in_one(self) -> None:
-        while self._waiting and self._waiting[0][-1].done():
+    def _let_in(self) -> None:
+        while self._waiting:
+            rank, _, _, guest, turn = self._waiting[0]
+            if not (turn.done() or self._has_room(rank)):
+                return
             heapq.heappop(self._waiting)
-        if self._waiting and self._inside < self._limit(self._waiting[0][0]):
-            heapq.heappop(self._waiting)[-1].set_result(None)
-            self._inside += 1
+            if not turn.done():
+                self._admit(guest)
+                turn.set_result(None)
 
-    def _limit(self, priority: int) -> int:
-        return self._most if priority <= URGENT else self._most - self._urgent
+    def _has_room(self, rank: int) -> bool:
+        eager = self._eager if rank <= NEW else self._eager - self._new
+        most = self._most if rank <= URGENT else self._most - self._urgent
+        return len(self._looks_at) < min(eager + self._hanging, most)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +132,9 @@ class Door:
     channel: Channel
     line: Line
     first: Gate = field(
-        default_factory=lambda: Gate(eager=LINE_EAGER, most=LINE_FIRST_MAX, urgent=LINE_URGENT_MIN)
+        default_factory=lambda: Gate(
+            eager=LINE_EAGER, most=LINE_FIRST_MAX, new=LINE_NEW_MIN, urgent=LINE_URGENT_MIN
+        )
     )
     again: Gate = field(default_factory=lambda: Gate(eager=LINE_RETRY_MAX, most=LINE_RETRY_MAX))
     gone: bool = False

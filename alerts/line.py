@@ -24,7 +24,7 @@ import httpx2
 from alerts.channels.cloudevent import signed_headers
 from alerts.reach import INTERNET, Reach
 from alerts.retries import ACCEPTED
-from tocsin.limits import ANSWER_MAX_BYTES, ANSWER_TAIL_S, LINE_CONNECTIONS_MAX, WEBHOOK_TIMEOUT_S
+from tocsin.limits import ANSWER_MAX_BYTES, ANSWER_TAIL_S, LINE_CONNECTIONS_MAX, LINE_EAGER, WEBHOOK_TIMEOUT_S
 from tocsin.tls import TlsFiles
 
 TIMEOUT: Final = "timeout"
@@ -144,7 +144,7 @@ def client(trusted: ssl.SSLContext) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(
         verify=trusted,
         timeout=httpx2.Timeout(WEBHOOK_TIMEOUT_S),
-        limits=httpx2.Limits(max_connections=LINE_CONNECTIONS_MAX, max_keepalive_connections=16),
+        limits=httpx2.Limits(max_connections=LINE_CONNECTIONS_MAX, max_keepalive_connections=LINE_EAGER),
         follow_redirects=False,
         trust_env=False,
     )

@@ -37,6 +37,7 @@ from alerts.retries import (
     ladder_of,
     next_attempt,
 )
+from alerts.urgency import rank_of
 from tocsin import subjects
 from tocsin.clock import MS, Clock
 from tocsin.errors import LogUnavailable
@@ -152,6 +153,7 @@ class Telling:
         self._ruling = ruling
         self._notification = notification
         self._priority = ruling.episode.priority
+        self._rank = rank_of(ruling, notification)
         self._ways = ways
         self._receipts = Receipts(office=office, ruling=ruling, notification=notification)
         self._body = office.forms[notification.channel].body(ruling, notification)
@@ -242,7 +244,7 @@ class Telling:
         door = climb.way.door
         gate = door.again if climb.made else door.first
         climb.made += 1
-        async with gate.entered(self._priority, self._ruling.at_ms):
+        async with gate.entered(self._rank, self._ruling.at_ms):
             if self._taken.is_set():
                 return
             t7_ms = self._clock.now_ms()

@@ -8,7 +8,7 @@ an attempt that was answered with a 2xx. Hours are milliseconds of the machine's
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -53,8 +53,9 @@ class Said:
 
 
 def key_of(arrival: Mapping[str, Any]) -> Key | None:
-    """What an arrival tells of; None: of something else, or to somebody else, or not for the first time."""
-    if arrival["channel"] != CHANNEL or arrival["type"] not in TOLD:
+    """What an arrival tells of; None: of something else, or to somebody else, or not for the first time (after
+    180 s without a human a P2 is raised by its ladder: that has an audience)."""
+    if arrival["channel"] != CHANNEL or arrival["type"] not in TOLD or arrival["audience"]:
         return None
     if arrival["device"]:
         return (str(arrival["device"]), str(arrival["occurred_at"]))
@@ -72,6 +73,12 @@ def heard(arrivals: Iterable[Mapping[str, Any]]) -> dict[Key, Heard]:
             if 200 <= one["status"] < 300:
                 found[key].taken_ms.append(one["at_ms"])
     return dict(found)
+
+
+def told_by_type(arrivals: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Different messages to the téléassistance, by the last word of their type: what went on beside is in it."""
+    named = {(one["type"].rpartition(".")[2], one["id"]) for one in arrivals if one["channel"] == CHANNEL}
+    return dict(sorted(Counter(word for word, _ in named).items()))
 
 
 def lost(said: Collection[Key], told: Mapping[Key, Heard]) -> int:

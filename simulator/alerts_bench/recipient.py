@@ -101,6 +101,7 @@ def _said(body: bytes) -> dict[str, Any]:
         "measures": data.get("measures") or [],
         "device": data.get("device"),
         "occurred_at": data.get("occurred_at"),
+        "audience": data.get("audience"),
     }
 
 

@@ -44,7 +44,7 @@ from tocsin.stack import Tell
 from tocsin.wire import encode
 
 LOOK_EVERY_S = 0.1
-LOADED_WITHIN_S = 30.0
+LOADED_WITHIN_S = 60.0
 PRESS_EVERY_S = 0.1
 PRESSES_MAX_S = 30.0
 PHONES = 40  # each is pressed every 4 s
@@ -160,6 +160,7 @@ async def _measured(
     report = {
         **report_head("bench alerts", bench.seed, started_ms, (lab.clock.wall_ms() - started_ms) / MS),
         "rate": bench.rate,
+        "asked": round(bench.rate * bench.seconds) + bench.burst + 2 * round(bench.presses_s / PRESS_EVERY_S),
         "accepted": len(everything),
         "first_attempt_ms": latency_ms(account.to_attempt_ms(steady, told)),
         "first_accepted_ms": latency_ms(account.to_taken_ms(steady, told)),
@@ -177,6 +178,7 @@ async def _measured(
         },
         "lost": account.lost(everything, told),
         "duplicated": account.duplicated(everything, told),
+        "told": account.told_by_type(recipient.arrivals),
     }
     report["promises"] = account.promises(report)
     return report

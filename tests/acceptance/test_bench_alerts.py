@@ -17,12 +17,14 @@ import pytest
 from lab_fixture import new_home
 from test_up import living_below
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(480)
 
-SMALL = ("--rate", "20", "--seconds", "5", "--burst", "100", "--fixes", "300", "--pairs", "20")
+BURST = 300
+LOWER = BURST * 4 // 5
+SMALL = ("--rate", "20", "--seconds", "5", "--burst", str(BURST), "--fixes", "300", "--pairs", "20")
 HEAD = {"command", "version", "seed", "started_at", "duration_s", "machine"}
 KEYS = {"first_attempt_ms", "first_accepted_ms", "sos_to_attempt_ms", "burst", "lost", "duplicated"}
-EXPECTED = 20 * 5 + 100 + 50 + 50
+EXPECTED = 20 * 5 + BURST + 50 + 50
 
 
 async def bench(*words: str) -> tuple[int, dict[str, Any]]:
@@ -45,10 +47,12 @@ async def bench(*words: str) -> tuple[int, dict[str, Any]]:
 async def test_nothing_is_lost_nothing_is_told_twice_and_p1_is_first() -> None:
     status, report = await bench()
     assert report.keys() >= HEAD | KEYS
-    assert report["accepted"] == EXPECTED
+    assert report["asked"] == EXPECTED
+    assert EXPECTED / 2 < report["accepted"] <= EXPECTED, "a log that is too busy may refuse some"
     assert (report["lost"], report["duplicated"]) == (0, 0)
-    assert report["burst"]["size"] == 100
-    assert report["burst"]["p1_first"]
+    assert report["told"]["opened"] > 0
+    assert report["burst"]["size"] > BURST / 2
+    assert report["burst"]["p1_waited_behind"] < LOWER / 2, "in the order of their coming the last is behind all"
     for name in ("first_attempt_ms", "first_accepted_ms", "sos_to_attempt_ms", "sos_overload_ms"):
         assert report[name].keys() == {"p50", "p99", "max"}
         assert None not in report[name].values()
@@ -58,5 +62,5 @@ async def test_nothing_is_lost_nothing_is_told_twice_and_p1_is_first() -> None:
 async def test_a_recipient_that_loses_what_it_took_is_found() -> None:
     status, report = await bench("--plant", "loses", "--settle", "10")
     assert status == 1
-    assert 0 < report["lost"] < EXPECTED
+    assert 0 < report["lost"] < report["accepted"]
     assert report["duplicated"] == 0

@@ -339,6 +339,21 @@ async def test_of_700_at_once_p1_go_first_over_few_connections(log: MemoryLog) -
     assert first.peak <= LINE_FIRST_MAX
 
 
+async def test_what_is_in_hand_is_not_told_a_second_time_when_its_lease_ends(log: MemoryLog) -> None:
+    """A machine that is too busy to keep its leases has not the time to tell everything twice."""
+    async with listening(HANG, 200) as first, courier(log, first.url):
+        ruling = await rule(log)
+        await eventually(lambda: first.heard)
+        async with log.queue(EPISODES, "courier-teleassistance", parallel=1) as queue:
+            queue.expire_leases()
+        marker = await rule(log, "msr_2")  # comes behind the repetition
+        await eventually(lambda: marker.notifications[0].id in receipts_accepted(log))
+        await eventually(lambda: ruling.notifications[0].id in receipts_accepted(log))
+        await settled(log)
+    assert [one.attempt for one in receipts(log) if one.notification == ruling.notifications[0].id] == [1, 2]
+    assert first.ids.count(ruling.notifications[0].id) == 2
+
+
 async def test_the_first_attempt_waits_for_no_retry_when_a_tenth_never_gets_an_answer(log: MemoryLog) -> None:
     """F02: the poison fails, then hangs, and comes again and again; the others are told at once."""
     rulings = [opening(f"msr_{number}") for number in range(400)]
@@ -361,7 +376,8 @@ async def test_retries_that_hang_hold_no_connection_that_a_first_attempt_needs(
     log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F02, with few connections: six messages that hang for ever would hold them all."""
-    for name, most in (("LINE_EAGER", 2), ("LINE_FIRST_MAX", 4), ("LINE_URGENT_MIN", 0), ("LINE_RETRY_MAX", 2)):
+    few = {"LINE_EAGER": 2, "LINE_NEW_MIN": 0, "LINE_FIRST_MAX": 4, "LINE_URGENT_MIN": 0, "LINE_RETRY_MAX": 2}
+    for name, most in few.items():
         monkeypatch.setattr(f"alerts.doors.{name}", most)
     monkeypatch.setattr("alerts.line.WEBHOOK_TIMEOUT_S", 60.0)
     async with listening(200) as first, courier(log, first.url):

@@ -24,7 +24,7 @@ LATENCY = {"p50": 1.0, "p99": 2.0, "max": 3.0}
 def arrival(measure: str = "msr_1", at_ms: float = 100.0, **changes: Any) -> dict[str, Any]:
     whole = {
         "channel": "teleassistance", "id": f"evt_{measure}", "at_ms": at_ms, "status": 204, "type": OPENED,
-        "code": "PROX_ALERT", "measures": [measure], "device": None, "occurred_at": None,
+        "code": "PROX_ALERT", "measures": [measure], "device": None, "occurred_at": None, "audience": None,
     }  # fmt: skip
     return {**whole, **changes}
 
@@ -50,11 +50,21 @@ def test_an_attempt_counts_whatever_it_was_answered_and_taken_is_a_2xx() -> None
         {"type": "org.tocsin.alert.escalated"},
         {"measures": []},
         {"code": "PROX_PREALERT"},
+        {"type": "org.tocsin.alert.raised", "audience": "urgent"},
     ],
 )
 def test_what_tells_of_something_else_is_no_attempt(other: dict[str, Any]) -> None:
     assert account.lost(said("msr_1"), heard([arrival(**other)])) == 1
     assert account.to_attempt_ms(said("msr_1"), heard([arrival(**other)])) == []
+
+
+def test_what_was_told_beside_is_counted_by_type_and_each_message_once() -> None:
+    rung = {"type": "org.tocsin.alert.escalated"}
+    came = [
+        arrival(status=500), arrival(), arrival(id="evt_2", **rung), arrival(id="evt_3", **rung),
+        arrival(channel="police"),
+    ]  # fmt: skip
+    assert account.told_by_type(came) == {"escalated": 2, "opened": 1}
 
 
 def test_lost_is_what_nobody_took_attempted_or_not() -> None:
