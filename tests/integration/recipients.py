@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from builders import NOW_MS, REALM, SECRET, entry, eventually
+from builders import preadvised as handle
 from real_broker import cancelled
 
 from alerts.channels.heartbeat import TYPE as HEARTBEAT
 from alerts.channels.heartbeat import WATCHDOG
 from alerts.channels.police import Sender
 from alerts.courier import run_courier
-from alerts.desk import handle
 from alerts.line import Endpoint
 from alerts.routing import EVERYTHING_TO_THE_DEFAULT, Routing
 from tocsin import subjects
