@@ -22,6 +22,7 @@ import structlog
 from alerts import deadlines
 from alerts.deadlines import LineState
 from alerts.doors import Door
+from alerts.episodes import place
 from alerts.faults import GONE, NOT_RECEIVED, Faults
 from alerts.line import Outcome
 from alerts.retries import (
@@ -119,7 +120,7 @@ class Receipts:
         while True:
             try:
                 await self.office.log.append(
-                    subjects.receipt(episode.code.value, episode.subject), encode(receipt), dedupe_id=name
+                    subjects.receipt(*place(episode)), encode(receipt), dedupe_id=name
                 )
             except LogUnavailable as error:
                 log.warning("receipt_waits", result=receipt.result, error=str(error))
