@@ -28,7 +28,7 @@ from alerts.telling import Form, Forms, Office, Receipts, Telling, Way
 from tocsin import subjects
 from tocsin.clock import Clock
 from tocsin.errors import WireError
-from tocsin.limits import COURIER_PARALLEL_MAX, LEASE_RENEW_S
+from tocsin.limits import COURIER_PARALLEL_MAX, LEASE_RENEW_S, SETTLED_MAX
 from tocsin.model.episode import Channel, Notification, Realm, Ruling
 from tocsin.model.room import DEFAULT_ROOM, SECOND
 from tocsin.ports import Delivery, Log
@@ -100,10 +100,17 @@ class Courier:
         )
         for notification, outcome in zip(notifications, outcomes, strict=True):
             if outcome is None:
-                self._settled.add(notification.id)
+                self._remember_settled(notification.id)
         for outcome in outcomes:
             if outcome is not None:
                 raise outcome
+
+    def _remember_settled(self, name: str) -> None:
+        """A bound, for what is given back goes to another courier as a rule, and is never heard of again here. Any
+        of them may be forgotten: whoever has that one hears it a second time, under the same id."""
+        if len(self._settled) >= SETTLED_MAX:
+            self._settled.pop()
+        self._settled.add(name)
 
     async def _notify(self, ruling: Ruling, notification: Notification) -> None:
         if not self._form.is_told(ruling, notification):
