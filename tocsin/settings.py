@@ -281,9 +281,18 @@ class Settings(BaseSettings):
         return problems
 
     def _nobody_told_problems(self) -> list[str]:
-        if self.realm is Realm.PRODUCTION and self.teleassistance_url is None:
-            return [f"{PREFIX}TELEASSISTANCE_URL: missing; in production somebody must be told"]
-        return []
+        """A mode that tells the rooms by itself, and no room: what would be said of it on every screen is false."""
+        if self.realm is not Realm.PRODUCTION:
+            return []
+        problems = []
+        if self.teleassistance_url is None:
+            problems.append(f"{PREFIX}TELEASSISTANCE_URL: missing; in production somebody must be told")
+        if self.police_url is None and self.police_mode is not PoliceMode.OPERATOR_CONFIRMED:
+            problems.append(
+                f"{PREFIX}POLICE_URL: missing, and {PREFIX}POLICE_MODE is {self.police_mode.value}: who would be"
+                f" told? Where humans ring the police up, set {PREFIX}POLICE_MODE=operator_confirmed"
+            )
+        return problems
 
     def _token_problems(self) -> list[str]:
         if any(len(token) < 20 for token in self.api_tokens):

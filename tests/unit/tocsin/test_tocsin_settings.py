@@ -23,6 +23,7 @@ PRODUCTION: dict[str, str] = {
     "TOCSIN_REALM": "production",
     "TOCSIN_TELEASSISTANCE_URL": "https://teleassistance.example/hook",
     "TOCSIN_TELEASSISTANCE_SECRET": SECRET,
+    "TOCSIN_POLICE_MODE": "operator_confirmed",
 }
 TOKEN = "t" * 20
 LINKS = {"TOCSIN_API_PUBLIC_URL": "https://t.example", "TOCSIN_CALLBACK_SECRET": "d" * 32}
@@ -163,6 +164,13 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
         {**POLICE, "TOCSIN_REALM": "exercise", "TOCSIN_POLICE_ROOMS": rooms("CIC-13")},
         ("TOCSIN_TERRITORY", "missing"),
     ),
+    "production, a mode that tells no room": (
+        {**PRODUCTION, "TOCSIN_POLICE_MODE": "auto_on_timeout"},
+        ("TOCSIN_POLICE_URL", "missing", "TOCSIN_POLICE_MODE", "operator_confirmed"),
+    ),
+    "production, a pre-advice to no room": (
+        {**PRODUCTION, "TOCSIN_POLICE_MODE": "auto_preadvice"}, ("TOCSIN_POLICE_URL", "TOCSIN_POLICE_MODE"),
+    ),
     "production, a room by http": (
         {**PRODUCTION, **POLICE, "TOCSIN_POLICE_ROOMS": rooms("CIC-13", url="http://c.example"),
          "TOCSIN_TERRITORY": "f", "TOCSIN_CALLBACK_NUMBER": "+33199000000"},
@@ -249,6 +257,9 @@ RIGHT: dict[str, dict[str, str]] = {
         "TOCSIN_POLICE_ROOMS": rooms("CORG-2A"),
     },
     "production with one room for everything": {**PRODUCTION, **POLICE, "TOCSIN_CALLBACK_NUMBER": "+33199000000"},
+    "production that tells the rooms by itself": {
+        **PRODUCTION, **POLICE, "TOCSIN_CALLBACK_NUMBER": "+33199000000", "TOCSIN_POLICE_MODE": "auto_on_timeout",
+    },
     "a lab with rooms": {**POLICE, "TOCSIN_POLICE_ROOMS": rooms("CIC-99", url="http://127.0.0.1:1")},
     "everybody who can be told": {
         **POLICE, **OPERATIONS,
