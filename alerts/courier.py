@@ -29,7 +29,8 @@ from tocsin import subjects
 from tocsin.clock import Clock
 from tocsin.errors import WireError
 from tocsin.limits import COURIER_PARALLEL_MAX, LEASE_RENEW_S, SETTLED_MAX
-from tocsin.model.episode import Channel, Notification, Realm, Ruling
+from tocsin.model.episode import Channel, Notification, Realm, Ruling, Rung
+from tocsin.model.finding import Code
 from tocsin.model.room import DEFAULT_ROOM, SECOND
 from tocsin.ports import Delivery, Log
 from tocsin.telemetry import NOTIFICATIONS
@@ -41,6 +42,10 @@ FIRST: Final = "first"
 OWN: Final = "own"
 DEFAULT: Final = "default"
 OPERATIONS: Final = "operations"
+
+MUST_BE_REACHED: Final = (Channel.TELEASSISTANCE, Channel.POLICE)
+"""Operations are told by whoever runs the system, or by nobody."""
+NOTIFY_FAIL_PRIORITY_MAX: Final = 2  # as where an endpoint does not take (``alerts.deadlines``)
 
 log = structlog.get_logger()
 
@@ -118,7 +123,20 @@ class Courier:
         elif ways := ways_to(notification, self._doors):
             await Telling(self._office, ruling, notification, ways).run()
         else:
+            self._say_nobody_there(ruling)
             await self._say_untold(ruling, notification, NO_ENDPOINT)
+
+    def _say_nobody_there(self, ruling: Ruling) -> None:
+        """A rung that looks climbed and has told nobody. Outside production nobody may be meant."""
+        episode = ruling.episode
+        if (
+            self._channel in MUST_BE_REACHED
+            and DEFAULT_ROOM not in self._doors[self._channel]
+            and episode.realm is Realm.PRODUCTION
+            and episode.priority <= NOTIFY_FAIL_PRIORITY_MAX
+            and episode.code is not Code.SYS_NOTIFY_FAIL
+        ):
+            self._office.faults.failing(self._channel.value, NO_ENDPOINT)
 
     async def _say_untold(self, ruling: Ruling, notification: Notification, why: str) -> None:
         receipts = Receipts(office=self._office, ruling=ruling, notification=notification)
@@ -140,19 +158,23 @@ def _read(delivery: Delivery) -> Ruling | WireError:
 
 
 def ways_to(notification: Notification, doors: Doors) -> Sequence[Way]:
-    """The lines of one notification, in order; empty where nobody is configured. What is for the second endpoint
-    goes to the first where there is no other."""
+    """The lines of one notification, in order; empty where nobody is configured. The rung of the back-up site is
+    two notifications, one for each endpoint: the second hears of it once, by its own, and where there is no second
+    nobody does (the first has the other)."""
     known = doors[notification.channel]
     default = known.get(DEFAULT_ROOM)
     match notification.channel:
         case Channel.POLICE:
             return _to_a_room(known.get(notification.recipient), default)
         case Channel.TELEASSISTANCE if default is not None:
-            second = known.get(SECOND)
-            ways = [Way(door=default, line=FIRST)]
-            if second is not None:
-                at_second = Way(door=second, line=SECOND)
-                ways = [at_second] if notification.recipient == SECOND else [*ways, at_second]
+            first, second = Way(door=default, line=FIRST), known.get(SECOND)
+            at_second = [] if second is None else [Way(door=second, line=SECOND)]
+            if notification.recipient == SECOND:
+                ways = at_second
+            else:
+                ways = [first] if notification.audience is Rung.BACKUP_SITE else [first, *at_second]
+            if not ways:
+                return []
             operations = doors.get(Channel.OPERATIONS, {}).get(DEFAULT_ROOM)
             third = [] if operations is None else [Way(door=operations, line=OPERATIONS, settles=False)]
             return [*ways, *third]

@@ -42,7 +42,7 @@ from alerts.desk import handle
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus
 from tocsin.limits import LINE_FIRST_MAX
-from tocsin.model.episode import Channel, NoticeCause, Notification, Receipt, Ruling
+from tocsin.model.episode import Channel, NoticeCause, Notification, Realm, Receipt, Ruling, Rung
 from tocsin.model.finding import Change, Code
 from tocsin.model.notice import Notice
 from tocsin.model.room import SECOND
@@ -191,21 +191,23 @@ async def test_operations_are_told_third_and_their_word_ends_nothing(log: Memory
     assert [one.line for one in receipts(log) if one.result == "accepted"] == ["first"]
 
 
-async def test_what_is_for_the_backup_site_goes_there_or_to_the_first(log: MemoryLog) -> None:
+async def test_each_endpoint_hears_of_the_rung_of_the_backup_site_once(log: MemoryLog) -> None:
     plain = opening()
-    (told, _police) = plain.notifications
-    rung = structs.replace(told, id="evt_rung", recipient=SECOND)
-    ruling = structs.replace(plain, notifications=(rung,))
-    async with listening(200) as first, listening(200) as second:
+    rung = structs.replace(plain, notifications=episodes.to_rung(plain.episode, Rung.BACKUP_SITE))
+    for_both, for_second = (one.id for one in rung.notifications)
+    async with listening(500) as first, listening(200) as second:
         async with courier(log, first.url, second=second.url):
-            await log.append(subjects.episode("PROX_ALERT", "msr_1"), encode(ruling))
+            await log.append(subjects.episode("PROX_ALERT", "msr_1"), encode(rung))
+            await eventually(lambda: len(first.heard) >= 6)  # the first is down for longer than its budget
+            first.plan[:] = [200]
             await settled(log)
-        assert (first.ids, second.ids) == ([], ["evt_rung"])
+        assert (set(first.ids), second.ids) == ({for_both}, [for_second])
+        before = len(first.heard)
         async with courier(log, first.url):
-            await log.append(subjects.episode("PROX_ALERT", "msr_1"), encode(ruling))
+            await log.append(subjects.episode("PROX_ALERT", "msr_1"), encode(rung))
             await settled(log)
-        assert (first.ids, second.ids) == (["evt_rung"], ["evt_rung"])
-    assert [one.line for one in receipts(log)] == [SECOND, "first"]
+        assert (first.ids[before:], second.ids) == ([for_both], [for_second])
+    assert {(one.notification, one.result) for one in receipts(log) if not one.line} == {(for_second, "no_endpoint")}
 
 
 async def test_operations_hear_what_is_theirs(log: MemoryLog) -> None:
@@ -287,6 +289,23 @@ async def test_a_notice_that_is_not_received_breeds_none(log: MemoryLog) -> None
         await log.append(subjects.episode("SYS_NOTIFY_FAIL", "operations"), encode(ruling))
         await eventually(lambda: len(receipts(log)) >= 8)  # 45 s
     assert notices(log) == []
+
+
+async def test_a_rung_of_the_police_with_nobody_behind_it_is_said_in_production(log: MemoryLog) -> None:
+    plain = opening()
+    for realm in (Realm.LAB, Realm.PRODUCTION):
+        told = episodes.to_rung(plain.episode, Rung.POLICE)
+        ruling = structs.replace(
+            plain, episode=structs.replace(plain.episode, realm=realm), notifications=told
+        )
+        async with listening(200) as first, courier(log, first.url):
+            await log.append(subjects.episode("PROX_ALERT", "msr_1"), encode(ruling))
+            await settled(log, Channel.POLICE)
+            if realm is Realm.PRODUCTION:
+                await eventually(lambda: notices(log))
+        if realm is Realm.LAB:
+            assert notices(log) == []
+    assert said(log) == [("police", Change.ENTRY, "no_endpoint")]
 
 
 async def test_what_is_less_urgent_than_p2_pages_nobody(log: MemoryLog) -> None:
