@@ -17,6 +17,7 @@ from typing import Final
 
 import structlog
 
+from alerts.addresses import examine
 from alerts.channels import registry
 from alerts.channels.form import Sender
 from alerts.doors import Door
@@ -226,6 +227,7 @@ async def run_courier(
         for channel in office.forms:
             tasks.create_task(Courier(channel=channel, doors=doors, office=office).serve())
         tasks.create_task(faults.serve())
+        tasks.create_task(examine([door for of in doors.values() for door in of.values()], faults))
         tasks.create_task(beat_for_ever(heart, [door for channel in HEARD for door in doors[channel].values()]))
         ready()
 

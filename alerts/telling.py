@@ -119,9 +119,7 @@ class Receipts:
         name = derived("rct", receipt.notification, receipt.attempt, receipt.t7_ms, receipt.line, receipt.result)
         while True:
             try:
-                await self.office.log.append(
-                    subjects.receipt(*place(episode)), encode(receipt), dedupe_id=name
-                )
+                await self.office.log.append(subjects.receipt(*place(episode)), encode(receipt), dedupe_id=name)
             except LogUnavailable as error:
                 log.warning("receipt_waits", result=receipt.result, error=str(error))
                 if receipt.result not in SETTLING:

@@ -281,7 +281,7 @@ class Settings(BaseSettings):
         return problems
 
     def _nobody_told_problems(self) -> list[str]:
-        """A mode that tells the rooms by itself, and no room: what would be said of it on every screen is false."""
+        """A mode that tells the rooms by itself, and no room: every screen would say that they were told."""
         if self.realm is not Realm.PRODUCTION:
             return []
         problems = []

@@ -207,7 +207,9 @@ async def test_each_endpoint_hears_of_the_rung_of_the_backup_site_once(log: Memo
             await log.append(subjects.episode("PROX_ALERT", "msr_1"), encode(rung))
             await settled(log)
         assert (first.ids[before:], second.ids) == ([for_both], [for_second])
-    assert {(one.notification, one.result) for one in receipts(log) if not one.line} == {(for_second, "no_endpoint")}
+    assert {(one.notification, one.result) for one in receipts(log) if not one.line} == {
+        (for_second, "no_endpoint")
+    }
 
 
 async def test_operations_hear_what_is_theirs(log: MemoryLog) -> None:
@@ -295,9 +297,7 @@ async def test_a_rung_of_the_police_with_nobody_behind_it_is_said_in_production(
     plain = opening()
     for realm in (Realm.LAB, Realm.PRODUCTION):
         told = episodes.to_rung(plain.episode, Rung.POLICE)
-        ruling = structs.replace(
-            plain, episode=structs.replace(plain.episode, realm=realm), notifications=told
-        )
+        ruling = structs.replace(plain, episode=structs.replace(plain.episode, realm=realm), notifications=told)
         async with listening(200) as first, courier(log, first.url):
             await log.append(subjects.episode("PROX_ALERT", "msr_1"), encode(ruling))
             await settled(log, Channel.POLICE)
@@ -306,6 +306,16 @@ async def test_a_rung_of_the_police_with_nobody_behind_it_is_said_in_production(
         if realm is Realm.LAB:
             assert notices(log) == []
     assert said(log) == [("police", Change.ENTRY, "no_endpoint")]
+
+
+async def test_a_room_whose_name_leads_into_our_own_house_is_said_at_the_start(log: MemoryLog) -> None:
+    """Without an alert: it has no heartbeat that would find it out."""
+    async with listening(200) as first, listening(200) as police:
+        hidden = police.url.replace("127.0.0.1", "localhost")
+        async with courier(log, first.url, hidden):
+            await eventually(lambda: notices(log))
+    assert said(log) == [("police", Change.ENTRY, "address_refused")]
+    assert police.heard == []
 
 
 async def test_what_is_less_urgent_than_p2_pages_nobody(log: MemoryLog) -> None:
