@@ -350,6 +350,39 @@ async def test_an_endpoint_that_is_gone_is_left_alone_and_somebody_is_told_at_on
     assert by_line[-1] == ("first", "accepted")
 
 
+@pytest.mark.usefixtures("quick_hearts", "impatient")
+@pytest.mark.parametrize("known", [False, True], ids=["of this alert", "of an alert before"])
+async def test_a_410_by_mistake_is_asked_again_when_it_takes_heartbeats(log: MemoryLog, known: bool) -> None:
+    """In the middle of its upgrade it says 410; afterwards it is well, and the second hangs."""
+    async with listening(410) as first, listening(HANG) as second:
+        first.to_beats = 410
+        async with courier(log, first.url, second=second.url):
+            if known:
+                await eventually(lambda: said(log))
+            ruling = await rule(log)
+            await eventually(lambda: second.heard)
+            asked = len(first.heard)
+            assert asked == (0 if known else 1)
+            first.plan[:], first.to_beats = [200], 200
+            await settled(log)
+    assert first.ids == [ruling.notifications[0].id] * (asked + 1)
+    assert [one.line for one in receipts(log) if one.result == "accepted"] == ["first"]
+
+
+async def test_where_the_second_gives_up_the_first_is_asked_though_it_is_gone(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alerts.telling.ladder_of", lambda _priority: (0, 1, 2))
+    async with listening(410, 410, 200) as first, listening(500) as second:
+        first.to_beats = 410
+        async with courier(log, first.url, second=second.url):
+            await rule(log)
+            await settled(log)
+    told = [(one.line, one.result) for one in receipts(log)]
+    assert [one for one in told if one[1] == "gave_up"] == [(SECOND, "gave_up")]
+    assert told[-1] == ("first", "accepted")
+
+
 # --- many at once ---------------------------------------------------------------------------------------------
 
 
