@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
 
@@ -23,7 +24,7 @@ from alerts.channels.form import Sender
 from alerts.doors import Door
 from alerts.faults import Faults
 from alerts.heartbeat import Heart, beat_for_ever
-from alerts.line import Endpoint, Line, Outcome, client, trusted_by, trusted_by_all
+from alerts.line import TLS_FAILED, Endpoint, Line, Outcome, client, trusted_by, trusted_by_all
 from alerts.retries import NO_ENDPOINT, NO_LONGER_TOLD
 from alerts.telling import Form, Forms, Office, Receipts, Telling, Way
 from tocsin import subjects
@@ -226,6 +227,7 @@ async def run_courier(
         doors = await _doors(stack, recipients)
         for channel in office.forms:
             tasks.create_task(Courier(channel=channel, doors=doors, office=office).serve())
+        _say_certificates(doors, faults)
         tasks.create_task(faults.serve())
         tasks.create_task(examine([door for of in doors.values() for door in of.values()], faults))
         tasks.create_task(beat_for_ever(heart, [door for channel in HEARD for door in doors[channel].values()]))
@@ -243,15 +245,32 @@ async def _doors(stack: contextlib.AsyncExitStack, recipients: Mapping[Channel, 
             room: Door(
                 name=_name(channel, room),
                 channel=channel,
-                line=Line(
-                    endpoint=endpoint,
-                    http=await stack.enter_async_context(client(trusted_by(endpoint.tls, trusted))),
-                ),
+                line=await _line(stack, endpoint, trusted),
             )
             for room, endpoint in recipients.get(channel, {}).items()
         }
         for channel in Channel
     }
+
+
+async def _line(stack: contextlib.AsyncExitStack, endpoint: Endpoint, trusted: ssl.SSLContext) -> Line:
+    """Files of one recipient that cannot be read, after a renewal at night, keep nobody else from hearing."""
+    try:
+        context = trusted_by(endpoint.tls, trusted)
+    except OSError as error:
+        effect = "nothing is sent there"
+        log.critical("certificates_unusable", host=endpoint.host, reason=str(error), effect=effect)
+        return Line(endpoint=endpoint, http=None)
+    return Line(endpoint=endpoint, http=await stack.enter_async_context(client(context)))
+
+
+def _say_certificates(doors: Doors, faults: Faults) -> None:
+    """At once, for the rooms of the police have no heartbeat."""
+    for door in (door for of in doors.values() for door in of.values()):
+        if door.line.http is None:
+            faults.failing(door.name, TLS_FAILED)
+        else:
+            faults.cured(door.name, TLS_FAILED)
 
 
 def _name(channel: Channel, room: str) -> str:

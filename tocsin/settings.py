@@ -242,7 +242,8 @@ class Settings(BaseSettings):
         return [(setting, url) for setting, url in (*named, *rooms) if url is not None]
 
     def _webhook_tls_problems(self) -> list[str]:
-        """A file that cannot be used would be found out at the first alarm."""
+        """What is wrong with the setting. Files are not looked at here (``unusable_certificates``): a part that
+        starts again at night is not kept from hearing a key by the certificate of somebody's pager."""
         problems, setting = [], f"{PREFIX}WEBHOOK_TLS"
         known = {**{name: getattr(self, f"{name}_url") for name in WEBHOOKS}, **self._room_urls}
         for name, tls in self.webhook_tls.items():
@@ -253,9 +254,12 @@ class Settings(BaseSettings):
                 problems.append(f"{setting}: {name[:32]}: only with a URL of https")
             if (tls.cert_file is None) != (tls.key_file is None):
                 problems.append(f"{setting}: {name[:32]}: cert_file and key_file, both or neither")
-            elif wrong := tls.files.problem():
-                problems.append(f"{setting}: {name[:32]}: {wrong[0]}_file: {wrong[1]}")
         return problems
+
+    def unusable_certificates(self) -> list[str]:
+        """For whoever starts Tocsin and looks; the courier says the same, and SYS_NOTIFY_FAIL. Reads the files."""
+        found = ((name, tls.files.problem()) for name, tls in self.webhook_tls.items())
+        return [f"{name[:32]}: {wrong[0]}_file: {wrong[1]}" for name, wrong in found if wrong is not None]
 
     @property
     def _room_urls(self) -> dict[str, HttpUrl]:

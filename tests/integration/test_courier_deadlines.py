@@ -10,8 +10,10 @@ import asyncio
 import json
 import socket
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from builders import REALM, SECRET, eventually
@@ -26,6 +28,7 @@ from recipients import (
     Behaviour,
     Recipient,
     courier,
+    endpoints,
     listening,
     opening,
     receipts,
@@ -39,6 +42,7 @@ from alerts import episodes
 from alerts.channels.heartbeat import TYPE as HEARTBEAT
 from alerts.channels.heartbeat import WATCHDOG
 from alerts.desk import handle
+from alerts.line import Endpoint
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus
 from tocsin.limits import LINE_FIRST_MAX
@@ -49,6 +53,7 @@ from tocsin.model.room import SECOND
 from tocsin.ports import Log
 from tocsin.subjects import EPISODES, NOTICES, RECEIPTS
 from tocsin.testing.bus import MemoryLog
+from tocsin.tls import TlsFiles
 from tocsin.wire import decode_notice, decode_receipt, encode
 
 
@@ -315,6 +320,29 @@ async def test_a_room_whose_name_leads_into_our_own_house_is_said_at_the_start(l
         async with courier(log, first.url, hidden):
             await eventually(lambda: notices(log))
     assert said(log) == [("police", Change.ENTRY, "address_refused")]
+    assert police.heard == []
+
+
+async def test_certificates_of_one_recipient_that_cannot_be_used_keep_no_other_from_hearing(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F26. It is said without an alert, and the line is tried like any that fails."""
+    nowhere = TlsFiles(ca=Path("/nowhere/ca.crt"))
+    async with listening(200) as first, listening(200) as police:
+
+        def with_files(urls: Mapping[str, str | None]) -> dict[str, Endpoint]:
+            found = endpoints(urls)
+            return {
+                room: replace(one, tls=nowhere) if one.url == police.url else one for room, one in found.items()
+            }
+
+        monkeypatch.setattr("recipients.endpoints", with_files)
+        async with courier(log, first.url, police.url):
+            await rule(log)
+            await settled(log)
+            await eventually(lambda: notices(log))
+    assert results(log) == ["accepted"]
+    assert said(log) == [("police", Change.ENTRY, "tls_failed")]
     assert police.heard == []
 
 
