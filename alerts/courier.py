@@ -13,25 +13,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
 
+from alerts.addresses import examine
 from alerts.channels import registry
 from alerts.channels.form import Sender
 from alerts.doors import Door
 from alerts.faults import Faults
 from alerts.heartbeat import Heart, beat_for_ever
-from alerts.line import Endpoint, Line, Outcome, client, trusted_by, trusted_by_all
+from alerts.line import TLS_FAILED, Endpoint, Line, Outcome, client, trusted_by, trusted_by_all
 from alerts.retries import NO_ENDPOINT, NO_LONGER_TOLD
 from alerts.telling import Form, Forms, Office, Receipts, Telling, Way
 from alerts.urgency import KEY, most_urgent_of
 from tocsin import subjects
 from tocsin.clock import Clock
 from tocsin.errors import WireError
-from tocsin.limits import COURIER_PARALLEL_MAX, LEASE_RENEW_S
-from tocsin.model.episode import Channel, Notification, Realm, Ruling
+from tocsin.limits import COURIER_PARALLEL_MAX, LEASE_RENEW_S, SETTLED_MAX
+from tocsin.model.episode import Channel, Notification, Realm, Ruling, Rung
+from tocsin.model.finding import Code
 from tocsin.model.room import DEFAULT_ROOM, SECOND
 from tocsin.ports import Delivery, Log
 from tocsin.telemetry import NOTIFICATIONS
@@ -43,6 +46,10 @@ FIRST: Final = "first"
 OWN: Final = "own"
 DEFAULT: Final = "default"
 OPERATIONS: Final = "operations"
+
+MUST_BE_REACHED: Final = (Channel.TELEASSISTANCE, Channel.POLICE)
+"""Operations are told by whoever runs the system, or by nobody."""
+NOTIFY_FAIL_PRIORITY_MAX: Final = 2  # as where an endpoint does not take (``alerts.deadlines``)
 
 log = structlog.get_logger()
 
@@ -131,10 +138,17 @@ class Courier:
         )
         for notification, outcome in zip(notifications, outcomes, strict=True):
             if outcome is None:
-                self._settled.add(notification.id)
+                self._remember_settled(notification.id)
         for outcome in outcomes:
             if outcome is not None:
                 raise outcome
+
+    def _remember_settled(self, name: str) -> None:
+        """A bound, for what is given back goes to another courier as a rule, and is never heard of again here. Any
+        of them may be forgotten: whoever has that one hears it a second time, under the same id."""
+        if len(self._settled) >= SETTLED_MAX:
+            self._settled.pop()
+        self._settled.add(name)
 
     async def _notify(self, ruling: Ruling, notification: Notification) -> None:
         if not self._form.is_told(ruling, notification):
@@ -142,7 +156,20 @@ class Courier:
         elif ways := ways_to(notification, self._doors):
             await Telling(self._office, ruling, notification, ways).run()
         else:
+            self._say_nobody_there(ruling)
             await self._say_untold(ruling, notification, NO_ENDPOINT)
+
+    def _say_nobody_there(self, ruling: Ruling) -> None:
+        """A rung that looks climbed and has told nobody. Outside production nobody may be meant."""
+        episode = ruling.episode
+        if (
+            self._channel in MUST_BE_REACHED
+            and DEFAULT_ROOM not in self._doors[self._channel]
+            and episode.realm is Realm.PRODUCTION
+            and episode.priority <= NOTIFY_FAIL_PRIORITY_MAX
+            and episode.code is not Code.SYS_NOTIFY_FAIL
+        ):
+            self._office.faults.failing(self._channel.value, NO_ENDPOINT)
 
     async def _say_untold(self, ruling: Ruling, notification: Notification, why: str) -> None:
         receipts = Receipts(office=self._office, ruling=ruling, notification=notification)
@@ -158,19 +185,23 @@ def _read(delivery: Delivery) -> Ruling | WireError:
 
 
 def ways_to(notification: Notification, doors: Doors) -> Sequence[Way]:
-    """The lines of one notification, in order; empty where nobody is configured. What is for the second endpoint
-    goes to the first where there is no other."""
+    """The lines of one notification, in order; empty where nobody is configured. The rung of the back-up site is
+    two notifications, one for each endpoint: the second hears of it once, by its own, and where there is no second
+    nobody does (the first has the other)."""
     known = doors[notification.channel]
     default = known.get(DEFAULT_ROOM)
     match notification.channel:
         case Channel.POLICE:
             return _to_a_room(known.get(notification.recipient), default)
         case Channel.TELEASSISTANCE if default is not None:
-            second = known.get(SECOND)
-            ways = [Way(door=default, line=FIRST)]
-            if second is not None:
-                at_second = Way(door=second, line=SECOND)
-                ways = [at_second] if notification.recipient == SECOND else [*ways, at_second]
+            first, second = Way(door=default, line=FIRST), known.get(SECOND)
+            at_second = [] if second is None else [Way(door=second, line=SECOND)]
+            if notification.recipient == SECOND:
+                ways = at_second
+            else:
+                ways = [first] if notification.audience is Rung.BACKUP_SITE else [first, *at_second]
+            if not ways:
+                return []
             operations = doors.get(Channel.OPERATIONS, {}).get(DEFAULT_ROOM)
             third = [] if operations is None else [Way(door=operations, line=OPERATIONS, settles=False)]
             return [*ways, *third]
@@ -221,7 +252,9 @@ async def run_courier(
         doors = await _doors(stack, recipients)
         for channel in office.forms:
             tasks.create_task(Courier(channel=channel, doors=doors, office=office).serve())
+        _say_certificates(doors, faults)
         tasks.create_task(faults.serve())
+        tasks.create_task(examine([door for of in doors.values() for door in of.values()], faults))
         tasks.create_task(beat_for_ever(heart, [door for channel in HEARD for door in doors[channel].values()]))
         ready()
 
@@ -237,15 +270,32 @@ async def _doors(stack: contextlib.AsyncExitStack, recipients: Mapping[Channel, 
             room: Door(
                 name=_name(channel, room),
                 channel=channel,
-                line=Line(
-                    endpoint=endpoint,
-                    http=await stack.enter_async_context(client(trusted_by(endpoint.tls, trusted))),
-                ),
+                line=await _line(stack, endpoint, trusted),
             )
             for room, endpoint in recipients.get(channel, {}).items()
         }
         for channel in Channel
     }
+
+
+async def _line(stack: contextlib.AsyncExitStack, endpoint: Endpoint, trusted: ssl.SSLContext) -> Line:
+    """Files of one recipient that cannot be read, after a renewal at night, keep nobody else from hearing."""
+    try:
+        context = trusted_by(endpoint.tls, trusted)
+    except OSError as error:
+        effect = "nothing is sent there"
+        log.critical("certificates_unusable", host=endpoint.host, reason=str(error), effect=effect)
+        return Line(endpoint=endpoint, http=None)
+    return Line(endpoint=endpoint, http=await stack.enter_async_context(client(context)))
+
+
+def _say_certificates(doors: Doors, faults: Faults) -> None:
+    """At once, for the rooms of the police have no heartbeat."""
+    for door in (door for of in doors.values() for door in of.values()):
+        if door.line.http is None:
+            faults.failing(door.name, TLS_FAILED)
+        else:
+            faults.cured(door.name, TLS_FAILED)
 
 
 def _name(channel: Channel, room: str) -> str:

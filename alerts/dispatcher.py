@@ -49,6 +49,9 @@ LEASED_MAX = (
     10_000  # what waits for its next try counts as leased: a rollback's worth of it must not stop the rest
 )
 
+STANDS_AT = {code.value: place.value for code, place in IN_PLACE_OF.items()}
+"""By the code that an episode is said as; any other stands under its own."""
+
 INCIDENTS = subjects.episode(INCIDENT.value, "*")
 
 Placed = tuple[str, str, Event]
@@ -193,8 +196,9 @@ def _notice_event(entry: Entry) -> list[Placed]:
 
 
 def _receipt_event(entry: Entry) -> list[Placed]:
+    """Where its episode stands, by whatever code of the two the courier has named it."""
     _, _, code, subject = entry.subject.split(".")
-    return [(code, subject, decode_receipt(entry.payload))]
+    return [(STANDS_AT.get(code, code), subject, decode_receipt(entry.payload))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,13 +66,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """An endpoint and the client that is for it alone."""
+    """An endpoint and the client that is for it alone. None: its certificates cannot be used, nothing is sent."""
 
     endpoint: Endpoint
-    http: httpx2.AsyncClient
+    http: httpx2.AsyncClient | None
 
     async def post(self, message_id: str, body: bytes, content_type: str, wall_ms: int) -> Outcome:
         """One attempt at ``wall_ms``, the machine's hour. Whatever the other side does is an Outcome."""
+        if self.http is None:
+            return Outcome(result=TLS_FAILED)
         headers = signed_headers(self.endpoint.secret, message_id, body, wall_ms, content_type)
         said: Outcome | None = None
         try:

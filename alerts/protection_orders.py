@@ -241,7 +241,7 @@ class ProtectionOrders:
         return Receipt(
             notification=said.notification.id, episode=said.ruling.episode.id, version=said.ruling.episode.version,
             channel=Channel.UNIT, attempt=said.attempt, t7_ms=self._clock.now_ms(), t8_ms=None, result=result,
-            recipient=unit,
+            recipient=unit, line=unit,
         )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ import structlog
 from alerts import deadlines
 from alerts.deadlines import LineState
 from alerts.doors import Door
+from alerts.episodes import place
 from alerts.faults import GONE, NOT_RECEIVED, Faults
 from alerts.line import Outcome
 from alerts.retries import (
@@ -49,6 +50,9 @@ from tocsin.telemetry import NOTIFICATIONS, STAGE_SECONDS
 from tocsin.wire import encode
 
 RECEIPT_AGAIN_S: Final = 0.5
+BACK_LOOK_S: Final = (
+    2.0  # whether an endpoint that said 410 is back: its heartbeat is what opens it, once a minute
+)
 
 log = structlog.get_logger()
 
@@ -119,9 +123,7 @@ class Receipts:
         name = derived("rct", receipt.notification, receipt.attempt, receipt.t7_ms, receipt.line, receipt.result)
         while True:
             try:
-                await self.office.log.append(
-                    subjects.receipt(episode.code.value, episode.subject), encode(receipt), dedupe_id=name
-                )
+                await self.office.log.append(subjects.receipt(*place(episode)), encode(receipt), dedupe_id=name)
             except LogUnavailable as error:
                 log.warning("receipt_waits", result=receipt.result, error=str(error))
                 if receipt.result not in SETTLING:
@@ -140,6 +142,7 @@ class _Climb:
     content_type: str
     body: bytes
     made: int = 0
+    left: bool = False  # its door said that it is gone, and another can take it
 
 
 class Telling:
@@ -161,6 +164,7 @@ class Telling:
         self._first = ways[0]
         self._taken = asyncio.Event()
         self._changed = asyncio.Event()
+        self._given_up: set[str] = set()
         self._has_failed = False
         self._was_attempted = False
         self._was_refused = False
@@ -174,8 +178,15 @@ class Telling:
                 way.door.owes(self._ruling, self._notification)
         async with asyncio.TaskGroup() as lines:
             for way in left_alone:
-                lines.create_task(self._say_left_alone(way))
+                lines.create_task(self._leave_alone(way))
             await self._conduct(open_, lines)
+
+    async def _leave_alone(self, way: Way) -> None:
+        state = LineState(usual_ms=way.door.usual_ms, settles=way.settles, ended=True)
+        form = self._office.forms[way.door.channel]
+        await self._say_left_alone(way)
+        climb = _Climb(way=way, state=state, content_type=form.content_type, body=self._body, left=True)
+        await self._come_back(climb)
 
     async def _say_left_alone(self, way: Way) -> None:
         now_ms = self._clock.now_ms()
@@ -226,6 +237,10 @@ class Telling:
         lines.create_task(self._climb(climb))
 
     async def _climb(self, climb: _Climb) -> None:
+        await self._climb_once(climb)
+        await self._come_back(climb)
+
+    async def _climb_once(self, climb: _Climb) -> None:
         ladder = ladder_of(self._priority)
         begun_ms = climb.state.begun_ms
         assert begun_ms is not None
@@ -239,6 +254,16 @@ class Telling:
                     await self._give_up(climb)
         climb.state.ended = True
         self._changed.set()
+
+    async def _come_back(self, climb: _Climb) -> None:
+        """A 410 may be a mistake, made in the middle of an upgrade: the line is climbed anew when its door is open
+        again, or when nobody else can take it for good any more."""
+        while climb.left and climb.way.settles:
+            while climb.way.door.gone and self._another_can_settle(climb) and not self._taken.is_set():
+                await self._rest(BACK_LOOK_S, self._taken)
+            climb.left, climb.made = False, 0
+            climb.state.ended, climb.state.begun_ms = False, self._clock.now_ms()
+            await self._climb_once(climb)
 
     async def _attempt(self, climb: _Climb) -> None:
         door = climb.way.door
@@ -260,7 +285,7 @@ class Telling:
             self._fail_in_time(self._plan())
         if door.gone:
             self._office.faults.failing(door.name, GONE)
-            climb.state.ended = self._another_can_settle(climb)
+            climb.left = climb.state.ended = self._another_can_settle(climb)
         await self._receipts.write(
             self._named(outcome, climb.way),
             attempt=climb.made, t7_ms=t7_ms, t8_ms=t8_ms if accepted else None, way=climb.way,
@@ -286,13 +311,12 @@ class Telling:
 
     def _another_can_settle(self, climb: _Climb) -> bool:
         """Whether somebody else may take it for good: else even an endpoint that is gone is tried again."""
-        return (
-            any(way.settles and not way.door.gone for way in self._ways if way is not climb.way)
-            or not climb.way.settles
-        )
+        others = [way for way in self._ways if way is not climb.way and way.settles]
+        return any(not (way.door.gone or way.line in self._given_up) for way in others) or not climb.way.settles
 
     async def _give_up(self, climb: _Climb) -> None:
         climb.state.ended = True
+        self._given_up.add(climb.way.line)
         log.error("notification_given_up", notification=self._notification.id, line=climb.way.line)
         await self._receipts.write(
             self._named(Outcome(result=GAVE_UP), climb.way),

@@ -214,7 +214,7 @@ def tell(event: PartEvent) -> None:
             console.print(f"[yellow]↻ {event.part} is back[/], gap {gap_s:.2f} s")
         case PartEvent(what="ready"):
             console.print(f"[green]✓[/] {event.part}")
-        case PartEvent(part="territory"):  # the only thing to say of a map is what is wrong with it
+        case PartEvent(part="territory" | "certificates"):  # nothing is said of these but what is wrong with them
             console.print(f"! {event.part}: {event.what}", style="bold red", markup=False)
         case _:
             console.print(f"  {event.part}: {event.what}", style="dim")

@@ -133,6 +133,7 @@ LINE_CONNECTIONS_MAX = LINE_FIRST_MAX + LINE_RETRY_MAX
 HEARTBEAT_EVERY_S = 60  # to each endpoint; whoever hears nothing for 180 s rings up
 HEARTBEATS_MISSED_MAX = 3  # then it is said: the same 180 s
 COURIER_PARALLEL_MAX = 10_000  # per channel: a recipient that is down for an hour must not hold up the next alert
+SETTLED_MAX = 65_536  # per channel: what is remembered as told of rulings that were given back; 8 MB
 DOWNLINK_PARALLEL_MAX = 2_000  # what leaves within a lease, at 1,000 a second: more would come twice
 COMMAND_PUBACK_S = 1.5  # within a lease: who gives an order back must still hold it
 LEASE_S = 3.0  # an unacknowledged message of the log goes to another worker after this

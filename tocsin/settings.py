@@ -242,7 +242,8 @@ class Settings(BaseSettings):
         return [(setting, url) for setting, url in (*named, *rooms) if url is not None]
 
     def _webhook_tls_problems(self) -> list[str]:
-        """A file that cannot be used would be found out at the first alarm."""
+        """What is wrong with the setting. Files are not looked at here (``unusable_certificates``): a part that
+        starts again at night is not kept from hearing a key by the certificate of somebody's pager."""
         problems, setting = [], f"{PREFIX}WEBHOOK_TLS"
         known = {**{name: getattr(self, f"{name}_url") for name in WEBHOOKS}, **self._room_urls}
         for name, tls in self.webhook_tls.items():
@@ -253,9 +254,12 @@ class Settings(BaseSettings):
                 problems.append(f"{setting}: {name[:32]}: only with a URL of https")
             if (tls.cert_file is None) != (tls.key_file is None):
                 problems.append(f"{setting}: {name[:32]}: cert_file and key_file, both or neither")
-            elif wrong := tls.files.problem():
-                problems.append(f"{setting}: {name[:32]}: {wrong[0]}_file: {wrong[1]}")
         return problems
+
+    def unusable_certificates(self) -> list[str]:
+        """For whoever starts Tocsin and looks; the courier says the same, and SYS_NOTIFY_FAIL. Reads the files."""
+        found = ((name, tls.files.problem()) for name, tls in self.webhook_tls.items())
+        return [f"{name[:32]}: {wrong[0]}_file: {wrong[1]}" for name, wrong in found if wrong is not None]
 
     @property
     def _room_urls(self) -> dict[str, HttpUrl]:
@@ -281,9 +285,18 @@ class Settings(BaseSettings):
         return problems
 
     def _nobody_told_problems(self) -> list[str]:
-        if self.realm is Realm.PRODUCTION and self.teleassistance_url is None:
-            return [f"{PREFIX}TELEASSISTANCE_URL: missing; in production somebody must be told"]
-        return []
+        """A mode that tells the rooms by itself, and no room: every screen would say that they were told."""
+        if self.realm is not Realm.PRODUCTION:
+            return []
+        problems = []
+        if self.teleassistance_url is None:
+            problems.append(f"{PREFIX}TELEASSISTANCE_URL: missing; in production somebody must be told")
+        if self.police_url is None and self.police_mode is not PoliceMode.OPERATOR_CONFIRMED:
+            problems.append(
+                f"{PREFIX}POLICE_URL: missing, and {PREFIX}POLICE_MODE is {self.police_mode.value}: who would be"
+                f" told? Where humans ring the police up, set {PREFIX}POLICE_MODE=operator_confirmed"
+            )
+        return problems
 
     def _token_problems(self) -> list[str]:
         if any(len(token) < 20 for token in self.api_tokens):

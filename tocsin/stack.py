@@ -97,6 +97,7 @@ async def running(settings: Settings, *, tell: Tell, only: frozenset[str] | None
     ``only``: the names of the parts to start, all when None. Raises SettingError, EmbeddedServerError.
     """
     _look_at_territory(settings, tell)
+    _look_at_certificates(settings, tell)
     home = settings.data_dir.resolve()
     parts = [part for part in PARTS if only is None or part.name in only]
     if "api" in {part.name for part in parts}:
@@ -192,6 +193,13 @@ def _look_at_territory(settings: Settings, tell: Tell) -> None:
         log.warning("police_rooms_unknown", rooms=unknown)
         what = f"has no {', '.join(unknown)}: nothing is ever told to these {PREFIX}POLICE_ROOMS"
         tell(PartEvent(part="territory", what=what))
+
+
+def _look_at_certificates(settings: Settings, tell: Tell) -> None:
+    """As with the map: one recipient's file is no reason to hear nobody."""
+    for problem in settings.unusable_certificates():
+        log.critical("certificates_unusable", problem=problem)
+        tell(PartEvent(part="certificates", what=f"nothing is sent to {problem} ({PREFIX}WEBHOOK_TLS)"))
 
 
 @contextlib.asynccontextmanager

@@ -18,6 +18,7 @@ from alerts.api.access import requires
 from alerts.api.alerts import TheDeps
 from alerts.api.openapi import problems
 from alerts.api.problems import Refusal
+from alerts.api.reader import Reader, reads
 from alerts.api.roles import Permission
 from tocsin.adapters.alarm_load import AlarmLoad
 from tocsin.clock import MS, from_rfc3339, rfc3339
@@ -90,16 +91,16 @@ class AlarmLoadReply(BaseModel):
 @router.get(
     "/queue",
     summary="List open alerts as lines, one for each chain of events",
-    dependencies=[Depends(requires(Permission.SEE_ALERTS))],
-    responses=problems("not-ready"),
+    responses=problems("invalid-request", "not-ready"),
 )
-async def queue(deps: TheDeps) -> QueueReply:
+async def queue(deps: TheDeps, reader: Annotated[Reader, Depends(reads(Permission.SEE_ALERTS))]) -> QueueReply:
     """Every open alert is in it once. An untaken P1 is never under another line, nor what somebody has in hand."""
     if not deps.projection.ready.is_set():
         raise Refusal("not-ready")
     now_ms = deps.clock.now_ms()
     ranked = [each.episode for each in deps.projection.open_episodes(now_ms)]
     seen, counts = load.folded(ranked, now_ms), load.counts(ranked, now_ms)
+    reader.saw("queue", [one.id for one in ranked])
     return QueueReply(
         lines=[_line(one) for one in seen.lines],
         stale=_shown(seen.stale),

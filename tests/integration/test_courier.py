@@ -38,6 +38,7 @@ from standardwebhooks import Webhook
 from alerts.channels import police, registry
 from alerts.channels.cap_reader import read_cap
 from alerts.channels.form import Sender
+from alerts.courier import Courier
 from alerts.deadlines import USUAL_FIRST_MS, Patience
 from alerts.episodes import ACKNOWLEDGED, CLOSED, RELEASED
 from alerts.routing import Routing
@@ -283,6 +284,44 @@ async def test_what_cannot_be_told_stops_nothing_and_is_never_settled(
         await eventually(lambda: results(log) == ["accepted"] * 2)
     assert set(asked) == {(b"\x09rubbish", 15.0)}
     assert len(recipient.heard) == 2
+
+
+async def test_what_was_told_is_not_told_again_and_what_is_remembered_of_it_is_bounded(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two rooms one cannot be written to, and the ruling comes again and again."""
+    monkeypatch.setattr("alerts.courier.SETTLED_MAX", 3)
+    given_back: list[int] = []
+
+    async def again(self: MemoryDelivery, after_s: float) -> None:
+        given_back.append(self.entry.sequence)
+        if given_back.count(self.entry.sequence) == 1:
+            self.queue.give_back(self.entry.sequence)
+
+    monkeypatch.setattr(MemoryDelivery, "again", again)
+    made: list[Courier] = []
+
+    class Watched(Courier):
+        def __init__(self, **given: Any) -> None:
+            super().__init__(**given)
+            made.append(self)
+
+        async def _notify(self, ruling: Ruling, notification: Notification) -> None:
+            if notification.id.startswith("evt_bad"):
+                raise ValueError("cannot be written")
+            await super()._notify(ruling, notification)
+
+    monkeypatch.setattr("alerts.courier.Courier", Watched)
+    async with listening(200) as recipient, courier(log, recipient.url):
+        for number in range(10):
+            plain = opening(f"msr_{number}")
+            bad = structs.replace(plain.notifications[0], id=f"evt_bad_{number}")
+            ruling = structs.replace(plain, notifications=(plain.notifications[0], bad))
+            await log.append(subjects.episode("PROX_ALERT", f"msr_{number}"), encode(ruling))
+            await eventually(lambda number=number: len(given_back) == 2 * (number + 1))
+    assert Counter(recipient.ids).most_common(1)[0][1] == 1
+    remembered = [len(one._settled) for one in made]
+    assert max(remembered) == 3
 
 
 # --- one hangs -----------------------------------------------------------------------------------------------

@@ -10,8 +10,10 @@ import asyncio
 import json
 import socket
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from builders import REALM, SECRET, eventually
@@ -26,6 +28,7 @@ from recipients import (
     Behaviour,
     Recipient,
     courier,
+    endpoints,
     listening,
     opening,
     receipts,
@@ -39,16 +42,18 @@ from alerts import episodes
 from alerts.channels.heartbeat import TYPE as HEARTBEAT
 from alerts.channels.heartbeat import WATCHDOG
 from alerts.desk import handle
+from alerts.line import Endpoint
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus
 from tocsin.limits import LINE_FIRST_MAX
-from tocsin.model.episode import Channel, NoticeCause, Notification, Receipt, Ruling
+from tocsin.model.episode import Channel, NoticeCause, Notification, Realm, Receipt, Ruling, Rung
 from tocsin.model.finding import Change, Code
 from tocsin.model.notice import Notice
 from tocsin.model.room import SECOND
 from tocsin.ports import Log
 from tocsin.subjects import EPISODES, NOTICES, RECEIPTS
 from tocsin.testing.bus import MemoryLog
+from tocsin.tls import TlsFiles
 from tocsin.wire import decode_notice, decode_receipt, encode
 
 
@@ -191,21 +196,25 @@ async def test_operations_are_told_third_and_their_word_ends_nothing(log: Memory
     assert [one.line for one in receipts(log) if one.result == "accepted"] == ["first"]
 
 
-async def test_what_is_for_the_backup_site_goes_there_or_to_the_first(log: MemoryLog) -> None:
+async def test_each_endpoint_hears_of_the_rung_of_the_backup_site_once(log: MemoryLog) -> None:
     plain = opening()
-    (told, _police) = plain.notifications
-    rung = structs.replace(told, id="evt_rung", recipient=SECOND)
-    ruling = structs.replace(plain, notifications=(rung,))
-    async with listening(200) as first, listening(200) as second:
+    rung = structs.replace(plain, notifications=episodes.to_rung(plain.episode, Rung.BACKUP_SITE))
+    for_both, for_second = (one.id for one in rung.notifications)
+    async with listening(500) as first, listening(200) as second:
         async with courier(log, first.url, second=second.url):
-            await log.append(subjects.episode("PROX_ALERT", "msr_1"), encode(ruling))
+            await log.append(subjects.episode("PROX_ALERT", "msr_1"), encode(rung))
+            await eventually(lambda: len(first.heard) >= 6)  # the first is down for longer than its budget
+            first.plan[:] = [200]
             await settled(log)
-        assert (first.ids, second.ids) == ([], ["evt_rung"])
+        assert (set(first.ids), second.ids) == ({for_both}, [for_second])
+        before = len(first.heard)
         async with courier(log, first.url):
-            await log.append(subjects.episode("PROX_ALERT", "msr_1"), encode(ruling))
+            await log.append(subjects.episode("PROX_ALERT", "msr_1"), encode(rung))
             await settled(log)
-        assert (first.ids, second.ids) == (["evt_rung"], ["evt_rung"])
-    assert [one.line for one in receipts(log)] == [SECOND, "first"]
+        assert (first.ids[before:], second.ids) == ([for_both], [for_second])
+    assert {(one.notification, one.result) for one in receipts(log) if not one.line} == {
+        (for_second, "no_endpoint")
+    }
 
 
 async def test_operations_hear_what_is_theirs(log: MemoryLog) -> None:
@@ -289,6 +298,54 @@ async def test_a_notice_that_is_not_received_breeds_none(log: MemoryLog) -> None
     assert notices(log) == []
 
 
+async def test_a_rung_of_the_police_with_nobody_behind_it_is_said_in_production(log: MemoryLog) -> None:
+    plain = opening()
+    for realm in (Realm.LAB, Realm.PRODUCTION):
+        told = episodes.to_rung(plain.episode, Rung.POLICE)
+        ruling = structs.replace(plain, episode=structs.replace(plain.episode, realm=realm), notifications=told)
+        async with listening(200) as first, courier(log, first.url):
+            await log.append(subjects.episode("PROX_ALERT", "msr_1"), encode(ruling))
+            await settled(log, Channel.POLICE)
+            if realm is Realm.PRODUCTION:
+                await eventually(lambda: notices(log))
+        if realm is Realm.LAB:
+            assert notices(log) == []
+    assert said(log) == [("police", Change.ENTRY, "no_endpoint")]
+
+
+async def test_a_room_whose_name_leads_into_our_own_house_is_said_at_the_start(log: MemoryLog) -> None:
+    """Without an alert: it has no heartbeat that would find it out."""
+    async with listening(200) as first, listening(200) as police:
+        hidden = police.url.replace("127.0.0.1", "localhost")
+        async with courier(log, first.url, hidden):
+            await eventually(lambda: notices(log))
+    assert said(log) == [("police", Change.ENTRY, "address_refused")]
+    assert police.heard == []
+
+
+async def test_certificates_of_one_recipient_that_cannot_be_used_keep_no_other_from_hearing(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F26. It is said without an alert, and the line is tried like any that fails."""
+    nowhere = TlsFiles(ca=Path("/nowhere/ca.crt"))
+    async with listening(200) as first, listening(200) as police:
+
+        def with_files(urls: Mapping[str, str | None]) -> dict[str, Endpoint]:
+            found = endpoints(urls)
+            return {
+                room: replace(one, tls=nowhere) if one.url == police.url else one for room, one in found.items()
+            }
+
+        monkeypatch.setattr("recipients.endpoints", with_files)
+        async with courier(log, first.url, police.url):
+            await rule(log)
+            await settled(log)
+            await eventually(lambda: notices(log))
+    assert results(log) == ["accepted"]
+    assert said(log) == [("police", Change.ENTRY, "tls_failed")]
+    assert police.heard == []
+
+
 async def test_what_is_less_urgent_than_p2_pages_nobody(log: MemoryLog) -> None:
     async with listening(500) as first, listening(200) as second, courier(log, first.url, second=second.url):
         ruling = await rule(log, code=Code.W_COMMS_LOSS)
@@ -319,6 +376,39 @@ async def test_an_endpoint_that_is_gone_is_left_alone_and_somebody_is_told_at_on
     by_line = [(one.line, one.result) for one in receipts(log)]
     assert ("first", "left_alone") in by_line
     assert by_line[-1] == ("first", "accepted")
+
+
+@pytest.mark.usefixtures("quick_hearts", "impatient")
+@pytest.mark.parametrize("known", [False, True], ids=["of this alert", "of an alert before"])
+async def test_a_410_by_mistake_is_asked_again_when_it_takes_heartbeats(log: MemoryLog, known: bool) -> None:
+    """In the middle of its upgrade it says 410; afterwards it is well, and the second hangs."""
+    async with listening(410) as first, listening(HANG) as second:
+        first.to_beats = 410
+        async with courier(log, first.url, second=second.url):
+            if known:
+                await eventually(lambda: said(log))
+            ruling = await rule(log)
+            await eventually(lambda: second.heard)
+            asked = len(first.heard)
+            assert asked == (0 if known else 1)
+            first.plan[:], first.to_beats = [200], 200
+            await settled(log)
+    assert first.ids == [ruling.notifications[0].id] * (asked + 1)
+    assert [one.line for one in receipts(log) if one.result == "accepted"] == ["first"]
+
+
+async def test_where_the_second_gives_up_the_first_is_asked_though_it_is_gone(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alerts.telling.ladder_of", lambda _priority: (0, 1, 2))
+    async with listening(410, 410, 200) as first, listening(500) as second:
+        first.to_beats = 410
+        async with courier(log, first.url, second=second.url):
+            await rule(log)
+            await settled(log)
+    told = [(one.line, one.result) for one in receipts(log)]
+    assert [one for one in told if one[1] == "gave_up"] == [(SECOND, "gave_up")]
+    assert told[-1] == ("first", "accepted")
 
 
 # --- many at once ---------------------------------------------------------------------------------------------

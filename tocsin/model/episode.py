@@ -171,7 +171,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, tag="receipt"):
 
     ``t8_ms`` is None unless the other side took it (2xx). ``channel`` is whose endpoint it was: OPERATIONS where
     operations were told of what the téléassistance did not take. ``line``: which of the lines of the notification
-    (``alerts.telling``); empty in receipts of 0.1.0.
+    (``alerts.telling``), or which of the units that it was for; empty in receipts of 0.1.0. Two attempts at one
+    notification differ in number, hour or line: the record keeps them by these.
     """
 
     notification: str

@@ -176,3 +176,21 @@ async def test_with_the_log_down_it_is_said_later_and_in_order(
         faults.takes("teleassistance")
         desk.log.down = False
         await until(desk, Change.ENTRY, Change.EXIT)
+
+
+async def test_a_name_that_is_right_now_ends_what_was_wrong_with_the_name_and_nothing_else(desk: Desk) -> None:
+    """A restart with TOCSIN_WEBHOOK_NETWORKS set; the rooms of the police take nothing that would end it."""
+    async with desk.courier() as first:
+        first.failing("police", "address_refused")
+        first.failing("operations", "not_received")
+        await until(desk, Change.ENTRY, Change.ENTRY)
+    for notice in desk.said:
+        ruling = handle(None, NoticeCause(notice=notice), REALM, desk.clock.now_ms())
+        assert isinstance(ruling, Ruling)
+        await desk.log.append(subjects.episode("SYS_NOTIFY_FAIL", notice.subject), encode(ruling))
+    async with desk.courier() as next_one:
+        next_one.cured("operations", "address_refused")
+        next_one.cured("teleassistance", "address_refused")
+        next_one.cured("police", "address_refused")
+        await until(desk, Change.ENTRY, Change.ENTRY, Change.EXIT)
+    assert (desk.said[2].subject, desk.said[2].entry) == ("police", desk.said[0].id)

@@ -253,6 +253,19 @@ async def test_the_unit_of_the_finding_is_told_though_the_order_names_another(si
     assert (site.told(other.id), site.told()) == ([("alert", True)], [])
 
 
+async def test_two_units_of_one_notification_are_two_attempts_in_the_record(site: Site) -> None:
+    """Told in the same millisecond: the table of attempts knows them by number, hour and line."""
+    other = Device(id="protected-2", number=9, kind=DeviceKind.PROTECTED, measures=("msr_2",))
+    await site.devices.put(other.id, encode(other))
+    await ordered(site, "msr_2", wearer="wearer-2", protected=other.id)
+    one = ruling(Shown.ALERT)
+    await site.rule(replace(one, episode=replace(one.episode, measures=("msr_1", "msr_2"))))
+    await site.settled()
+    assert (site.told(), site.told(other.id)) == ([("alert", True)], [("alert", True)])
+    kept = {(one.notification, one.attempt, one.t7_ms, one.line) for one in site.receipts()}
+    assert len(kept) == len(site.receipts()) == 2
+
+
 @pytest.mark.parametrize("how", ["finding", "order", "episode"])
 async def test_never_the_wearers_whatever_went_wrong_before(site: Site, how: str) -> None:
     event: Event | None = None

@@ -41,6 +41,7 @@ async def newest(room: Room, count: int = 1) -> list[Access]:
 READS = {
     "/alerts": "alerts",
     "/alerts?open=false": "alerts",
+    "/queue": "queue",
     "/alerts/{alert}": "alert",
     "/alerts/{alert}/timeline": "timeline",
 }

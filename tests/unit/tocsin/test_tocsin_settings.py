@@ -25,6 +25,7 @@ PRODUCTION: dict[str, str] = {
     "TOCSIN_REALM": "production",
     "TOCSIN_TELEASSISTANCE_URL": "https://teleassistance.example/hook",
     "TOCSIN_TELEASSISTANCE_SECRET": SECRET,
+    "TOCSIN_POLICE_MODE": "operator_confirmed",
 }
 TOKEN = "t" * 20
 LINKS = {"TOCSIN_API_PUBLIC_URL": "https://t.example", "TOCSIN_CALLBACK_SECRET": "d" * 32}
@@ -165,6 +166,13 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
         {**POLICE, "TOCSIN_REALM": "exercise", "TOCSIN_POLICE_ROOMS": rooms("CIC-13")},
         ("TOCSIN_TERRITORY", "missing"),
     ),
+    "production, a mode that tells no room": (
+        {**PRODUCTION, "TOCSIN_POLICE_MODE": "auto_on_timeout"},
+        ("TOCSIN_POLICE_URL", "missing", "TOCSIN_POLICE_MODE", "operator_confirmed"),
+    ),
+    "production, a pre-advice to no room": (
+        {**PRODUCTION, "TOCSIN_POLICE_MODE": "auto_preadvice"}, ("TOCSIN_POLICE_URL", "TOCSIN_POLICE_MODE"),
+    ),
     "production, a room by http": (
         {**PRODUCTION, **POLICE, "TOCSIN_POLICE_ROOMS": rooms("CIC-13", url="http://c.example"),
          "TOCSIN_TERRITORY": "f", "TOCSIN_CALLBACK_NUMBER": "+33199000000"},
@@ -201,13 +209,6 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "certificates for http": (
         {**POLICE, "TOCSIN_POLICE_URL": "http://p.example", **tls(police={"ca_file": __file__})},
         ("TOCSIN_WEBHOOK_TLS", "police", "https"),
-    ),
-    "an authority of a recipient that is not there": (
-        {**POLICE, **tls(police={"ca_file": "/nowhere/ca.crt"})},
-        ("TOCSIN_WEBHOOK_TLS", "police", "/nowhere/ca.crt"),
-    ),
-    "an authority of a recipient that is none": (
-        {**POLICE, **tls(police={"ca_file": __file__})}, ("TOCSIN_WEBHOOK_TLS", "police: ca_file", "PEM"),
     ),
     "a certificate without its key": (
         {**POLICE, **tls(police={"cert_file": __file__})}, ("TOCSIN_WEBHOOK_TLS", "police", "both"),
@@ -251,6 +252,9 @@ RIGHT: dict[str, dict[str, str]] = {
         "TOCSIN_POLICE_ROOMS": rooms("CORG-2A"),
     },
     "production with one room for everything": {**PRODUCTION, **POLICE, "TOCSIN_CALLBACK_NUMBER": "+33199000000"},
+    "production that tells the rooms by itself": {
+        **PRODUCTION, **POLICE, "TOCSIN_CALLBACK_NUMBER": "+33199000000", "TOCSIN_POLICE_MODE": "auto_on_timeout",
+    },
     "a lab with rooms": {**POLICE, "TOCSIN_POLICE_ROOMS": rooms("CIC-99", url="http://127.0.0.1:1")},
     "everybody who can be told": {
         **POLICE, **OPERATIONS,
@@ -423,3 +427,18 @@ def test_a_secret_of_the_calls_that_could_be_guessed_is_refused_and_not_quoted()
     secret = load(call_secret="x" * 32).call_secret
     assert secret is not None
     assert "x" * 32 not in repr(secret)
+
+
+@pytest.mark.parametrize(("file", "word"), [("/nowhere/ca.crt", "/nowhere/ca.crt"), (__file__, "PEM")])
+async def test_a_file_of_one_recipient_is_said_and_keeps_no_part_from_starting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: str, word: str
+) -> None:
+    """A renewal that failed at night: whoever presses a key is heard all the same."""
+    blocked = tmp_path / "blocked"
+    blocked.touch()
+    settings = loaded(monkeypatch, {**POLICE, **tls(police={"ca_file": file})}, data_dir=blocked / "data")
+    told, said = await started(settings)
+    assert [one.part for one in told] == ["certificates"]
+    assert "police: ca_file" in told[0].what
+    assert word in told[0].what
+    assert [(one["event"], one["log_level"]) for one in said] == [("certificates_unusable", "critical")]
