@@ -18,6 +18,9 @@ the hour from which it is counted is known less well.
 | TGD_TEST_OK | it was tested, at most TEST_TOLD_S ago | the test |
 | TGD_TEST_MISSED | TEST_EVERY_S since its last test, or else its first sign | that |
 
+And what was left open by a measure that is not in force any more is ended (``_of_ended_measures``), whatever else
+said it or did not: the geofence that was away at that hour, or a version that did not say it.
+
 What is not known says nothing: an order without a standing, a phone that has never spoken (one in a drawer), the
 hours in which ingest did not listen. Pure; milliseconds.
 """
@@ -27,8 +30,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from alerts.episodes import KEYS, placed_as
 from tocsin.clock import MS
 from tocsin.limits import (
+    ENDED_LEFT_S,
     EXPIRING_DAYS,
     FAULT_OPEN_S,
     FITTED_WITHIN_S,
@@ -39,7 +44,7 @@ from tocsin.limits import (
 )
 from tocsin.model.device import Device, DeviceKind
 from tocsin.model.episode import Episode
-from tocsin.model.finding import Change, Code
+from tocsin.model.finding import MEASURE_ENDED_REASON, NOTICES, Change, Code
 from tocsin.model.ids import derived
 from tocsin.model.notice import Notice
 from tocsin.model.order import Order
@@ -57,13 +62,15 @@ OURS = frozenset(
     }
 )  # fmt: skip
 
+INCIDENT = Code.SYS_FLEET_SILENCE
+
 Place = tuple[Code, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What is known at a look. ``faults``: alerts about a fault that last; ``said``: the newest episode of each
-    place of OURS."""
+    """What is known at a look. ``faults``: alerts about a fault that last; ``lasting``: those of a measure;
+    ``said``: the newest episode of each place of OURS."""
 
     devices: Mapping[str, Device] = field(default_factory=dict)
     orders: Mapping[str, Order] = field(default_factory=dict)
@@ -71,6 +78,7 @@ class Seen:
     signs: Mapping[str, Sign] = field(default_factory=dict)
     listening: Listening | None = None
     faults: Mapping[str, Episode] = field(default_factory=dict)
+    lasting: Mapping[str, Episode] = field(default_factory=dict)
     said: Mapping[Place, Episode] = field(default_factory=dict)
 
 
@@ -103,7 +111,34 @@ def notices_due(seen: Seen, now_ms: int) -> list[Notice]:
     held = {one.place: one for one in holding(seen, now_ms)}
     begun = [_entry(one) for one in held.values() if one.is_due and not _is_said(one, seen.said.get(one.place))]
     over = [one for place, one in seen.said.items() if one.lasts and not _still_holds(one, held.get(place))]
-    return [*begun, *(_exit(one, now_ms) for one in over)]
+    left = [_exit(one, now_ms, MEASURE_ENDED_REASON) for one in _of_ended_measures(seen, now_ms)]
+    return [*begun, *(_exit(one, now_ms) for one in over), *left]
+
+
+def is_of_measure(episode: Episode) -> bool:
+    """Whether it ends with its measure. A key is a human's, pressed by whoever, and an incident is of many."""
+    return episode.code not in {*KEYS, *NOTICES, INCIDENT} and bool(episode.measures)
+
+
+def _of_ended_measures(seen: Seen, now_ms: int) -> list[Episode]:
+    """Of which no measure is in force. A bucket without any order says nothing: it may not be filled yet."""
+    if not seen.orders:
+        return []
+    ended = {
+        measure
+        for episode in seen.lasting.values()
+        for measure in episode.measures
+        if _has_ended(seen.orders.get(measure), now_ms)
+    }
+    return [one for one in seen.lasting.values() if ended.issuperset(one.measures)]
+
+
+def _has_ended(order: Order | None, now_ms: int) -> bool:
+    """Gone from the bucket, over, or put off; with some room for whoever says it first, and for two clocks."""
+    if order is None:
+        return True
+    left_ms = ENDED_LEFT_S * MS
+    return not order.valid_from_ms - left_ms <= now_ms < order.valid_until_ms + left_ms
 
 
 def holding(seen: Seen, now_ms: int) -> Iterator[Holding]:
@@ -219,18 +254,18 @@ def _entry(held: Holding) -> Notice:
     )
 
 
-def _exit(episode: Episode, now_ms: int) -> Notice:
-    """Of its newest raising."""
+def _exit(episode: Episode, now_ms: int, reason: str = "no_longer") -> Notice:
+    """Of its newest raising, in its place."""
     newest = episode.raises[-1]
     return Notice(
         id=derived("ntc", newest.cause, Change.EXIT),
-        code=episode.code,
+        code=placed_as(episode.code),
         subject=episode.subject,
         change=Change.EXIT,
         at_ms=now_ms,
         entry=newest.cause,
         entry_ms=newest.at_ms,
-        reason="no_longer",
+        reason=reason,
         measures=episode.measures,
         device=episode.device,
     )

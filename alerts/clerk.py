@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from alerts.administration import OURS, Place, Seen, notices_due
+from alerts.administration import OURS, Place, Seen, is_of_measure, notices_due
 from alerts.catalogue import CATALOGUE
 from tocsin import subjects
 from tocsin.clock import Clock
@@ -102,6 +102,7 @@ class Clerk:
         self._standings: Shelf[Standing] = Shelf(doors.standings, lambda _, value: decode_standing(value))
         self._signs: Shelf[Sign | Listening] = Shelf(doors.signs, _sign_or_listening)
         self._faults: dict[str, Episode] = {}
+        self._lasting: dict[str, Episode] = {}
         self._said: dict[Place, Episode] = {}
         self._episodes_read = asyncio.Event()
 
@@ -129,10 +130,9 @@ class Clerk:
             return
         if episode.code in OURS:
             self._said[episode.code, episode.subject] = episode
-        elif episode.code in FAULTS and episode.lasts:
-            self._faults[entry.subject] = episode
-        else:
-            self._faults.pop(entry.subject, None)
+            return
+        _shelve(self._faults, entry.subject, episode, keep=episode.code in FAULTS)
+        _shelve(self._lasting, entry.subject, episode, keep=is_of_measure(episode))
 
     def seen(self) -> Seen:
         there = self._signs.there
@@ -144,6 +144,7 @@ class Clerk:
             signs={key: one for key, one in there.items() if isinstance(one, Sign)},
             listening=listening if isinstance(listening, Listening) else None,
             faults=self._faults,
+            lasting=self._lasting,
             said=self._said,
         )
 
@@ -155,6 +156,13 @@ class Clerk:
                 log.warning("notices_wait", error=str(error))
                 return
             log.info("noticed", code=notice.code.value, change=notice.change.value, reason=notice.reason)
+
+
+def _shelve(shelf: dict[str, Episode], subject: str, episode: Episode, *, keep: bool) -> None:
+    if keep and episode.lasts:
+        shelf[subject] = episode
+    else:
+        shelf.pop(subject, None)
 
 
 def _sign_or_listening(key: str, value: bytes) -> Sign | Listening:

@@ -99,6 +99,7 @@ HANDOFF_ROOMS_MAX = 16  # that one human names: a drive across several departmen
 EPISODE_MESSAGES_MAX = 4  # to one room: the first and the newest, which is what the next one refers to
 
 # --- what an order, a unit and a phone need (DOMAIN 4) ------------------------------------------------------
+ENDED_LEFT_S = 10  # to the geofence, that says within a second or two what ended with a measure; police: 60 s
 UNREACHABLE_AFTER_S = 24 * 3_600
 FAULT_OPEN_S = 24 * 3_600
 FITTED_WITHIN_S = 72 * 3_600

@@ -6,16 +6,29 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 import pytest
-from builders import DEVICES, NOW_MS, REALM, TGD, act, entry, leaving
+from builders import DEVICES, NOW_MS, REALM, TGD, act, entry, leaving, press
 
-from alerts.administration import DAY_MS, OURS, Seen, notices_due
+from alerts.administration import DAY_MS, OURS, Seen, is_of_measure, notices_due
 from alerts.catalogue import CATALOGUE
-from alerts.desk import handle
+from alerts.desk import Unchanged, handle
 from alerts.episodes import place_of
+from alerts.escalation import next_due
 from tocsin.limits import LISTENING_GAP_MAX_S, SIGN_EVERY_S
-from tocsin.model.episode import Channel, Episode, FindingCause, NoticeCause, Outcome, Ruling, State, Verb
+from tocsin.model.episode import (
+    AlarmCause,
+    Channel,
+    Due,
+    Episode,
+    FindingCause,
+    NoticeCause,
+    Outcome,
+    Ruling,
+    State,
+    Verb,
+)
 from tocsin.model.finding import Change, Code
 from tocsin.model.order import Order
+from tocsin.model.protocol import AS_AGREED
 from tocsin.model.sign import Listening, Sign
 from tocsin.model.standing import Protection, Standing
 from tocsin.model.zone import Zone
@@ -184,6 +197,89 @@ def test_one_that_comes_back_in_the_same_alert_is_said_again() -> None:
 def test_nearness_is_no_fault() -> None:
     assert not CATALOGUE[Code.PROX_ALERT].fault
     assert CATALOGUE[Code.STRAP_TAMPER].fault
+
+
+# --- what a measure has left -----------------------------------------------------------------------------------
+
+ANOTHER = {"msr_2": order(id="msr_2", version=1)}
+
+
+def left(code: Code) -> Episode:
+    """Of msr_1; untaken, and known to the ladder."""
+    ruling = handle(None, FindingCause(finding=entry(code=code)), REALM, NOW_MS)
+    assert isinstance(ruling, Ruling)
+    return ruling.episode
+
+
+def climbed(episode: Episode, until_ms: int) -> Episode:
+    """Every step of its ladder, at its hour."""
+    while (due_ms := next_due(episode, AS_AGREED)) is not None and due_ms <= until_ms:
+        ruling = handle(episode, Due(episode=episode.id, at_ms=due_ms), REALM, due_ms)
+        assert isinstance(ruling, Ruling)
+        episode = ruling.episode
+    return episode
+
+
+@pytest.mark.parametrize(
+    "code", [Code.PROX_ALERT, Code.PROX_PREALERT, Code.STRAP_TAMPER, Code.W_COMMS_LOSS, Code.DEGRADED]
+)
+def test_the_police_are_not_called_for_a_measure_that_is_over(code: Code) -> None:
+    """As a release leaves it that did not say the end of a measure. Without the clerk the ladder would climb to
+    the rooms, for somebody who may be where he is."""
+    one, now_ms = left(code), NOW_MS + 30_000
+    (notice,) = notices_due(Seen(lasting={"place": one}, orders=ANOTHER), now_ms)
+    assert (notice.change, notice.reason, place_of(notice)) == (ENDED, "measure_ended", place_of(entry(code=code)))
+    ruling = handle(one, NoticeCause(notice=notice), REALM, now_ms)
+    assert isinstance(ruling, Ruling)
+    assert (ruling.episode.over_ms, ruling.episode.state) == (now_ms, State.RAISED), "a human closes it"
+    assert not climbed(ruling.episode, now_ms + DAY_MS).told
+    if code in {Code.PROX_ALERT, Code.PROX_PREALERT, Code.STRAP_TAMPER}:
+        assert climbed(one, now_ms + DAY_MS).told, "else"
+
+
+def test_a_pre_alert_that_became_more_urgent_ends_in_its_place() -> None:
+    one = climbed(left(Code.PROX_PREALERT), NOW_MS + 180_000)
+    assert one.code is Code.PREALERT_NO_ANSWER
+    (notice,) = notices_due(Seen(lasting={"place": one}, orders=ANOTHER), NOW_MS + 190_000)
+    assert place_of(notice) == (Code.PROX_PREALERT, "msr_1")
+    assert isinstance(handle(one, NoticeCause(notice=notice), REALM, NOW_MS + 190_000), Ruling)
+
+
+@pytest.mark.parametrize(
+    ("orders", "is_ended"),
+    [
+        ({}, False),
+        ({"msr_1": order(valid_from_ms=0)}, False),
+        ({"msr_1": order(valid_from_ms=0, valid_until_ms=NOW_MS - 9_000)}, False),
+        ({"msr_1": order(valid_from_ms=0, valid_until_ms=NOW_MS - 10_000)}, True),
+        ({"msr_1": order(valid_from_ms=NOW_MS + DAY_MS)}, True),
+        (ANOTHER, True),
+    ],
+)
+def test_a_measure_that_is_in_force_and_an_empty_bucket_end_nothing(
+    orders: dict[str, Order], is_ended: bool
+) -> None:
+    seen = Seen(lasting={"place": left(Code.PROX_ALERT)}, orders=orders)
+    assert len(notices_due(seen, NOW_MS)) == is_ended
+
+
+def test_a_key_that_was_pressed_does_not_end_with_a_measure() -> None:
+    ruling = handle(None, AlarmCause(alarm=press(measures=("msr_1",))), REALM, NOW_MS)
+    assert isinstance(ruling, Ruling)
+    assert not is_of_measure(ruling.episode)
+    assert not is_of_measure(left(Code.SYS_FLEET_SILENCE))
+
+
+def test_a_latched_alert_ends_with_its_measure_and_by_nothing_else() -> None:
+    """And a human who has looked at the device closes it, as before (invariant 8)."""
+    begun = entry(code=Code.STRAP_TAMPER)
+    one = left(Code.STRAP_TAMPER)
+    out = msgspec.structs.replace(leaving(begun), code=Code.STRAP_TAMPER)
+    assert isinstance(handle(one, FindingCause(finding=out), REALM, NOW_MS), Unchanged)
+    over = msgspec.structs.replace(out, reason="measure_ended")
+    ruling = handle(one, FindingCause(finding=over), REALM, NOW_MS)
+    assert isinstance(ruling, Ruling)
+    assert ruling.episode.over_ms is not None
 
 
 # --- phones ----------------------------------------------------------------------------------------------------
