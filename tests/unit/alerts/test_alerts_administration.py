@@ -180,18 +180,38 @@ def test_a_fault_that_lasts_for_a_day_is_the_supervisors() -> None:
     assert office.sees(faults={}).look(NOW_MS + 49 * HOUR_MS) == [(Code.OPEN_FAULT_24H, ENDED)]
 
 
-def test_one_that_comes_back_in_the_same_alert_is_said_again() -> None:
+def again(lost: Episode, name: str, at_ms: int) -> Episode:
+    """It is heard, and lost anew in the same alert."""
+    back = leaving(entry(lost.raises[-1].cause, lost.raises[-1].at_ms, code=lost.code), f"{name}_end")
+    found = entry(name, at_ms, code=lost.code)
+    for finding, now_ms in ((back, at_ms - 1_000), (found, at_ms)):
+        ruling = handle(lost, FindingCause(finding=finding), REALM, now_ms)
+        assert isinstance(ruling, Ruling)
+        lost = ruling.episode
+    return lost
+
+
+def test_one_that_comes_back_in_the_same_alert_is_said_again_when_it_has_lasted_a_day_again() -> None:
     lost = fault()
     office = Office().sees(faults={"place": lost})
     office.look(NOW_MS + 24 * HOUR_MS)
     office.sees(faults={}).look(NOW_MS + 25 * HOUR_MS)
-    again = handle(
-        lost, FindingCause(finding=entry("fnd_2", NOW_MS + 26 * HOUR_MS, code=lost.code)), REALM, NOW_MS
-    )
-    assert isinstance(again, Ruling)
-    assert office.sees(faults={"place": again.episode}).look(NOW_MS + 27 * HOUR_MS) == [
-        (Code.OPEN_FAULT_24H, BEGUN)
-    ]
+    office.sees(faults={"place": again(lost, "fnd_2", NOW_MS + 26 * HOUR_MS)})
+    assert office.look(NOW_MS + 50 * HOUR_MS - 1) == []
+    assert office.look(NOW_MS + 50 * HOUR_MS) == [(Code.OPEN_FAULT_24H, BEGUN)]
+
+
+def test_a_tunnel_on_wednesday_is_no_fault_since_monday() -> None:
+    """F25, F39: an alert that nobody closed between the two is one alert, and not one fault."""
+    office = Office().sees(faults={"place": again(fault(), "fnd_2", NOW_MS + 48 * HOUR_MS)})
+    assert office.look(NOW_MS + 48 * HOUR_MS) == []
+
+
+def test_a_fault_that_a_version_before_left_counts_from_its_newest_raising() -> None:
+    old = msgspec.structs.replace(again(fault(), "fnd_2", NOW_MS + 48 * HOUR_MS), lasting_ms=None)
+    office = Office().sees(faults={"place": old})
+    assert office.look(NOW_MS + 72 * HOUR_MS - 1) == []
+    assert office.look(NOW_MS + 72 * HOUR_MS) == [(Code.OPEN_FAULT_24H, BEGUN)]
 
 
 def test_nearness_is_no_fault() -> None:
