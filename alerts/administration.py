@@ -16,7 +16,7 @@ the hour from which it is counted is known less well.
 | TGD_UNREACHABLE | no sign for UNREACHABLE_AFTER_S in which ingest listened | the last sign |
 | TGD_BATT_LOW | its battery is low | since when |
 | TGD_TEST_OK | it was tested, at most TEST_TOLD_S ago | the test |
-| TGD_TEST_MISSED | TEST_EVERY_S since its last test, or else its first sign | that |
+| TGD_TEST_MISSED | TEST_EVERY_S since its last test; or since its first sign, and up to a day later | that |
 
 And what was left open by a measure that is not in force any more is ended (``_of_ended_measures``), whatever else
 said it or did not: the geofence that was away at that hour, or a version that did not say it.
@@ -27,6 +27,7 @@ hours in which ingest did not listen. Pure; milliseconds.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -197,8 +198,7 @@ def _not_fitted(order: Order, standing: Standing | None, now_ms: int) -> Iterato
 def _open_fault(fault: Episode, now_ms: int) -> Iterator[Holding]:
     """Without a break: a tunnel on Monday and one on Wednesday, in an alert that nobody closed between, are two
     faults of a minute (F25)."""
-    since_ms = fault.raises[-1].at_ms if fault.lasting_ms is None else fault.lasting_ms
-    due_ms = since_ms + FAULT_OPEN_S * MS
+    due_ms = _lasts_since_ms(fault) + FAULT_OPEN_S * MS
     if now_ms >= due_ms:
         yield Holding(
             code=Code.OPEN_FAULT_24H,
@@ -219,9 +219,25 @@ def _of_phone(sign: Sign, listening: Listening | None, now_ms: int) -> Iterator[
     if sign.tested_ms is not None and now_ms - sign.tested_ms <= TEST_TOLD_S * MS:
         yield _phone(Code.TGD_TEST_OK, sign, sign.tested_ms, sign.tested_ms, "tested", each=True)
     last_ms = sign.first_ms if sign.tested_ms is None else sign.tested_ms
-    if now_ms - last_ms >= TEST_EVERY_S * MS:
+    due_ms = last_ms + TEST_EVERY_S * MS + (_spread_ms(sign.device) if sign.tested_ms is None else 0)
+    if now_ms >= due_ms:
         reason = "never_tested" if sign.tested_ms is None else "not_tested"
-        yield _phone(Code.TGD_TEST_MISSED, sign, last_ms, last_ms + TEST_EVERY_S * MS, reason)
+        yield _phone(Code.TGD_TEST_MISSED, sign, last_ms, due_ms, reason)
+
+
+def _lasts_since_ms(fault: Episode) -> int:
+    """By the hour of what was found, and not of the ruling on it: the earliest raising of those since then."""
+    ruled_ms = fault.lasting_ms
+    if ruled_ms is None:  # a version before this one ruled
+        return fault.raises[-1].at_ms
+    since = (one.at_ms for one in fault.raises if (one.points.t6_ms or 0) >= ruled_ms)
+    return min(since, default=ruled_ms)
+
+
+def _spread_ms(device: str) -> int:
+    """Over a day, the same each time: all phones are first seen in the minute in which ingest first starts, and
+    humans have to do with each of them (F25)."""
+    return zlib.crc32(device.encode()) % DAY_MS
 
 
 def _unreachable(sign: Sign, listening: Listening | None, now_ms: int) -> Iterator[Holding]:

@@ -104,6 +104,7 @@ class Clerk:
         self._faults: dict[str, Episode] = {}
         self._lasting: dict[str, Episode] = {}
         self._said: dict[Place, Episode] = {}
+        self._told: set[str] = set()
         self._episodes_read = asyncio.Event()
 
     async def follow(self, tasks: asyncio.TaskGroup) -> None:
@@ -149,12 +150,19 @@ class Clerk:
         )
 
     async def look(self, now_ms: int) -> None:
-        for notice in notices_due(self.seen(), now_ms):
+        """What is on the log in this life and waits for the dispatcher is not said each minute: the log forgets a
+        name after two."""
+        due = notices_due(self.seen(), now_ms)
+        self._told &= {one.id for one in due}
+        for notice in due:
+            if notice.id in self._told:
+                continue
             try:
                 await self._log.append(subjects.notice(notice.code.value), encode(notice), dedupe_id=notice.id)
             except LogUnavailable as error:
                 log.warning("notices_wait", error=str(error))
                 return
+            self._told.add(notice.id)
             log.info("noticed", code=notice.code.value, change=notice.change.value, reason=notice.reason)
 
 

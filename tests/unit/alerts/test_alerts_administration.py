@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -207,6 +208,13 @@ def test_a_tunnel_on_wednesday_is_no_fault_since_monday() -> None:
     assert office.look(NOW_MS + 48 * HOUR_MS) == []
 
 
+def test_a_fault_counts_from_when_it_was_found_however_late_it_was_ruled_upon() -> None:
+    ruling = handle(None, FindingCause(finding=entry(code=Code.W_GNSS_LOSS)), REALM, NOW_MS + 20 * HOUR_MS)
+    assert isinstance(ruling, Ruling)
+    office = Office().sees(faults={"place": ruling.episode})
+    assert office.look(NOW_MS + 24 * HOUR_MS) == [(Code.OPEN_FAULT_24H, BEGUN)]
+
+
 def test_a_fault_that_a_version_before_left_counts_from_its_newest_raising() -> None:
     old = msgspec.structs.replace(again(fault(), "fnd_2", NOW_MS + 48 * HOUR_MS), lasting_ms=None)
     office = Office().sees(faults={"place": old})
@@ -341,7 +349,7 @@ def test_a_phone_in_a_drawer_and_one_that_was_revoked_are_not_missed() -> None:
     assert office.sees(devices={}).look(DUE_MS + HOUR_MS) == [(Code.TGD_UNREACHABLE, ENDED)]
 
 
-def test_a_low_battery_is_said_once_and_ends() -> None:
+def test_a_low_battery_is_said_once_and_asks_nothing_of_anybody() -> None:
     old = sign(tested_ms=NOW_MS - 2 * DAY_MS)
     low = msgspec.structs.replace(old, battery_pct=24, low_since_ms=NOW_MS)
     office = Office().hears(low, NOW_MS + HOUR_MS)
@@ -349,7 +357,8 @@ def test_a_low_battery_is_said_once_and_ends() -> None:
     assert (
         office.hears(msgspec.structs.replace(low, battery_pct=20), NOW_MS + HOUR_MS).look(NOW_MS + HOUR_MS) == []
     )
-    office.close(Code.TGD_BATT_LOW, TGD, NOW_MS + HOUR_MS)
+    message = office.episode(Code.TGD_BATT_LOW, TGD)
+    assert (message.state, message.closed_by) == (State.CLOSED, "automatic"), "P5: a message, and nobody's work"
     assert office.look(NOW_MS + 2 * HOUR_MS) == []
     assert office.told == [(0, "opened", 5)]
 
@@ -368,10 +377,26 @@ def test_a_test_is_told_and_closed_by_itself_and_one_that_is_missed_is_told_unti
     assert office.episode(Code.TGD_TEST_OK, TGD).follows == good.id
 
 
-def test_a_phone_that_was_never_tested_is_counted_from_its_first_word_and_an_old_test_is_no_news() -> None:
-    never = sign(tested_ms=None, heard_ms=NOW_MS + 15 * DAY_MS)
-    assert Office().hears(never, NOW_MS).look(NOW_MS + 15 * DAY_MS - 1) == []
-    assert Office().hears(never, NOW_MS).look(NOW_MS + 15 * DAY_MS) == [(Code.TGD_TEST_MISSED, BEGUN)]
+def never_tested(name: str) -> Seen:
+    phone = msgspec.structs.replace(DEVICES[TGD], id=name)
+    first = Sign(device=name, first_ms=NOW_MS, heard_ms=NOW_MS + 16 * DAY_MS)
+    return Seen(devices={name: phone}, signs={name: first}, listening=Listening(since_ms=SINCE_MS, at_ms=NOW_MS))
+
+
+def test_phones_that_were_never_tested_are_counted_from_their_first_word_and_told_over_a_day() -> None:
+    """F25: ingest saw all of them first in the minute in which it first started."""
+    phones = [never_tested(f"tgd-{number}") for number in range(480)]
+
+    def told_at(hours: int) -> int:
+        now_ms = NOW_MS + 15 * DAY_MS + hours * HOUR_MS
+        return sum(one.code is Code.TGD_TEST_MISSED for phone in phones for one in notices_due(phone, now_ms))
+
+    told = [told_at(hours) for hours in range(25)]
+    assert (told_at(-1), told[0], told[-1]) == (0, 0, 480)
+    assert max(later - earlier for earlier, later in pairwise(told)) < 2 * 480 / 24, "an hour has its share"
+
+
+def test_an_old_test_is_no_news() -> None:
     old = sign(tested_ms=NOW_MS - 3 * DAY_MS)
     assert Office().hears(old, NOW_MS).look(NOW_MS) == []
 
