@@ -571,7 +571,7 @@ def test_the_realm_is_the_deployments() -> None:
 
 def test_an_alert_that_is_worked_for_an_hour_stays_small_on_the_log() -> None:
     """F01: each ruling carries the deeds and the keys, all rulings stay, and a full log takes none. 60 calls were
-    342 kB."""
+    334 kB."""
     episode, bytes_ = owned(), 0
     for number in range(60):
         keyed = Keyed(key=f"{number:032x}", fingerprint=f"{number:032x}", at_ms=NOW_MS)
