@@ -12,11 +12,14 @@ the hour from which it is counted is known less well.
 |---|---|---|
 | ORDER_EXPIRING | in force, at most 30, 7, 1 days before its end; said at each of the three | end, days |
 | ORDER_NOT_FITTED | in force, and both units have not been heard with a place for FITTED_WITHIN_S | beginning |
-| OPEN_FAULT_24H | an alert about a fault (its row says so) has lasted for FAULT_OPEN_S | its last raising |
+| OPEN_FAULT_24H | an alert about a fault has lasted unbroken for FAULT_OPEN_S | its last raising |
 | TGD_UNREACHABLE | no sign for UNREACHABLE_AFTER_S in which ingest listened | the last sign |
 | TGD_BATT_LOW | its battery is low | since when |
 | TGD_TEST_OK | it was tested, at most TEST_TOLD_S ago | the test |
-| TGD_TEST_MISSED | TEST_EVERY_S since its last test, or else its first sign | that |
+| TGD_TEST_MISSED | TEST_EVERY_S since its last test; or since its first sign, and up to a day later | that |
+
+And what was left open by a measure that is not in force any more is ended (``_of_ended_measures``), whatever else
+said it or did not: the geofence that was away at that hour, or a version that did not say it.
 
 What is not known says nothing: an order without a standing, a phone that has never spoken (one in a drawer), the
 hours in which ingest did not listen. Pure; milliseconds.
@@ -24,11 +27,14 @@ hours in which ingest did not listen. Pure; milliseconds.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from alerts.episodes import KEYS, placed_as
 from tocsin.clock import MS
 from tocsin.limits import (
+    ENDED_LEFT_S,
     EXPIRING_DAYS,
     FAULT_OPEN_S,
     FITTED_WITHIN_S,
@@ -39,7 +45,7 @@ from tocsin.limits import (
 )
 from tocsin.model.device import Device, DeviceKind
 from tocsin.model.episode import Episode
-from tocsin.model.finding import Change, Code
+from tocsin.model.finding import MEASURE_ENDED_REASON, NOTICES, Change, Code
 from tocsin.model.ids import derived
 from tocsin.model.notice import Notice
 from tocsin.model.order import Order
@@ -57,13 +63,15 @@ OURS = frozenset(
     }
 )  # fmt: skip
 
+INCIDENT = Code.SYS_FLEET_SILENCE
+
 Place = tuple[Code, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What is known at a look. ``faults``: alerts about a fault that last; ``said``: the newest episode of each
-    place of OURS."""
+    """What is known at a look. ``faults``: alerts about a fault that last; ``lasting``: those of a measure;
+    ``said``: the newest episode of each place of OURS."""
 
     devices: Mapping[str, Device] = field(default_factory=dict)
     orders: Mapping[str, Order] = field(default_factory=dict)
@@ -71,6 +79,7 @@ class Seen:
     signs: Mapping[str, Sign] = field(default_factory=dict)
     listening: Listening | None = None
     faults: Mapping[str, Episode] = field(default_factory=dict)
+    lasting: Mapping[str, Episode] = field(default_factory=dict)
     said: Mapping[Place, Episode] = field(default_factory=dict)
 
 
@@ -103,7 +112,34 @@ def notices_due(seen: Seen, now_ms: int) -> list[Notice]:
     held = {one.place: one for one in holding(seen, now_ms)}
     begun = [_entry(one) for one in held.values() if one.is_due and not _is_said(one, seen.said.get(one.place))]
     over = [one for place, one in seen.said.items() if one.lasts and not _still_holds(one, held.get(place))]
-    return [*begun, *(_exit(one, now_ms) for one in over)]
+    left = [_exit(one, now_ms, MEASURE_ENDED_REASON) for one in _of_ended_measures(seen, now_ms)]
+    return [*begun, *(_exit(one, now_ms) for one in over), *left]
+
+
+def is_of_measure(episode: Episode) -> bool:
+    """Whether it ends with its measure. A key is a human's, pressed by whoever, and an incident is of many."""
+    return episode.code not in {*KEYS, *NOTICES, INCIDENT} and bool(episode.measures)
+
+
+def _of_ended_measures(seen: Seen, now_ms: int) -> list[Episode]:
+    """Of which no measure is in force. A bucket without any order says nothing: it may not be filled yet."""
+    if not seen.orders:
+        return []
+    ended = {
+        measure
+        for episode in seen.lasting.values()
+        for measure in episode.measures
+        if _has_ended(seen.orders.get(measure), now_ms)
+    }
+    return [one for one in seen.lasting.values() if ended.issuperset(one.measures)]
+
+
+def _has_ended(order: Order | None, now_ms: int) -> bool:
+    """Gone from the bucket, over, or put off; with some room for whoever says it first, and for two clocks."""
+    if order is None:
+        return True
+    left_ms = ENDED_LEFT_S * MS
+    return not order.valid_from_ms - left_ms <= now_ms < order.valid_until_ms + left_ms
 
 
 def holding(seen: Seen, now_ms: int) -> Iterator[Holding]:
@@ -160,7 +196,9 @@ def _not_fitted(order: Order, standing: Standing | None, now_ms: int) -> Iterato
 
 
 def _open_fault(fault: Episode, now_ms: int) -> Iterator[Holding]:
-    due_ms = fault.opened_ms + FAULT_OPEN_S * MS
+    """Without a break: a tunnel on Monday and one on Wednesday, in an alert that nobody closed between, are two
+    faults of a minute (F25)."""
+    due_ms = _lasts_since_ms(fault) + FAULT_OPEN_S * MS
     if now_ms >= due_ms:
         yield Holding(
             code=Code.OPEN_FAULT_24H,
@@ -181,9 +219,25 @@ def _of_phone(sign: Sign, listening: Listening | None, now_ms: int) -> Iterator[
     if sign.tested_ms is not None and now_ms - sign.tested_ms <= TEST_TOLD_S * MS:
         yield _phone(Code.TGD_TEST_OK, sign, sign.tested_ms, sign.tested_ms, "tested", each=True)
     last_ms = sign.first_ms if sign.tested_ms is None else sign.tested_ms
-    if now_ms - last_ms >= TEST_EVERY_S * MS:
+    due_ms = last_ms + TEST_EVERY_S * MS + (_spread_ms(sign.device) if sign.tested_ms is None else 0)
+    if now_ms >= due_ms:
         reason = "never_tested" if sign.tested_ms is None else "not_tested"
-        yield _phone(Code.TGD_TEST_MISSED, sign, last_ms, last_ms + TEST_EVERY_S * MS, reason)
+        yield _phone(Code.TGD_TEST_MISSED, sign, last_ms, due_ms, reason)
+
+
+def _lasts_since_ms(fault: Episode) -> int:
+    """By the hour of what was found, and not of the ruling on it: the earliest raising of those since then."""
+    ruled_ms = fault.lasting_ms
+    if ruled_ms is None:  # a version before this one ruled
+        return fault.raises[-1].at_ms
+    since = (one.at_ms for one in fault.raises if (one.points.t6_ms or 0) >= ruled_ms)
+    return min(since, default=ruled_ms)
+
+
+def _spread_ms(device: str) -> int:
+    """Over a day, the same each time: all phones are first seen in the minute in which ingest first starts, and
+    humans have to do with each of them (F25)."""
+    return zlib.crc32(device.encode()) % DAY_MS
 
 
 def _unreachable(sign: Sign, listening: Listening | None, now_ms: int) -> Iterator[Holding]:
@@ -219,18 +273,18 @@ def _entry(held: Holding) -> Notice:
     )
 
 
-def _exit(episode: Episode, now_ms: int) -> Notice:
-    """Of its newest raising."""
+def _exit(episode: Episode, now_ms: int, reason: str = "no_longer") -> Notice:
+    """Of its newest raising, in its place."""
     newest = episode.raises[-1]
     return Notice(
         id=derived("ntc", newest.cause, Change.EXIT),
-        code=episode.code,
+        code=placed_as(episode.code),
         subject=episode.subject,
         change=Change.EXIT,
         at_ms=now_ms,
         entry=newest.cause,
         entry_ms=newest.at_ms,
-        reason="no_longer",
+        reason=reason,
         measures=episode.measures,
         device=episode.device,
     )

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from alerts.administration import OURS, Place, Seen, notices_due
+from alerts.administration import OURS, Place, Seen, is_of_measure, notices_due
 from alerts.catalogue import CATALOGUE
 from tocsin import subjects
 from tocsin.clock import Clock
@@ -102,7 +102,9 @@ class Clerk:
         self._standings: Shelf[Standing] = Shelf(doors.standings, lambda _, value: decode_standing(value))
         self._signs: Shelf[Sign | Listening] = Shelf(doors.signs, _sign_or_listening)
         self._faults: dict[str, Episode] = {}
+        self._lasting: dict[str, Episode] = {}
         self._said: dict[Place, Episode] = {}
+        self._told: set[str] = set()
         self._episodes_read = asyncio.Event()
 
     async def follow(self, tasks: asyncio.TaskGroup) -> None:
@@ -129,10 +131,9 @@ class Clerk:
             return
         if episode.code in OURS:
             self._said[episode.code, episode.subject] = episode
-        elif episode.code in FAULTS and episode.lasts:
-            self._faults[entry.subject] = episode
-        else:
-            self._faults.pop(entry.subject, None)
+            return
+        _shelve(self._faults, entry.subject, episode, keep=episode.code in FAULTS)
+        _shelve(self._lasting, entry.subject, episode, keep=is_of_measure(episode))
 
     def seen(self) -> Seen:
         there = self._signs.there
@@ -144,17 +145,32 @@ class Clerk:
             signs={key: one for key, one in there.items() if isinstance(one, Sign)},
             listening=listening if isinstance(listening, Listening) else None,
             faults=self._faults,
+            lasting=self._lasting,
             said=self._said,
         )
 
     async def look(self, now_ms: int) -> None:
-        for notice in notices_due(self.seen(), now_ms):
+        """What is on the log in this life and waits for the dispatcher is not said each minute: the log forgets a
+        name after two."""
+        due = notices_due(self.seen(), now_ms)
+        self._told &= {one.id for one in due}
+        for notice in due:
+            if notice.id in self._told:
+                continue
             try:
                 await self._log.append(subjects.notice(notice.code.value), encode(notice), dedupe_id=notice.id)
             except LogUnavailable as error:
                 log.warning("notices_wait", error=str(error))
                 return
+            self._told.add(notice.id)
             log.info("noticed", code=notice.code.value, change=notice.change.value, reason=notice.reason)
+
+
+def _shelve(shelf: dict[str, Episode], subject: str, episode: Episode, *, keep: bool) -> None:
+    if keep and episode.lasts:
+        shelf[subject] = episode
+    else:
+        shelf.pop(subject, None)
 
 
 def _sign_or_listening(key: str, value: bytes) -> Sign | Listening:

@@ -34,7 +34,8 @@ An alarm that was raised at once (STRAP_TAMPER, RF_PROXIMITY) is *judged* by the
 same episode, by time to blind risk: confirmed, or lowered, which is told. A finding that comes first raises it,
 and the alarm changes nothing then. What becomes more urgent by the hour is raised again, and if a human has closed
 it when it was less, a new episode that ``follows``. A *latched* alert (``finding.LATCHED``) is never over by a
-finding, and closed only by a human who says that the device was inspected: by the hour that becomes nothing worse.
+finding, but with its measure, and closed only by a human who says that the device was inspected: by the hour that
+becomes nothing worse.
 
 The past (PAST_INCURSION, found when fixes came late) raises a live alert never, and tells the police nothing.
 About a visit of which people were told it is a *correction*: appended to that alert, open or closed, told to
@@ -85,7 +86,7 @@ from tocsin.model.episode import (
     State,
     Unfold,
 )
-from tocsin.model.finding import LATCHED, Change, Code, Finding, Past
+from tocsin.model.finding import LATCHED, MEASURE_ENDED_REASON, Change, Code, Finding, Past
 from tocsin.model.notice import Notice
 from tocsin.model.protocol import AS_AGREED, Protocol
 
@@ -147,7 +148,7 @@ def _on_finding(episode: Episode | None, event: FindingCause, finding: Finding, 
         return Unchanged(reason="opens_no_alert", episode=episode)
     if finding.change is Change.ENTRY:
         return _on_entry(episode, event, finding, here)
-    if finding.code in LATCHED:
+    if finding.code in LATCHED and finding.reason != MEASURE_ENDED_REASON:
         return Unchanged(reason="latched", episode=episode)
     return _on_exit(episode, event, finding, here)
 

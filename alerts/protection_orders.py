@@ -9,8 +9,9 @@ is told again, as long as it is so.
 It rings when a notification of an alert says so, and for nothing else: not when one of two alerts is over, not on
 a TGD, and not while a key that was pressed silently stands open.
 
-Whose unit: that of the finding, else that of the measure's order, else the device that the episode is about. Never
-a wearer's, whatever went wrong before: its kind is looked up, and the payload is refused.
+Whose unit: that of the finding, else that of the measure's order, else, when the order has gone (the measure
+ended), the one whose place was known at the newest raising, else the device that the episode is about. Never a
+wearer's, whatever went wrong before: its kind is looked up, and the payload is refused.
 """
 
 from __future__ import annotations
@@ -210,7 +211,7 @@ class ProtectionOrders:
     # --- whose unit -----------------------------------------------------------------------------------------
 
     async def _units(self, ruling: Ruling) -> list[Device]:
-        names = self._named(ruling) or await self._ordered(ruling) or [ruling.episode.device or ""]
+        names = self._named(ruling) or await self._ordered(ruling) or self._known(ruling)
         found = [await self._device(name) for name in dict.fromkeys(names)]
         return [one for one in found if one is not None and one.kind is not DeviceKind.WEARER]
 
@@ -225,6 +226,11 @@ class ProtectionOrders:
     async def _ordered(self, ruling: Ruling) -> list[str]:
         values = [await self._orders.get(measure) for measure in ruling.episode.measures]
         return [decode_order(value).protected for value in values if value is not None]
+
+    @staticmethod
+    def _known(ruling: Ruling) -> list[str]:
+        protected = ruling.episode.protected
+        return [protected.device if protected is not None else ruling.episode.device or ""]
 
     async def _device(self, name: str) -> Device | None:
         value = await self._devices.get(name) if name else None

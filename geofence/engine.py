@@ -59,7 +59,8 @@ def is_due(table: PairTable, now_ms: int) -> bool:
 def revise(table: PairTable, roster: Roster, now_ms: int) -> tuple[PairTable, Step]:
     """The table for a changed set of measures, judged at once where that changes something for a pair.
 
-    A measure that is no longer there leaves without a word: the desk hears of exits by evidence only.
+    A measure that ends says so of what lasts; one that is no longer there leaves without a word, and the clerk
+    ends what it left (``alerts.administration``).
     """
     if (roster.orders, roster.sides) == (table.roster.orders, table.roster.sides):
         return table, Step()

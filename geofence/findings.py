@@ -40,6 +40,7 @@ from tocsin.model.device import Device
 from tocsin.model.finding import Change, Code, Finding
 from tocsin.model.fix import ABSENT, FIX_DTYPE, ClockPoints, DeviceEvent, FixPoint, Source
 from tocsin.model.ids import alarm_id, derived
+from tocsin.model.order import Order
 from tocsin.model.standing import Protection, Standing
 from tocsin.model.zone import Zone
 
@@ -143,6 +144,11 @@ OLD: Final = frozenset({Verdict.DUPLICATE, Verdict.OUT_OF_ORDER, Verdict.LATE})
 
 def clock_trigger(at_ms: int) -> Trigger:
     return Trigger(("clock", at_ms), at_ms, ClockPoints())
+
+
+def end_trigger(order: Order) -> Trigger:
+    """The measure is over: nobody has seen him leave, and it ends what lasted for it."""
+    return Trigger(("measure_ended", order.valid_until_ms), order.valid_until_ms, ClockPoints())
 
 
 def measure_trigger(table: PairTable, row: int, now_ms: int) -> Trigger:

@@ -82,6 +82,7 @@ class Hours(Looks):
         table, order = self.table, self.table.roster.orders[row]
         if hour_ms >= order.valid_until_ms:
             table.phase[row], table.due_ms[row] = Phase.ENDED, NEVER_MS
+            self.found.extend((index, row, one) for one in zone_watch.ends_of_measure(table, row))
             self._settle(row, PairState())
             self._stand(row, order.valid_until_ms)
         elif table.phase[row] == Phase.WAITING:

@@ -21,7 +21,7 @@ from geofence.assumptions import ALERT_S, EXIT_FIXES, EXIT_MARGIN_M, EXIT_MS, FA
 from geofence.motion import Mover
 from geofence.remembered import Course, Crossing, Origin
 from tocsin.limits import PREALERT_FACTOR
-from tocsin.model.finding import Change, Code
+from tocsin.model.finding import MEASURE_ENDED_REASON, Change, Code
 from tocsin.model.geozone import ZoneKind
 from tocsin.model.zone import Zone
 
@@ -66,6 +66,7 @@ class Reason(StrEnum):
     BACK_IN_STAY = "back_in_place_to_be"
     CAME_INTO_FORCE = "zone_came_into_force"
     ZONE_NOT_IN_FORCE = "zone_not_in_force"
+    MEASURE_ENDED = MEASURE_ENDED_REASON
     BELOW_FLOOR = "below_floor_while_authorised"
     AUTHORISATION_ENDED = "authorisation_ended"
     STRAP_OPEN = "strap_open"

@@ -18,6 +18,7 @@ from geofence.assumptions import FORGET_MS, R95
 from geofence.containment import (
     Way,
     ZoneLook,
+    ZoneSaid,
     free_m,
     judge_authority,
     judge_ended,
@@ -29,13 +30,13 @@ from geofence.containment import (
 )
 from geofence.findings import Trigger
 from geofence.motion import UNHEARD_MS, Mover
-from geofence.pair_state import Look, PairState, Presence
+from geofence.pair_state import Look, PairState, Presence, Reason, Said
 from geofence.pair_table import PairTable
 from geofence.schedule import force
 from geofence.separation import quantised
 from geofence.zone_table import SLACK_M
 from tocsin.geodesy import FloatArray, chord_m
-from tocsin.model.finding import Finding
+from tocsin.model.finding import Change, Finding
 from tocsin.model.geozone import Circle, GeoZone, ZoneKind
 
 SECOND_MS: Final = 1_000
@@ -69,6 +70,25 @@ def judge(
     table.until_of[row] = due_ms
     table.due_of[row] = min(table.due_of[row], due_ms)
     return made
+
+
+def ends_of_measure(table: PairTable, row: int) -> list[Finding]:
+    """The end of whatever has been said of this pair and lasts: without it an alert of a measure that is over
+    would last for ever, and its ladder would climb to the police. Nothing is measured any more: the exits have no
+    distance."""
+    order = table.roster.orders[row]
+    cause, look = findings.end_trigger(order), _look(table, row, order.valid_until_ms)
+    ended = [
+        findings.finding(table, row, said, look, None, look.state.zone, cause)
+        for code in sorted(look.state.opened)
+        for said in [Said(code, Change.EXIT, Reason.MEASURE_ENDED)]
+    ]
+    for name, presence in sorted(look.state.zones.items()):
+        here = ZoneLook(_gone(name, presence.kind), look.now_ms, presence)
+        for code in sorted(presence.opened):
+            said = ZoneSaid(code, Change.EXIT, Reason.MEASURE_ENDED)
+            ended.append(findings.zone_finding(table, row, said, here, inf, look, cause))
+    return ended
 
 
 def _look(table: PairTable, row: int, now_ms: int) -> Look:

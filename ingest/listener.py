@@ -160,6 +160,7 @@ async def run_fixes(
         tasks.create_task(follow_open_sos(log, known))
         tasks.create_task(watch_quarantine(log))
         tasks.create_task(book.listen_for_ever())
+        tasks.create_task(book.write_for_ever())
         async for session in sessions(url, "fixes", FIX_TOPICS, clock, tls, secret):
             ready()
             book.connected = True

@@ -76,6 +76,7 @@ ROWS: Final = (
         trigger_fr="Un téléphone grave danger dit 25 % de batterie ou moins.",
         duty_fr="Message automatique ; rien d'autre à faire.",
         script=scripts.NOTHING,
+        automatic=True,
     ),
     CatalogueEntry(
         code=Code.TGD_TEST_OK,

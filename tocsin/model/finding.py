@@ -81,6 +81,9 @@ NOTICES: Final = frozenset(
 LATCHED: Final = frozenset({Code.STRAP_TAMPER})
 """Nothing that a device says ends these; a human does, who has looked at it (F27, invariant 8)."""
 
+MEASURE_ENDED_REASON: Final = "measure_ended"
+"""Of an exit: the measure is not in force any more, and what lasted for it is over, wherever he is."""
+
 
 class Change(StrEnum):
     """Whether what the code names began, or ended. EVIDENTIAL_BREACH is a moment and has no end."""

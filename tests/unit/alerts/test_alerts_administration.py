@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import msgspec
 import pytest
-from builders import DEVICES, NOW_MS, REALM, TGD, act, entry, leaving
+from builders import DEVICES, NOW_MS, REALM, TGD, act, entry, leaving, press
 
-from alerts.administration import DAY_MS, OURS, Seen, notices_due
+from alerts.administration import DAY_MS, OURS, Seen, is_of_measure, notices_due
 from alerts.catalogue import CATALOGUE
-from alerts.desk import handle
+from alerts.desk import Unchanged, handle
 from alerts.episodes import place_of
+from alerts.escalation import next_due
 from tocsin.limits import LISTENING_GAP_MAX_S, SIGN_EVERY_S
-from tocsin.model.episode import Channel, Episode, FindingCause, NoticeCause, Outcome, Ruling, State, Verb
+from tocsin.model.episode import (
+    AlarmCause,
+    Channel,
+    Due,
+    Episode,
+    FindingCause,
+    NoticeCause,
+    Outcome,
+    Ruling,
+    State,
+    Verb,
+)
 from tocsin.model.finding import Change, Code
 from tocsin.model.order import Order
+from tocsin.model.protocol import AS_AGREED
 from tocsin.model.sign import Listening, Sign
 from tocsin.model.standing import Protection, Standing
 from tocsin.model.zone import Zone
@@ -167,23 +181,133 @@ def test_a_fault_that_lasts_for_a_day_is_the_supervisors() -> None:
     assert office.sees(faults={}).look(NOW_MS + 49 * HOUR_MS) == [(Code.OPEN_FAULT_24H, ENDED)]
 
 
-def test_one_that_comes_back_in_the_same_alert_is_said_again() -> None:
+def again(lost: Episode, name: str, at_ms: int) -> Episode:
+    """It is heard, and lost anew in the same alert."""
+    back = leaving(entry(lost.raises[-1].cause, lost.raises[-1].at_ms, code=lost.code), f"{name}_end")
+    found = entry(name, at_ms, code=lost.code)
+    for finding, now_ms in ((back, at_ms - 1_000), (found, at_ms)):
+        ruling = handle(lost, FindingCause(finding=finding), REALM, now_ms)
+        assert isinstance(ruling, Ruling)
+        lost = ruling.episode
+    return lost
+
+
+def test_one_that_comes_back_in_the_same_alert_is_said_again_when_it_has_lasted_a_day_again() -> None:
     lost = fault()
     office = Office().sees(faults={"place": lost})
     office.look(NOW_MS + 24 * HOUR_MS)
     office.sees(faults={}).look(NOW_MS + 25 * HOUR_MS)
-    again = handle(
-        lost, FindingCause(finding=entry("fnd_2", NOW_MS + 26 * HOUR_MS, code=lost.code)), REALM, NOW_MS
-    )
-    assert isinstance(again, Ruling)
-    assert office.sees(faults={"place": again.episode}).look(NOW_MS + 27 * HOUR_MS) == [
-        (Code.OPEN_FAULT_24H, BEGUN)
-    ]
+    office.sees(faults={"place": again(lost, "fnd_2", NOW_MS + 26 * HOUR_MS)})
+    assert office.look(NOW_MS + 50 * HOUR_MS - 1) == []
+    assert office.look(NOW_MS + 50 * HOUR_MS) == [(Code.OPEN_FAULT_24H, BEGUN)]
+
+
+def test_a_tunnel_on_wednesday_is_no_fault_since_monday() -> None:
+    """F25, F39: an alert that nobody closed between the two is one alert, and not one fault."""
+    office = Office().sees(faults={"place": again(fault(), "fnd_2", NOW_MS + 48 * HOUR_MS)})
+    assert office.look(NOW_MS + 48 * HOUR_MS) == []
+
+
+def test_a_fault_counts_from_when_it_was_found_however_late_it_was_ruled_upon() -> None:
+    ruling = handle(None, FindingCause(finding=entry(code=Code.W_GNSS_LOSS)), REALM, NOW_MS + 20 * HOUR_MS)
+    assert isinstance(ruling, Ruling)
+    office = Office().sees(faults={"place": ruling.episode})
+    assert office.look(NOW_MS + 24 * HOUR_MS) == [(Code.OPEN_FAULT_24H, BEGUN)]
+
+
+def test_a_fault_that_a_version_before_left_counts_from_its_newest_raising() -> None:
+    old = msgspec.structs.replace(again(fault(), "fnd_2", NOW_MS + 48 * HOUR_MS), lasting_ms=None)
+    office = Office().sees(faults={"place": old})
+    assert office.look(NOW_MS + 72 * HOUR_MS - 1) == []
+    assert office.look(NOW_MS + 72 * HOUR_MS) == [(Code.OPEN_FAULT_24H, BEGUN)]
 
 
 def test_nearness_is_no_fault() -> None:
     assert not CATALOGUE[Code.PROX_ALERT].fault
     assert CATALOGUE[Code.STRAP_TAMPER].fault
+
+
+# --- what a measure has left -----------------------------------------------------------------------------------
+
+ANOTHER = {"msr_2": order(id="msr_2", version=1)}
+
+
+def left(code: Code) -> Episode:
+    """Of msr_1; untaken, and known to the ladder."""
+    ruling = handle(None, FindingCause(finding=entry(code=code)), REALM, NOW_MS)
+    assert isinstance(ruling, Ruling)
+    return ruling.episode
+
+
+def climbed(episode: Episode, until_ms: int) -> Episode:
+    """Every step of its ladder, at its hour."""
+    while (due_ms := next_due(episode, AS_AGREED)) is not None and due_ms <= until_ms:
+        ruling = handle(episode, Due(episode=episode.id, at_ms=due_ms), REALM, due_ms)
+        assert isinstance(ruling, Ruling)
+        episode = ruling.episode
+    return episode
+
+
+@pytest.mark.parametrize(
+    "code", [Code.PROX_ALERT, Code.PROX_PREALERT, Code.STRAP_TAMPER, Code.W_COMMS_LOSS, Code.DEGRADED]
+)
+def test_the_police_are_not_called_for_a_measure_that_is_over(code: Code) -> None:
+    """As a release leaves it that did not say the end of a measure. Without the clerk the ladder would climb to
+    the rooms, for somebody who may be where he is."""
+    one, now_ms = left(code), NOW_MS + 30_000
+    (notice,) = notices_due(Seen(lasting={"place": one}, orders=ANOTHER), now_ms)
+    assert (notice.change, notice.reason, place_of(notice)) == (ENDED, "measure_ended", place_of(entry(code=code)))
+    ruling = handle(one, NoticeCause(notice=notice), REALM, now_ms)
+    assert isinstance(ruling, Ruling)
+    assert (ruling.episode.over_ms, ruling.episode.state) == (now_ms, State.RAISED), "a human closes it"
+    assert not climbed(ruling.episode, now_ms + DAY_MS).told
+    if code in {Code.PROX_ALERT, Code.PROX_PREALERT, Code.STRAP_TAMPER}:
+        assert climbed(one, now_ms + DAY_MS).told, "else"
+
+
+def test_a_pre_alert_that_became_more_urgent_ends_in_its_place() -> None:
+    one = climbed(left(Code.PROX_PREALERT), NOW_MS + 180_000)
+    assert one.code is Code.PREALERT_NO_ANSWER
+    (notice,) = notices_due(Seen(lasting={"place": one}, orders=ANOTHER), NOW_MS + 190_000)
+    assert place_of(notice) == (Code.PROX_PREALERT, "msr_1")
+    assert isinstance(handle(one, NoticeCause(notice=notice), REALM, NOW_MS + 190_000), Ruling)
+
+
+@pytest.mark.parametrize(
+    ("orders", "is_ended"),
+    [
+        ({}, False),
+        ({"msr_1": order(valid_from_ms=0)}, False),
+        ({"msr_1": order(valid_from_ms=0, valid_until_ms=NOW_MS - 9_000)}, False),
+        ({"msr_1": order(valid_from_ms=0, valid_until_ms=NOW_MS - 10_000)}, True),
+        ({"msr_1": order(valid_from_ms=NOW_MS + DAY_MS)}, True),
+        (ANOTHER, True),
+    ],
+)
+def test_a_measure_that_is_in_force_and_an_empty_bucket_end_nothing(
+    orders: dict[str, Order], is_ended: bool
+) -> None:
+    seen = Seen(lasting={"place": left(Code.PROX_ALERT)}, orders=orders)
+    assert len(notices_due(seen, NOW_MS)) == is_ended
+
+
+def test_a_key_that_was_pressed_does_not_end_with_a_measure() -> None:
+    ruling = handle(None, AlarmCause(alarm=press(measures=("msr_1",))), REALM, NOW_MS)
+    assert isinstance(ruling, Ruling)
+    assert not is_of_measure(ruling.episode)
+    assert not is_of_measure(left(Code.SYS_FLEET_SILENCE))
+
+
+def test_a_latched_alert_ends_with_its_measure_and_by_nothing_else() -> None:
+    """And a human who has looked at the device closes it, as before (invariant 8)."""
+    begun = entry(code=Code.STRAP_TAMPER)
+    one = left(Code.STRAP_TAMPER)
+    out = msgspec.structs.replace(leaving(begun), code=Code.STRAP_TAMPER)
+    assert isinstance(handle(one, FindingCause(finding=out), REALM, NOW_MS), Unchanged)
+    over = msgspec.structs.replace(out, reason="measure_ended")
+    ruling = handle(one, FindingCause(finding=over), REALM, NOW_MS)
+    assert isinstance(ruling, Ruling)
+    assert ruling.episode.over_ms is not None
 
 
 # --- phones ----------------------------------------------------------------------------------------------------
@@ -225,7 +349,7 @@ def test_a_phone_in_a_drawer_and_one_that_was_revoked_are_not_missed() -> None:
     assert office.sees(devices={}).look(DUE_MS + HOUR_MS) == [(Code.TGD_UNREACHABLE, ENDED)]
 
 
-def test_a_low_battery_is_said_once_and_ends() -> None:
+def test_a_low_battery_is_said_once_and_asks_nothing_of_anybody() -> None:
     old = sign(tested_ms=NOW_MS - 2 * DAY_MS)
     low = msgspec.structs.replace(old, battery_pct=24, low_since_ms=NOW_MS)
     office = Office().hears(low, NOW_MS + HOUR_MS)
@@ -233,7 +357,8 @@ def test_a_low_battery_is_said_once_and_ends() -> None:
     assert (
         office.hears(msgspec.structs.replace(low, battery_pct=20), NOW_MS + HOUR_MS).look(NOW_MS + HOUR_MS) == []
     )
-    office.close(Code.TGD_BATT_LOW, TGD, NOW_MS + HOUR_MS)
+    message = office.episode(Code.TGD_BATT_LOW, TGD)
+    assert (message.state, message.closed_by) == (State.CLOSED, "automatic"), "P5: a message, and nobody's work"
     assert office.look(NOW_MS + 2 * HOUR_MS) == []
     assert office.told == [(0, "opened", 5)]
 
@@ -252,10 +377,26 @@ def test_a_test_is_told_and_closed_by_itself_and_one_that_is_missed_is_told_unti
     assert office.episode(Code.TGD_TEST_OK, TGD).follows == good.id
 
 
-def test_a_phone_that_was_never_tested_is_counted_from_its_first_word_and_an_old_test_is_no_news() -> None:
-    never = sign(tested_ms=None, heard_ms=NOW_MS + 15 * DAY_MS)
-    assert Office().hears(never, NOW_MS).look(NOW_MS + 15 * DAY_MS - 1) == []
-    assert Office().hears(never, NOW_MS).look(NOW_MS + 15 * DAY_MS) == [(Code.TGD_TEST_MISSED, BEGUN)]
+def never_tested(name: str) -> Seen:
+    phone = msgspec.structs.replace(DEVICES[TGD], id=name)
+    first = Sign(device=name, first_ms=NOW_MS, heard_ms=NOW_MS + 16 * DAY_MS)
+    return Seen(devices={name: phone}, signs={name: first}, listening=Listening(since_ms=SINCE_MS, at_ms=NOW_MS))
+
+
+def test_phones_that_were_never_tested_are_counted_from_their_first_word_and_told_over_a_day() -> None:
+    """F25: ingest saw all of them first in the minute in which it first started."""
+    phones = [never_tested(f"tgd-{number}") for number in range(480)]
+
+    def told_at(hours: int) -> int:
+        now_ms = NOW_MS + 15 * DAY_MS + hours * HOUR_MS
+        return sum(one.code is Code.TGD_TEST_MISSED for phone in phones for one in notices_due(phone, now_ms))
+
+    told = [told_at(hours) for hours in range(25)]
+    assert (told_at(-1), told[0], told[-1]) == (0, 0, 480)
+    assert max(later - earlier for earlier, later in pairwise(told)) < 2 * 480 / 24, "an hour has its share"
+
+
+def test_an_old_test_is_no_news() -> None:
     old = sign(tested_ms=NOW_MS - 3 * DAY_MS)
     assert Office().hears(old, NOW_MS).look(NOW_MS) == []
 

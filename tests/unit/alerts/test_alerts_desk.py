@@ -567,3 +567,20 @@ def test_the_realm_is_the_deployments() -> None:
         ruling = handle(None, came(FIRST), realm, NOW_MS)
         assert isinstance(ruling, Ruling)
         assert ruling.episode.realm is realm
+
+
+def test_an_alert_that_is_worked_for_an_hour_stays_small_on_the_log() -> None:
+    """F01: each ruling carries the deeds and the keys, all rulings stay, and a full log takes none. 60 calls were
+    334 kB."""
+    episode, bytes_ = owned(), 0
+    for number in range(60):
+        keyed = Keyed(key=f"{number:032x}", fingerprint=f"{number:032x}", at_ms=NOW_MS)
+        deed = Deed(kind=DeedKind.CALL, party=Party.WEARER, reply=Reply.ANSWERED, at_ms=NOW_MS)
+        done = act(Verb.DO, episode.version, deed=deed, keyed=keyed)
+        ruling = handle(episode, done, REALM, NOW_MS)
+        assert isinstance(ruling, Ruling)
+        episode, bytes_ = ruling.episode, bytes_ + len(encode(ruling))
+    assert (episode.deeds[-1].at_ms, episode.keyed[-1].key) == (NOW_MS, f"{59:032x}")
+    assert bytes_ < 240_000
+    repeated = act(Verb.DO, 2, deed=episode.deeds[-1], keyed=episode.keyed[0])
+    assert isinstance(handle(episode, repeated, REALM, NOW_MS), Unchanged), "a repetition within minutes is known"

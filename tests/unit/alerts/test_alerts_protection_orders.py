@@ -169,6 +169,18 @@ async def test_an_alert_rings_and_its_end_does_not(site: Site) -> None:
     assert over["exp"] >= NOW_MS // 1000 + 3_600, "she must be told, whenever her unit comes back"
 
 
+async def test_the_end_of_a_measure_that_has_gone_is_told_to_the_unit_that_was_hers(site: Site) -> None:
+    """F18: the order has left the bucket, and who ends the alert is a clerk or a human, who name no unit."""
+    await site.rule(ruling(Shown.ALERT))
+    await site.settled()
+    await site.orders.delete("msr_1")
+    await site.devices.put(PROTECTED, encode(replace(DEVICES[PROTECTED], measures=())))
+    end = ruling(Shown.OVER)
+    await site.rule(replace(end, episode=replace(end.episode, protected=fix_point(PROTECTED))))
+    await site.settled()
+    assert site.told() == [("alert", True), ("over", False)]
+
+
 async def test_degraded_is_shown_and_not_heard(site: Site) -> None:
     await site.rule(ruling(Shown.DEGRADED, code=Code.DEGRADED))
     await site.settled()

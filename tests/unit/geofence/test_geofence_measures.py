@@ -51,13 +51,40 @@ def test_a_measure_that_begins_judges_what_is_known():
     assert world.findings[0].at_ms == s(60)
 
 
-def test_a_measure_that_ends_leaves_silently():
+def test_a_measure_that_ends_ends_what_lasts_and_says_nothing_more():
+    """An alert that lasted beyond its measure would climb to the police, for somebody who may be where he is, and
+    her unit would show it for ever (F18)."""
     world = near(World(order(valid_until_ms=s(60))))
     world.fix(W, 10, 500)
-    assert [one for one in world.fix(W, 60, 900) if one[0] == "ALERT"] == []
+    assert ("ALERT", "exit", "measure_ended") in world.fix(W, 60, 900)
+    entry, end = (one for one in world.findings if one.code == "PROX_ALERT")
+    assert (end.entry, end.at_ms, end.distance_dm) == (entry.id, s(60), None), "nobody has seen him leave"
+    assert end.protected.device == "b0000002", "her unit is told by this name"
     assert world.fix(W, 70, 100) == []
     assert world.tick(500) == []
     assert world.zone == Zone.FAR
+
+
+def test_a_measure_that_ends_ends_a_silence_too():
+    world = near(World(order(valid_until_ms=s(3600))))
+    world.fix(W, 10, 5000)
+    world.tick(3599)
+    lasting = {one.code for one in world.findings}
+    assert "W_COMMS_LOSS" in lasting
+    assert {(code, reason) for code, change, reason in world.tick(3600) if change == "exit"} == {
+        (code.value.removeprefix("PROX_"), "measure_ended") for code in lasting
+    }
+    assert world.tick(3601) == []
+
+
+def test_a_measure_that_is_prolonged_after_its_end_begins_anew():
+    world = near(World(order(valid_until_ms=s(60))))
+    world.fix(W, 10, 500)
+    world.fix(P, 11)
+    assert ("ALERT", "exit", "measure_ended") in world.tick(60)
+    assert IN in world.revise(order(version=2, valid_until_ms=s(600)), at_s=61)
+    first, _, again = (one for one in world.findings if one.code == "PROX_ALERT")
+    assert first.id != again.id
 
 
 def test_a_larger_distance_is_judged_at_once():

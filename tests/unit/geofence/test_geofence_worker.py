@@ -245,7 +245,7 @@ async def test_a_replay_lives_in_its_own_hour():
     await site.furnish(order(valid_until_ms=T0_MS + 100_000))
     await site.send(fix(P, 0), fix(W, 1, 950))
     async with site.worker():
-        assert await site.told(1) == [IN]
+        assert await site.told(2) == [IN, ("PROX_ALERT", "exit", "measure_ended")]
 
 
 class Watched(MemoryObjects):

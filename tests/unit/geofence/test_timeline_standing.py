@@ -55,7 +55,9 @@ def test_a_measure_protects_from_its_first_second_to_its_last():
     ]
     assert desk.standing("05:00").since_ms == ms("02:30")
     assert desk.standing("06:00").since_ms == ms("05:30")
-    assert desk.spans("ALERT") == [("02:30", None)], "no exit: nobody has seen him leave"
+    assert desk.spans("ALERT") == [("02:30", "05:30")], (
+        "nobody has seen him leave: the measure ended, and it said so"
+    )
 
 
 def test_an_alert_is_not_a_lack_of_protection():

@@ -214,6 +214,17 @@ def test_outside_its_hours_a_zone_costs_and_says_nothing():
     assert desk.table.zones.balls[0, 3] == float("inf")
 
 
+def test_a_measure_that_ends_ends_what_was_said_of_its_places():
+    one = story(SCHOOL, valid_until_ms=ms("03:00"))
+    one.he.stands(0)
+    desk = one.play("05:00")
+    assert told(desk) == [
+        ("00:00", "ZONE_CORE_ENTRY", "entry", "inside_zone"),
+        ("03:00", "ZONE_CORE_ENTRY", "exit", "measure_ended"),
+    ]
+    assert desk.one("ZONE_CORE_ENTRY", "exit").entry == desk.one("ZONE_CORE_ENTRY").id
+
+
 # --- another order ---------------------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from builders import (
     TGD,
     WEARER,
     event,
+    eventually,
     known,
     location,
     message,
@@ -26,7 +27,8 @@ from ingest.known import Known
 from ingest.sign_book import SignBook
 from ingest.signs import listening, sign_of
 from tocsin.clock import AffineClock
-from tocsin.limits import LISTENING_GAP_MAX_S, SIGN_EVERY_S
+from tocsin.errors import LogUnavailable
+from tocsin.limits import LISTENING_GAP_MAX_S, PUBLISH_WAVE, SIGN_EVERY_S
 from tocsin.model.finding import Alarm, Code
 from tocsin.model.sign import LISTENING, Listening, Sign
 from tocsin.testing.bus import MemoryBucket
@@ -124,6 +126,74 @@ def test_a_gap_begins_the_listening_anew() -> None:
     assert listening(first, NOW_MS + gap_ms) == Listening(since_ms=NOW_MS, at_ms=NOW_MS + gap_ms)
     assert listening(first, NOW_MS + gap_ms + 1).since_ms == NOW_MS + gap_ms + 1
     assert listening(first, NOW_MS - 1).since_ms == NOW_MS - 1, "a clock that was set back"
+
+
+class SlowBucket(MemoryBucket):
+    """Takes nothing before it is opened; counts who waits at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened = asyncio.Event()
+        self.waiting = self.most = 0
+
+    async def put(self, key: str, value: bytes) -> int:
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
+        await self.opened.wait()
+        self.waiting -= 1
+        return await super().put(key, value)
+
+
+async def test_the_first_signs_of_all_phones_hold_up_no_fix_and_a_test_is_written_first() -> None:
+    """At a first start and behind every outage each phone has a sign at once; the fixes of the wearers are in the
+    same batch. A test is acknowledged when it is written, and not before."""
+    bucket, about = SlowBucket(), known()
+    phones = [f"tgd-{number}" for number in range(2_000)]
+    signs = [Sign(device=name, first_ms=NOW_MS, heard_ms=NOW_MS) for name in phones]
+    about.signs.update({one.device: one for one in signs})
+    book = SignBook(bucket, about, AffineClock(wall=lambda: NOW_MS / 1000))
+    writer = asyncio.create_task(book.write_for_ever())
+    await book.write(signs)  # returns, though the bucket takes nothing
+    await asyncio.sleep(0)
+    tested = Sign(device=TGD, first_ms=NOW_MS, heard_ms=NOW_MS, tested_ms=NOW_MS)
+    about.signs[TGD] = tested
+    acknowledging = asyncio.create_task(book.write([tested]))
+    await eventually(lambda: bucket.waiting > 1)
+    assert not acknowledging.done()
+    bucket.opened.set()
+    await acknowledging
+    assert decode_sign(await bucket.get(TGD) or b"") == tested
+    await eventually(lambda: bucket.get(phones[-1]))
+    assert bucket.most <= PUBLISH_WAVE + 1
+    writer.cancel()
+
+
+class RefusesOnce(MemoryBucket):
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    async def put(self, key: str, value: bytes) -> int:
+        self.asked += 1
+        if self.asked == 1:
+            raise LogUnavailable("no answer")
+        return await super().put(key, value)
+
+
+async def test_an_older_sign_that_is_tried_again_never_replaces_a_test() -> None:
+    """The log was away when the sign was noted; when it is tried again the phone has been tested, and that is
+    written and acknowledged."""
+    about, bucket = known(), RefusesOnce()
+    first = about.signs[TGD] = Sign(device=TGD, first_ms=NOW_MS, heard_ms=NOW_MS)
+    book = SignBook(bucket, about, AffineClock(wall=lambda: NOW_MS / 1000))
+    writer = asyncio.create_task(book.write_for_ever())
+    await book.write([first])
+    await eventually(lambda: bucket.asked == 1)
+    tested = about.signs[TGD] = Sign(device=TGD, first_ms=NOW_MS, heard_ms=NOW_MS, tested_ms=NOW_MS)
+    await book.write([tested])
+    await eventually(lambda: bucket.asked == 3)
+    assert decode_sign(await bucket.get(TGD) or b"") == tested
+    writer.cancel()
 
 
 async def test_another_life_goes_on_where_this_one_ended() -> None:
