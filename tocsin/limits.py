@@ -95,6 +95,7 @@ PROOF_EARLY_MAX_S = 30  # the evidence of one visit is of fixes at most this old
 INCIDENT_TOLD_MAX = 20  # pairs in the alert itself, the most urgent; more of them are in the bucket `incidents`
 INCIDENT_RANKED_MAX = 5_000  # pairs there: at 99 bytes each half of the 1 MiB that a message of the log may have
 EPISODE_ROOMS_MAX = 256  # rooms that one episode remembers to have told: of an outage every one, two a department
+HANDOFF_ROOMS_MAX = 16  # that one human names: a drive across several departments
 EPISODE_MESSAGES_MAX = 4  # to one room: the first and the newest, which is what the next one refers to
 
 # --- what an order, a unit and a phone need (DOMAIN 4) ------------------------------------------------------

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from alerts.api.places import Authorised, Place
 from tocsin.clock import from_rfc3339
-from tocsin.limits import EPISODE_ROOMS_MAX, REPORTS_EVERY_MAX_S
+from tocsin.limits import HANDOFF_ROOMS_MAX, REPORTS_EVERY_MAX_S
 from tocsin.model.device import DeviceKind
 from tocsin.model.episode import DeedKind, Outcome, Reply, State, Verb
 from tocsin.model.episode import Party as DeedParty
@@ -152,7 +152,7 @@ class HandoffRequest(Request):
 
     rooms: Annotated[
         list[Annotated[str, Field(pattern=f"^{ROOM_NAME.pattern}$", examples=["CIC-13"])]],
-        Field(max_length=EPISODE_ROOMS_MAX),
+        Field(max_length=HANDOFF_ROOMS_MAX),
     ] = []
     note: NoteText = ""
 

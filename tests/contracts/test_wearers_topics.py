@@ -186,7 +186,7 @@ async def life_of(her_m: float) -> World:
         parts = [
             asyncio.create_task(run_fixes(
                 url=door.url, log=bus.log, devices=bus.devices, known=Known(partitions=1), clock=world.clock,
-                linger_ms=1, ready=ingest.set,
+                linger_ms=1, ready=ingest.set, signs=bus.signs,
             )),
             asyncio.create_task(run_downlink(
                 url=door.url, log_=bus.log, devices=bus.devices, orders=bus.orders, partitions=1,

@@ -45,7 +45,10 @@ async def test_the_same_ruling_at_another_place_of_the_log_is_another(pool: Pool
 
 
 async def test_an_attempt_that_the_record_lacks(pool: Pool) -> None:
-    receipts = [tried(1), tried(2), msgspec.structs.replace(tried(2), t7_ms=NOW_MS + 9)]
+    """Two lines may be tried in the same millisecond."""
+    other_hour = msgspec.structs.replace(tried(2), t7_ms=NOW_MS + 9)
+    other_line = msgspec.structs.replace(tried(2), line="second")
+    receipts = [tried(1), tried(2), other_hour, other_line]
     await EpisodeRecord(pool).record_receipts(receipts[:2])
-    assert await missing_attempts(pool, receipts) == 1
+    assert await missing_attempts(pool, receipts) == 2
     assert await missing_attempts(pool, receipts[:2]) == 0

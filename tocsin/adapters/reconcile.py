@@ -41,6 +41,7 @@ async def missing_attempts(pool: Pool, known: Sequence[Receipt]) -> int:
             "notifications": [one.notification for one in some],
             "attempts": [one.attempt for one in some],
             "t7s": [utc(one.t7_ms) for one in some],
+            "lines": [one.line for one in some],
         }
         async with transaction(pool) as connection:
             missing += len(await (await connection.execute(SQL["missing_attempts"], values)).fetchall())

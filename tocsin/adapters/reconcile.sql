@@ -8,8 +8,10 @@ where not exists (
   where ruling.episode = known.episode and ruling.stream_sequence = known.sequence)
 
 -- name: missing_attempts
-select known.notification, known.attempt, known.t7
-from unnest(%(notifications)s::text[], %(attempts)s::bigint[], %(t7s)s::timestamptz[]) as known (notification, attempt, t7)
+select known.notification, known.attempt, known.t7, known.line
+from unnest(%(notifications)s::text[], %(attempts)s::bigint[], %(t7s)s::timestamptz[], %(lines)s::text[])
+  as known (notification, attempt, t7, line)
 where not exists (
   select from tocsin.attempt
-  where attempt.notification = known.notification and attempt.attempt = known.attempt and attempt.t7 = known.t7)
+  where attempt.notification = known.notification and attempt.attempt = known.attempt and attempt.t7 = known.t7
+    and attempt.line = known.line)

@@ -31,7 +31,7 @@ SENDER = Sender(site="paca", callback="+33199000000")
 KEYS = {Code.BAR_SOS, Code.TGD_SOS}
 FOUND = sorted(set(CATALOGUE) - KEYS)
 NO_BREACH = sorted(set(FOUND) - {Code.PROX_ALERT, Code.ZONE_CORE_ENTRY})
-UNTOLD_TO_ROOMS = sorted(set(NO_BREACH) - {Code.PREALERT_NO_ANSWER, Code.TGD_SOS_SILENT})
+UNTOLD_TO_ROOMS = sorted(set(NO_BREACH) - {Code.PREALERT_NO_ANSWER, Code.TGD_SOS_SILENT, Code.SYS_FLEET_SILENCE})
 BREACH = re.compile(r"violation|infraction|breach|manquement|non-respect", re.IGNORECASE)
 LATER_MS = NOW_MS + 1_500
 
@@ -178,6 +178,7 @@ def test_neither_a_pre_alert_nor_a_silence_is_called_a_breach(code: Code, known:
 
 @pytest.mark.parametrize("code", UNTOLD_TO_ROOMS)
 def test_the_police_are_told_of_no_pre_alert_and_of_no_silence(code: Code) -> None:
+    """But of that of a fleet (F04), which is not about anybody."""
     assert Channel.POLICE not in {one.channel for one in opened(came(code, "everything")).notifications}
     assert not opened(came(code, "everything")).episode.told
 

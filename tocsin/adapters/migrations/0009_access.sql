@@ -16,9 +16,11 @@ create table tocsin.access (
 create index access_at on tocsin.access (at, stream_sequence);
 create index access_objects on tocsin.access using gin (objects);
 
-create function tocsin.refuse_change() returns trigger language plpgsql as $$
+create function tocsin.refuse_change() returns trigger language plpgsql
+set search_path = pg_catalog, pg_temp as $$
 begin
   raise exception 'tocsin.% is only ever added to', tg_table_name using errcode = 'integrity_constraint_violation';
 end $$;
+revoke execute on function tocsin.refuse_change() from public;  -- a trigger needs no right
 create trigger access_append_only before update or delete or truncate on tocsin.access
   for each statement execute function tocsin.refuse_change();
