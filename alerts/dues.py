@@ -66,7 +66,8 @@ def _climbed(episode: Episode, due: Due, step: Step, protocol: Protocol, now_ms:
 
 def _with_rung(episode: Episode, rung: Rung, now_ms: int) -> Episode:
     reached = Reached(rung=rung, at_ms=now_ms)
-    return msgspec.structs.replace(episode, version=episode.version + 1, rungs=(*episode.rungs, reached))
+    others = (one for one in episode.rungs if one.rung is not rung)  # said again, the newest hour is kept
+    return msgspec.structs.replace(episode, version=episode.version + 1, rungs=(*others, reached))
 
 
 def _still_closing(episode: Episode, now_ms: int) -> Episode:

@@ -1,0 +1,143 @@
+"""Can anybody keep an alert from its humans, or from the police? Timelines of the ladder (F26, F35, invariant 7)."""
+
+from __future__ import annotations
+
+import pytest
+from builders import NOW_MS, REALM, act, entry, leaving, press
+
+from alerts.desk import handle
+from alerts.escalation import OVER_REPEATS, REPEATS, next_due
+from tocsin.clock import MS
+from tocsin.limits import REENTRY_WITHIN_S
+from tocsin.model.episode import (
+    AlarmCause,
+    Channel,
+    Deed,
+    DeedKind,
+    Due,
+    Episode,
+    Event,
+    FindingCause,
+    Party,
+    Reply,
+    Ruling,
+    State,
+    Verb,
+)
+from tocsin.model.finding import Code
+from tocsin.model.protocol import PoliceMode, Protocol
+
+
+class Course:
+    """One alert in virtual time; ``told``: second, channel, and rung or type."""
+
+    def __init__(self, mode: PoliceMode = PoliceMode.AUTO_ON_TIMEOUT) -> None:
+        self.protocol = Protocol(police_mode=mode)
+        self.episode: Episode | None = None
+        self.told: list[tuple[int, str, str]] = []
+        self.at_ms = NOW_MS
+
+    def until(self, at_s: float, closing: bool | None = None) -> Course:
+        """Everything that comes by itself by then."""
+        while self.episode is not None:
+            due_ms = next_due(self.episode, self.protocol)
+            if due_ms is None or due_ms > NOW_MS + at_s * MS:
+                break
+            at_ms = max(due_ms, self.at_ms)
+            due = Due(episode=self.episode.id, at_ms=at_ms, closing=closing)
+            if not self.rule(due, (at_ms - NOW_MS) / MS):
+                break
+        return self
+
+    def then(self, at_s: float, event: Event) -> Course:
+        assert self.until(at_s).rule(event, at_s)
+        return self
+
+    def rule(self, event: Event, at_s: float) -> bool:
+        self.at_ms = now_ms = NOW_MS + round(at_s * MS)
+        answer = handle(self.episode, event, REALM, now_ms, protocol=self.protocol)
+        if not isinstance(answer, Ruling):
+            return False
+        self.episode = answer.episode
+        for one in answer.notifications:
+            word = one.audience.value if one.audience else one.type.rsplit(".", 1)[1]
+            self.told.append(((now_ms - NOW_MS) // MS, one.channel.value, word))
+        return True
+
+    def act(self, at_s: float, verb: Verb, **more: object) -> Course:
+        now = self.until(at_s).now
+        return self.then(at_s, act(verb, now.version, at_ms=NOW_MS + round(at_s * MS), episode=now.id, **more))
+
+    @property
+    def now(self) -> Episode:
+        assert self.episode is not None
+        return self.episode
+
+    def heard(self, word: str, channel: Channel = Channel.TELEASSISTANCE) -> list[int]:
+        return list(dict.fromkeys(at for at, who, said in self.told if (who, said) == (channel, word)))
+
+
+def visit(course: Course, number: int, in_s: int, out_s: int | None = None) -> Course:
+    came = entry(f"fnd_in{number}", NOW_MS + in_s * MS)
+    course.then(in_s, FindingCause(finding=came))
+    if out_s is not None:
+        course.then(out_s, FindingCause(finding=leaving(came, f"fnd_out{number}", out_s - in_s)))
+    return course
+
+
+def test_f35_who_comes_and_goes_does_not_set_the_hour_of_the_police_back() -> None:
+    """50 s in the ring, 12 s out of it, again and again: they are told at his first return behind 60 s."""
+    course = Course()
+    for number in range(3):
+        visit(course, number, 62 * number, 62 * number + 50)
+    assert course.heard("police", Channel.POLICE) == [62]
+
+
+def test_a_visit_long_after_the_last_one_has_its_60_s() -> None:
+    late_s = 40 + REENTRY_WITHIN_S + 1
+    course = visit(visit(Course(), 1, 0, 40), 2, late_s).until(late_s + 70)
+    assert course.heard("police", Channel.POLICE) == [late_s + 60]
+
+
+@pytest.mark.parametrize("mode", PoliceMode)
+def test_f26_a_p1_that_nobody_takes_is_told_again_for_ever(mode: PoliceMode) -> None:
+    """A téléassistance that was away for an hour hears of it when it is back."""
+    course = Course(mode).then(0, AlarmCause(alarm=press())).until(3_700)
+    assert course.heard("supervisor") == list(range(20, 3_701, REPEATS[1]))
+    assert course.heard("backup_site") == list(range(30, 3_701, REPEATS[1]))
+    assert course.heard("operators") == [10]
+    assert len(course.now.rungs) <= 4, "bounded, however long"
+    assert next_due(course.now, course.protocol) is not None
+    course.act(3_700, Verb.ACKNOWLEDGE)
+    assert course.now.state is State.ACKNOWLEDGED
+
+
+def test_f25_of_a_p1_that_is_over_once_an_hour() -> None:
+    course = visit(Course(), 1, 0, 40).until(7_300)
+    assert course.heard("backup_site") == [30, 30 + OVER_REPEATS, 30 + 2 * OVER_REPEATS]
+
+
+def test_a_p3_and_a_p2_that_goes_away_are_told_again_to_a_supervisor() -> None:
+    lost = Course().then(0, FindingCause(finding=entry(code=Code.W_COMMS_LOSS))).until(900 + 2 * REPEATS[3])
+    assert lost.heard("supervisor") == [900, 900 + REPEATS[3], 900 + 2 * REPEATS[3]]
+    ahead = Course().then(0, FindingCause(finding=entry(code=Code.PROX_PREALERT))).until(150)
+    again_s = 120 + REPEATS[2]
+    assert ahead.rule(Due(episode=ahead.now.id, at_ms=NOW_MS + again_s * MS, closing=False), again_s)
+    assert (ahead.heard("supervisor"), ahead.now.priority) == ([120, again_s], 2)
+
+
+def did(reply: Reply | None, at_s: float, kind: DeedKind = DeedKind.CALL) -> Deed:
+    return Deed(kind=kind, at_ms=NOW_MS + round(at_s * MS), party=Party.WEARER, reply=reply)
+
+
+def ahead_taken() -> Course:
+    """A pre-alert that an operator has at 5 s."""
+    return Course().then(0, FindingCause(finding=entry(code=Code.PROX_PREALERT))).act(5, Verb.ACKNOWLEDGE)
+
+
+def test_a_call_that_still_rings_does_not_take_the_unanswered_one_back() -> None:
+    course = ahead_taken()
+    for at_s, reply in ((10, Reply.NO_ANSWER), (55, None), (65, Reply.NO_ANSWER), (68, None)):
+        course.act(at_s, Verb.DO, deed=did(reply, at_s))
+    assert course.until(69).now.code is Code.PROX_PREALERT
+    assert course.until(70).now.code is Code.PREALERT_NO_ANSWER
