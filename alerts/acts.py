@@ -163,7 +163,7 @@ def _release(episode: Episode, act: Act, now_ms: int) -> Ruling:
 
 def _do(episode: Episode, act: Act, now_ms: int) -> Ruling:
     assert act.deed is not None
-    deed = msgspec.structs.replace(act.deed, at_ms=min(act.deed.at_ms, now_ms))
+    deed = _in_its_time(act.deed, episode, now_ms)
     after = msgspec.structs.replace(
         episode,
         version=episode.version + 1,
@@ -174,6 +174,15 @@ def _do(episode: Episode, act: Act, now_ms: int) -> Ruling:
     if deed.kind is DeedKind.NO_VOICE and episode.code is Code.TGD_SOS:
         return _silenced(episode, after, act, now_ms)
     return ruling(episode, after, act, _reason(deed), now_ms)
+
+
+def _in_its_time(deed: Deed, episode: Episode, now_ms: int) -> Deed:
+    """While he has it, in this visit: hours hang on it, and the clock of a console may be wrong. What he said
+    is in the act, on the log."""
+    since_ms = max(episode.acknowledged_ms or 0, episode.lasting_ms or 0)
+    at_ms = min(max(deed.at_ms, since_ms), now_ms)
+    until_ms = None if deed.until_ms is None else max(deed.until_ms, at_ms)
+    return msgspec.structs.replace(deed, at_ms=at_ms, until_ms=until_ms)
 
 
 def _reason(deed: Deed) -> str:

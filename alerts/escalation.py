@@ -75,7 +75,7 @@ first telling did not reach, or whose platform was away meanwhile (F26, invarian
 
 REPEATS: Final[Mapping[int, int]] = MappingProxyType({1: 5 * 60, 2: 15 * 60, 3: 60 * 60})
 """Seconds, by priority; ours. P1: a téléassistance that comes back knows within the time that the P3 give all its
-operators. P2 that does not close, P3: no more often than a human can judge it again. Each is a ruling on the log."""
+operators. P2 that does not close, P3: no more often than a human can judge it again. Each is a ruling."""
 OVER_REPEATS: Final = REPEATS[3]
 """Seconds: of a P1 that is over nothing gets worse, and its humans are at work on those that last."""
 

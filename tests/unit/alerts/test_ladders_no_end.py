@@ -1,4 +1,4 @@
-"""Can anybody keep an alert from its humans, or from the police? Timelines of the ladder (F26, F35, invariant 7)."""
+"""Can anybody keep an alert from its humans, or from the police? Timelines (F26, F35, invariant 7)."""
 
 from __future__ import annotations
 
@@ -141,3 +141,45 @@ def test_a_call_that_still_rings_does_not_take_the_unanswered_one_back() -> None
         course.act(at_s, Verb.DO, deed=did(reply, at_s))
     assert course.until(69).now.code is Code.PROX_PREALERT
     assert course.until(70).now.code is Code.PREALERT_NO_ANSWER
+
+
+@pytest.mark.parametrize("slow_s", [0, 60, 86_400])
+def test_a_console_whose_clock_is_slow_says_all_the_same_that_he_refused(slow_s: int) -> None:
+    course = ahead_taken().act(20, Verb.DO, deed=did(Reply.REFUSED, 20 - slow_s)).until(21)
+    assert (course.now.code, course.now.priority) == (Code.PREALERT_NO_ANSWER, 1)
+
+
+def test_a_slow_console_makes_no_one_silent_for_60_s_at_once() -> None:
+    course = ahead_taken().act(20, Verb.DO, deed=did(Reply.NO_ANSWER, -100))
+    assert course.until(64).now.code is Code.PROX_PREALERT
+    assert course.until(65).now.code is Code.PREALERT_NO_ANSWER
+
+
+def test_no_police_said_of_a_pre_alert_is_not_said_of_the_p1_that_it_becomes() -> None:
+    course = ahead_taken().act(8, Verb.DO, deed=Deed(kind=DeedKind.NO_POLICE, at_ms=NOW_MS + 8 * MS))
+    course.act(20, Verb.DO, deed=did(Reply.REFUSED, 20)).until(100)
+    assert course.now.code is Code.PREALERT_NO_ANSWER
+    assert course.heard("police", Channel.POLICE) == [80]
+
+
+def test_a_hand_off_verifies_its_own_visit_and_no_later_one() -> None:
+    """Else the rooms read that a human has lifted the doubt about what nobody has looked at."""
+    course = visit(Course(), 1, 0).act(5, Verb.ACKNOWLEDGE).act(8, Verb.HAND_OFF)
+    pressed_again = FindingCause(finding=entry("fnd_more", NOW_MS + 20 * MS))
+    assert course.then(20, pressed_again).now.is_verified, "the same visit"
+    course.then(40, FindingCause(finding=leaving(entry("fnd_in1"), "fnd_out1", 40)))
+    assert course.now.is_verified, "its end too"
+    visit(course, 2, 86_400)
+    assert not course.now.is_verified
+    assert course.now.decided_ms is None
+    assert course.heard("raised", Channel.POLICE)[-1] == 86_400, "who knows of it hears of it"
+
+
+def test_f16_a_proof_of_an_earlier_visit_does_not_ring_her_for_a_later_one() -> None:
+    course = visit(visit(Course(), 1, 0, 8), 2, 600)
+    late = entry("fnd_proof1", NOW_MS + 6 * MS, code=Code.EVIDENTIAL_BREACH)
+    course.then(601, FindingCause(finding=late))
+    assert course.heard("alert", Channel.UNIT) == []
+    assert course.now.evidential_ms == late.at_ms, "it is a fact all the same"
+    this = entry("fnd_proof2", NOW_MS + 602 * MS, code=Code.EVIDENTIAL_BREACH)
+    assert course.then(603, FindingCause(finding=this)).heard("alert", Channel.UNIT) == [603]
