@@ -40,11 +40,18 @@ def on_act(episode: Episode | None, act: Act, now_ms: int) -> Answer:
         return Refused(objection=Objection.CLOSED, episode=episode)
     if (answer := _taken_already(episode, act, now_ms)) is not None:
         return answer
-    if not seen_from(episode) <= act.expected_version <= episode.version:
+    if not _oldest_seen(episode, act) <= act.expected_version <= episode.version:
         return Refused(objection=Objection.STALE, episode=episode)
     if objection := _OBJECTIONS[act.verb](episode, act, now_ms):
         return Refused(objection=objection, episode=episode)
     return _ACTS[act.verb](_keyed(episode, act), act, now_ms)
+
+
+def _oldest_seen(episode: Episode, act: Act) -> int:
+    """Whoever takes what nobody has takes it as it is: that it became more urgent, or was raised again, while his
+    hand was on the button is no reason to refuse it. Behind somebody who had it, it must be seen anew."""
+    is_free = act.verb is Verb.ACKNOWLEDGE and episode.state is State.RAISED
+    return episode.free_from if is_free and episode.free_from else seen_from(episode)
 
 
 def _applied(episode: Episode, act: Act) -> Answer | None:
@@ -157,7 +164,7 @@ def _told(episode: Episode, kind: str, rooms: tuple[str, ...] = ()) -> tuple[Not
 
 
 def _release(episode: Episode, act: Act, now_ms: int) -> Ruling:
-    after = episodes.freed(episode)
+    after = episodes.freed(episode, now_ms)
     return ruling(episode, after, act, "released", now_ms, _told(after, episodes.RELEASED))
 
 

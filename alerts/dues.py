@@ -43,7 +43,7 @@ def on_due(episode: Episode | None, due: Due, protocol: Protocol, now_ms: int) -
 def _climbed(episode: Episode, due: Due, step: Step, protocol: Protocol, now_ms: int) -> Ruling:
     match step.kind:
         case Kind.EXPIRED:
-            after = episodes.freed(episode)
+            after = episodes.freed(episode, now_ms)
             told = episodes.notifications_of(after, episodes.EXPIRED, (Channel.TELEASSISTANCE,))
         case Kind.ESCALATED:
             assert step.rung is not None

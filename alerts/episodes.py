@@ -410,7 +410,7 @@ def with_acknowledgement(episode: Episode, act: Act, expires_ms: int) -> Episode
     )
 
 
-def freed(episode: Episode) -> Episode:
+def freed(episode: Episode, now_ms: int) -> Episode:
     """Nobody has it any longer."""
     return msgspec.structs.replace(
         episode,
@@ -419,6 +419,7 @@ def freed(episode: Episode) -> Episode:
         owner=None,
         acknowledged_ms=None,
         acknowledgement_expires_ms=None,
+        freed_ms=now_ms,
     )
 
 

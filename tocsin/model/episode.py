@@ -320,13 +320,16 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     ``rungs``: those climbed since then. ``deeds``: what was done about it, newest last. ``verified_ms``: since
     when a human, or a second fix, has confirmed it. ``decided_ms``: when a human decided about the police, either
     way; ``handed_off_ms``: when the rooms were told on his word, of this visit. ``protected_told_ms``: since when
-    her unit shows this alert, None: it does not (any longer). ``keyed``: the acts that were applied, for their repetition.
+    her unit shows this alert, None: it does not (any longer). ``keyed``: the acts that were applied, for their
+    repetition.
 
     ``lasting_ms``: since when it lasts without a break. ``undecided_ms``: since when somebody has to decide about
     the police; None: nobody has to, or the rooms know. ``rooms``: of the place of the newest raising, told or not;
     ``wearer``, ``protected``: where both were then, for a room that hears of it later; forgotten at the close.
     ``seen_from``: the oldest version on which an act may rest: a rung climbed since then takes nothing from what
-    the actor saw (0: rulings of before, only the newest).
+    the actor saw (0: rulings of before, only the newest). ``free_from``: since which version nobody has it, which
+    is enough for whoever takes it (0: rulings of before); ``freed_ms``: when somebody who had it had it no longer,
+    the last time, None: never.
     """
 
     id: str
@@ -371,6 +374,8 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     wearer: FixPoint | None = None
     protected: FixPoint | None = None
     seen_from: int = 0
+    free_from: int = 0
+    freed_ms: int | None = None
 
     @property
     def points(self) -> ClockPoints:

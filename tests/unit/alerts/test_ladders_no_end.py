@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from builders import NOW_MS, REALM, act, entry, leaving, press
 
+from alerts.answers import Answer, Objection, Refused
 from alerts.desk import handle
 from alerts.escalation import OVER_REPEATS, REPEATS, next_due
 from tocsin.clock import MS
@@ -18,6 +19,7 @@ from tocsin.model.episode import (
     Episode,
     Event,
     FindingCause,
+    Outcome,
     Party,
     Reply,
     Ruling,
@@ -183,3 +185,44 @@ def test_f16_a_proof_of_an_earlier_visit_does_not_ring_her_for_a_later_one() -> 
     assert course.now.evidential_ms == late.at_ms, "it is a fact all the same"
     this = entry("fnd_proof2", NOW_MS + 602 * MS, code=Code.EVIDENTIAL_BREACH)
     assert course.then(603, FindingCause(finding=this)).heard("alert", Channel.UNIT) == [603]
+
+
+def clicked(course: Course, at_s: int, version: int) -> Answer:
+    said = act(Verb.ACKNOWLEDGE, version, at_ms=NOW_MS + at_s * MS, episode=course.now.id)
+    return handle(course.now, said, REALM, NOW_MS + at_s * MS, protocol=course.protocol)
+
+
+def test_f26_the_hand_that_comes_with_the_hour_is_not_refused() -> None:
+    """STILL_CLOSING at 180 s, BLIND at its hour: clicked on what it was a moment before."""
+    ahead = Course().then(0, FindingCause(finding=entry(code=Code.PROX_PREALERT))).until(179)
+    seen = ahead.now.version
+    assert ahead.until(180).now.priority == 1
+    assert isinstance(clicked(ahead, 180, seen), Ruling)
+    blind = FindingCause(finding=entry(code=Code.W_COMMS_LOSS, blind_worst_ms=NOW_MS + 40 * MS))
+    lost = Course().then(0, blind).until(39)
+    seen = lost.now.version
+    assert lost.until(40).now.priority == 2
+    assert isinstance(clicked(lost, 40, seen), Ruling)
+
+
+def test_behind_somebody_who_had_it_it_is_seen_anew() -> None:
+    """Else a repetition, however late, would make it look taken (F26)."""
+    course = visit(Course(), 1, 0)
+    seen = course.now.version
+    course.act(5, Verb.ACKNOWLEDGE).until(130)
+    assert course.now.owner is None
+    refused = clicked(course, 130, seen)
+    assert isinstance(refused, Refused)
+    assert refused.objection is Objection.STALE
+    assert isinstance(clicked(course, 130, course.now.free_from), Ruling)
+
+
+def test_a_close_rests_on_what_is_so_now() -> None:
+    """Only to take it needs no more: STILL_CLOSING, BLIND and NO_ANSWER take from every other act."""
+    course = ahead_taken().act(20, Verb.DO, deed=did(Reply.REFUSED, 20))
+    seen = course.now.version
+    assert course.until(21).now.code is Code.PREALERT_NO_ANSWER
+    said = act(Verb.CLOSE, seen, episode=course.now.id, outcome=Outcome.LEFT_ZONE)
+    refused = handle(course.now, said, REALM, NOW_MS + 22 * MS)
+    assert isinstance(refused, Refused)
+    assert refused.objection is Objection.STALE
