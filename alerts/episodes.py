@@ -179,6 +179,11 @@ def folded(episode: Episode, under: Fold) -> Episode:
     return msgspec.structs.replace(episode, state=State.FOLDED, folded=under)
 
 
+def forgetting(episode: Episode) -> Episode:
+    """Without the places that were kept for whoever may have to hear of it later: nobody will."""
+    return msgspec.structs.replace(episode, wearer=None, protected=None)
+
+
 def unfolded(episode: Episode, now_ms: int) -> Episode:
     """It has outlasted what explained it: raised now, as found then."""
     newest = episode.raises[-1]
