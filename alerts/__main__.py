@@ -59,6 +59,7 @@ async def dispatcher(settings: Settings, ready: Ready) -> None:
             call_key=_call_key(settings),
             protocol=settings.protocol,
             standings=bus.standings,
+            passed_ms=settings.clock.passed_ms,
         )
 
 

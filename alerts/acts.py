@@ -40,11 +40,18 @@ def on_act(episode: Episode | None, act: Act, now_ms: int) -> Answer:
         return Refused(objection=Objection.CLOSED, episode=episode)
     if (answer := _taken_already(episode, act, now_ms)) is not None:
         return answer
-    if not seen_from(episode) <= act.expected_version <= episode.version:
+    if not _oldest_seen(episode, act) <= act.expected_version <= episode.version:
         return Refused(objection=Objection.STALE, episode=episode)
     if objection := _OBJECTIONS[act.verb](episode, act, now_ms):
         return Refused(objection=objection, episode=episode)
     return _ACTS[act.verb](_keyed(episode, act), act, now_ms)
+
+
+def _oldest_seen(episode: Episode, act: Act) -> int:
+    """Whoever takes what nobody has takes it as it is: that it became more urgent, or was raised again, while his
+    hand was on the button is no reason to refuse it. Behind somebody who had it, it must be seen anew."""
+    is_free = act.verb is Verb.ACKNOWLEDGE and episode.state is State.RAISED
+    return episode.free_from if is_free and episode.free_from else seen_from(episode)
 
 
 def _applied(episode: Episode, act: Act) -> Answer | None:
@@ -157,13 +164,13 @@ def _told(episode: Episode, kind: str, rooms: tuple[str, ...] = ()) -> tuple[Not
 
 
 def _release(episode: Episode, act: Act, now_ms: int) -> Ruling:
-    after = episodes.freed(episode)
+    after = episodes.freed(episode, now_ms)
     return ruling(episode, after, act, "released", now_ms, _told(after, episodes.RELEASED))
 
 
 def _do(episode: Episode, act: Act, now_ms: int) -> Ruling:
     assert act.deed is not None
-    deed = msgspec.structs.replace(act.deed, at_ms=min(act.deed.at_ms, now_ms))
+    deed = _in_its_time(act.deed, episode, now_ms)
     after = msgspec.structs.replace(
         episode,
         version=episode.version + 1,
@@ -174,6 +181,15 @@ def _do(episode: Episode, act: Act, now_ms: int) -> Ruling:
     if deed.kind is DeedKind.NO_VOICE and episode.code is Code.TGD_SOS:
         return _silenced(episode, after, act, now_ms)
     return ruling(episode, after, act, _reason(deed), now_ms)
+
+
+def _in_its_time(deed: Deed, episode: Episode, now_ms: int) -> Deed:
+    """While he has it, in this visit: hours hang on it, and the clock of a console may be wrong. What he said
+    is in the act, on the log."""
+    since_ms = max(episode.acknowledged_ms or 0, episode.lasting_ms or 0)
+    at_ms = min(max(deed.at_ms, since_ms), now_ms)
+    until_ms = None if deed.until_ms is None else max(deed.until_ms, at_ms)
+    return msgspec.structs.replace(deed, at_ms=at_ms, until_ms=until_ms)
 
 
 def _reason(deed: Deed) -> str:

@@ -69,6 +69,7 @@ def ruling(
     """The step from ``before``, what had the place, to ``after``."""
     told = _forgetting(episodes.remembering(after, notifications, now_ms))
     kept, of_hers = her_unit.news(escalation.kept(before, told, now_ms), now_ms)
+    kept = msgspec.structs.replace(kept, free_from=_free_from(before, kept))
     return Ruling(
         episode=_seen(before, kept, reason),
         event=event,
@@ -90,6 +91,13 @@ def _seen(before: Episode | None, after: Episode, reason: str) -> Episode:
         if reason in TAKES_NOTHING_FROM_AN_ACT:
             return msgspec.structs.replace(after, seen_from=seen_from(before))
     return msgspec.structs.replace(after, seen_from=after.version)
+
+
+def _free_from(before: Episode | None, after: Episode) -> int:
+    if after.state is not State.RAISED:
+        return 0
+    is_still = before is not None and before.id == after.id and before.state is State.RAISED
+    return before.free_from if before is not None and is_still else after.version
 
 
 def seen_from(episode: Episode) -> int:

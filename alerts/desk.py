@@ -269,7 +269,8 @@ def _on_exit(episode: Episode | None, event: Event, finding: Finding | Notice, h
     if episode is None or finding.entry not in episode.causes:
         return _exit_before_entry(episode, event, finding, here)
     if episode.state is State.FOLDED:
-        return ruling(episode, episodes.over(episode, finding), event, "folded_over", here.now_ms)
+        after = episodes.forgetting(episodes.over(episode, finding))
+        return ruling(episode, after, event, "folded_over", here.now_ms)
     if not episode.is_open:
         return Unchanged(reason="closed_before_exit", episode=episode)
     return ruling(episode, episodes.over(episode, finding), event, "over", here.now_ms)

@@ -72,11 +72,13 @@ async def run_dispatcher(
     call_key: bytes = NO_KEY,
     protocol: Protocol = AS_AGREED,
     standings: Bucket | None = None,
+    passed_ms: Callable[[], int] | None = None,
 ) -> None:
-    """Until cancelled. Without ``standings`` it is not known who still comes nearer, which counts as yes."""
+    """Until cancelled. Without ``standings`` it is not known who still comes nearer, which counts as yes.
+    ``passed_ms``: of ``clock``, None where nobody sets that (``alerts.timers``)."""
     ledger = Ledger(log_, clock, realm, routing, call_key, protocol)
     desk_ = Folding(log_, devices, ledger)
-    timers = Timers(clock, ledger, closing_by(log_, standings, clock), protocol)
+    timers = Timers(clock, ledger, closing_by(log_, standings, clock), protocol, passed_ms)
     async with asyncio.TaskGroup() as tasks:
         lanes = Lanes(tasks)
         for queue in QUEUES:

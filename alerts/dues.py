@@ -1,7 +1,8 @@
 """What happens when an hour has come that an episode has set? (``alerts.escalation``)
 
 The event says only that somebody thinks so. What is due follows from the episode and the hour of now: one step at
-a time, the earliest first, however late it is; what another has ruled meanwhile is not due again. Pure.
+a time, the earliest first, however late it is; what another has ruled meanwhile is not due again. The hour of
+now is not before that of the event: who waited for it counted the seconds, whatever has become of the clock. Pure.
 
 | step          | after it                                                    | told                            |
 |---------------|-------------------------------------------------------------|---------------------------------|
@@ -31,6 +32,7 @@ NOT_CLOSING = "not_closing"
 def on_due(episode: Episode | None, due: Due, protocol: Protocol, now_ms: int) -> Answer:
     if episode is None or episode.id != due.episode:
         return Unchanged(reason="due_of_another_episode", episode=episode)
+    now_ms = max(now_ms, due.at_ms)
     step = escalation.next_step(episode, protocol, due.closing)
     if step is not None and step.at_ms <= now_ms:
         return _climbed(episode, due, step, protocol, now_ms)
@@ -43,7 +45,7 @@ def on_due(episode: Episode | None, due: Due, protocol: Protocol, now_ms: int) -
 def _climbed(episode: Episode, due: Due, step: Step, protocol: Protocol, now_ms: int) -> Ruling:
     match step.kind:
         case Kind.EXPIRED:
-            after = episodes.freed(episode)
+            after = episodes.freed(episode, now_ms)
             told = episodes.notifications_of(after, episodes.EXPIRED, (Channel.TELEASSISTANCE,))
         case Kind.ESCALATED:
             assert step.rung is not None
@@ -66,7 +68,8 @@ def _climbed(episode: Episode, due: Due, step: Step, protocol: Protocol, now_ms:
 
 def _with_rung(episode: Episode, rung: Rung, now_ms: int) -> Episode:
     reached = Reached(rung=rung, at_ms=now_ms)
-    return msgspec.structs.replace(episode, version=episode.version + 1, rungs=(*episode.rungs, reached))
+    others = (one for one in episode.rungs if one.rung is not rung)  # said again, the newest hour is kept
+    return msgspec.structs.replace(episode, version=episode.version + 1, rungs=(*others, reached))
 
 
 def _still_closing(episode: Episode, now_ms: int) -> Episode:

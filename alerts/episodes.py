@@ -14,12 +14,14 @@ import msgspec
 from alerts.calls import NO_KEY, not_before_ms
 from alerts.catalogue import CATALOGUE
 from alerts.retries import UNSENT
+from tocsin.clock import MS
 from tocsin.limits import (
     EPISODE_CAUSES_MAX,
     EPISODE_CORRECTIONS_MAX,
     EPISODE_MESSAGES_MAX,
     EPISODE_RAISES_MAX,
     EPISODE_ROOMS_MAX,
+    PROOF_EARLY_MAX_S,
 )
 from tocsin.model.episode import (
     Act,
@@ -177,6 +179,11 @@ def folded(episode: Episode, under: Fold) -> Episode:
     return msgspec.structs.replace(episode, state=State.FOLDED, folded=under)
 
 
+def forgetting(episode: Episode) -> Episode:
+    """Without the places that were kept for whoever may have to hear of it later: nobody will."""
+    return msgspec.structs.replace(episode, wearer=None, protected=None)
+
+
 def unfolded(episode: Episode, now_ms: int) -> Episode:
     """It has outlasted what explained it: raised now, as found then."""
     newest = episode.raises[-1]
@@ -190,9 +197,11 @@ def unfolded(episode: Episode, now_ms: int) -> Episode:
 
 def raised_again(episode: Episode, raising: Raise, cause: Cause) -> Episode:
     """Another entry, another press: notified again. A live acknowledgement by a named human stays; that the police
-    are not needed was said of what was known before."""
+    are not needed was said of what was known before, and what a human has verified is the visit that was."""
     raises, code = _and(episode, raising), _said_as(cause, episode.code)
     wearer, protected = places_of(cause)
+    over_ms = _still_over_ms(episode, raising)
+    handed_off_ms = episode.handed_off_ms if episode.over_ms == over_ms else None
     return msgspec.structs.replace(
         episode,
         code=code,
@@ -200,8 +209,9 @@ def raised_again(episode: Episode, raising: Raise, cause: Cause) -> Episode:
         priority=_priority(code, raises),
         raises=raises,
         causes=_with(episode.causes, cause),
-        over_ms=_still_over_ms(episode, raising),
-        decided_ms=None if episode.handed_off_ms is None else episode.decided_ms,
+        over_ms=over_ms,
+        handed_off_ms=handed_off_ms,
+        decided_ms=None if handed_off_ms is None else episode.decided_ms,
         wearer=wearer,
         protected=protected,
     )
@@ -213,13 +223,19 @@ def _and(episode: Episode, raising: Raise) -> tuple[Raise, ...]:
 
 
 def more_urgent(episode: Episode, code: Code, priority: int | None, now_ms: int) -> Episode:
-    """Raised again by the hour: what is known of it is what was known, and as old."""
+    """Raised again by the hour: what is known of it is what was known, and as old. That the police are not needed
+    was said of what was less."""
     newest = episode.raises[-1]
     points = msgspec.structs.replace(newest.points, t6_ms=now_ms, t7_ms=None, t8_ms=None)
     raising = msgspec.structs.replace(newest, version=episode.version + 1, points=points, priority=priority)
     raises = _and(episode, raising)
     return msgspec.structs.replace(
-        episode, code=code, version=raising.version, priority=_priority(code, raises), raises=raises
+        episode,
+        code=code,
+        version=raising.version,
+        priority=_priority(code, raises),
+        raises=raises,
+        decided_ms=None if episode.handed_off_ms is None else episode.decided_ms,
     )
 
 
@@ -250,13 +266,15 @@ def verified_ms(episode: Episode, now_ms: int) -> int:
 
 
 def proven(episode: Episode, finding: Finding, now_ms: int) -> Episode:
-    """The breach is certain. Of several proofs the earliest hour stands; each is remembered."""
+    """The breach is certain. Of several proofs the earliest hour stands; each is remembered. One of a visit before
+    is no second fix of this one."""
     earliest = _earliest(episode.evidential_ms, finding.at_ms)
+    is_of_this_visit = finding.at_ms >= episode.raises[-1].at_ms - PROOF_EARLY_MAX_S * MS
     return msgspec.structs.replace(
         episode,
         version=episode.version + 1,
         evidential_ms=earliest,
-        verified_ms=verified_ms(episode, now_ms),
+        verified_ms=verified_ms(episode, now_ms) if is_of_this_visit else episode.verified_ms,
         causes=remembered(episode.causes, finding.id),
     )
 
@@ -397,7 +415,7 @@ def with_acknowledgement(episode: Episode, act: Act, expires_ms: int) -> Episode
     )
 
 
-def freed(episode: Episode) -> Episode:
+def freed(episode: Episode, now_ms: int) -> Episode:
     """Nobody has it any longer."""
     return msgspec.structs.replace(
         episode,
@@ -406,6 +424,7 @@ def freed(episode: Episode) -> Episode:
         owner=None,
         acknowledged_ms=None,
         acknowledgement_expires_ms=None,
+        freed_ms=now_ms,
     )
 
 

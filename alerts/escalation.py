@@ -11,12 +11,13 @@ from what the episode was and what it has become; nobody else sets them.
 |----------------|--------------------------------------------------------|---------------------------------------|
 | waiting_ms     | raised, released, expired; anew when more urgent       | a human takes it                      |
 | lasting_ms     | raised, or raised again after it was over              | over, closed                          |
-| undecided_ms   | it becomes a P1 that the police may have to hear of    | a decision; the rooms hear of it; over|
+| undecided_ms   | it becomes a P1 that the police may have to hear of    | a decision; the rooms hear of it;     |
+|                |                                                        | a re-entry REENTRY_WITHIN_S after over|
 
 Who has it stops the ladder of humans; a *decision* stops the police: 60 s without one, taken or not, and the rooms
 hear of it. What is over stops the police and every rung of P2 and P3; a P1 that is over still climbs to a human,
-for only a human ends it (invariant 7). A raising again does not set the ladder back: whoever comes and goes cannot
-keep it from climbing.
+for only a human ends it (invariant 7). A raising again does not set the ladder back, nor the hour of the police:
+whoever comes and goes cannot keep it from climbing. It has no end: what nobody takes is told again (REPEATS).
 
 All of it is "ours" (DOMAIN section 4), as data below; no other timer stands on the road of an alert. Pure;
 milliseconds.
@@ -33,6 +34,7 @@ from typing import Final, Literal
 import msgspec
 
 from alerts.catalogue import CATALOGUE
+from tocsin import limits
 from tocsin.clock import MS
 from tocsin.model.episode import Deed, DeedKind, Episode, Party, Reached, Reply, Rung, State
 from tocsin.model.finding import Code
@@ -66,6 +68,16 @@ LADDERS: Final[Mapping[int, tuple[Climb, ...]]] = MappingProxyType(
     }
 )
 """By priority; the best operator has it at 0 s, by the first notification. P4 and P5 have none."""
+
+REPEATED: Final = frozenset({Rung.SUPERVISOR, Rung.BACKUP_SITE})
+"""The last humans of a ladder hear of it again for as long as nobody has it: the alert waits for somebody whom the
+first telling did not reach, or whose platform was away meanwhile (F26, invariant 7)."""
+
+REPEATS: Final[Mapping[int, int]] = MappingProxyType({1: 5 * 60, 2: 15 * 60, 3: 60 * 60})
+"""Seconds, by priority; ours. P1: a téléassistance that comes back knows within the time that the P3 give all its
+operators. P2 that does not close, P3: no more often than a human can judge it again. Each is a ruling."""
+OVER_REPEATS: Final = REPEATS[3]
+"""Seconds: of a P1 that is over nothing gets worse, and its humans are at work on those that last."""
 
 HANDED_TO_POLICE: Final = frozenset(code for code, row in CATALOGUE.items() if row.hand_off) | {
     Code.RF_PROXIMITY,
@@ -170,11 +182,13 @@ def _rungs(episode: Episode) -> Iterator[Step]:
     """To humans, while none has it."""
     if episode.state is not State.RAISED or not (alarms(episode) or episode.priority == URGENT_PRIORITY):
         return
-    zero_ms, reached = waiting_since_ms(episode), {one.rung for one in episode.rungs}
+    zero_ms, reached = waiting_since_ms(episode), {one.rung: one.at_ms for one in episode.rungs}
+    again_s = REPEATS.get(episode.priority, 0) if alarms(episode) else OVER_REPEATS
     for climb in LADDERS.get(episode.priority, ()):
-        if climb.rung in reached or climb.rung is Rung.POLICE:
+        if climb.rung is Rung.POLICE or (climb.rung in reached and climb.rung not in REPEATED):
             continue
-        at_ms = zero_ms + climb.after_s * MS
+        first_ms = zero_ms + climb.after_s * MS
+        at_ms = reached[climb.rung] + again_s * MS if climb.rung in reached else first_ms
         if climb.rung is Rung.URGENT:
             yield Step(at_ms=at_ms, kind=Kind.STILL_CLOSING, rung=climb.rung, asks=Asks.MAYBE)
         else:
@@ -213,16 +227,17 @@ def _no_answer(episode: Episode) -> Iterator[Step]:
     done since he came in."""
     since_ms = episode.lasting_ms or 0
     to_him = [one for one in episode.deeds if _is_to_him(one) and one.at_ms >= since_ms]
+    replied = [one for one in to_him if one.reply is not None]  # what came of the newest may not be known yet
     unanswered: Deed | None = None
-    for deed in to_him:
+    for deed in replied:
         if deed.reply is not Reply.NO_ANSWER:
             unanswered = None
         elif unanswered is None:
             unanswered = deed
     if unanswered is not None:
         yield Step(at_ms=unanswered.at_ms + NO_ANSWER_AFTER_S * MS, kind=Kind.NO_ANSWER)
-    if to_him and to_him[-1].reply is Reply.REFUSED:
-        yield Step(at_ms=to_him[-1].at_ms, kind=Kind.NO_ANSWER)
+    if replied and replied[-1].reply is Reply.REFUSED:
+        yield Step(at_ms=replied[-1].at_ms, kind=Kind.NO_ANSWER)
     ordered = [one for one in to_him if _is_ordered(one)]
     if ordered:
         asks = Asks.SURELY if ordered[-1].reply is Reply.COMPLIES else Asks.MAYBE
@@ -277,7 +292,16 @@ def _waiting(same: Episode | None, after: Episode, now_ms: int) -> tuple[int | N
 
 
 def _undecided_ms(same: Episode | None, after: Episode, now_ms: int) -> int | None:
-    open_question = alarms(after) and after.priority == URGENT_PRIORITY and after.code in HANDED_TO_POLICE
+    """From the first raising without a decision on: he cannot set it back by leaving for a moment."""
+    open_question = after.is_open and after.priority == URGENT_PRIORITY and after.code in HANDED_TO_POLICE
     if not open_question or after.decided_ms is not None or after.told:
         return None
-    return now_ms if same is None or same.undecided_ms is None else same.undecided_ms
+    known_ms = None if same is None or _is_another_visit(same, after) else same.undecided_ms
+    return now_ms if known_ms is None and alarms(after) else known_ms
+
+
+def _is_another_visit(same: Episode, after: Episode) -> bool:
+    """Not the same chain of comings and goings, though no human has closed it yet."""
+    if same.over_ms is None or after.over_ms is not None:
+        return False
+    return after.raises[-1].at_ms - same.over_ms > limits.REENTRY_WITHIN_S * MS

@@ -2,7 +2,8 @@
 
 The last ruling on a subject of EPISODES is the episode. A ruling is written with the sequence that it was made
 on; when another writer was first, the desk rules again on what that writer left. The dispatcher and the API use
-the same ledger, so that an operator's acknowledgement needs no other process to be alive.
+the same ledger, so that an operator's acknowledgement needs no other process to be alive. The hours of one place
+never go back, whatever becomes of a clock (F37): what a ruling sets counts from the one before it.
 """
 
 from __future__ import annotations
@@ -46,8 +47,9 @@ class Ledger:
         place = subjects.episode(code, subject)
         while True:
             last = await self._log.last(subjects.EPISODES, place)
-            episode = decode_ruling(last.payload).episode if last else None
-            now_ms = self._clock.now_ms()
+            before = decode_ruling(last.payload) if last else None
+            now_ms = max(self._clock.now_ms(), before.at_ms if before else 0)
+            episode = before.episode if before else None
             answer = desk.handle(
                 episode, event, self._realm, now_ms, self._routing, self._call_key, under, self._protocol
             )

@@ -44,12 +44,18 @@ class AffineClock:
     anchor_ms: int = 0
     rate: float = 1.0
     wall: Callable[[], float] = field(default=time.time)
+    steady: Callable[[], float] = field(default=time.monotonic)
 
     def wall_ms(self) -> int:
         return int(self.wall() * MS)
 
     def now_ms(self) -> int:
         return self.epoch_ms + int((self.wall() * MS - self.anchor_ms) * self.rate)
+
+    def passed_ms(self) -> int:
+        """Milliseconds of this deployment's time since some moment of this process, whoever sets the machine's
+        clock meanwhile."""
+        return int(self.steady() * MS * self.rate)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds) / self.rate)

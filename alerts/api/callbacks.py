@@ -82,4 +82,4 @@ def is_of_an_earlier_wait(episode: Episode, claim: callback.Claim, now_ms: int) 
     """Whether somebody has had the alert since the link was sent, and has it no longer."""
     if views.is_taken(episode, now_ms):
         return False
-    return max(episode.waiting_ms or 0, episode.acknowledged_ms or 0) > claim.at_ms
+    return max(episode.freed_ms or 0, episode.acknowledged_ms or 0) > claim.at_ms

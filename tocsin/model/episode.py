@@ -320,14 +320,17 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     ``waiting_ms``: since when no human has it, the zero of its ladder; None while one has, and once closed.
     ``rungs``: those climbed since then. ``deeds``: what was done about it, newest last. ``verified_ms``: since
     when a human, or a second fix, has confirmed it. ``decided_ms``: when a human decided about the police, either
-    way; ``handed_off_ms``: when the rooms were told on his word. ``protected_told_ms``: since when her unit shows
-    this alert, None: it does not (any longer). ``keyed``: the acts that were applied, for their repetition.
+    way; ``handed_off_ms``: when the rooms were told on his word, of this visit. ``protected_told_ms``: since when
+    her unit shows this alert, None: it does not (any longer). ``keyed``: the acts that were applied, for their
+    repetition.
 
     ``lasting_ms``: since when it lasts without a break. ``undecided_ms``: since when somebody has to decide about
     the police; None: nobody has to, or the rooms know. ``rooms``: of the place of the newest raising, told or not;
     ``wearer``, ``protected``: where both were then, for a room that hears of it later; forgotten at the close.
     ``seen_from``: the oldest version on which an act may rest: a rung climbed since then takes nothing from what
-    the actor saw (0: rulings of before, only the newest).
+    the actor saw (0: rulings of before, only the newest). ``free_from``: since which version nobody has it, which
+    is enough for whoever takes it (0: rulings of before); ``freed_ms``: when somebody who had it had it no longer,
+    the last time, None: never.
     """
 
     id: str
@@ -372,6 +375,8 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     wearer: FixPoint | None = None
     protected: FixPoint | None = None
     seen_from: int = 0
+    free_from: int = 0
+    freed_ms: int | None = None
 
     @property
     def points(self) -> ClockPoints:
@@ -400,7 +405,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_verified(self) -> bool:
-        """By a human, who handed it off. A second fix proves the place, and lifts no doubt for a room."""
+        """By a human, who handed this visit off. A second fix proves the place, and lifts no doubt for a room."""
         return self.handed_off_ms is not None
 
     @property

@@ -10,12 +10,13 @@ import pytest
 from builders import DEVICES, NOW_MS, REALM, WEARER, act, entry, eventually, fix_point, frozen_clock, leaving
 from real_broker import cancelled
 
+from alerts.desk import handle
 from alerts.dispatcher import run_dispatcher
 from alerts.folding import FOLDABLE, Folding
 from alerts.ledger import Ledger
 from tocsin import subjects
 from tocsin.model.device import Device
-from tocsin.model.episode import Channel, Episode, FindingCause, Outcome, Ruling, State, Unfold, Verb
+from tocsin.model.episode import Channel, Episode, FindingCause, Fold, Outcome, Ruling, State, Unfold, Verb
 from tocsin.model.finding import Code, Finding
 from tocsin.model.fleet import Dimension, Group, PairAtRisk, Party, Silenced
 from tocsin.ports import Appended
@@ -355,3 +356,16 @@ async def test_the_dispatcher_folds_and_unfolds_by_itself() -> None:
     assert await state(Code.W_COMMS_LOSS, "msr_1") is State.FOLDED
     await cancelled(second)
     assert sorted(desk.told()) == [(INCIDENT, "opened"), (Code.W_COMMS_LOSS, "unfolded")]
+
+
+def test_f05_of_what_an_incident_explained_and_is_over_no_place_is_kept() -> None:
+    """Invariant on places: they are kept for a room that may hear of it later, and none will."""
+    under = Fold(incident="alr_incident", group="flt_1")
+    found = loss()
+    folded = handle(None, FindingCause(finding=found), REALM, NOW_MS, under=under)
+    assert isinstance(folded, Ruling)
+    assert folded.episode.wearer is not None, "it may be raised yet"
+    over = handle(folded.episode, FindingCause(finding=leaving(found)), REALM, NOW_MS, under=under)
+    assert isinstance(over, Ruling)
+    assert over.reason == "folded_over"
+    assert (over.episode.wearer, over.episode.protected) == (None, None)

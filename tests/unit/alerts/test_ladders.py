@@ -81,7 +81,7 @@ def rungs(told: list[tuple[int, str, str]], channel: Channel = Channel.TELEASSIS
 
 
 def test_f35_a_p1_that_nobody_takes_reaches_everybody_and_at_60_s_the_police() -> None:
-    told, episode = walk([(0, ALERT)], 600)
+    told, episode = walk([(0, ALERT)], 300)
     assert rungs(told) == [
         (0, "opened"), (10, "operators"), (20, "supervisor"), (30, "backup_site"), (60, "police"),
     ]  # fmt: skip

@@ -98,10 +98,8 @@ async def test_a_link_of_an_earlier_wait_never_makes_it_look_taken(room: Room) -
 
 
 async def test_when_it_was_given_back_the_newer_link_is_good_and_the_older_is_not(room: Room) -> None:
-    """With the ladder: it is the episode that says since when nobody has it."""
+    """It is the episode that says when it came back."""
     episode = await room.press()
-    if episode.waiting_ms is None:
-        pytest.skip("the desk does not say since when nobody has it yet: it comes with the ladder")
     room.clock.ms += 5_000
     taken = await room.act(episode, Verb.ACKNOWLEDGE, "Ada")
     room.clock.ms += 5_000
@@ -111,7 +109,7 @@ async def test_when_it_was_given_back_the_newer_link_is_good_and_the_older_is_no
 
 
 @pytest.mark.parametrize(
-    ("waiting_ms", "acknowledged_ms", "expires_ms", "is_earlier"),
+    ("freed_ms", "acknowledged_ms", "expires_ms", "is_earlier"),
     [
         (None, None, None, False),
         (NOW_MS, None, None, False),
@@ -121,13 +119,24 @@ async def test_when_it_was_given_back_the_newer_link_is_good_and_the_older_is_no
     ],
 )
 async def test_which_wait_a_link_is_of(
-    room: Room, waiting_ms: int | None, acknowledged_ms: int | None, expires_ms: int | None, is_earlier: bool
+    room: Room, freed_ms: int | None, acknowledged_ms: int | None, expires_ms: int | None, is_earlier: bool
 ) -> None:
     episode = await room.act(await room.press(), Verb.ACKNOWLEDGE, "Ada")
     facts: Episode = msgspec.structs.replace(
-        episode, waiting_ms=waiting_ms, acknowledged_ms=acknowledged_ms, acknowledgement_expires_ms=expires_ms
+        episode,
+        freed_ms=freed_ms,
+        waiting_ms=freed_ms,
+        acknowledged_ms=acknowledged_ms,
+        acknowledgement_expires_ms=expires_ms,
     )
     assert is_of_an_earlier_wait(facts, Claim(episode.id, "x", NOW_MS), NOW_MS + 10) is is_earlier
+
+
+async def test_what_became_more_urgent_is_taken_by_the_link_of_before(room: Room) -> None:
+    """A P2 whose ladder begins anew as a P1: nobody has had it, and the yes comes at the worst moment."""
+    episode = await room.press()
+    facts: Episode = msgspec.structs.replace(episode, waiting_ms=NOW_MS + 180_000)
+    assert not is_of_an_earlier_wait(facts, Claim(episode.id, "x", NOW_MS), NOW_MS + 181_000)
 
 
 async def test_what_it_is_not_worth(room: Room) -> None:
