@@ -38,6 +38,7 @@ from tocsin.limits import (
     EXPIRING_DAYS,
     FAULT_OPEN_S,
     FITTED_WITHIN_S,
+    ORPHAN_AFTER_S,
     SIGN_EVERY_S,
     TEST_EVERY_S,
     TEST_TOLD_S,
@@ -125,19 +126,19 @@ def _of_ended_measures(seen: Seen, now_ms: int) -> list[Episode]:
     """Of which no measure is in force. A bucket without any order says nothing: it may not be filled yet."""
     if not seen.orders:
         return []
-    ended = {
-        measure
-        for episode in seen.lasting.values()
-        for measure in episode.measures
-        if _has_ended(seen.orders.get(measure), now_ms)
-    }
-    return [one for one in seen.lasting.values() if ended.issuperset(one.measures)]
+    return [
+        one
+        for one in seen.lasting.values()
+        if all(_has_ended(seen.orders.get(measure), one, now_ms) for measure in one.measures)
+    ]
 
 
-def _has_ended(order: Order | None, now_ms: int) -> bool:
-    """Gone from the bucket, over, or put off; with some room for whoever says it first, and for two clocks."""
+def _has_ended(order: Order | None, episode: Episode, now_ms: int) -> bool:
+    """Over, or put off, with some room for whoever says it first and for two clocks. An order that is not in the
+    bucket is no proof of an end while the alert is young: the bucket may be being filled again, and an alert that
+    is ended by mistake calls nobody. By ORPHAN_AFTER_S its rungs have long been climbed."""
     if order is None:
-        return True
+        return now_ms - episode.opened_ms >= ORPHAN_AFTER_S * MS
     left_ms = ENDED_LEFT_S * MS
     return not order.valid_from_ms - left_ms <= now_ms < order.valid_until_ms + left_ms
 

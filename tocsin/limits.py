@@ -102,6 +102,7 @@ EPISODE_MESSAGES_MAX = 4  # to one room: the first and the newest, which is what
 
 # --- what an order, a unit and a phone need (DOMAIN 4) ------------------------------------------------------
 ENDED_LEFT_S = 10  # to the geofence, that says within a second or two what ended with a measure; police: 60 s
+ORPHAN_AFTER_S = 86_400  # an alert whose order is not in the bucket: kept for a day before it is ended
 UNREACHABLE_AFTER_S = 24 * 3_600
 FAULT_OPEN_S = 24 * 3_600
 FITTED_WITHIN_S = 72 * 3_600
