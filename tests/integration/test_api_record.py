@@ -246,8 +246,8 @@ async def test_an_address_in_use_is_an_error_of_ours(site: Site) -> None:
     with pytest.raises(OSError, match="in use"):
         await run_api(
             log=site.log, standings=MemoryBucket(), incidents=MemoryBucket(),
-            episodes=site.record, orders=site.orders, settings=settings, clock=site.clock,
-            hash_password=str, ready=lambda _port: None,
+            episodes=site.record, orders=site.orders, alarm_load=site.alarm_load, settings=settings,
+            clock=site.clock, hash_password=str, ready=lambda _port: None,
         )  # fmt: skip
 
 

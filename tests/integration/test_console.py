@@ -20,6 +20,7 @@ import pytest_asyncio
 from playwright.async_api import Page, async_playwright, expect
 
 from alerts.api.server import run_api
+from alerts.episodes import place, placed_as
 from alerts.ledger import Ledger
 from tocsin.clock import AffineClock
 from tocsin.errors import RecordUnavailable
@@ -127,7 +128,7 @@ class Desk:
             at_ms=self.clock.now_ms(),
             expected_version=episode.version,
         )
-        return await self.rule(episode.code, episode.subject, act)
+        return await self.rule(placed_as(episode.code), episode.subject, act)
 
     async def rule(self, code: Code, subject: str, event) -> Episode:
         ruling = await self.ledger.rule(code.value, subject, event)
@@ -194,7 +195,7 @@ async def test_an_alert_appears_and_the_key_takes_it(desk: Desk, page: Page) -> 
 def _place(episode: Episode):
     from tocsin import subjects  # noqa: PLC0415
 
-    return subjects.EPISODES, subjects.episode(episode.code.value, episode.subject)
+    return subjects.EPISODES, subjects.episode(*place(episode))
 
 
 async def test_three_blocks_one_order_and_a_refusal_in_red(desk: Desk, page: Page) -> None:
