@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from alerts.episodes import placed_as
 from geofence import engine
 from geofence.pair_table import PairTable, Roster, roster_of
 from ingest.admission import AdmittedFix, Message, admit
@@ -255,13 +256,15 @@ async def _everything_arrived(lab: Laboratory, expected: int, distinct: int) -> 
 
 
 def _bells(lab: Laboratory) -> list[Any]:
+    """What rang because a ring was entered; not what a ladder has raised by itself, which says its rung."""
     return [
         delivery
         for delivery in lab.receiver.history.deliveries
         if delivery.channel == "teleassistance"
         and not delivery.repeat
         and delivery.type.rpartition(".")[2] in {"opened", "raised"}
-        and delivery.data["code"] in RINGS
+        and delivery.data.get("audience") is None
+        and placed_as(Code(delivery.data["code"])) in RINGS
     ]
 
 
@@ -270,7 +273,7 @@ def _heard(lab: Laboratory, keys: Mapping[str, str]) -> list[Crossing]:
         Crossing(
             at_ms=from_rfc3339(bell.data["occurred_at"]),
             pair=keys[bell.data["measures"][0]],
-            code=str(bell.data["code"]),
+            code=placed_as(Code(bell.data["code"])).value,
         )
         for bell in _bells(lab)
     )

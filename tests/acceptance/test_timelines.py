@@ -29,10 +29,10 @@ def site(bus: Bus, broker: BrokerAddresses, dsn: str) -> Site:
 
 
 async def test_an_alert_that_nobody_takes_climbs_to_the_police(site: Site) -> None:
-    """At 00:00 he comes in, and nobody does anything."""
+    """At 00:00 he comes in, and nobody does anything. Supervisor and back-up site hear of it again each 5 min."""
     async with site() as here:
         await here.happens(entry())
-        await here.until("20:00")
+        await here.until("06:00")
         assert here.story() == [
             "00:00 téléassistance: opened PROX_ALERT P1",
             "00:10 téléassistance: escalated to operators",
@@ -43,6 +43,9 @@ async def test_an_alert_that_nobody_takes_climbs_to_the_police(site: Site) -> No
             "01:00 téléassistance: escalated to police",
             "01:00 CIC-13: Alert, non vérifié",
             "01:00 CORG-13: Alert, non vérifié",
+            "05:20 téléassistance: escalated to supervisor",
+            "05:30 téléassistance: escalated to backup_site",
+            "05:30 second site: escalated to backup_site",
         ]
 
 
