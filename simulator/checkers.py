@@ -24,6 +24,9 @@ FORETOLD = KEYS | {Code.PROX_ALERT, Code.PROX_PREALERT, Code.STRAP_TAMPER}
 """What the oracle knows from the true positions. Doubt, silence and countdowns are of what Tocsin could know."""
 
 
+PLACED = {"TGD_SOS_SILENT": "TGD_SOS"}  # one place, one chain of events: a silent press is foretold as a press
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedAlert:
     """The bell rang: ``at_s`` is when it happened, in seconds of the scenario, by Tocsin's own account."""
@@ -85,10 +88,14 @@ def observed_alerts(
             rung.add(bell)
         measures = data.get("measures") or []
         # A key is about the unit it is on; the rings are about a measure.
-        about = str(data.get("device") if data.get("code") in KEYS or not measures else measures[0])
+        about = str(
+            data.get("device")
+            if PLACED.get(str(data.get("code")), data.get("code")) in KEYS or not measures
+            else measures[0]
+        )
         found.append(
             ObservedAlert(
-                code=str(data.get("code")),
+                code=PLACED.get(str(data.get("code")), str(data.get("code"))),
                 subject=keys.get(about, about),
                 at_s=(from_rfc3339(str(data["occurred_at"])) - start_ms) / MS,
                 webhook_id=delivery.webhook_id,
