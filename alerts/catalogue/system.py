@@ -108,4 +108,21 @@ ROWS: Final = (
         duty_fr="Passer au téléphone ; prévenir l'exploitation.",
         script=scripts.VOICE,
     ),
+    CatalogueEntry(
+        code=Code.SYS_AUDIT,
+        priority=1,
+        who=(
+            Who.SUPERVISOR,
+            Who.TECHNICAL,
+        ),
+        urgency="Immediate",
+        severity="Extreme",
+        certainty="Observed",
+        label_fr="Écart constaté par le contrôle indépendant",
+        trigger="what was accepted, decided, sent and kept do not agree, or nobody compares them any more",
+        trigger_fr="Ce qui a été reçu, décidé, transmis et conservé ne concorde pas, ou n'est plus comparé.",
+        duty_fr="Passer au téléphone ; prévenir l'exploitation.",
+        script=scripts.VOICE,
+        ours_fr="Un contrôle dont personne n'apprend l'écart n'en est pas un.",
+    ),
 )

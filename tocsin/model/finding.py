@@ -66,13 +66,14 @@ class Code(StrEnum):
     SYS_CANARY_FAIL = "SYS_CANARY_FAIL"
     SYS_CAPACITY = "SYS_CAPACITY"
     SYS_CLOCK = "SYS_CLOCK"
+    SYS_AUDIT = "SYS_AUDIT"
 
 
 NOTICES: Final = frozenset(
     {
         Code.TGD_UNREACHABLE, Code.OPEN_FAULT_24H, Code.ORDER_NOT_FITTED, Code.ORDER_EXPIRING, Code.TGD_BATT_LOW,
         Code.TGD_TEST_OK, Code.TGD_TEST_MISSED, Code.SYS_PIPELINE_LAG, Code.SYS_NOTIFY_FAIL, Code.SYS_CANARY_FAIL,
-        Code.SYS_CAPACITY, Code.SYS_CLOCK,
+        Code.SYS_CAPACITY, Code.SYS_CLOCK, Code.SYS_AUDIT,
     }
 )  # fmt: skip
 """What a part says by a ``Notice`` (``tocsin.model.notice``), and the geofence never finds."""

@@ -39,7 +39,7 @@ SYS_CAPACITY P1 S,T | SYS_CLOCK P1 S,T
 """
 """The table of the domain: code, priorities from the worst to the least, who is told at once."""
 
-OURS: Final = {Code.ZONE_PREALERT, Code.CLOCK_SKEW, Code.PAST_INCURSION}
+OURS: Final = {Code.ZONE_PREALERT, Code.CLOCK_SKEW, Code.PAST_INCURSION, Code.SYS_AUDIT}
 ROWS: Final = [one.split() for one in re.split(r"[|\n]", DOMAIN.strip())]
 
 
