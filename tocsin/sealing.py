@@ -1,0 +1,137 @@
+"""What of a noun goes into which chain, and what is kept for how long?
+
+Coordinates go apart from the rest (``Kind.PLACES``): where somebody was is erased after days, or years, when what
+was decided is still needed. So every payload but PLACES, CASE and TRACK can be shown to whoever may see the alert.
+
+| chain | has |
+|---|---|
+| ``episode/{alert}`` | rulings, their places, attempts; cases and tracks |
+| ``device/{device}`` | commands, and what came of them |
+| ``measure/{measure}`` | the versions of the order |
+| ``accesses/{day}`` | who has read what, by the UTC day |
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from tocsin.chain import Item, KeptAs, Kind
+from tocsin.clock import utc
+from tocsin.model.access import Access
+from tocsin.model.episode import Receipt, Ruling
+from tocsin.model.finding import Code
+from tocsin.model.fix import FixPoint
+
+TGD_CODES: Final = frozenset(code for code in Code if code.value.startswith("TGD_"))
+
+_encode = msgspec.json.Encoder().encode
+_POINT: Final = set(FixPoint.__struct_fields__)
+
+
+class RulingPayload(msgspec.Struct, frozen=True, kw_only=True):
+    """``sequence``: its place on EPISODES. ``ruling``: the noun, null where coordinates were."""
+
+    sequence: int
+    ruling: msgspec.Raw
+
+
+class PlacesPayload(msgspec.Struct, frozen=True, kw_only=True):
+    """By the path in the ruling of the same ``sequence``: ``event/finding/wearer``."""
+
+    sequence: int
+    places: dict[str, FixPoint]
+
+
+def episode_chain(episode: str) -> str:
+    return f"episode/{episode}"
+
+
+def device_chain(device: str) -> str:
+    return f"device/{device}"
+
+
+def measure_chain(measure: str) -> str:
+    return f"measure/{measure}"
+
+
+def access_chain(at_ms: int) -> str:
+    return f"accesses/{utc(at_ms):%Y-%m-%d}"
+
+
+def of_ruling(sequence: int, ruling: Ruling) -> list[Item]:
+    """One item, and a second one with its coordinates if it has any."""
+    chain, is_tgd = episode_chain(ruling.episode.id), ruling.episode.code in TGD_CODES
+    blanked, places = without_places(ruling)
+    items = [
+        Item(
+            chain=chain,
+            kind=Kind.RULING,
+            kept_as=KeptAs.TGD_FILE if is_tgd else KeptAs.MEASURE_FILE,
+            source=f"ruling:{sequence}",
+            payload=_encode({"sequence": sequence, "ruling": blanked}),
+        )
+    ]
+    if places:
+        items.append(
+            Item(
+                chain=chain,
+                kind=Kind.PLACES,
+                kept_as=KeptAs.TGD_POSITION if is_tgd else KeptAs.MEASURE_FILE,
+                source=f"places:{sequence}",
+                payload=_encode(PlacesPayload(sequence=sequence, places=places)),
+            )
+        )
+    return items
+
+
+def of_receipt(receipt: Receipt, *, is_tgd: bool) -> Item:
+    """An attempt is named as the record names it: notification, number, hour, line."""
+    return Item(
+        chain=episode_chain(receipt.episode),
+        kind=Kind.ATTEMPT,
+        kept_as=KeptAs.TGD_FILE if is_tgd else KeptAs.MEASURE_FILE,
+        source=f"attempt:{receipt.notification}:{receipt.attempt}:{receipt.t7_ms}:{receipt.line}",
+        payload=_encode(receipt),
+    )
+
+
+def of_access(access: Access) -> Item:
+    return Item(
+        chain=access_chain(access.at_ms),
+        kind=Kind.ACCESS,
+        kept_as=KeptAs.ACCESS,
+        source=f"access:{access.id}",
+        payload=_encode(access),
+    )
+
+
+def without_places(ruling: Ruling) -> tuple[dict[str, Any], dict[str, FixPoint]]:
+    """The ruling as JSON has it, null for each point, and the points by their path."""
+    places: dict[str, FixPoint] = {}
+
+    def blank(value: object, path: str) -> object:
+        if isinstance(value, dict):
+            if value.keys() == _POINT:
+                places[path] = msgspec.convert(value, FixPoint)
+                return None
+            return {key: blank(one, f"{path}/{key}" if path else key) for key, one in value.items()}
+        if isinstance(value, list | tuple):
+            return [blank(one, f"{path}/{number}") for number, one in enumerate(value)]
+        return value
+
+    blanked = blank(msgspec.to_builtins(ruling), "")
+    assert isinstance(blanked, dict)
+    return blanked, places
+
+
+def with_places(blanked: dict[str, Any], places: dict[str, FixPoint]) -> dict[str, Any]:
+    """The inverse of ``without_places``, in place; of those paths that are given."""
+    for path, point in places.items():
+        *way, last = path.split("/")
+        at: Any = blanked
+        for step in way:
+            at = at[int(step)] if isinstance(at, list) else at[step]
+        at[last if isinstance(at, dict) else int(last)] = msgspec.to_builtins(point)
+    return blanked
