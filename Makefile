@@ -7,13 +7,14 @@ UV     := 0.13.9
 CERTS  := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),--system-certs)
 ARGS   ?=
 
-.PHONY: help demo up load test check format pages hooks clean environment
+.PHONY: help demo up load test invariants check format pages hooks clean environment
 
 help:
 	@echo "make demo [ARGS=…]   a whole Tocsin on this machine, and a wearer who approaches (ARGS=--help for more)"
 	@echo "make up              Tocsin on the embedded servers until Ctrl-C"
 	@echo "make load [ARGS=…]   alerts under load, and whether they stay in budget (SHAPE=ramp|spike|reconnect)"
 	@echo "make test [ARGS=…]   all tests, against real servers"
+	@echo "make invariants      which tests hold which invariant of the domain"
 	@echo "make check           format, lint, types, import rules"
 	@echo "make pages           print again what the docs take from the code"
 	@echo "make hooks           look at every commit before it is made (pre-commit)"
@@ -49,6 +50,9 @@ ifeq ($(strip $(ARGS)),)
 else
 	@$(BIN)/python -m pytest $(ARGS)
 endif
+
+invariants: environment
+	@$(BIN)/python tests/invariants.py
 
 check: environment
 	$(BIN)/ruff format --check

@@ -26,6 +26,7 @@ from tocsin import territory_file
 from tocsin.adapters.accesses import AccessRecord
 from tocsin.adapters.alarm_load import AlarmLoadRecord
 from tocsin.adapters.episodes import EpisodeRecord
+from tocsin.adapters.figures import FiguresRecord
 from tocsin.adapters.jetstream import open_bus
 from tocsin.adapters.orders import Orders
 from tocsin.adapters.postgres import open_pool
@@ -200,6 +201,7 @@ async def api(settings: Settings, ready: Ready) -> None:
             episodes=EpisodeRecord(pool),
             orders=Orders(pool),
             alarm_load=AlarmLoadRecord(pool),
+            figures=FiguresRecord(pool),
             settings=settings,
             clock=settings.clock,
             hash_password=hash_password,

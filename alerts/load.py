@@ -25,6 +25,7 @@ from tocsin.limits import REENTRY_WITHIN_S
 from tocsin.model.episode import Episode, State
 
 STALE_S: Final = 24 * 3600
+DAY_MS: Final = 86_400 * MS
 CHATTER_RAISES: Final = 3
 CHATTER_S: Final = REENTRY_WITHIN_S
 ALWAYS_SHOWN_MAX: Final = 1  # the priorities that are never folded while nobody has them
@@ -96,7 +97,12 @@ def _last_word_ms(episode: Episode) -> int:
 
 def is_chattering(episode: Episode) -> bool:
     """CHATTER_RAISES of its raisings lie within CHATTER_S of each other."""
-    hours = sorted(one.at_ms for one in episode.raises)
+    return chatters(one.at_ms for one in episode.raises)
+
+
+def chatters(raised_ms: Iterable[int]) -> bool:
+    """The same of the hours of its raisings, in any order."""
+    hours = sorted(raised_ms)
     spans = zip(hours, hours[CHATTER_RAISES - 1 :], strict=False)
     return any(last - first <= CHATTER_S * MS for first, last in spans)
 

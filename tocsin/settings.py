@@ -133,6 +133,7 @@ class Settings(BaseSettings):
     police_url: HttpUrl | None = None
     police_secret: SecretStr | None = None
     police_rooms: dict[str, RoomEndpoint] = {}
+    operators: Annotated[int, Field(ge=1, le=1000)] = 1
     callback_number: Annotated[str, Field(pattern=r"^\+[1-9][0-9]{6,14}$")] | None = None
     call_secret: Annotated[SecretStr, Field(min_length=CALL_SECRET_MIN_CHARS)] | None = None
     territory: FromHere | None = None

@@ -26,6 +26,7 @@ from alerts.api import (
     pages,
     problems,
     protection,
+    reports,
     schemas,
 )
 from alerts.api.access import requires
@@ -81,6 +82,7 @@ def create_app(deps: Deps) -> FastAPI:
         protection.router,
         incidents.router,
         load.router,
+        reports.router,
         measures.router,
         devices.router,
         commands.router,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from alerts.api.standings import Standings
 from alerts.ledger import Ledger
 from tocsin.adapters.alarm_load import AlarmLoad
 from tocsin.adapters.episodes import Timeline
+from tocsin.adapters.figures import Repeated, Slow, Stage
 from tocsin.adapters.orders import Measure, Reply
 from tocsin.adapters.postgres import Page
 from tocsin.clock import Clock
@@ -56,6 +57,22 @@ class CountedAlarms(Protocol):
     """What ``tocsin.adapters.alarm_load.AlarmLoadRecord`` offers to readers. Raises RecordUnavailable."""
 
     async def between(self, from_ms: int, to_ms: int) -> AlarmLoad: ...
+
+
+class RecordedFigures(Protocol):
+    """What ``tocsin.adapters.figures.FiguresRecord`` offers to readers. Raises RecordUnavailable."""
+
+    async def alarms_by_slot(self, from_ms: int, to_ms: int, *, slot_s: int) -> dict[tuple[int, int], int]: ...
+
+    async def repeated(self, from_ms: int, to_ms: int, *, raises: int, limit: int) -> list[Repeated]: ...
+
+    async def standing(self, from_ms: int, to_ms: int, *, stands_s: int) -> dict[int, int]: ...
+
+    async def stages(self, from_ms: int, to_ms: int, *, shares: Sequence[float]) -> list[Stage]: ...
+
+    async def slowest(self, from_ms: int, to_ms: int) -> list[Slow]: ...
+
+    async def shown_her(self, measure: str, from_ms: int, to_ms: int) -> frozenset[str]: ...
 
 
 class OrderBook(Protocol):
@@ -109,6 +126,7 @@ class Deps:
     episodes: RecordedEpisodes
     orders: OrderBook
     alarm_load: CountedAlarms
+    figures: RecordedFigures
     accesses: Accesses
     settings: Settings
     clock: Clock

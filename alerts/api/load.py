@@ -16,16 +16,16 @@ from alerts import load
 from alerts.api import schemas, views
 from alerts.api.access import requires
 from alerts.api.alerts import TheDeps
+from alerts.api.deps import Deps
 from alerts.api.openapi import problems
 from alerts.api.problems import Refusal
 from alerts.api.reader import Reader, reads
 from alerts.api.roles import Permission
 from tocsin.adapters.alarm_load import AlarmLoad
-from tocsin.clock import MS, from_rfc3339, rfc3339
+from tocsin.clock import from_rfc3339, rfc3339
 from tocsin.model.episode import Episode
 from tocsin.model.finding import Code
 
-DAY_MS: Final = 86_400 * MS
 DAYS_MAX: Final = 366
 
 router = APIRouter(tags=["alerts"])
@@ -132,11 +132,16 @@ async def alarm_load(
     until: Annotated[schemas.TimeIn | None, Query(alias="to", description="Now without.")] = None,
 ) -> AlarmLoadReply:
     """Alarms by code, per pair and day, false calls per victim, and who rings most. At most a year."""
+    return _reply(await deps.alarm_load.between(*window(deps, since, until)))
+
+
+def window(deps: Deps, since: str | None, until: str | None) -> tuple[int, int]:
+    """From when to when, in milliseconds; a day until now where nothing is said. Refuses more than a year."""
     to_ms = deps.clock.now_ms() if until is None else from_rfc3339(until)
-    from_ms = to_ms - DAY_MS if since is None else from_rfc3339(since)
-    if not 0 < to_ms - from_ms <= DAYS_MAX * DAY_MS:
+    from_ms = to_ms - load.DAY_MS if since is None else from_rfc3339(since)
+    if not 0 < to_ms - from_ms <= DAYS_MAX * load.DAY_MS:
         raise Refusal("bad-window", f"`to` lies behind `from`, by {DAYS_MAX} days at most")
-    return _reply(await deps.alarm_load.between(from_ms, to_ms))
+    return from_ms, to_ms
 
 
 def _reply(found: AlarmLoad) -> AlarmLoadReply:

@@ -53,6 +53,7 @@ PROBLEMS: Final[Mapping[str, Kind]] = MappingProxyType(
             _kind("bad-request", 400, "The request cannot be read", "Send JSON as /openapi.json says."),
             _kind("bad-window", 400, "This is no span of time to count",
                   "Send `from` before `to`, at most a year apart."),
+            _kind("too-many-alerts", 400, "There are too many alerts in this time", "Ask for a shorter time."),
             _kind("bad-cursor", 400, "This cursor was not given out here", "Start the list again without cursor."),
             _kind("idempotency-key-missing", 400, "A POST here needs Idempotency-Key",
                   "Send a key of your own, 1 to 200 characters; repeat it when you repeat the request."),

@@ -12,7 +12,7 @@ import uvicorn
 
 from alerts.api.accesses import Accesses
 from alerts.api.app import create_app
-from alerts.api.deps import CountedAlarms, Deps, OrderBook, RecordedEpisodes
+from alerts.api.deps import CountedAlarms, Deps, OrderBook, RecordedEpisodes, RecordedFigures
 from alerts.api.incidents import Incidents
 from alerts.api.projection import Projection
 from alerts.api.standings import Standings
@@ -41,6 +41,7 @@ async def run_api(
     episodes: RecordedEpisodes,
     orders: OrderBook,
     alarm_load: CountedAlarms,
+    figures: RecordedFigures,
     settings: Settings,
     clock: Clock,
     hash_password: Callable[[str], str],
@@ -63,6 +64,7 @@ async def run_api(
         episodes=episodes,
         orders=orders,
         alarm_load=alarm_load,
+        figures=figures,
         accesses=accesses,
         settings=settings,
         clock=clock,

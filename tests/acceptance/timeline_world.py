@@ -41,6 +41,7 @@ from tocsin import subjects
 from tocsin.adapters.accesses import AccessRecord
 from tocsin.adapters.alarm_load import AlarmLoadRecord
 from tocsin.adapters.episodes import EpisodeRecord
+from tocsin.adapters.figures import FiguresRecord
 from tocsin.adapters.jetstream import Bus
 from tocsin.adapters.orders import Orders
 from tocsin.adapters.postgres import open_pool
@@ -361,7 +362,7 @@ async def world(
             ),
             "api": run_api(
                 log=bus.log, standings=bus.standings, incidents=bus.incidents, episodes=site.record,
-                orders=Orders(pool), alarm_load=AlarmLoadRecord(pool),
+                orders=Orders(pool), alarm_load=AlarmLoadRecord(pool), figures=FiguresRecord(pool),
                 settings=Settings(api_port=0, api_tokens=STAFF), clock=clock, hash_password=hash_password,
                 ready=port.set_result,
             ),

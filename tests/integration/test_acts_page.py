@@ -70,7 +70,8 @@ async def api() -> AsyncIterator[tuple[MemoryLog, int]]:
     server = asyncio.create_task(
         run_api(
             log=log, standings=MemoryBucket(), incidents=MemoryBucket(), episodes=NoRecord(), orders=NoRecord(),
-            alarm_load=NoRecord(), settings=settings, clock=CLOCK, hash_password=str, ready=ready.set_result,
+            alarm_load=NoRecord(), figures=NoRecord(),
+            settings=settings, clock=CLOCK, hash_password=str, ready=ready.set_result,
         )
     )  # fmt: skip
     assert isinstance(await Ledger(log, CLOCK, Realm.LAB).rule("TGD_SOS", "tgd-01", AlarmCause(alarm=KEY)), Ruling)

@@ -31,6 +31,7 @@ from alerts.api.server import run_api
 from alerts.ledger import Ledger
 from tocsin.adapters.alarm_load import AlarmLoadRecord
 from tocsin.adapters.episodes import EpisodeRecord, RecordedRuling
+from tocsin.adapters.figures import FiguresRecord
 from tocsin.adapters.orders import Orders
 from tocsin.adapters.postgres import Pool, open_pool
 from tocsin.clock import AffineClock
@@ -65,6 +66,7 @@ class Site:
     record: EpisodeRecord
     orders: Orders
     alarm_load: AlarmLoadRecord
+    figures: FiguresRecord
     port: int = 0
     ready: threading.Event = field(default_factory=threading.Event)
 
@@ -89,7 +91,9 @@ class Site:
 
 
 def site_of(pool: Pool) -> Site:
-    return Site(MemoryLog(), AffineClock(), EpisodeRecord(pool), Orders(pool), AlarmLoadRecord(pool))
+    return Site(
+        MemoryLog(), AffineClock(), EpisodeRecord(pool), Orders(pool), AlarmLoadRecord(pool), FiguresRecord(pool)
+    )
 
 
 async def until(come: Callable[[], bool]) -> None:
@@ -104,7 +108,7 @@ async def serving(site: Site) -> AsyncIterator[Site]:
     server = asyncio.create_task(
         run_api(
             log=site.log, standings=MemoryBucket(), incidents=MemoryBucket(),
-            episodes=site.record, orders=site.orders, alarm_load=site.alarm_load,
+            episodes=site.record, orders=site.orders, alarm_load=site.alarm_load, figures=site.figures,
             settings=SETTINGS, clock=site.clock,
             hash_password=hash_password, ready=ready.set_result,
         )
@@ -246,8 +250,8 @@ async def test_an_address_in_use_is_an_error_of_ours(site: Site) -> None:
     with pytest.raises(OSError, match="in use"):
         await run_api(
             log=site.log, standings=MemoryBucket(), incidents=MemoryBucket(),
-            episodes=site.record, orders=site.orders, alarm_load=site.alarm_load, settings=settings,
-            clock=site.clock, hash_password=str, ready=lambda _port: None,
+            episodes=site.record, orders=site.orders, alarm_load=site.alarm_load, figures=site.figures,
+            settings=settings, clock=site.clock, hash_password=str, ready=lambda _port: None,
         )  # fmt: skip
 
 

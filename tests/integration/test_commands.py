@@ -24,6 +24,7 @@ from ingest.quarantine import note_of
 from tocsin import subjects
 from tocsin.adapters.alarm_load import AlarmLoadRecord
 from tocsin.adapters.episodes import EpisodeRecord
+from tocsin.adapters.figures import FiguresRecord
 from tocsin.adapters.jetstream import Bus
 from tocsin.adapters.orders import Orders
 from tocsin.adapters.postgres import Pool
@@ -85,7 +86,7 @@ async def site(pool: Pool, broker_home: Path) -> AsyncIterator[Site]:
         run_api(
             log=log, standings=MemoryBucket(), incidents=MemoryBucket(),
             episodes=EpisodeRecord(pool), orders=orders, alarm_load=AlarmLoadRecord(pool),
-            clock=clock, hash_password=hash_password,
+            figures=FiguresRecord(pool), clock=clock, hash_password=hash_password,
             settings=Settings(api_tokens=TOKENS, api_port=0), ready=ready.set_result,
         )
     )  # fmt: skip

@@ -21,6 +21,7 @@ from alerts.api.standings import Standings
 from alerts.ledger import Ledger
 from tocsin.adapters.alarm_load import AlarmLoad, Counted
 from tocsin.adapters.episodes import RecordedRuling, Timeline
+from tocsin.adapters.figures import Repeated, Slow, Stage
 from tocsin.adapters.orders import (
     AlreadyExists,
     DeviceInUse,
@@ -272,6 +273,7 @@ class Room:
     standings: Standings
     incidents: Incidents
     accesses: Accesses
+    figures: FixedFigures
 
     def client(self, name: str | None = "Ada", **headers: str) -> httpx2.AsyncClient:
         if name is not None:
@@ -337,22 +339,57 @@ def point(device: str) -> FixPoint:
 SETTINGS = Settings(realm=Realm.LAB, api_tokens=USERS)
 
 
+@dataclass
+class FixedFigures:
+    """Figures as a test sets them; the SQL that makes them is tests/integration/test_record_figures.py's."""
+
+    record: MemoryRecord
+    slots: dict[tuple[int, int], int] = field(default_factory=dict)
+    raised: list[Repeated] = field(default_factory=list)
+    stood: dict[int, int] = field(default_factory=dict)
+    passed: list[Stage] = field(default_factory=list)
+    slow: list[Slow] = field(default_factory=list)
+    her: frozenset[str] = frozenset()
+
+    async def alarms_by_slot(self, from_ms, to_ms, *, slot_s):
+        self.record._newest()  # raises while it is down
+        return self.slots
+
+    async def repeated(self, from_ms, to_ms, *, raises, limit):
+        return [one for one in self.raised if len(one.hours_ms) >= raises][:limit]
+
+    async def standing(self, from_ms, to_ms, *, stands_s):
+        return self.stood
+
+    async def stages(self, from_ms, to_ms, *, shares):
+        self.record._newest()
+        return self.passed
+
+    async def slowest(self, from_ms, to_ms):
+        return self.slow
+
+    async def shown_her(self, measure, from_ms, to_ms):
+        return self.her
+
+
 @asynccontextmanager
 async def opened(settings: Settings = SETTINGS, projection: Projection | None = None) -> AsyncIterator[Room]:
     log, clock = MemoryLog(), HandClock()
     projection = projection or Projection()
     ledger = Ledger(log, clock, settings.realm)
     record, orders = MemoryRecord(log), MemoryOrders()
+    figures = FixedFigures(record)
     deps = Deps(
         log=log, ledger=ledger, projection=projection, standings=Standings(), incidents=Incidents(),
-        episodes=record, orders=orders, alarm_load=record, accesses=Accesses(log, clock, life="one"),
+        episodes=record, orders=orders, alarm_load=record, figures=figures,
+        accesses=Accesses(log, clock, life="one"),
         settings=settings,
         clock=clock,
         hash_password=lambda password: f"hash of {len(password)}",
     )  # fmt: skip
     room = Room(
         log, clock, record, orders, projection, ledger, create_app(deps), MemoryBucket(), deps.standings,
-        deps.incidents, deps.accesses,
+        deps.incidents, deps.accesses, figures,
     )  # fmt: skip
     following = [
         asyncio.create_task(deps.accesses.run()),
