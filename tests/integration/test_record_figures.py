@@ -31,7 +31,8 @@ class Past:
 
     async def alert(
         self, name: str, *, code: Code = Code.PROX_ALERT, measure: str = "msr_1",
-        raised_ms: tuple[int, ...] = (NOON_MS,), points: ClockPoints | None = None, rang_her: bool = False, **changes: object,
+        raised_ms: tuple[int, ...] = (NOON_MS,), points: ClockPoints | None = None, rang_her: bool = False,
+        **changes: object,
     ) -> Episode:  # fmt: skip
         found = entry(name, raised_ms[0], code=code, measure=measure)
         ruling = desk.handle(None, FindingCause(finding=found), Realm.LAB, raised_ms[0])

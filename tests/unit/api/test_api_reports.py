@@ -52,7 +52,7 @@ async def test_a_broken_bound_is_named(room: Room) -> None:
 
 async def test_the_burden_of_a_measure_is_shown_with_its_days(room: Room) -> None:
     async with room.client("Sue") as client:
-        for name, kind in (("b0000001", "wearer"), ("b0000002", "protected")):
+        for name, kind in (("b0000001", "bar_wearer"), ("b0000002", "bar_protected")):
             await client.post(
                 "/api/v1/devices", json={"id": name, "kind": kind}, headers={"Idempotency-Key": name}
             )
