@@ -1,7 +1,10 @@
 """What of a noun goes into which chain, and what is kept for how long?
 
 Coordinates go apart from the rest (``Kind.PLACES``): where somebody was is erased after days, or years, when what
-was decided is still needed. So every payload but PLACES, CASE and TRACK can be shown to whoever may see the alert.
+was decided is still needed. So every payload of an episode but PLACES, CASE and TRACK can be shown to whoever may
+see the alert; an ORDER has the shapes of the zones that were ordered.
+
+What is of a canary (``tocsin.model.canary``) is no evidence and is never linked.
 
 | chain | has |
 |---|---|
@@ -20,9 +23,12 @@ import msgspec
 from tocsin.chain import Item, KeptAs, Kind
 from tocsin.clock import utc
 from tocsin.model.access import Access
-from tocsin.model.episode import Receipt, Ruling
+from tocsin.model.canary import is_canary
+from tocsin.model.command import Command, CommandStatus
+from tocsin.model.episode import Episode, Receipt, Ruling
 from tocsin.model.finding import Code
 from tocsin.model.fix import FixPoint
+from tocsin.model.order import Order
 
 TGD_CODES: Final = frozenset(code for code in Code if code.value.startswith("TGD_"))
 
@@ -44,6 +50,20 @@ class PlacesPayload(msgspec.Struct, frozen=True, kw_only=True):
     places: dict[str, FixPoint]
 
 
+class CommandPayload(msgspec.Struct, frozen=True, kw_only=True):
+    """``sequence``: its place on COMMANDS."""
+
+    sequence: int
+    command: Command
+
+
+class ResultPayload(msgspec.Struct, frozen=True, kw_only=True):
+    """``sequence``: its place on RESULTS."""
+
+    sequence: int
+    status: CommandStatus
+
+
 def episode_chain(episode: str) -> str:
     return f"episode/{episode}"
 
@@ -62,13 +82,13 @@ def access_chain(at_ms: int) -> str:
 
 def of_ruling(sequence: int, ruling: Ruling) -> list[Item]:
     """One item, and a second one with its coordinates if it has any."""
-    chain, is_tgd = episode_chain(ruling.episode.id), ruling.episode.code in TGD_CODES
+    chain, tgd = episode_chain(ruling.episode.id), is_tgd(ruling.episode.code)
     blanked, places = without_places(ruling)
     items = [
         Item(
             chain=chain,
             kind=Kind.RULING,
-            kept_as=KeptAs.TGD_FILE if is_tgd else KeptAs.MEASURE_FILE,
+            kept_as=KeptAs.TGD_FILE if tgd else KeptAs.MEASURE_FILE,
             source=f"ruling:{sequence}",
             payload=_encode({"sequence": sequence, "ruling": blanked}),
         )
@@ -78,7 +98,7 @@ def of_ruling(sequence: int, ruling: Ruling) -> list[Item]:
             Item(
                 chain=chain,
                 kind=Kind.PLACES,
-                kept_as=KeptAs.TGD_POSITION if is_tgd else KeptAs.MEASURE_FILE,
+                kept_as=KeptAs.TGD_POSITION if tgd else KeptAs.MEASURE_FILE,
                 source=f"places:{sequence}",
                 payload=_encode(PlacesPayload(sequence=sequence, places=places)),
             )
@@ -105,6 +125,50 @@ def of_access(access: Access) -> Item:
         source=f"access:{access.id}",
         payload=_encode(access),
     )
+
+
+def of_command(sequence: int, command: Command) -> Item:
+    """In the file of the measure that its unit belongs to: no command says where anybody is."""
+    return Item(
+        chain=device_chain(command.device),
+        kind=Kind.COMMAND,
+        kept_as=KeptAs.MEASURE_FILE,
+        source=f"command:{sequence}",
+        payload=_encode(CommandPayload(sequence=sequence, command=command)),
+    )
+
+
+def of_result(sequence: int, status: CommandStatus) -> Item:
+    """Of an order to a unit, in the chain of the unit; it never says where the unit was."""
+    return Item(
+        chain=device_chain(status.device),
+        kind=Kind.RESULT,
+        kept_as=KeptAs.MEASURE_FILE,
+        source=f"result:{sequence}",
+        payload=_encode(ResultPayload(sequence=sequence, status=status)),
+    )
+
+
+def of_order(order: Order) -> Item:
+    """One version of a measure, whole; its end is a version too."""
+    return Item(
+        chain=measure_chain(order.id),
+        kind=Kind.ORDER,
+        kept_as=KeptAs.MEASURE_FILE,
+        source=f"order:{order.version}",
+        payload=_encode(order),
+    )
+
+
+def is_of_canary(episode: Episode) -> bool:
+    """Whether this alert is about an invented pair."""
+    names = (episode.subject, *episode.measures, *(() if episode.device is None else (episode.device,)))
+    return any(is_canary(name) for name in names)
+
+
+def is_tgd(code: str) -> bool:
+    """Of an alert with this code: its file and its places have classes of their own."""
+    return code in TGD_CODES
 
 
 def without_places(ruling: Ruling) -> tuple[dict[str, Any], dict[str, FixPoint]]:
