@@ -82,8 +82,12 @@ def access_chain(at_ms: int) -> str:
 
 def of_ruling(sequence: int, ruling: Ruling) -> list[Item]:
     """One item, and a second one with its coordinates if it has any."""
-    chain, tgd = episode_chain(ruling.episode.id), is_tgd(ruling.episode.code)
-    blanked, places = without_places(ruling)
+    return of_parted(sequence, ruling.episode, *without_places(ruling))
+
+
+def of_parted(sequence: int, episode: Episode, blanked: dict[str, Any], places: dict[str, FixPoint]) -> list[Item]:
+    """The same of a ruling that was parted already (``without_places``)."""
+    chain, tgd = episode_chain(episode.id), is_tgd(episode.code)
     items = [
         Item(
             chain=chain,
@@ -161,9 +165,11 @@ def of_order(order: Order) -> Item:
 
 
 def is_of_canary(episode: Episode) -> bool:
-    """Whether this alert is about an invented pair."""
-    names = (episode.subject, *episode.measures, *(() if episode.device is None else (episode.device,)))
-    return any(is_canary(name) for name in names)
+    """Whether this alert is about an invented pair, and about no other: the silence of a group that has one in it
+    is evidence."""
+    if is_canary(episode.subject) or (episode.device is not None and is_canary(episode.device)):
+        return True
+    return bool(episode.measures) and all(is_canary(measure) for measure in episode.measures)
 
 
 def is_tgd(code: str) -> bool:
@@ -177,7 +183,7 @@ def without_places(ruling: Ruling) -> tuple[dict[str, Any], dict[str, FixPoint]]
 
     def blank(value: object, path: str) -> object:
         if isinstance(value, dict):
-            if value.keys() == _POINT:
+            if "lat_e6" in value and value.keys() == _POINT:
                 places[path] = msgspec.convert(value, FixPoint)
                 return None
             return {key: blank(one, f"{path}/{key}" if path else key) for key, one in value.items()}

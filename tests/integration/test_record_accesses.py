@@ -13,6 +13,7 @@ from builders import eventually
 from alerts.recorder import run_recorder
 from tocsin import subjects, wire
 from tocsin.adapters.accesses import AccessRecord, RecordedAccess
+from tocsin.adapters.commands import CommandRecord
 from tocsin.adapters.episodes import EpisodeRecord
 from tocsin.adapters.postgres import Pool, RecordRefused, transaction
 from tocsin.errors import RecordUnavailable
@@ -94,7 +95,13 @@ async def test_a_backlog_drains_once_and_in_order_through_outages_and_what_nobod
             await log.append(subjects.access("alert"), b"\x07from another version")
             await log.append(subjects.access("alert"), wire.encode(access(9_999, who="nul \0")))
     recorder = asyncio.create_task(
-        run_recorder(log=log, record=EpisodeRecord(pool), accesses=Stuttering(record), ready=lambda: None)
+        run_recorder(
+            log=log,
+            record=EpisodeRecord(pool),
+            accesses=Stuttering(record),
+            commands=CommandRecord(pool),
+            ready=lambda: None,
+        )  # fmt: skip
     )
     async with log.queue(ACCESSES, "recorder-accesses", parallel=1) as queue:
         await eventually(lambda: not queue.unsettled, within_s=60)

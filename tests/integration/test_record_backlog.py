@@ -21,6 +21,7 @@ from real_broker import SERVICE_PASSWORD, cancelled
 from alerts.recorder import run_recorder
 from tocsin import subjects, wire
 from tocsin.adapters.accesses import AccessRecord
+from tocsin.adapters.commands import CommandRecord
 from tocsin.adapters.episodes import EpisodeRecord
 from tocsin.adapters.jetstream import Bus, open_bus
 from tocsin.adapters.postgres import Pool, transaction
@@ -125,7 +126,13 @@ async def test_what_has_waited_is_recorded_in_order_and_once(pool: Pool, broker_
 async def _drain(bus: Bus, pool: Pool) -> None:
     await said(bus.log)
     recorder = asyncio.create_task(
-        run_recorder(log=bus.log, record=EpisodeRecord(pool), accesses=AccessRecord(pool), ready=lambda: None)
+        run_recorder(
+            log=bus.log,
+            record=EpisodeRecord(pool),
+            accesses=AccessRecord(pool),
+            commands=CommandRecord(pool),
+            ready=lambda: None,
+        )  # fmt: skip
     )
     seconds = await drained(bus.log)
     await cancelled(recorder)

@@ -6,21 +6,27 @@ select name, 0, %(start)s from unnest(%(names)s::text[]) as name order by name
 on conflict do nothing
 
 -- name: lock_chains
-select name, length, hash from tocsin.chain where name = any(%(names)s) order by name for update
+select name, length, hash, at from tocsin.chain where name = any(%(names)s) order by name for update
 
 -- name: known_sources
 select chain, source from tocsin.link
 where (chain, source) in (select * from unnest(%(chains)s::text[], %(sources)s::text[]))
 
--- name: keep_link
+-- name: keep_links
 insert into tocsin.link (chain, number, kind, kept_as, source, at, commitment, previous, hash)
-values (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+select * from unnest(
+  %(chains)s::text[], %(numbers)s::bigint[], %(kinds)s::text[], %(kept_as)s::text[], %(sources)s::text[],
+  %(hours)s::timestamptz[], %(commitments)s::bytea[], %(previous)s::bytea[], %(hashes)s::bytea[])
 
 -- name: keep_opened
-insert into tocsin.opened (chain, number, salt, payload) values (%s, %s, %s, %s)
+insert into tocsin.opened (chain, number, salt, payload)
+select * from unnest(%(chains)s::text[], %(numbers)s::bigint[], %(salts)s::bytea[], %(payloads)s::bytea[])
 
--- name: move_chain
-update tocsin.chain set length = %s, hash = %s where name = %s
+-- name: move_chains
+update tocsin.chain set length = moved.length, hash = moved.hash, at = moved.at
+from unnest(%(names)s::text[], %(lengths)s::bigint[], %(hashes)s::bytea[], %(hours)s::timestamptz[])
+  as moved (name, length, hash, at)
+where chain.name = moved.name
 
 -- name: links
 select chain, number, kind, kept_as, source, at, commitment, previous, hash
