@@ -182,18 +182,26 @@ def without_places(ruling: Ruling) -> tuple[dict[str, Any], dict[str, FixPoint]]
     places: dict[str, FixPoint] = {}
 
     def blank(value: object, path: str) -> object:
+        """Of a dict or a list: most of a ruling is neither, and need not be looked into."""
         if isinstance(value, dict):
             if "lat_e6" in value and value.keys() == _POINT:
                 places[path] = msgspec.convert(value, FixPoint)
                 return None
-            return {key: blank(one, f"{path}/{key}" if path else key) for key, one in value.items()}
-        if isinstance(value, list | tuple):
-            return [blank(one, f"{path}/{number}") for number, one in enumerate(value)]
-        return value
+            return {
+                key: blank(one, f"{path}/{key}" if path else key) if isinstance(one, _NESTS) else one
+                for key, one in value.items()
+            }
+        assert isinstance(value, _NESTS)
+        return [
+            blank(one, f"{path}/{number}") if isinstance(one, _NESTS) else one for number, one in enumerate(value)
+        ]
 
     blanked = blank(msgspec.to_builtins(ruling), "")
     assert isinstance(blanked, dict)
     return blanked, places
+
+
+_NESTS: Final = (dict, list, tuple)
 
 
 def with_places(blanked: dict[str, Any], places: dict[str, FixPoint]) -> dict[str, Any]:

@@ -8,7 +8,7 @@
 | REFUSED   | log.refused.{reason}            | ingest                 | people, for inspection                 |
 | FINDINGS  | log.finding.{partition}.{code}  | geofence, all parts    | alerts.dispatcher; geofence.fleet      |
 | NOTICES   | log.notice.{code}               | any part               | alerts.dispatcher                      |
-| COMMANDS  | log.command.{device}.{partition}.{action} | geofence, API | alerts.downlink, recorder; geofence.fleet |
+| COMMANDS  | log.command.{device}.{partition}.{action} | geofence, API | downlink, recorder, geofence.fleet |
 | RESULTS   | log.result.{device}.{command}.{teller} | ingest, alerts.downlink, API | downlink, recorder, API |
 | JOURNAL   | log.journal.{partition}         | geofence               | geofence, after a restart              |
 | EPISODES  | log.episode.{code}.{subject}    | dispatcher, API (CAS)  | courier, recorder, API projection      |
@@ -197,8 +197,8 @@ def receipt(code: str, subject: str) -> str:
 
 
 def place_in(subject: str) -> tuple[str, str]:
-    """Code and subject of an episode, in the subject of a ruling or of a receipt. Raises ValueError for a subject of
-    another form."""
+    """Code and subject of an episode, in the subject of a ruling or of a receipt. Raises ValueError for a subject
+    of another form."""
     _, _, code, about = subject.split(".")
     return code, about
 

@@ -4,7 +4,7 @@
 insert into tocsin.command (stream_sequence, device, id, action, at, expires_at, said_by, payload)
 select sequence, device, id, action, at, expires_at, said_by, payload
 from unnest(
-  %s::bigint[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::text[], %s::bytea[])
+  %b::bigint[], %b::text[], %b::text[], %b::text[], %b::timestamptz[], %b::timestamptz[], %b::text[], %b::bytea[])
   with ordinality as said (sequence, device, id, action, at, expires_at, said_by, payload, number)
 order by number
 on conflict do nothing
@@ -13,7 +13,7 @@ on conflict do nothing
 insert into tocsin.result (stream_sequence, device, command, stage, at, reason, payload)
 select sequence, device, command, stage, at, reason, payload
 from unnest(
-  %s::bigint[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::text[], %s::bytea[])
+  %b::bigint[], %b::text[], %b::text[], %b::text[], %b::timestamptz[], %b::text[], %b::bytea[])
   with ordinality as said (sequence, device, command, stage, at, reason, payload, number)
 order by number
 on conflict do nothing

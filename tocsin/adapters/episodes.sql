@@ -5,8 +5,8 @@
 insert into tocsin.ruling (stream_sequence, episode, code, subject, version, reason, event, at, payload)
 select sequence, episode, code, subject, version, reason, event::jsonb, at, payload
 from unnest(
-  %(sequence)s::bigint[], %(id)s::text[], %(code)s::text[], %(subject)s::text[], %(version)s::bigint[],
-  %(reason)s::text[], %(event)s::text[], %(at)s::timestamptz[], %(payload)s::bytea[])
+  %(sequence)b::bigint[], %(id)b::text[], %(code)b::text[], %(subject)b::text[], %(version)b::bigint[],
+  %(reason)b::text[], %(event)b::text[], %(at)b::timestamptz[], %(payload)b::bytea[])
   with ordinality as said (sequence, episode, code, subject, version, reason, event, at, payload, number)
 order by number
 on conflict do nothing
@@ -32,7 +32,7 @@ where excluded.last_sequence > known.last_sequence
 insert into tocsin.notification as known (id, episode, version, channel, type, created_at, stream_sequence)
 select id, episode, version, channel, type, at, sequence
 from unnest(
-  %s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::timestamptz[], %s::bigint[])
+  %b::text[], %b::text[], %b::bigint[], %b::text[], %b::text[], %b::timestamptz[], %b::bigint[])
   as said (id, episode, version, channel, type, at, sequence)
 order by id
 on conflict (id) do update set
@@ -44,8 +44,8 @@ where excluded.stream_sequence < known.stream_sequence
 insert into tocsin.attempt (notification, attempt, t7, t8, episode, version, channel, result, status, line)
 select notification, attempt, t7, t8, episode, version, channel, result, status, line
 from unnest(
-  %s::text[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::text[], %s::bigint[], %s::text[],
-  %s::text[], %s::bigint[], %s::text[])
+  %b::text[], %b::bigint[], %b::timestamptz[], %b::timestamptz[], %b::text[], %b::bigint[], %b::text[],
+  %b::text[], %b::bigint[], %b::text[])
   with ordinality as said (notification, attempt, t7, t8, episode, version, channel, result, status, line, number)
 order by number
 on conflict do nothing
