@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import builders
 import psycopg
@@ -27,6 +28,7 @@ from tocsin.adapters.postgres import CUSTODIAN, RECORDER, Pool, open_pool, trans
 from tocsin.adapters.seals import Seals
 from tocsin.chain import Item, KeptAs, Kind, faults
 from tocsin.clock import AffineClock
+from tocsin.embedded import EmbeddedPostgres
 from tocsin.model.access import Access
 from tocsin.model.command import Action, Command, CommandStatus, Stage
 from tocsin.model.episode import AlarmCause, Channel, Episode, Notification, Raise, Realm, Receipt, Ruling, State
@@ -212,6 +214,25 @@ async def test_the_record_is_kept_where_the_role_cannot_be_had_and_that_is_said_
         (RECORDER, "error", f'permission denied to set role "{RECORDER}"'),
         ("tocsin_nobody", "error", 'role "tocsin_nobody" does not exist'),
     ]
+
+
+async def test_a_login_that_may_make_roles_makes_them_and_becomes_them(own_home: Path) -> None:
+    """A server on which nobody has made them yet, and a login that is no superuser."""
+    server = EmbeddedPostgres(home=own_home)
+    admin_dsn = await server.start()
+    try:
+        async with await psycopg.AsyncConnection.connect(admin_dsn, autocommit=True) as admin:
+            await admin.execute("create role plain login createrole")
+            await admin.execute("create database plain owner plain")
+        dsn = make_conninfo(admin_dsn, user="plain", dbname="plain")
+        await migrate(dsn)
+        with capture_logs() as said:
+            for role in (RECORDER, CUSTODIAN):
+                async with open_pool(dsn, role=role) as pool, transaction(pool) as connection:
+                    assert await (await connection.execute("select current_user")).fetchone() == (role,)
+        assert [one for one in said if one["log_level"] == "error"] == []
+    finally:
+        await server.stop()
 
 
 async def test_a_login_of_its_own_needs_nothing_but_the_role(place: Place) -> None:

@@ -36,6 +36,7 @@ from tocsin.testing.bus import MemoryLog
 pytest_plugins = ("database",)
 
 EPISODE_COUNT = 4
+F01 = 2**31
 QUEUES: tuple[tuple[Stream, str], ...] = (
     (EPISODES, subjects.RECORDER_EPISODES), (RECEIPTS, "recorder-receipts"), (ACCESSES, "recorder-accesses"),
     (COMMANDS, "recorder-commands"), (RESULTS, "recorder-results"),
@@ -107,15 +108,15 @@ async def test_each_row_has_one_link_and_each_place_is_beside_it(pool: Pool) -> 
     await record.record_rulings(rulings(8))
     await record.record_receipts(received(range(8)))
     await AccessRecord(pool).record_accesses([RecordedAccess(sequence=1, access=access(1))])
-    await commands.record_commands([RecordedCommand(sequence=5, command=command(1))])
-    await commands.record_results([RecordedResult(sequence=6, status=status(1))])
+    await commands.record_commands([RecordedCommand(sequence=F01 + 5, command=command(1))])
+    await commands.record_results([RecordedResult(sequence=F01 + 6, status=status(1))])
     kinds = Counter((one.chain.partition("/")[0], one.kind) for one in await links(pool))
     assert kinds == {
         ("episode", Kind.RULING): 8, ("episode", Kind.PLACES): 8, ("episode", Kind.ATTEMPT): 8,
         ("accesses", Kind.ACCESS): 1, ("device", Kind.COMMAND): 1, ("device", Kind.RESULT): 1,
     }  # fmt: skip
-    assert await commands.commands("b0000001") == (RecordedCommand(sequence=5, command=command(1)),)
-    assert await commands.results("b0000001") == (RecordedResult(sequence=6, status=status(1)),)
+    assert await commands.commands("b0000001") == (RecordedCommand(sequence=F01 + 5, command=command(1)),)
+    assert await commands.results("b0000001") == (RecordedResult(sequence=F01 + 6, status=status(1)),)
 
 
 async def test_no_table_of_alerts_has_a_place(pool: Pool) -> None:
