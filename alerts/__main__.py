@@ -25,11 +25,12 @@ from alerts.territory import Territory
 from tocsin import territory_file
 from tocsin.adapters.accesses import AccessRecord
 from tocsin.adapters.alarm_load import AlarmLoadRecord
+from tocsin.adapters.commands import CommandRecord
 from tocsin.adapters.episodes import EpisodeRecord
 from tocsin.adapters.figures import FiguresRecord
 from tocsin.adapters.jetstream import open_bus
 from tocsin.adapters.orders import Orders
-from tocsin.adapters.postgres import open_pool
+from tocsin.adapters.postgres import RECORDER, open_pool
 from tocsin.embedded import hash_password
 from tocsin.model.episode import Channel, Realm
 from tocsin.model.room import DEFAULT_ROOM, SECOND
@@ -166,9 +167,15 @@ async def downlink(settings: Settings, ready: Ready) -> None:
 async def recorder(settings: Settings, ready: Ready) -> None:
     async with (
         open_bus(settings.required("nats_url"), "alerts.recorder") as bus,
-        open_pool(settings.required("database_url")) as pool,
+        open_pool(settings.required("database_url"), role=RECORDER) as pool,
     ):
-        await run_recorder(log=bus.log, record=EpisodeRecord(pool), accesses=AccessRecord(pool), ready=ready)
+        await run_recorder(
+            log=bus.log,
+            record=EpisodeRecord(pool, clock=settings.clock),
+            accesses=AccessRecord(pool, clock=settings.clock),
+            commands=CommandRecord(pool, clock=settings.clock),
+            ready=ready,
+        )
 
 
 async def projector(settings: Settings, ready: Ready) -> None:

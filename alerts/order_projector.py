@@ -7,6 +7,9 @@ keep what the buckets hold. Several may run; one works.
 
 The theory: a change is a reason to look, never a value. What is put is what the tables hold at that moment, so
 doing it twice, or in another order, or after a crash in the middle, ends in the same buckets.
+
+Behind that, so that no order waits for it, each version of a measure is linked into the measure's chain: from the
+table of versions, which nothing is lost from while no projector runs.
 """
 
 from __future__ import annotations
@@ -80,6 +83,8 @@ class OrderProjector:
                 return False
             await self._put(projection)
         self._since_ms = now_ms
+        if projection.orders:
+            await self._source.seal_versions(now_ms, of=projection.orders)
         return bool(projection.devices or projection.orders)
 
     async def _reconcile(self, now_ms: int) -> bool:
@@ -95,6 +100,7 @@ class OrderProjector:
         self._since_ms = self._reconciled_ms = now_ms
         if repairs.devices or repairs.orders:
             log.info("buckets repaired", devices=len(repairs.devices), orders=len(repairs.orders))
+        await self._source.seal_versions(now_ms)
         return False
 
     async def _put(self, projection: Projection) -> None:

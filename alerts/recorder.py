@@ -1,8 +1,8 @@
-"""How do rulings, receipts and accesses get from the log into the record?
+"""How do rulings, receipts, accesses, commands and their results get from the log into the record?
 
-Three queues, one transaction a batch, settled after the commit: what a dead recorder had in its hands comes again
-and changes nothing. With the record down everything waits on the log, and no alert waits for it
-(ARCHITECTURE, A7).
+A queue each, one transaction a batch, settled after the commit: what a dead recorder had in its hands comes again
+and changes nothing. What is kept is linked into its chain in the same transaction (ARCHITECTURE, A13). With the
+record down everything waits on the log, and no alert waits for it (A7).
 
 What cannot be recorded (another version's message, a value that PostgreSQL cannot hold) is logged and settled: it
 stays on the log, and must not keep the others from the record.
@@ -18,11 +18,12 @@ import structlog
 
 from tocsin import telemetry, wire
 from tocsin.adapters.accesses import AccessRecord, RecordedAccess
-from tocsin.adapters.episodes import EpisodeRecord, RecordedRuling
-from tocsin.model.episode import Receipt
+from tocsin.adapters.commands import CommandRecord, RecordedCommand, RecordedResult
+from tocsin.adapters.episodes import EpisodeRecord, RecordedReceipt, RecordedRuling
+from tocsin.errors import WireError
 from tocsin.ports import Deliveries, Delivery, Entry, Log
 from tocsin.settling import Settler
-from tocsin.subjects import ACCESSES, EPISODES, RECEIPTS, RECORDER_EPISODES
+from tocsin.subjects import ACCESSES, COMMANDS, EPISODES, RECEIPTS, RECORDER_EPISODES, RESULTS, place_in
 
 logger = structlog.get_logger(__name__)
 
@@ -32,7 +33,12 @@ T = TypeVar("T")
 
 
 async def run_recorder(
-    *, log: Log, record: EpisodeRecord, accesses: AccessRecord, ready: Callable[[], None]
+    *,
+    log: Log,
+    record: EpisodeRecord,
+    accesses: AccessRecord,
+    commands: CommandRecord,
+    ready: Callable[[], None],
 ) -> None:
     """Record until cancelled. ``ready`` is called when all queues are joined, whether or not the record is up."""
 
@@ -42,15 +48,25 @@ async def run_recorder(
     async def record_accesses(read: Sequence[RecordedAccess]) -> None:
         telemetry.ACCESSES.labels(outcome="recorded").inc(await accesses.record_accesses(read))
 
+    async def record_commands(said: Sequence[RecordedCommand]) -> None:
+        await commands.record_commands(said)
+
+    async def record_results(said: Sequence[RecordedResult]) -> None:
+        await commands.record_results(said)
+
     async with (
         log.queue(EPISODES, RECORDER_EPISODES, parallel=TAKE_MAX) as episodes,
         log.queue(RECEIPTS, "recorder-receipts", parallel=TAKE_MAX) as receipts,
         log.queue(ACCESSES, "recorder-accesses", parallel=TAKE_MAX) as reads,
+        log.queue(COMMANDS, "recorder-commands", parallel=TAKE_MAX) as orders,
+        log.queue(RESULTS, "recorder-results", parallel=TAKE_MAX) as results,
         asyncio.TaskGroup() as parts,
     ):
         parts.create_task(_settler(episodes, _read_ruling, record_rulings).run())
         parts.create_task(_settler(receipts, _read_receipt, record.record_receipts).run())
         parts.create_task(_settler(reads, _read_access, record_accesses).run())
+        parts.create_task(_settler(orders, _read_command, record_commands).run())
+        parts.create_task(_settler(results, _read_result, record_results).run())
         ready()
 
 
@@ -58,12 +74,24 @@ def _read_ruling(entry: Entry) -> RecordedRuling:
     return RecordedRuling(sequence=entry.sequence, ruling=wire.decode_ruling(entry.payload))
 
 
-def _read_receipt(entry: Entry) -> Receipt:
-    return wire.decode_receipt(entry.payload)
+def _read_receipt(entry: Entry) -> RecordedReceipt:
+    try:
+        code, subject = place_in(entry.subject)
+    except ValueError:
+        raise WireError(f"no code and subject in {entry.subject}") from None
+    return RecordedReceipt(code=code, subject=subject, receipt=wire.decode_receipt(entry.payload))
 
 
 def _read_access(entry: Entry) -> RecordedAccess:
     return RecordedAccess(sequence=entry.sequence, access=wire.decode_access(entry.payload))
+
+
+def _read_command(entry: Entry) -> RecordedCommand:
+    return RecordedCommand(sequence=entry.sequence, command=wire.decode_command(entry.payload))
+
+
+def _read_result(entry: Entry) -> RecordedResult:
+    return RecordedResult(sequence=entry.sequence, status=wire.decode_command_status(entry.payload))
 
 
 def _settler(

@@ -1,7 +1,10 @@
 """What of a noun goes into which chain, and what is kept for how long?
 
 Coordinates go apart from the rest (``Kind.PLACES``): where somebody was is erased after days, or years, when what
-was decided is still needed. So every payload but PLACES, CASE and TRACK can be shown to whoever may see the alert.
+was decided is still needed. So every payload of an episode but PLACES, CASE and TRACK can be shown to whoever may
+see the alert; an ORDER has the shapes of the zones that were ordered.
+
+What is of a canary (``tocsin.model.canary``) is no evidence and is never linked.
 
 | chain | has |
 |---|---|
@@ -20,9 +23,12 @@ import msgspec
 from tocsin.chain import Item, KeptAs, Kind
 from tocsin.clock import utc
 from tocsin.model.access import Access
-from tocsin.model.episode import Receipt, Ruling
+from tocsin.model.canary import is_canary
+from tocsin.model.command import Command, CommandStatus
+from tocsin.model.episode import Episode, Receipt, Ruling
 from tocsin.model.finding import Code
 from tocsin.model.fix import FixPoint
+from tocsin.model.order import Order
 
 TGD_CODES: Final = frozenset(code for code in Code if code.value.startswith("TGD_"))
 
@@ -44,6 +50,20 @@ class PlacesPayload(msgspec.Struct, frozen=True, kw_only=True):
     places: dict[str, FixPoint]
 
 
+class CommandPayload(msgspec.Struct, frozen=True, kw_only=True):
+    """``sequence``: its place on COMMANDS."""
+
+    sequence: int
+    command: Command
+
+
+class ResultPayload(msgspec.Struct, frozen=True, kw_only=True):
+    """``sequence``: its place on RESULTS."""
+
+    sequence: int
+    status: CommandStatus
+
+
 def episode_chain(episode: str) -> str:
     return f"episode/{episode}"
 
@@ -62,13 +82,17 @@ def access_chain(at_ms: int) -> str:
 
 def of_ruling(sequence: int, ruling: Ruling) -> list[Item]:
     """One item, and a second one with its coordinates if it has any."""
-    chain, is_tgd = episode_chain(ruling.episode.id), ruling.episode.code in TGD_CODES
-    blanked, places = without_places(ruling)
+    return of_parted(sequence, ruling.episode, *without_places(ruling))
+
+
+def of_parted(sequence: int, episode: Episode, blanked: dict[str, Any], places: dict[str, FixPoint]) -> list[Item]:
+    """The same of a ruling that was parted already (``without_places``)."""
+    chain, tgd = episode_chain(episode.id), is_tgd(episode.code)
     items = [
         Item(
             chain=chain,
             kind=Kind.RULING,
-            kept_as=KeptAs.TGD_FILE if is_tgd else KeptAs.MEASURE_FILE,
+            kept_as=KeptAs.TGD_FILE if tgd else KeptAs.MEASURE_FILE,
             source=f"ruling:{sequence}",
             payload=_encode({"sequence": sequence, "ruling": blanked}),
         )
@@ -78,7 +102,7 @@ def of_ruling(sequence: int, ruling: Ruling) -> list[Item]:
             Item(
                 chain=chain,
                 kind=Kind.PLACES,
-                kept_as=KeptAs.TGD_POSITION if is_tgd else KeptAs.MEASURE_FILE,
+                kept_as=KeptAs.TGD_POSITION if tgd else KeptAs.MEASURE_FILE,
                 source=f"places:{sequence}",
                 payload=_encode(PlacesPayload(sequence=sequence, places=places)),
             )
@@ -107,23 +131,77 @@ def of_access(access: Access) -> Item:
     )
 
 
+def of_command(sequence: int, command: Command) -> Item:
+    """In the file of the measure that its unit belongs to: no command says where anybody is."""
+    return Item(
+        chain=device_chain(command.device),
+        kind=Kind.COMMAND,
+        kept_as=KeptAs.MEASURE_FILE,
+        source=f"command:{sequence}",
+        payload=_encode(CommandPayload(sequence=sequence, command=command)),
+    )
+
+
+def of_result(sequence: int, status: CommandStatus) -> Item:
+    """Of an order to a unit, in the chain of the unit; it never says where the unit was."""
+    return Item(
+        chain=device_chain(status.device),
+        kind=Kind.RESULT,
+        kept_as=KeptAs.MEASURE_FILE,
+        source=f"result:{sequence}",
+        payload=_encode(ResultPayload(sequence=sequence, status=status)),
+    )
+
+
+def of_order(order: Order) -> Item:
+    """One version of a measure, whole; its end is a version too."""
+    return Item(
+        chain=measure_chain(order.id),
+        kind=Kind.ORDER,
+        kept_as=KeptAs.MEASURE_FILE,
+        source=f"order:{order.version}",
+        payload=_encode(order),
+    )
+
+
+def is_of_canary(episode: Episode) -> bool:
+    """Whether this alert is about an invented pair, and about no other: the silence of a group that has one in it
+    is evidence."""
+    if is_canary(episode.subject) or (episode.device is not None and is_canary(episode.device)):
+        return True
+    return bool(episode.measures) and all(is_canary(measure) for measure in episode.measures)
+
+
+def is_tgd(code: str) -> bool:
+    """Of an alert with this code: its file and its places have classes of their own."""
+    return code in TGD_CODES
+
+
 def without_places(ruling: Ruling) -> tuple[dict[str, Any], dict[str, FixPoint]]:
     """The ruling as JSON has it, null for each point, and the points by their path."""
     places: dict[str, FixPoint] = {}
 
     def blank(value: object, path: str) -> object:
+        """Of a dict or a list: most of a ruling is neither, and need not be looked into."""
         if isinstance(value, dict):
-            if value.keys() == _POINT:
+            if "lat_e6" in value and value.keys() == _POINT:
                 places[path] = msgspec.convert(value, FixPoint)
                 return None
-            return {key: blank(one, f"{path}/{key}" if path else key) for key, one in value.items()}
-        if isinstance(value, list | tuple):
-            return [blank(one, f"{path}/{number}") for number, one in enumerate(value)]
-        return value
+            return {
+                key: blank(one, f"{path}/{key}" if path else key) if isinstance(one, _NESTS) else one
+                for key, one in value.items()
+            }
+        assert isinstance(value, _NESTS)
+        return [
+            blank(one, f"{path}/{number}") if isinstance(one, _NESTS) else one for number, one in enumerate(value)
+        ]
 
     blanked = blank(msgspec.to_builtins(ruling), "")
     assert isinstance(blanked, dict)
     return blanked, places
+
+
+_NESTS: Final = (dict, list, tuple)
 
 
 def with_places(blanked: dict[str, Any], places: dict[str, FixPoint]) -> dict[str, Any]:

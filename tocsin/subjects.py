@@ -8,8 +8,8 @@
 | REFUSED   | log.refused.{reason}            | ingest                 | people, for inspection                 |
 | FINDINGS  | log.finding.{partition}.{code}  | geofence, all parts    | alerts.dispatcher; geofence.fleet      |
 | NOTICES   | log.notice.{code}               | any part               | alerts.dispatcher                      |
-| COMMANDS  | log.command.{device}.{partition}.{action} | geofence, API | alerts.downlink, geofence.fleet       |
-| RESULTS   | log.result.{device}.{command}.{teller} | ingest, alerts.downlink, API | alerts.downlink, API |
+| COMMANDS  | log.command.{device}.{partition}.{action} | geofence, API | downlink, recorder, geofence.fleet |
+| RESULTS   | log.result.{device}.{command}.{teller} | ingest, alerts.downlink, API | downlink, recorder, API |
 | JOURNAL   | log.journal.{partition}         | geofence               | geofence, after a restart              |
 | EPISODES  | log.episode.{code}.{subject}    | dispatcher, API (CAS)  | courier, recorder, API projection      |
 | RECEIPTS  | log.receipt.{code}.{subject}    | alerts.courier         | dispatcher, recorder                   |
@@ -194,6 +194,13 @@ def episode(code: str, subject: str) -> str:
 
 def receipt(code: str, subject: str) -> str:
     return f"log.receipt.{code}.{subject}"
+
+
+def place_in(subject: str) -> tuple[str, str]:
+    """Code and subject of an episode, in the subject of a ruling or of a receipt. Raises ValueError for a subject
+    of another form."""
+    _, _, code, about = subject.split(".")
+    return code, about
 
 
 def access(what: str) -> str:

@@ -40,6 +40,7 @@ from alerts.routing import Routing
 from tocsin import subjects
 from tocsin.adapters.accesses import AccessRecord
 from tocsin.adapters.alarm_load import AlarmLoadRecord
+from tocsin.adapters.commands import CommandRecord
 from tocsin.adapters.episodes import EpisodeRecord
 from tocsin.adapters.figures import FiguresRecord
 from tocsin.adapters.jetstream import Bus
@@ -358,7 +359,8 @@ async def world(
                 clock=clock, ready=there[0].set,
             ),
             "recorder": run_recorder(
-                log=bus.log, record=site.record, accesses=AccessRecord(pool), ready=there[1].set
+                log=bus.log, record=site.record, accesses=AccessRecord(pool), commands=CommandRecord(pool),
+                ready=there[1].set,
             ),
             "api": run_api(
                 log=bus.log, standings=bus.standings, incidents=bus.incidents, episodes=site.record,

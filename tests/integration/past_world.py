@@ -21,6 +21,7 @@ from ingest.archivist import run_archivist
 from ingest.known import Known
 from tocsin import subjects
 from tocsin.adapters.accesses import AccessRecord
+from tocsin.adapters.commands import CommandRecord
 from tocsin.adapters.episodes import EpisodeRecord
 from tocsin.adapters.fixes import FixArchive
 from tocsin.adapters.jetstream import Bus
@@ -113,7 +114,11 @@ class World:
 
     async def _recorder(self, ready: Any) -> None:
         await run_recorder(
-            log=self.bus.log, record=EpisodeRecord(self.pool), accesses=AccessRecord(self.pool), ready=ready
+            log=self.bus.log,
+            record=EpisodeRecord(self.pool),
+            accesses=AccessRecord(self.pool),
+            commands=CommandRecord(self.pool),
+            ready=ready,
         )
 
     async def _dispatcher(self, ready: Any) -> None:

@@ -1,6 +1,7 @@
 """The record was away for long: does all that waits on the log get into it, in order, once? F02, invariants 1, 3.
 
-A real broker and a real PostgreSQL. ``BACKLOG`` is how many rulings wait, and as many receipts and accesses:
+A real broker and a real PostgreSQL. ``BACKLOG`` is how many rulings wait, and as many receipts, accesses, commands
+and results:
 
     BACKLOG=100000 pytest -s tests/integration/test_record_backlog.py
 
@@ -21,12 +22,16 @@ from real_broker import SERVICE_PASSWORD, cancelled
 from alerts.recorder import run_recorder
 from tocsin import subjects, wire
 from tocsin.adapters.accesses import AccessRecord
+from tocsin.adapters.commands import CommandRecord
 from tocsin.adapters.episodes import EpisodeRecord
 from tocsin.adapters.jetstream import Bus, open_bus
 from tocsin.adapters.postgres import Pool, transaction
+from tocsin.adapters.seals import Seals
+from tocsin.chain import faults
 from tocsin.embedded import EmbeddedBroker
 from tocsin.limits import PUBLISH_WAVE
 from tocsin.model.access import Access
+from tocsin.model.command import Action, Command, CommandStatus, Stage
 from tocsin.model.episode import (
     Act,
     Channel,
@@ -42,7 +47,7 @@ from tocsin.model.episode import (
 from tocsin.model.finding import Code
 from tocsin.model.fix import ClockPoints
 from tocsin.ports import Log
-from tocsin.subjects import ACCESSES, EPISODES, RECEIPTS, Stream
+from tocsin.subjects import ACCESSES, COMMANDS, EPISODES, RECEIPTS, RESULTS, Stream
 
 pytest_plugins = ("database",)
 pytestmark = pytest.mark.timeout(900)
@@ -54,8 +59,13 @@ QUEUES: tuple[tuple[Stream, str, str], ...] = (
     (EPISODES, subjects.RECORDER_EPISODES, "ruling"),
     (RECEIPTS, "recorder-receipts", "attempt"),
     (ACCESSES, "recorder-accesses", "access"),
+    (COMMANDS, "recorder-commands", "command"),
+    (RESULTS, "recorder-results", "result"),
 )
-ORDERED_BY = {"ruling": "stream_sequence", "attempt": "t7", "access": "stream_sequence"}
+ORDERED_BY = {
+    "ruling": "stream_sequence", "attempt": "t7", "access": "stream_sequence", "command": "stream_sequence",
+    "result": "stream_sequence",
+}  # fmt: skip
 
 
 def ruling(number: int) -> Ruling:
@@ -85,6 +95,20 @@ def access(number: int) -> Access:
     )  # fmt: skip
 
 
+def command(number: int) -> Command:
+    return Command(
+        id=f"cmd_{number}", device=f"tgd-{number % EPISODES_OF_IT}", action=Action.REPORT_LOCATION,
+        at_ms=NOON_MS + number, expires_ms=NOON_MS + number + 60_000,
+    )  # fmt: skip
+
+
+def status(number: int) -> CommandStatus:
+    return CommandStatus(
+        command=f"cmd_{number}", device=f"tgd-{number % EPISODES_OF_IT}", stage=Stage.SENT, at_ms=NOON_MS + number,
+        reason="sent",
+    )  # fmt: skip
+
+
 async def said(log: Log) -> None:
     """All of it on the log, in the order of the numbers."""
     for first in range(0, BACKLOG, PUBLISH_WAVE):
@@ -96,6 +120,8 @@ async def said(log: Log) -> None:
                 (subjects.episode("TGD_SOS", which), ruling(number)),
                 (subjects.receipt("TGD_SOS", which), receipt(number)),
                 (subjects.access("alert"), access(number)),
+                (subjects.operators_command(which, Action.REPORT_LOCATION), command(number)),
+                (subjects.result(which, f"cmd_{number}", subjects.SENT_BY), status(number)),
             ]
         await asyncio.gather(*(log.append(subject, wire.encode(noun)) for subject, noun in messages))
 
@@ -125,7 +151,13 @@ async def test_what_has_waited_is_recorded_in_order_and_once(pool: Pool, broker_
 async def _drain(bus: Bus, pool: Pool) -> None:
     await said(bus.log)
     recorder = asyncio.create_task(
-        run_recorder(log=bus.log, record=EpisodeRecord(pool), accesses=AccessRecord(pool), ready=lambda: None)
+        run_recorder(
+            log=bus.log,
+            record=EpisodeRecord(pool),
+            accesses=AccessRecord(pool),
+            commands=CommandRecord(pool),
+            ready=lambda: None,
+        )
     )
     seconds = await drained(bus.log)
     await cancelled(recorder)
@@ -144,9 +176,14 @@ async def _drain(bus: Bus, pool: Pool) -> None:
         assert set(versions) <= {BACKLOG // EPISODES_OF_IT, BACKLOG // EPISODES_OF_IT + 1}
         assert len(await column("select distinct notification from tocsin.attempt")) == BACKLOG
         assert await column("select count(*) from tocsin.attempt") == [BACKLOG]
+        assert await column("select count(*) from tocsin.link") == [len(QUEUES) * BACKLOG]
+        chains = await column("select name from tocsin.chain")
         for table, row in ORDERED_BY.items():
             each = f"select min({row}), max({row}) from tocsin.{table}"  # noqa: S608  (names of ours)
             query = f"{each} group by xmin order by min(xmin::text::bigint)"
             batches = await (await connection.execute(query.encode())).fetchall()
             edges = [edge for batch in batches for edge in batch]
             assert edges == sorted(edges), f"{table}: each transaction behind the one before it"
+    seals = Seals(pool)
+    for chain in chains:
+        assert faults(str(chain), await seals.links(str(chain)), await seals.opened(str(chain))) == []

@@ -7,7 +7,7 @@ from builders import NOW_MS, entry
 
 from alerts.desk import handle
 from tocsin.adapters import reconcile
-from tocsin.adapters.episodes import EpisodeRecord, RecordedRuling
+from tocsin.adapters.episodes import EpisodeRecord, RecordedReceipt, RecordedRuling
 from tocsin.adapters.postgres import Pool
 from tocsin.adapters.reconcile import missing_attempts, missing_rulings
 from tocsin.model.episode import Channel, FindingCause, Realm, Receipt, Ruling
@@ -49,6 +49,8 @@ async def test_an_attempt_that_the_record_lacks(pool: Pool) -> None:
     other_hour = msgspec.structs.replace(tried(2), t7_ms=NOW_MS + 9)
     other_line = msgspec.structs.replace(tried(2), line="second")
     receipts = [tried(1), tried(2), other_hour, other_line]
-    await EpisodeRecord(pool).record_receipts(receipts[:2])
+    await EpisodeRecord(pool).record_receipts(
+        [RecordedReceipt(code="PROX_ALERT", subject="msr_1", receipt=one) for one in receipts[:2]]
+    )
     assert await missing_attempts(pool, receipts) == 2
     assert await missing_attempts(pool, receipts[:2]) == 0

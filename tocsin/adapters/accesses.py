@@ -1,7 +1,8 @@
 """Who has read this alert, or this measure?
 
 The record of accesses, written from the log by ``alerts.recorder``. Only ever added to: the table refuses anything
-else. A message may come twice; its id makes it one row. Times are milliseconds.
+else. A message may come twice; its id makes it one row. Each is linked into the chain of its day, in the same
+transaction. Times are milliseconds.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from typing import Any
 import msgspec
 
 from tocsin.adapters.postgres import Pool, Row, load_queries, ms_of, transaction
-from tocsin.clock import utc
+from tocsin.adapters.seals import seal_within
+from tocsin.clock import AffineClock, Clock, utc
 from tocsin.model.access import Access
+from tocsin.sealing import of_access
 
 SQL = load_queries("accesses.sql")
 
@@ -28,17 +31,21 @@ class RecordedAccess(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccessRecord:
-    """The table of accesses. Raises RecordUnavailable from every method."""
+    """The table of accesses. Raises RecordUnavailable from every method. ``clock``: the hour of linking."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, *, clock: Clock | None = None) -> None:
         self._pool = pool
+        self._clock = clock or AffineClock()
 
     async def record_accesses(self, accesses: Sequence[RecordedAccess]) -> int:
         """All or none; returns how many were new. Raises RecordRefused for a value the record cannot hold."""
         rows = [_row(each) for each in sorted(accesses, key=lambda each: each.access.id)]  # locked in one order
         async with transaction(self._pool) as connection, connection.cursor() as cursor:
             await cursor.executemany(SQL["keep_access"], rows)
-            return cursor.rowcount
+            new = cursor.rowcount
+            items = [of_access(each.access) for each in accesses]
+            await seal_within(connection, items, at_ms=self._clock.now_ms())
+        return new
 
     async def accesses_to(self, object_id: str) -> tuple[RecordedAccess, ...]:
         """The first LIST_MAX, oldest first."""

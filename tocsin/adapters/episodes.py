@@ -3,19 +3,27 @@
 The record of rulings and receipts, written from the log by ``alerts.recorder`` and read by the API for what is
 closed (ARCHITECTURE, A7). A message may come twice and may come late: the newest ruling by its sequence in the log
 is the episode, whatever the order of arrival. Times are milliseconds.
+
+The tables hold no place (``tocsin.sealing``): where somebody was stands beside the link of its ruling, and is
+erased there. What is kept here is linked in the same transaction, so that neither stands without the other; rows
+are locked in one order by everyone, and chains behind them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from tocsin import wire
+from tocsin import sealing, wire
 from tocsin.adapters.postgres import BadCursor, Page, Pool, Row, load_queries, ms_of, transaction
-from tocsin.clock import utc
+from tocsin.adapters.seals import seal_within
+from tocsin.chain import Item
+from tocsin.clock import AffineClock, Clock, utc
+from tocsin.model.canary import is_canary
 from tocsin.model.episode import Channel, Episode, Receipt, Ruling, State
 from tocsin.model.finding import Code
 
@@ -35,6 +43,14 @@ class RecordedRuling(msgspec.Struct, frozen=True, kw_only=True):
     ruling: Ruling
 
 
+class RecordedReceipt(msgspec.Struct, frozen=True, kw_only=True):
+    """A receipt, and the place of its episode on the log: the code says how long it is kept."""
+
+    code: str
+    subject: str
+    receipt: Receipt
+
+
 class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     """What happened to one episode: rulings in the order of the log, attempts by the hour they began."""
 
@@ -43,29 +59,43 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EpisodeRecord:
-    """The tables of episodes. Raises RecordUnavailable from every method."""
+    """The tables of episodes. Raises RecordUnavailable from every method. ``clock``: the hour of linking."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, *, clock: Clock | None = None) -> None:
         self._pool = pool
+        self._clock = clock or AffineClock()
 
     async def record_rulings(self, rulings: Sequence[RecordedRuling]) -> int:
         """All or none; returns how many were new. Raises RecordRefused for a value the record cannot hold."""
-        rows = [_ruling_row(each.sequence, each.ruling) for each in sorted(rulings, key=_place)]
-        newest = {row["id"]: row for row in rows}  # of one episode only its last ruling is written
-        notifications = [row for each in rulings for row in _notification_rows(each.sequence, each.ruling)]
+        if not rulings:
+            return 0
+        written = [_Written.of(each) for each in sorted(rulings, key=_place)]
+        newest = {each.row["id"]: each.row for each in written}  # of one episode only its last ruling is written
         async with transaction(self._pool) as connection, connection.cursor() as cursor:
-            await cursor.executemany(SQL["keep_ruling"], rows)
+            await cursor.execute(SQL["keep_rulings"], _transposed([each.row for each in written], _RULING))
             new = cursor.rowcount
             await cursor.executemany(SQL["keep_episode"], list(newest.values()))
-            if notifications:
-                await cursor.executemany(SQL["keep_notification"], sorted(notifications))
+            if notifications := _first_of_each(rulings):
+                await cursor.execute(
+                    SQL["keep_notifications"], [list(column) for column in zip(*notifications, strict=True)]
+                )
+            items = [item for each in written for item in each.items]
+            await seal_within(connection, items, at_ms=self._clock.now_ms())
         return new
 
-    async def record_receipts(self, receipts: Sequence[Receipt]) -> None:
+    async def record_receipts(self, receipts: Sequence[RecordedReceipt]) -> None:
         """All or none. Raises RecordRefused for a value the record cannot hold."""
-        rows = sorted((_attempt_row(receipt) for receipt in receipts), key=lambda row: (row[:3], row[-1]))
-        async with transaction(self._pool) as connection, connection.cursor() as cursor:
-            await cursor.executemany(SQL["keep_attempt"], rows)
+        if not receipts:
+            return
+        rows = sorted((_attempt_row(each.receipt) for each in receipts), key=lambda row: (row[:3], row[-1]))
+        items = [
+            sealing.of_receipt(each.receipt, is_tgd=sealing.is_tgd(each.code))
+            for each in receipts
+            if not is_canary(each.subject)
+        ]
+        async with transaction(self._pool) as connection:
+            await connection.execute(SQL["keep_attempts"], [list(column) for column in zip(*rows, strict=True)])
+            await seal_within(connection, items, at_ms=self._clock.now_ms())
 
     async def episode(self, episode_id: str) -> Episode | None:
         """As it stood at its newest recorded ruling."""
@@ -113,6 +143,29 @@ def _place(each: RecordedRuling) -> tuple[str, int]:
     return each.ruling.episode.id, each.sequence
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A ruling as the tables have it, without places, and what is linked of it."""
+
+    row: Mapping[str, Any]
+    items: Sequence[Item]
+
+    @classmethod
+    def of(cls, each: RecordedRuling) -> _Written:
+        episode = each.ruling.episode
+        blanked, places = sealing.without_places(each.ruling)
+        items = [] if sealing.is_of_canary(episode) else sealing.of_parted(each.sequence, episode, blanked, places)
+        ruling = msgspec.convert(blanked, Ruling) if places else each.ruling
+        return cls(_ruling_row(each.sequence, ruling), items)
+
+
+_RULING: Final = ("sequence", "id", "code", "subject", "version", "reason", "event", "at", "payload")
+
+
+def _transposed(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, list[Any]]:
+    return {name: [row[name] for row in rows] for name in names}
+
+
 def _ruling_row(sequence: int, ruling: Ruling) -> dict[str, Any]:
     """The parameters of ``keep_ruling`` and ``keep_episode``."""
     episode = ruling.episode
@@ -141,6 +194,15 @@ def _ruling_row(sequence: int, ruling: Ruling) -> dict[str, Any]:
         "points": _json(episode.points),
         "noun": _json(episode),
     }
+
+
+def _first_of_each(rulings: Sequence[RecordedRuling]) -> list[tuple[Any, ...]]:
+    """The rows of the notifications, each where it was first named, in the order of their ids."""
+    first: dict[str, tuple[Any, ...]] = {}
+    for each in sorted(rulings, key=lambda each: each.sequence):
+        for row in _notification_rows(each.sequence, each.ruling):
+            first.setdefault(row[0], row)
+    return [first[name] for name in sorted(first)]
 
 
 def _notification_rows(sequence: int, ruling: Ruling) -> list[tuple[Any, ...]]:

@@ -1,11 +1,14 @@
 -- The lives of episodes. Every statement may be repeated, and may come in any order: a redelivered message changes
 -- nothing, an older one never overwrites a newer one.
 
--- name: keep_ruling
-insert into tocsin.ruling (
-  stream_sequence, episode, code, subject, version, reason, event, at, payload)
-values (
-  %(sequence)s, %(id)s, %(code)s, %(subject)s, %(version)s, %(reason)s, %(event)s, %(at)s, %(payload)s)
+-- name: keep_rulings
+insert into tocsin.ruling (stream_sequence, episode, code, subject, version, reason, event, at, payload)
+select sequence, episode, code, subject, version, reason, event::jsonb, at, payload
+from unnest(
+  %(sequence)b::bigint[], %(id)b::text[], %(code)b::text[], %(subject)b::text[], %(version)b::bigint[],
+  %(reason)b::text[], %(event)b::text[], %(at)b::timestamptz[], %(payload)b::bytea[])
+  with ordinality as said (sequence, episode, code, subject, version, reason, event, at, payload, number)
+order by number
 on conflict do nothing
 
 -- name: keep_episode
@@ -24,17 +27,27 @@ on conflict (id) do update set
   points = excluded.points, noun = excluded.noun, last_sequence = excluded.last_sequence
 where excluded.last_sequence > known.last_sequence
 
--- name: keep_notification
+-- name: keep_notifications
+-- Each id once, in the order of the ids.
 insert into tocsin.notification as known (id, episode, version, channel, type, created_at, stream_sequence)
-values (%s, %s, %s, %s, %s, %s, %s)
+select id, episode, version, channel, type, at, sequence
+from unnest(
+  %b::text[], %b::text[], %b::bigint[], %b::text[], %b::text[], %b::timestamptz[], %b::bigint[])
+  as said (id, episode, version, channel, type, at, sequence)
+order by id
 on conflict (id) do update set
   episode = excluded.episode, version = excluded.version, channel = excluded.channel, type = excluded.type,
   created_at = excluded.created_at, stream_sequence = excluded.stream_sequence
 where excluded.stream_sequence < known.stream_sequence
 
--- name: keep_attempt
+-- name: keep_attempts
 insert into tocsin.attempt (notification, attempt, t7, t8, episode, version, channel, result, status, line)
-values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+select notification, attempt, t7, t8, episode, version, channel, result, status, line
+from unnest(
+  %b::text[], %b::bigint[], %b::timestamptz[], %b::timestamptz[], %b::text[], %b::bigint[], %b::text[],
+  %b::text[], %b::bigint[], %b::text[])
+  with ordinality as said (notification, attempt, t7, t8, episode, version, channel, result, status, line, number)
+order by number
 on conflict do nothing
 
 -- name: episode

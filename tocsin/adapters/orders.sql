@@ -88,6 +88,18 @@ from tocsin.measure_version
 where measure = %s
 order by version
 
+-- name: unsealed_versions
+-- Those behind this measure and version that no link commits to.
+select v.measure, v.version, v.wearer, v.protected, v.alert_distance_m, v.valid_from, v.valid_until, v.changed_at,
+  v.changed_by, v.zones, v.authorised
+from tocsin.measure_version v
+where (v.measure, v.version) > (%(after)s, %(version)s)
+  and (%(measures)s::text[] is null or v.measure = any(%(measures)s))
+  and not exists (
+    select from tocsin.link where chain = 'measure/' || v.measure and source = 'order:' || v.version)
+order by v.measure, v.version
+limit %(limit)s
+
 -- name: touch
 insert into tocsin.outbox (kind, key, created_at) values (%s, %s, %s)
 

@@ -16,9 +16,10 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import psycopg
+import structlog
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
@@ -26,6 +27,8 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from tocsin.clock import MS
 from tocsin.errors import RecordUnavailable, SettingError, TocsinError
 from tocsin.limits import LEASE_S
+
+logger = structlog.get_logger(__name__)
 
 Connection = psycopg.AsyncConnection[Any]
 Pool = AsyncConnectionPool[Connection]
@@ -37,6 +40,11 @@ POOL_TIMEOUT_S = 2.0
 RECONNECT_S = 1.0  # psycopg's own back-off doubles without end: an hour's outage would be followed by another
 CONNECT_TIMEOUT_S = 2
 POOL_MAX = 8
+
+RECORDER: Final = "tocsin_recorder"
+"""Who only adds to the record (migration 0012)."""
+CUSTODIAN: Final = "tocsin_custodian"
+"""Who erases from it, and nobody else."""
 
 assert max(STATEMENT_TIMEOUT_S, POOL_TIMEOUT_S) < LEASE_S
 
@@ -81,13 +89,27 @@ def translated() -> Iterator[None]:
 
 @asynccontextmanager
 async def open_pool(
-    dsn: str, *, max_size: int = POOL_MAX, statement_timeout_s: float = STATEMENT_TIMEOUT_S
+    dsn: str,
+    *,
+    max_size: int = POOL_MAX,
+    statement_timeout_s: float = STATEMENT_TIMEOUT_S,
+    role: str | None = None,
 ) -> AsyncIterator[Pool]:
-    """A pool of connections. Returns at once: a record that is down is an error of its users, not of the start."""
+    """A pool of connections. Returns at once: a record that is down is an error of its users, not of the start.
+
+    ``role``: what every session may do is what this role may. Where it cannot be had the sessions keep the rights
+    of their login, and that is said once: alerts are recorded also where nobody made the roles.
+    """
+    told = False
 
     async def configure(connection: Connection) -> None:
+        nonlocal told
         await connection.execute(_SESSION, [f"{int(statement_timeout_s * 1000)}ms"])
+        reason = None if role is None else await _take_role(connection, role)
         await connection.commit()
+        if reason is not None and not told:
+            told = True
+            logger.error("the record is open to more than its role", role=role, reason=reason)
 
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # each failure is ours to report, and once
     pool: Pool = AsyncConnectionPool(
@@ -106,6 +128,16 @@ async def open_pool(
         yield pool
     finally:
         await pool.close()
+
+
+async def _take_role(connection: Connection, role: str) -> str | None:
+    """Why the session is not this role now; None: it is."""
+    try:
+        async with connection.transaction():
+            await connection.execute(sql.SQL("set role {}").format(sql.Identifier(role)))
+    except (psycopg.errors.InvalidParameterValue, psycopg.errors.InsufficientPrivilege) as error:
+        return error.diag.message_primary or type(error).__name__
+    return None
 
 
 @asynccontextmanager

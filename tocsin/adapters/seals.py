@@ -2,12 +2,17 @@
 
 Within the transaction that keeps what they are about, so that neither stands without the other. Whoever writes
 to a chain locks its cursor first; what is linked already, under its source, is passed over. Hours: milliseconds.
+
+Two writers of one chain may have clocks that differ, and the one that waited for the other read its own before: by
+so little (``SKEW_MAX_MS``) a link is never dated before the one that it follows. By more than that it is dated as
+the clock says, and the chain shows that a clock was moved back.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from tocsin.adapters.postgres import Connection, Pool, Row, load_queries, ms_of, transaction
@@ -16,6 +21,18 @@ from tocsin.clock import utc
 
 SQL = load_queries("seals.sql")
 END: Final = 2**63 - 1
+SKEW_MAX_MS: Final = 5_000
+"""Beyond this two clocks that differ are an event of their own (DOMAIN section 3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Of a chain: how many links, the hash and the hour of the last; before the first the hour is 0."""
+
+    length: int
+    hash: bytes
+    at_ms: int
+
 
 Draw = Callable[[], bytes]
 """A new salt. Nobody may be able to guess it: what it covers may be a word of a short list."""
@@ -38,18 +55,27 @@ async def seal_within(
         if (item.chain, item.source) in known:
             continue
         known.add((item.chain, item.source))
-        length, last = ends[item.chain]
-        link, opened = linked(item, draw(), number=length + 1, previous=last, at_ms=at_ms)
-        ends[item.chain] = (link.number, link.hash)
+        end = ends[item.chain]
+        link, opened = linked(
+            item, draw(), number=end.length + 1, previous=end.hash, at_ms=_dated(at_ms, behind_ms=end.at_ms)
+        )
+        ends[item.chain] = _End(link.number, link.hash, link.at_ms)
         made.append((link, opened))
     await _keep(connection, made, ends)
     return [link for link, _ in made]
 
 
-async def _locked(connection: Connection, names: Sequence[str]) -> dict[str, tuple[int, bytes]]:
+def _dated(at_ms: int, *, behind_ms: int) -> int:
+    return behind_ms if 0 < behind_ms - at_ms <= SKEW_MAX_MS else at_ms
+
+
+async def _locked(connection: Connection, names: Sequence[str]) -> dict[str, _End]:
     await connection.execute(SQL["begin_chains"], {"names": names, "start": START})
     cursor = await connection.execute(SQL["lock_chains"], {"names": names})
-    return {name: (length, bytes(last)) for name, length, last in await cursor.fetchall()}
+    return {
+        name: _End(length, bytes(last), 0 if at is None else ms_of(at))
+        for name, length, last, at in await cursor.fetchall()
+    }
 
 
 async def _known(connection: Connection, items: Sequence[Item]) -> set[tuple[str, str]]:
@@ -60,19 +86,45 @@ async def _known(connection: Connection, items: Sequence[Item]) -> set[tuple[str
     return {(chain, source) for chain, source in await cursor.fetchall()}
 
 
-async def _keep(
-    connection: Connection, made: Sequence[tuple[Link, Opened]], ends: Mapping[str, tuple[int, bytes]]
-) -> None:
+async def _keep(connection: Connection, made: Sequence[tuple[Link, Opened]], ends: Mapping[str, _End]) -> None:
+    """One statement for each table, whatever their number."""
     if not made:
         return
-    grown = {link.chain for link, _ in made}
-    async with connection.cursor() as cursor:
-        await cursor.executemany(SQL["keep_link"], [_row(link) for link, _ in made])
-        await cursor.executemany(
-            SQL["keep_opened"],
-            [(link.chain, link.number, opened.salt, opened.payload) for link, opened in made],
-        )
-        await cursor.executemany(SQL["move_chain"], [(*ends[name], name) for name in sorted(grown)])
+    grown = sorted({link.chain for link, _ in made})
+    last = [ends[name] for name in grown]
+    await connection.execute(SQL["keep_links"], _columns([link for link, _ in made]))
+    await connection.execute(
+        SQL["keep_opened"],
+        {
+            "chains": [link.chain for link, _ in made],
+            "numbers": [link.number for link, _ in made],
+            "salts": [opened.salt for _, opened in made],
+            "payloads": [opened.payload for _, opened in made],
+        },
+    )
+    await connection.execute(
+        SQL["move_chains"],
+        {
+            "names": grown,
+            "lengths": [end.length for end in last],
+            "hashes": [end.hash for end in last],
+            "hours": [utc(end.at_ms) for end in last],
+        },
+    )
+
+
+def _columns(links: Sequence[Link]) -> dict[str, list[object]]:
+    return {
+        "chains": [link.chain for link in links],
+        "numbers": [link.number for link in links],
+        "kinds": [link.kind.value for link in links],
+        "kept_as": [link.kept_as.value for link in links],
+        "sources": [link.source for link in links],
+        "hours": [utc(link.at_ms) for link in links],
+        "commitments": [link.commitment for link in links],
+        "previous": [link.previous for link in links],
+        "hashes": [link.hash for link in links],
+    }
 
 
 class Seals:
@@ -100,11 +152,6 @@ class Seals:
                 number: Opened(salt=bytes(salt), payload=bytes(payload))
                 for number, salt, payload in await cursor.fetchall()
             }
-
-
-def _row(link: Link) -> Row:
-    place = (link.chain, link.number, link.kind.value, link.kept_as.value, link.source, utc(link.at_ms))
-    return (*place, link.commitment, link.previous, link.hash)
 
 
 def _link(row: Row) -> Link:

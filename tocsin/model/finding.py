@@ -107,8 +107,9 @@ class Lateness(msgspec.Struct, frozen=True, kw_only=True):
 class Past(msgspec.Struct, frozen=True, kw_only=True):
     """What fixes that came late prove: within the alert distance from ``first_ms`` to ``last_ms``.
 
-    ``wearer`` and ``protected``: the fixes closest in time to the first instant; the finding's own are those
-    closest to ``nearest_ms``, the hour of its distances. ``corrects``: the ENTRY finding of the live alert that
+    ``wearer`` and ``protected``: the fixes closest in time to the first instant, None only where the record keeps
+    places apart (``tocsin.sealing``); the finding's own are those closest to ``nearest_ms``, the hour of its
+    distances. ``corrects``: the ENTRY finding of the live alert that
     this belongs to; None: nobody was told of it then. ``supersedes``: the findings that said it less well, last
     versions all. ``cut``: it began before, or went on behind, what was looked at.
 
@@ -120,8 +121,8 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     first_ms: int
     last_ms: int
     nearest_ms: int
-    wearer: FixPoint
-    protected: FixPoint
+    wearer: FixPoint | None
+    protected: FixPoint | None
     late: tuple[Lateness, ...]
     corrects: str | None = None
     supersedes: tuple[str, ...] = ()
