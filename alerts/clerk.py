@@ -19,6 +19,7 @@ from alerts.catalogue import CATALOGUE
 from tocsin import subjects
 from tocsin.clock import Clock
 from tocsin.errors import LogUnavailable, WireError
+from tocsin.model.canary import is_canary
 from tocsin.model.device import Device
 from tocsin.model.episode import Episode
 from tocsin.model.order import Order
@@ -86,6 +87,8 @@ class Shelf(Generic[T]):
                 self._learn(change.key, change.value)
 
     def _learn(self, key: str, value: bytes) -> None:
+        if is_canary(key):  # no order expires, no unit waits to be fitted: nobody is told of it
+            return
         try:
             self.there[key] = self._decode(key, value)
         except WireError as error:  # another version's: what was known of it stands, the others are read (F02)
@@ -128,6 +131,8 @@ class Clerk:
             episode = decode_ruling(entry.payload).episode
         except WireError as error:
             log.error("episode_unreadable", subject=entry.subject, error=str(error))
+            return
+        if episode.is_canary:  # it is looked after by its own part
             return
         if episode.code in OURS:
             self._said[episode.code, episode.subject] = episode

@@ -1,15 +1,15 @@
 """Where is an invented pair at which second, and which stages has its crossing passed? Pure.
 
-The plan. Both report each REPORT_S. She walks a circle of WALK_M an hour, so that no rule calls her unit frozen or
-left at home; he stands OUTSIDE_M from her, due north, for one report of each minute INSIDE_M, and back. At
-(OUTSIDE_M - INSIDE_M) / REPORT_S = 20 m/s nobody is implausible; he never leaves the pre-alert ring of 2 km, so it is
-entered once in the life of a worker and no look-out for probing ever sees him come; he is believed to stand when the
-fix comes that shows him inside, so it is that fix that raises the alert, and neither IMMINENT nor the hour.
+The plan. Both report each REPORT_S. She walks a circle of WALK_M an hour, so that no rule calls her unit frozen
+or left at home; he stands OUTSIDE_M from her, due north, for one report of each minute INSIDE_M, and back. At
+(OUTSIDE_M - INSIDE_M) / REPORT_S = 20 m/s nobody is implausible; he never leaves the pre-alert ring of 2 km, so
+it is entered once in the life of a worker and no look-out for probing ever sees him come; he is believed to stand
+when the fix comes that shows him inside, so it is that fix that raises the alert, and nothing before it.
 It all lies in the Bay of Biscay, 300 km from any commune.
 
 The judgement. A round is the crossing of one minute. It is complete when it has passed every ``Stage``; the first
-that it has not passed is the one that is missing. What the parts say of themselves and what the receiver has in hand
-are stages apart: a courier that says *sent* and sends nothing is found out (F07).
+that it has not passed is the one that is missing. What the parts say of themselves and what the receiver has in
+hand are stages apart: a courier that says *sent* and sends nothing is found out (F07).
 
 Milliseconds of Tocsin's clock, degrees WGS84, metres.
 """
@@ -114,10 +114,10 @@ def _moved(place: Place, north_m: float, east_m: float) -> Place:
 
 
 class Stage(StrEnum):
-    """What a round passes, in this order. PUBLISHED: the broker has the crossing fix. FINDING: the geofence has said
-    it. RAISED: the desk has ruled on that finding. SENT: the courier says that it was taken. TAKEN: the receiver has
-    it, signed. ACKNOWLEDGED, HANDED_OFF: the API has done what the canary asked. POLICE: the receiver has the CAP
-    message. CLOSED: the alert has its outcome."""
+    """What a round passes, in this order. PUBLISHED: the broker has the crossing fix. FINDING: the geofence has
+    said it. RAISED: the desk has ruled on that finding. SENT: the courier says that it was taken. TAKEN: the
+    receiver has it, signed. ACKNOWLEDGED, HANDED_OFF: the API has done what the canary asked. POLICE: the receiver
+    has the CAP message. CLOSED: the alert has its outcome."""
 
     PUBLISHED = "published"
     FINDING = "finding"
@@ -171,8 +171,8 @@ class Word(NamedTuple):
 
 @dataclass(slots=True)
 class Watch:
-    """What is known of the rounds of one pair. ``complete_ms``: when the last one was complete; before any, when the
-    watch began, so that a start is given its three minutes too. ``lasting``: the failure that stands."""
+    """What is known of the rounds of one pair. ``complete_ms``: when the last one was complete; before any, when
+    the watch began, so that a start is given its three minutes too. ``lasting``: the failure that stands."""
 
     complete_ms: int
     lasting: Lasting | None = None

@@ -1,4 +1,4 @@
-"""Does an invented pair cross once a minute and do nothing else, and is it known which stage a round lacks? F07."""
+"""Does an invented pair cross once a minute and do nothing else? Which stage does a round lack? F07."""
 
 from __future__ import annotations
 
