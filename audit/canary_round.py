@@ -16,7 +16,6 @@ Milliseconds of Tocsin's clock, degrees WGS84, metres.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import cos, pi, radians, sin
@@ -41,6 +40,7 @@ METRES_PER_DEGREE: Final = 111_195.0  # of a sphere; a thousandth more or less m
 
 FAILS_AFTER_S: Final = 180  # DOMAIN section 4 wants each minute walked: two rounds may be lost to a restart
 FAILS_AFTER_MS: Final = FAILS_AFTER_S * MS
+HEARD_MAX: Final = 64  # what was heard of alerts: six stages of each, of rounds that are not given up yet
 NAMES_MAX: Final = 100_000  # with 64 partitions a free number is found within a few hundred
 
 assert ROUND_S % REPORT_S == 0
@@ -132,13 +132,13 @@ class Stage(StrEnum):
 
 @dataclass(slots=True)
 class Round:
-    """One crossing. ``finding``, ``alert``: by which names it is followed, once they are known."""
+    """One crossing. ``alert``: under which name it is followed, once known; ``t3_ms``: when ingest had it."""
 
     number: int
     passed: dict[Stage, int] = field(default_factory=dict)
-    finding: str = ""
     alert: str = ""
     t3_ms: int | None = None
+    counted: bool = False
 
     def passes(self, stage: Stage, at_ms: int) -> None:
         """The first time counts: what is delivered twice is passed once."""
@@ -178,6 +178,7 @@ class Watch:
     lasting: Lasting | None = None
     was_complete: bool = False
     rounds: dict[int, Round] = field(default_factory=dict)
+    heard: dict[tuple[str, Stage], int] = field(default_factory=dict)
 
     def begin(self, number: int) -> Round:
         """Rounds that began FAILS_AFTER_MS ago are given up: an alert of then is no crossing of now."""
@@ -185,24 +186,43 @@ class Watch:
         self.rounds = {old: one for old, one in self.rounds.items() if old > kept}
         return self.rounds.setdefault(number, Round(number))
 
-    def of_finding(self, at_ms: int, finding: str) -> Round | None:
-        """The round whose crossing this finding says, if it was walked in this life."""
-        number = round_at(at_ms)
-        found = self.rounds.get(number)
-        if found is None or at_ms != crossing_ms(number):
-            return None
-        found.finding = finding
-        return found
+    def crossed(self, at_ms: int) -> Round | None:
+        """The round whose crossing was at this hour, if it was walked in this life."""
+        found = self.rounds.get(round_at(at_ms))
+        return found if found is not None and at_ms == crossing_ms(found.number) else None
 
-    def of_alert(self, alert: str) -> Iterator[Round]:
-        """Several, where nobody could close it in between."""
-        return (one for one in self.rounds.values() if alert and one.alert == alert)
+    def raised(self, crossed_ms: int, alert: str, at_ms: int) -> None:
+        """The desk has ruled on the crossing of that hour. What was heard of its alert before counts now."""
+        found = self.crossed(crossed_ms)
+        if found is None:
+            return
+        found.alert = alert
+        found.passes(Stage.RAISED, at_ms)
+        for (about, stage), heard_ms in self.heard.items():
+            self._count(found, about, stage, heard_ms)
 
-    def look(self) -> None:
-        """Take note of what is complete."""
+    def hears(self, alert: str, stage: Stage, at_ms: int) -> None:
+        """Of an alert, whether or not it is known yet whose: streams are read side by side."""
+        self.heard[alert, stage] = at_ms
+        while len(self.heard) > HEARD_MAX:
+            self.heard.pop(next(iter(self.heard)))
         for one in self.rounds.values():
-            if one.complete_ms is not None:
-                self.complete_ms, self.was_complete = max(self.complete_ms, one.complete_ms), True
+            self._count(one, alert, stage, at_ms)
+
+    @staticmethod
+    def _count(one: Round, alert: str, stage: Stage, at_ms: int) -> None:
+        """Several rounds have one alert where nobody could close it in between; what happened to it before a
+        crossing says nothing of that one."""
+        if one.alert == alert and at_ms >= crossing_ms(one.number):
+            one.passes(stage, at_ms)
+
+    def look(self) -> list[Round]:
+        """Take note of what is complete; returns those that have become so since the last look."""
+        done = [one for one in self.rounds.values() if one.complete_ms is not None and not one.counted]
+        for one in done:
+            one.counted, self.was_complete = True, True
+            self.complete_ms = max(self.complete_ms, one.complete_ms or 0)
+        return done
 
     def age_s(self, now_ms: int) -> float:
         return max(0, now_ms - self.complete_ms) / MS

@@ -19,6 +19,7 @@ import msgspec
 from tocsin.adapters.postgres import BadCursor, Connection, Page, Pool, Row, load_queries, ms_of, transaction
 from tocsin.clock import MS, rfc3339, utc
 from tocsin.errors import TocsinError
+from tocsin.model.canary import is_canary
 from tocsin.model.device import NO_TRAITS, Device, DeviceKind, Traits
 from tocsin.model.geozone import Authorisation, GeoZone
 from tocsin.model.order import Order, problems_of, problems_of_name
@@ -254,6 +255,14 @@ class Orders:
             await connection.execute(
                 SQL["end_measure"], {"id": measure_id, "at": utc(at_ms), "now": utc(now_ms), "by": by}
             )
+            return await _changed(connection, measure_id, by, now_ms)
+
+    async def prolong_canary(self, measure_id: str, *, until_ms: int, by: str, now_ms: int) -> Measure:
+        """A new version of an invented measure that lasts until then. Of nobody's else: raises NotFound."""
+        async with self._transaction() as connection:
+            if not is_canary(measure_id) or await _one(connection, SQL["lock_measure"], [measure_id]) is None:
+                raise NotFound(measure_id)
+            await connection.execute(SQL["prolong_canary"], {"id": measure_id, "until": utc(until_ms)})
             return await _changed(connection, measure_id, by, now_ms)
 
     async def measure(self, measure_id: str) -> Measure:

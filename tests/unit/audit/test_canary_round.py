@@ -179,15 +179,43 @@ def test_the_round_under_way_is_not_the_reason() -> None:
 
 
 def test_an_alert_that_nobody_could_close_carries_the_next_crossing_too() -> None:
+    """What was heard of it before that crossing says nothing of it."""
     watch = Watch(complete_ms=BEGAN_MS)
     for number in (FIRST, FIRST + 1):
         watch.begin(number)
-        found = watch.of_finding(crossing_ms(number), f"fnd_{number}")
-        assert found is not None
-        found.alert = "alr_1"
-    assert [one.number for one in watch.of_alert("alr_1")] == [FIRST, FIRST + 1]
-    assert watch.of_finding(crossing_ms(FIRST) + REPORT_S * MS, "fnd_other") is None
-    assert watch.of_finding(crossing_ms(FIRST - 9), "fnd_old") is None
+        watch.raised(crossing_ms(number), "alr_1", crossing_ms(number) + 90)
+        watch.hears("alr_1", Stage.SENT, crossing_ms(FIRST) + 100)
+    assert Stage.SENT in watch.rounds[FIRST].passed
+    assert watch.rounds[FIRST + 1].missing is Stage.PUBLISHED
+    assert Stage.SENT not in watch.rounds[FIRST + 1].passed
+
+
+def test_what_is_heard_before_its_alert_is_known_counts_when_it_is() -> None:
+    """Streams are read side by side: the receipt may come before the ruling that it is about."""
+    watch = Watch(complete_ms=BEGAN_MS)
+    watch.begin(FIRST)
+    watch.hears("alr_1", Stage.TAKEN, crossing_ms(FIRST) + 100)
+    assert Stage.TAKEN not in watch.rounds[FIRST].passed
+    watch.raised(crossing_ms(FIRST), "alr_1", crossing_ms(FIRST) + 120)
+    assert watch.rounds[FIRST].passed == {
+        Stage.RAISED: crossing_ms(FIRST) + 120, Stage.TAKEN: crossing_ms(FIRST) + 100,
+    }  # fmt: skip
+
+
+def test_no_finding_of_another_hour_is_a_crossing() -> None:
+    watch = Watch(complete_ms=BEGAN_MS)
+    watch.begin(FIRST)
+    assert watch.crossed(crossing_ms(FIRST)) is watch.rounds[FIRST]
+    assert watch.crossed(crossing_ms(FIRST) + REPORT_S * MS) is None
+    assert watch.crossed(crossing_ms(FIRST - 9)) is None
+
+
+def test_a_round_is_counted_once() -> None:
+    watch = Watch(complete_ms=BEGAN_MS)
+    for stage in Stage:
+        watch.begin(FIRST).passes(stage, crossing_ms(FIRST))
+    assert [one.number for one in watch.look()] == [FIRST]
+    assert watch.look() == []
 
 
 def test_rounds_that_are_long_over_are_forgotten() -> None:
