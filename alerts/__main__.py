@@ -105,6 +105,7 @@ async def courier(settings: Settings, ready: Ready) -> None:
             sender=sender,
             recipients=recipients,
             ready=ready,
+            canaries=canary_endpoints(settings),
         )
 
 
@@ -131,6 +132,17 @@ def recipients_of(settings: Settings) -> dict[Channel, dict[str, Endpoint]]:
             },
         },
         Channel.OPERATIONS: _recipient(settings, "operations", DEFAULT_ROOM),
+    }
+
+
+def canary_endpoints(settings: Settings) -> dict[Channel, Endpoint]:
+    """The test receiver's address for each form that people read; none where none is set."""
+    url, secret = settings.canary_url, settings.canary_secret
+    if url is None or secret is None:
+        return {}
+    return {
+        channel: Endpoint(url=f"{str(url).rstrip('/')}/{channel.value}", secret=secret.get_secret_value())
+        for channel in (Channel.TELEASSISTANCE, Channel.POLICE)
     }
 
 

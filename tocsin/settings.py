@@ -52,6 +52,7 @@ SIGNING_KEY_FORM = "a Standard Webhooks secret is whsec_ and 24 to 64 bytes in b
 MQTT_URL_FORM = "an address is mqtt://user:password@host:1883 or mqtts://host:8883"
 WEBHOOKS = ("teleassistance", "teleassistance_second", "police", "operations")
 """The recipients that have a URL and a secret in settings of their own; rooms of the police come beside them."""
+OTHER_SECRETS = ("call_secret", "callback_secret", "canary_secret", "canary_api_token")
 NOBODY_KNOWS_US = "without either anybody can say to be ingest"
 
 FromHere = Annotated[Path, AfterValidator(Path.absolute)]
@@ -155,6 +156,7 @@ class Settings(BaseSettings):
     canary_secret: SecretStr | None = None
     canary_api_url: HttpUrl | None = None
     canary_api_token: SecretStr | None = None
+    canary_cert_dir: FromHere | None = None
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
