@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 from pydantic import HttpUrl, SecretStr
 
+from alerts import pulses
 from alerts.api.server import run_api
 from alerts.callback import Links
 from alerts.channels.form import Sender
@@ -195,7 +196,13 @@ async def projector(settings: Settings, ready: Ready) -> None:
 async def clerk(settings: Settings, ready: Ready) -> None:
     async with open_bus(settings.required("nats_url"), "alerts.clerk") as bus:
         doors = ClerkDoors(
-            log=bus.log, devices=bus.devices, orders=bus.orders, standings=bus.standings, signs=bus.signs
+            log=bus.log,
+            devices=bus.devices,
+            orders=bus.orders,
+            standings=bus.standings,
+            signs=bus.signs,
+            tallies=bus.tallies,
+            watched=(pulses.CANARY,) if settings.canary_expected else (),
         )
         await run_clerk(doors, clock=settings.clock, ready=ready)
 
