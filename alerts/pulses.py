@@ -1,9 +1,9 @@
 """Does what watches the road still live? A dead part cannot say that it is dead; who reads its pulse can. Pure.
 
 Each part that is ``Watched`` writes its pulse into the bucket ``tallies`` every few seconds of the deployment's
-clock. One that is expected and older than it may be is a notice about the part; the next pulse ends it. A silence is
-said once, under a name that follows from the last pulse before it: another clerk says the same, and what a human has
-closed meanwhile stays closed until the part has lived again.
+clock. One that is expected and older than it may be is a notice about the part; the next pulse ends it. A silence
+is said once, under a name that follows from the last pulse before it: another clerk says the same, and what a
+human has closed meanwhile stays closed until the part has lived again.
 """
 
 from __future__ import annotations
