@@ -87,6 +87,7 @@ async def run_canary(doors: Doors, *, clock: Clock, ready: Callable[[], None]) -
     async with platform(doors.api_url, doors.api_token) as http, asyncio.TaskGroup() as tasks:
         canary = Canary(doors, clock, Platform(http=http))
         async with listening(doors.url, receiver(doors.secret, canary.taken)):
+            log.info("canary_pairs", pairs=canary.names)
             await canary.recall()
             ready()
             await canary.live(tasks)
@@ -106,6 +107,10 @@ class Canary:
         self._open: dict[str, tuple[str, Episode]] = {}  # by its place: whose it is, and how it stands
         self._tried_ms: dict[tuple[str, int], int] = {}
         self._changed = asyncio.Event()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.watches)
 
     def _unit(self, name: str) -> Unit:
         doors = self._doors
