@@ -79,15 +79,18 @@ async def test_both_forms_go_to_its_receiver_and_nothing_to_anybody_else() -> No
 async def test_what_its_receiver_does_not_take_is_nobodys_failure(has_receiver: bool) -> None:
     """Without one it is told to nobody. Fifteen seconds without a yes are SYS_NOTIFY_FAIL for anybody else."""
     log = MemoryLog()
-    async with listening(200) as real, listening(503) as test:
-        async with courier(log, real, of(test.url) if has_receiver else {}):
-            ruling = await rule(log, CANARY)
-            if has_receiver:
-                overdue_ms = ruling.at_ms + 20_000
-                await eventually(lambda: CLOCK.now_ms() > overdue_ms and len(test.heard) > 2)
-                assert {one.result for one in receipts(log)} == {"status_503"}
-            else:
-                await eventually(lambda: [one.result for one in receipts(log)] == [NO_ENDPOINT])
-                assert receipts(log, Channel.POLICE)[0].result == NO_ENDPOINT
-            assert real.heard == []
-            assert log.entries(subjects.NOTICES) == []
+    async with (
+        listening(200) as real,
+        listening(503) as test,
+        courier(log, real, of(test.url) if has_receiver else {}),
+    ):
+        ruling = await rule(log, CANARY)
+        if has_receiver:
+            overdue_ms = ruling.at_ms + 20_000
+            await eventually(lambda: CLOCK.now_ms() > overdue_ms and len(test.heard) > 2)
+            assert {one.result for one in receipts(log)} == {"status_503"}
+        else:
+            await eventually(lambda: [one.result for one in receipts(log)] == [NO_ENDPOINT])
+            assert receipts(log, Channel.POLICE)[0].result == NO_ENDPOINT
+        assert real.heard == []
+        assert log.entries(subjects.NOTICES) == []
