@@ -88,6 +88,8 @@ async def run_canary(doors: Doors, *, clock: Clock, ready: Callable[[], None]) -
         canary = Canary(doors, clock, Platform(http=http))
         async with listening(doors.url, receiver(doors.secret, canary.taken)):
             log.info("canary_pairs", pairs=canary.names)
+            if len(canary.names) < doors.partitions:
+                log.warning("partitions_without_canary", partitions=doors.partitions - len(canary.names))
             await canary.recall()
             ready()
             await canary.live(tasks)

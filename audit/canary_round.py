@@ -41,6 +41,9 @@ METRES_PER_DEGREE: Final = 111_195.0  # of a sphere; a thousandth more or less m
 FAILS_AFTER_S: Final = 180  # DOMAIN section 4 wants each minute walked: two rounds may be lost to a restart
 FAILS_AFTER_MS: Final = FAILS_AFTER_S * MS
 HEARD_MAX: Final = 64  # what was heard of alerts: six stages of each, of rounds that are not given up yet
+PAIRS_MAX: Final = 3
+"""The receipts of a pair are 5.6 MB a day (measured, docs/operating.md), kept for 7 on a stream of 256 MiB that
+refuses when it is full: three are below half of it, and a watch must not stop what it watches."""
 NAMES_MAX: Final = 100_000  # with 64 partitions a free number is found within a few hundred
 
 assert ROUND_S % REPORT_S == 0
@@ -64,13 +67,13 @@ class Pair(NamedTuple):
 
 
 def pairs(partitions: int) -> tuple[Pair, ...]:
-    """One for each partition, by the least number whose measure falls there."""
+    """One for each partition, PAIRS_MAX at most, by the least number whose measure falls there."""
     found: dict[int, Pair] = {}
     for number in range(NAMES_MAX):
         name = f"{PREFIX}{number}"
         found.setdefault(partition_of(name, partitions), Pair(name))
         if len(found) == partitions:
-            return tuple(found[partition] for partition in range(partitions))
+            return tuple(found[partition] for partition in range(min(partitions, PAIRS_MAX)))
     raise AssertionError(f"no name for each of {partitions} partitions")
 
 

@@ -35,7 +35,7 @@ from tocsin.model.device import Device, DeviceKind
 from tocsin.model.finding import Change, Code, Finding
 from tocsin.model.fix import FIX_DTYPE, Fixes
 from tocsin.model.order import Order, problems_of
-from tocsin.subjects import partition_of
+from tocsin.subjects import RECEIPTS, partition_of
 
 FIRST = 30_000_000  # a minute of 2027
 BEGAN_MS = begins_ms(FIRST)
@@ -110,8 +110,14 @@ def test_they_walk_where_nobody_lives_and_never_faster_than_a_car() -> None:
 @pytest.mark.parametrize("partitions", [1, 2, 3, 16, 64])
 def test_each_partition_has_its_pair_by_name(partitions: int) -> None:
     found = pairs(partitions)
-    assert [partition_of(one.measure, partitions) for one in found] == list(range(partitions))
+    walked = min(partitions, canary_round.PAIRS_MAX)
+    assert [partition_of(one.measure, partitions) for one in found] == list(range(walked))
     assert all(is_canary(name) for one in found for name in (one.measure, one.wearer, one.protected))
+
+
+def test_a_week_of_its_receipts_leaves_half_of_their_stream_to_people() -> None:
+    kept_b = canary_round.PAIRS_MAX * 5_600_000 * RECEIPTS.keep_s / 86_400
+    assert kept_b < RECEIPTS.max_bytes / 2
 
 
 def test_the_order_is_one_that_a_judge_could_give() -> None:
