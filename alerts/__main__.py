@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 from pydantic import HttpUrl, SecretStr
 
+from alerts import pulses
 from alerts.api.server import run_api
 from alerts.callback import Links
 from alerts.channels.form import Sender
@@ -107,6 +108,7 @@ async def courier(settings: Settings, ready: Ready) -> None:
             sender=sender,
             recipients=recipients,
             ready=ready,
+            canaries=canary_endpoints(settings),
         )
 
 
@@ -133,6 +135,17 @@ def recipients_of(settings: Settings) -> dict[Channel, dict[str, Endpoint]]:
             },
         },
         Channel.OPERATIONS: _recipient(settings, "operations", DEFAULT_ROOM),
+    }
+
+
+def canary_endpoints(settings: Settings) -> dict[Channel, Endpoint]:
+    """The test receiver's address for each form that people read; none where none is set."""
+    url, secret = settings.canary_url, settings.canary_secret
+    if url is None or secret is None:
+        return {}
+    return {
+        channel: Endpoint(url=f"{str(url).rstrip('/')}/{channel.value}", secret=secret.get_secret_value())
+        for channel in (Channel.TELEASSISTANCE, Channel.POLICE)
     }
 
 
@@ -191,7 +204,13 @@ async def projector(settings: Settings, ready: Ready) -> None:
 async def clerk(settings: Settings, ready: Ready) -> None:
     async with open_bus(settings.required("nats_url"), "alerts.clerk") as bus:
         doors = ClerkDoors(
-            log=bus.log, devices=bus.devices, orders=bus.orders, standings=bus.standings, signs=bus.signs
+            log=bus.log,
+            devices=bus.devices,
+            orders=bus.orders,
+            standings=bus.standings,
+            signs=bus.signs,
+            tallies=bus.tallies,
+            watched=(pulses.CANARY,) if settings.canary_expected else (),
         )
         await run_clerk(doors, clock=settings.clock, ready=ready)
 

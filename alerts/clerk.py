@@ -16,11 +16,14 @@ import structlog
 
 from alerts.administration import OURS, Place, Seen, is_of_measure, notices_due
 from alerts.catalogue import CATALOGUE
+from alerts.pulses import Watched, notice_due
 from tocsin import subjects
 from tocsin.clock import Clock
 from tocsin.errors import LogUnavailable, WireError
+from tocsin.model.canary import is_canary
 from tocsin.model.device import Device
 from tocsin.model.episode import Episode
+from tocsin.model.notice import Notice
 from tocsin.model.order import Order
 from tocsin.model.sign import LISTENING, Listening, Sign
 from tocsin.model.standing import Standing
@@ -30,6 +33,7 @@ from tocsin.wire import (
     decode_device,
     decode_listening,
     decode_order,
+    decode_pulse,
     decode_ruling,
     decode_sign,
     decode_standing,
@@ -47,13 +51,15 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClerkDoors:
-    """What of the bus the clerk needs."""
+    """What of the bus the clerk needs. ``watched``: parts whose pulse in ``tallies`` is expected."""
 
     log: Log
     devices: Bucket
     orders: Bucket
     standings: Bucket
     signs: Bucket
+    tallies: Bucket | None = None
+    watched: tuple[Watched, ...] = ()
 
 
 async def run_clerk(doors: ClerkDoors, *, clock: Clock, ready: Callable[[], None]) -> None:
@@ -61,6 +67,7 @@ async def run_clerk(doors: ClerkDoors, *, clock: Clock, ready: Callable[[], None
     clerk = Clerk(doors)
     async with asyncio.TaskGroup() as tasks:
         await clerk.follow(tasks)
+        clerk.begin(clock.now_ms())
         ready()
         while True:
             await clerk.look(clock.now_ms())
@@ -86,6 +93,8 @@ class Shelf(Generic[T]):
                 self._learn(change.key, change.value)
 
     def _learn(self, key: str, value: bytes) -> None:
+        if is_canary(key):  # no order expires, no unit waits to be fitted: nobody is told of it
+            return
         try:
             self.there[key] = self._decode(key, value)
         except WireError as error:  # another version's: what was known of it stands, the others are read (F02)
@@ -106,6 +115,14 @@ class Clerk:
         self._said: dict[Place, Episode] = {}
         self._told: set[str] = set()
         self._episodes_read = asyncio.Event()
+        self._tallies = doors.tallies
+        self._watched = {subjects.episode(one.code.value, one.part): one for one in doors.watched}
+        self._silent: dict[str, Episode] = {}
+        self._began_ms = 0
+
+    def begin(self, now_ms: int) -> None:
+        """From here on a pulse would have been seen."""
+        self._began_ms = now_ms
 
     async def follow(self, tasks: asyncio.TaskGroup) -> None:
         """Until all has been read; the tasks go on behind that."""
@@ -128,6 +145,11 @@ class Clerk:
             episode = decode_ruling(entry.payload).episode
         except WireError as error:
             log.error("episode_unreadable", subject=entry.subject, error=str(error))
+            return
+        if entry.subject in self._watched:
+            self._silent[entry.subject] = episode
+            return
+        if episode.is_canary:  # it is looked after by its own part
             return
         if episode.code in OURS:
             self._said[episode.code, episode.subject] = episode
@@ -152,7 +174,11 @@ class Clerk:
     async def look(self, now_ms: int) -> None:
         """What is on the log in this life and waits for the dispatcher is not said each minute: the log forgets a
         name after two."""
-        due = notices_due(self.seen(), now_ms)
+        try:
+            due = [*notices_due(self.seen(), now_ms), *await self._pulses_due(now_ms)]
+        except LogUnavailable as error:
+            log.warning("notices_wait", error=str(error))
+            return
         self._told &= {one.id for one in due}
         for notice in due:
             if notice.id in self._told:
@@ -164,6 +190,19 @@ class Clerk:
                 return
             self._told.add(notice.id)
             log.info("noticed", code=notice.code.value, change=notice.change.value, reason=notice.reason)
+
+    async def _pulses_due(self, now_ms: int) -> list[Notice]:
+        """Of the parts that watch the road. Raises LogUnavailable."""
+        found = []
+        for subject, one in self._watched.items():
+            value = None if self._tallies is None else await self._tallies.get(one.part)
+            try:
+                pulse_ms = None if value is None else decode_pulse(value).at_ms
+            except WireError as error:  # another version's: it lives
+                log.error("unreadable", key=one.part, error=str(error))
+                continue
+            found.append(notice_due(one, pulse_ms, self._began_ms, self._silent.get(subject), now_ms))
+        return [notice for notice in found if notice is not None]
 
 
 def _shelve(shelf: dict[str, Episode], subject: str, episode: Episode, *, keep: bool) -> None:

@@ -15,6 +15,8 @@ import contextlib
 import itertools
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Final
 
 import structlog
@@ -23,7 +25,7 @@ from alerts.addresses import examine
 from alerts.channels import registry
 from alerts.channels.form import Sender
 from alerts.doors import Door
-from alerts.faults import Faults
+from alerts.faults import Faults, Nobody
 from alerts.heartbeat import Heart, beat_for_ever
 from alerts.line import TLS_FAILED, Endpoint, Line, Outcome, client, trusted_by, trusted_by_all
 from alerts.retries import NO_ENDPOINT, NO_LONGER_TOLD
@@ -46,6 +48,7 @@ FIRST: Final = "first"
 OWN: Final = "own"
 DEFAULT: Final = "default"
 OPERATIONS: Final = "operations"
+CANARY: Final = "canary"
 
 MUST_BE_REACHED: Final = (Channel.TELEASSISTANCE, Channel.POLICE)
 """Operations are told by whoever runs the system, or by nobody."""
@@ -60,14 +63,23 @@ or two the first; under SECOND the second. Empty: nobody is configured."""
 
 Doors = Mapping[Channel, Mapping[str, Door]]
 
+CanaryDoors = Mapping[Channel, Door]
+"""The test receiver's, one for each form: all that is ever told of a canary goes there, and nothing else does."""
+
+NO_CANARIES: Final[CanaryDoors] = MappingProxyType({})
+
 
 class Courier:
     """Serves one channel. Without a line nobody is configured there, which is said on every notification."""
 
-    def __init__(self, *, channel: Channel, doors: Doors, office: Office) -> None:
+    def __init__(
+        self, *, channel: Channel, doors: Doors, office: Office, canaries: CanaryDoors = NO_CANARIES
+    ) -> None:
         self._channel = channel
         self._doors = doors
+        self._canaries = canaries
         self._office = office
+        self._unheard = replace(office, faults=Nobody())
         self._form = office.forms[channel]
         self._settled: set[str] = set()  # of rulings whose lease is ours: what is given back is not told again
         self._in_hand: set[int] = set()  # entries by their sequence
@@ -153,8 +165,9 @@ class Courier:
     async def _notify(self, ruling: Ruling, notification: Notification) -> None:
         if not self._form.is_told(ruling, notification):
             await self._say_untold(ruling, notification, NO_LONGER_TOLD)
-        elif ways := ways_to(notification, self._doors):
-            await Telling(self._office, ruling, notification, ways).run()
+        elif ways := ways_of(ruling, notification, self._doors, self._canaries):
+            office = self._unheard if ruling.episode.is_canary else self._office
+            await Telling(office, ruling, notification, ways).run()
         else:
             self._say_nobody_there(ruling)
             await self._say_untold(ruling, notification, NO_ENDPOINT)
@@ -166,6 +179,7 @@ class Courier:
             self._channel in MUST_BE_REACHED
             and DEFAULT_ROOM not in self._doors[self._channel]
             and episode.realm is Realm.PRODUCTION
+            and not episode.is_canary
             and episode.priority <= NOTIFY_FAIL_PRIORITY_MAX
             and episode.code is not Code.SYS_NOTIFY_FAIL
         ):
@@ -182,6 +196,15 @@ def _read(delivery: Delivery) -> Ruling | WireError:
         return decode_ruling(delivery.entry.payload)
     except WireError as error:
         return error
+
+
+def ways_of(ruling: Ruling, notification: Notification, doors: Doors, canaries: CanaryDoors) -> Sequence[Way]:
+    """The lines of one notification of this ruling: of a canary its receiver's alone, nobody's where none is set;
+    of anybody else never that."""
+    if ruling.episode.is_canary:
+        door = canaries.get(notification.channel)
+        return [] if door is None else [Way(door=door, line=CANARY)]
+    return ways_to(notification, doors)
 
 
 def ways_to(notification: Notification, doors: Doors) -> Sequence[Way]:
@@ -243,6 +266,7 @@ async def run_courier(
     sender: Sender,
     recipients: Mapping[Channel, Recipients],
     ready: Callable[[], None],
+    canaries: Mapping[Channel, Endpoint] = MappingProxyType({}),
 ) -> None:
     """Every channel, the heartbeats, and what is said of endpoints that do not take; until cancelled."""
     faults = Faults(log_, clock)
@@ -250,8 +274,10 @@ async def run_courier(
     heart = Heart(site=sender.site, realm=realm, clock=clock, faults=faults)
     async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         doors = await _doors(stack, recipients)
+        receiver = await _canary_doors(stack, canaries)
         for channel in office.forms:
-            tasks.create_task(Courier(channel=channel, doors=doors, office=office).serve())
+            courier = Courier(channel=channel, doors=doors, office=office, canaries=receiver)
+            tasks.create_task(courier.serve())
         _say_certificates(doors, faults)
         tasks.create_task(faults.serve())
         tasks.create_task(examine([door for of in doors.values() for door in of.values()], faults))
@@ -275,6 +301,17 @@ async def _doors(stack: contextlib.AsyncExitStack, recipients: Mapping[Channel, 
             for room, endpoint in recipients.get(channel, {}).items()
         }
         for channel in Channel
+    }
+
+
+async def _canary_doors(stack: contextlib.AsyncExitStack, endpoints: Mapping[Channel, Endpoint]) -> CanaryDoors:
+    """Beside the others: without a heartbeat, and examined by nobody but the canary itself."""
+    trusted = trusted_by_all()
+    return {
+        channel: Door(
+            name=f"{CANARY}-{channel.value}", channel=channel, line=await _line(stack, endpoint, trusted)
+        )
+        for channel, endpoint in endpoints.items()
     }
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -67,6 +67,22 @@ class _Word:
     at_ms: int
     reason: str = ""
     ends: bool = False
+
+
+class Hears(Protocol):
+    """Whoever is told how an endpoint fares."""
+
+    def failing(self, place: str, reason: str) -> None: ...
+
+    def takes(self, place: str) -> None: ...
+
+
+class Nobody:
+    """Of a canary's receiver: what does not arrive there is SYS_CANARY_FAIL, and no notification failed."""
+
+    def failing(self, place: str, reason: str) -> None: ...
+
+    def takes(self, place: str) -> None: ...
 
 
 class Faults:

@@ -33,6 +33,7 @@ from tocsin import subjects
 from tocsin.clock import MS, Clock
 from tocsin.errors import LogUnavailable, WireError
 from tocsin.limits import DOWNLINK_PARALLEL_MAX
+from tocsin.model.canary import is_canary
 from tocsin.model.command import Action, Command, CommandStatus, Shown
 from tocsin.model.device import Device, DeviceKind
 from tocsin.model.episode import Channel, FindingCause, Notification, Receipt, Ruling
@@ -213,7 +214,13 @@ class ProtectionOrders:
     async def _units(self, ruling: Ruling) -> list[Device]:
         names = self._named(ruling) or await self._ordered(ruling) or self._known(ruling)
         found = [await self._device(name) for name in dict.fromkeys(names)]
-        return [one for one in found if one is not None and one.kind is not DeviceKind.WEARER]
+        return [
+            one
+            for one in found
+            if one is not None
+            and one.kind is not DeviceKind.WEARER
+            and is_canary(one.id) is ruling.episode.is_canary  # whatever names it, nobody's unit shows a test
+        ]
 
     @staticmethod
     def _named(ruling: Ruling) -> list[str]:

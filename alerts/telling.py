@@ -8,6 +8,7 @@ receipt on the log that says which line it was:
     own             of a room of the police                      settles
     default         whoever hears of every other room            settles where the room has no line of its own
     operations      who keeps the system running                 settles what is for them
+    canary          the receiver of invented pairs               settles, alone, whatever is about one
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from alerts import deadlines
 from alerts.deadlines import LineState
 from alerts.doors import Door
 from alerts.episodes import place
-from alerts.faults import GONE, NOT_RECEIVED, Faults
+from alerts.faults import GONE, NOT_RECEIVED, Hears
 from alerts.line import Outcome
 from alerts.retries import (
     ACCEPTED,
@@ -85,7 +86,7 @@ class Office:
     log: Log
     clock: Clock
     forms: Forms
-    faults: Faults
+    faults: Hears
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,6 +350,8 @@ class Telling:
 
     def _measure(self, end: str, at_ms: int) -> None:
         """From the ruling; of a raising also from the moment that ingest had its cause in hand."""
+        if self._ruling.episode.is_canary:  # it has a measure of its own, and is in no other's
+            return
         priority, raising = str(self._priority), self._ruling.episode.raises[-1]
         STAGE_SECONDS.labels(start="t6", end=end, priority=priority).observe((at_ms - self._ruling.at_ms) / MS)
         t3_ms = raising.points.t3_ms

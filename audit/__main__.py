@@ -4,10 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from audit.canary import Doors, run_canary
+from tocsin.adapters.jetstream import open_bus
+from tocsin.adapters.orders import Orders
+from tocsin.adapters.postgres import open_pool
+from tocsin.errors import SettingError
+from tocsin.mqtt import NO_FILES
 from tocsin.service import Ready, run_part
-from tocsin.settings import Settings
+from tocsin.settings import PREFIX, Settings
+from tocsin.tls import TlsFiles
 
-PARTS: dict[str, Callable[[Settings, Ready], Awaitable[None]]] = {}
+
+async def canary(settings: Settings, ready: Ready) -> None:
+    if settings.canary_url is None or settings.canary_secret is None:
+        raise SettingError(f"{PREFIX}CANARY_URL, {PREFIX}CANARY_SECRET: missing; `tocsin up` sets them")
+    async with (
+        open_bus(settings.required("nats_url"), "audit.canary") as bus,
+        open_pool(settings.required("database_url")) as pool,
+    ):
+        token = settings.canary_api_token
+        doors = Doors(
+            log=bus.log,
+            tallies=bus.tallies,
+            orders=Orders(pool),
+            mqtt_url=settings.required("mqtt_url"),
+            tls_of=lambda unit: _tls_of(settings, unit),
+            partitions=settings.partitions,
+            url=str(settings.canary_url),
+            secret=settings.canary_secret.get_secret_value(),
+            api_url=str(settings.canary_api_url or f"http://{settings.api_host}:{settings.api_port}"),
+            api_token=None if token is None else token.get_secret_value(),
+        )
+        await run_canary(doors, clock=settings.clock, ready=ready)
+
+
+def _tls_of(settings: Settings, unit: str) -> TlsFiles:
+    """Whom a unit trusts; and where the broker knows units by certificates, its own."""
+    if not (settings.mqtt_url or "").lower().startswith("mqtts://"):
+        return NO_FILES
+    folder = settings.canary_cert_dir
+    if folder is None:
+        return TlsFiles(ca=settings.mqtt_ca_file)
+    return TlsFiles(ca=settings.mqtt_ca_file, cert=folder / f"{unit}.crt", key=folder / f"{unit}.key")
+
+
+PARTS: dict[str, Callable[[Settings, Ready], Awaitable[None]]] = {"canary": canary}
 
 if __name__ == "__main__":
     run_part("audit", PARTS)

@@ -32,6 +32,7 @@ from geofence.present import upto_present
 from tocsin import subjects
 from tocsin.clock import MS, Clock
 from tocsin.errors import LogUnavailable, SequenceConflict, WireError
+from tocsin.model.canary import is_canary
 from tocsin.model.command import Action
 from tocsin.model.device import DeviceKind
 from tocsin.model.finding import Code
@@ -153,8 +154,13 @@ class FleetWatch:
     # --- what is heard --------------------------------------------------------------------------------------
 
     def enrol(self, revision: Revision) -> None:
-        """A TGD is heard during its SOS only: its silence is no news."""
-        devices = {key: one for key, one in revision.devices.items() if one.kind is not DeviceKind.TGD}
+        """A TGD is heard during its SOS only: its silence is no news. A canary has neither carrier nor anybody to
+        protect: it counts for no threshold, and ranks nowhere."""
+        devices = {
+            key: one
+            for key, one in revision.devices.items()
+            if one.kind is not DeviceKind.TGD and not is_canary(key)
+        }
         self.watcher.enrol(roll_of(list(devices.values())))
         self._numbers = {key: one.number for key, one in devices.items()}
         self._asked = self._asked.among(self._numbers)

@@ -52,6 +52,7 @@ SIGNING_KEY_FORM = "a Standard Webhooks secret is whsec_ and 24 to 64 bytes in b
 MQTT_URL_FORM = "an address is mqtt://user:password@host:1883 or mqtts://host:8883"
 WEBHOOKS = ("teleassistance", "teleassistance_second", "police", "operations")
 """The recipients that have a URL and a secret in settings of their own; rooms of the police come beside them."""
+OTHER_SECRETS = ("call_secret", "callback_secret", "canary_secret", "canary_api_token")
 NOBODY_KNOWS_US = "without either anybody can say to be ingest"
 
 FromHere = Annotated[Path, AfterValidator(Path.absolute)]
@@ -151,6 +152,13 @@ class Settings(BaseSettings):
     api_public_url: HttpUrl | None = None
     callback_secret: Annotated[SecretStr, Field(min_length=CALLBACK_SECRET_MIN_CHARS)] | None = None
 
+    canary: bool | None = None
+    canary_url: HttpUrl | None = None
+    canary_secret: SecretStr | None = None
+    canary_api_url: HttpUrl | None = None
+    canary_api_token: SecretStr | None = None
+    canary_cert_dir: FromHere | None = None
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @model_validator(mode="after")
@@ -166,6 +174,7 @@ class Settings(BaseSettings):
             *self._token_problems(),
             *self._callback_problems(),
             *self._history_problems(),
+            *self._canary_problems(),
         ]
         if problems:
             raise ValueError("; ".join(problems))
@@ -327,6 +336,27 @@ class Settings(BaseSettings):
             return [f"{PREFIX}FIXES_COMPACT_AFTER_DAYS: less than {PREFIX}FIXES_KEPT_DAYS"]
         return []
 
+    def _canary_problems(self) -> list[str]:
+        """``tocsin up`` sets what is missing; whoever runs the part alone sets address and secret together."""
+        url, secret = f"{PREFIX}CANARY_URL", f"{PREFIX}CANARY_SECRET"
+        problems = []
+        if (self.canary_url is None) != (self.canary_secret is None):
+            problems.append(f"{url}, {secret}: set both or neither")
+        if self.canary_url is not None and not _is_loopback(self.canary_url.host or ""):
+            problems.append(
+                f"{url}: an address of this machine (127.0.0.1 or ::1); nobody else is told of a canary"
+            )
+        if self.canary_url is not None and self.canary_url.scheme != "http":
+            problems.append(f"{url}: http; the receiver has no certificate, and no wire to be heard on")
+        if self.canary_secret is not None and not _is_webhook_secret(self.canary_secret.get_secret_value()):
+            problems.append(f"{secret}: {SIGNING_KEY_FORM}")
+        return problems
+
+    @property
+    def canary_expected(self) -> bool:
+        """Whether invented pairs are to walk: in production, unless somebody has said otherwise."""
+        return self.realm is Realm.PRODUCTION if self.canary is None else self.canary
+
     def required(self, name: Literal["mqtt_url", "nats_url", "database_url"]) -> str:
         """An address that this part cannot do without; raises SettingError when it is not set."""
         value: str | None = getattr(self, name)
@@ -371,6 +401,13 @@ def _is_clear_text_abroad(url: str) -> bool:
     except ValueError:
         here = False
     return address.scheme == "mqtt" and not here
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def _is_host(text: str) -> bool:

@@ -14,12 +14,14 @@ import json
 import secrets
 import shutil
 import socket
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import structlog
+from pydantic import HttpUrl, SecretStr
 
 from tocsin import territory_file
 from tocsin.adapters.jetstream import open_bus
@@ -30,7 +32,7 @@ from tocsin.embedded.child import write_private
 from tocsin.errors import RecordUnavailable, SettingError, WireError
 from tocsin.model.episode import Realm
 from tocsin.ports import Bucket
-from tocsin.settings import PREFIX, WEBHOOKS, Settings
+from tocsin.settings import OTHER_SECRETS, PREFIX, WEBHOOKS, ApiUser, Settings
 from tocsin.supervisor import PartEvent, PartSpec, Supervisor, child_environment
 from tocsin.wire import decode_device
 
@@ -40,6 +42,7 @@ TABLES_FIRST_S: Final = 10.0  # new tables take one
 NEED_THE_RECORD: Final = frozenset({"projector"})
 """Parts that are not ready without the record. The others do what they can, and are waited for."""
 SECRETS_FILE: Final = "secrets.json"
+CANARY: Final = "canary"
 
 PARTS: Final = (
     PartSpec(name="projector", words=("alerts", "projector")),
@@ -56,6 +59,7 @@ PARTS: Final = (
     PartSpec(name="alarms-2", words=("ingest", "alarms-2")),
     PartSpec(name="fixes", words=("ingest", "fixes")),
     PartSpec(name="api", words=("alerts", "api")),
+    PartSpec(name=CANARY, words=("audit", CANARY)),
 )
 """In the order of the start: whoever reads is there before whoever writes."""
 
@@ -100,6 +104,8 @@ async def running(settings: Settings, *, tell: Tell, only: frozenset[str] | None
     _look_at_certificates(settings, tell)
     home = settings.data_dir.resolve()
     parts = [part for part in PARTS if only is None or part.name in only]
+    if not settings.canary_expected:
+        parts = [part for part in parts if part.name != CANARY]
     if "api" in {part.name for part in parts}:
         _check_api_address(settings.api_host, settings.api_port)
     try:
@@ -113,7 +119,8 @@ async def running(settings: Settings, *, tell: Tell, only: frozenset[str] | None
         shutil.rmtree(metrics, ignore_errors=True)
         for folder in (logs, metrics):
             folder.mkdir(exist_ok=True)
-        environment = child_environment(_variables(settings, addresses), metrics)
+        equipped = _with_receiver(settings, home) if settings.canary_expected else settings
+        environment = child_environment(_variables(equipped, addresses), metrics)
         supervisor = Supervisor(logs=logs, environment=environment, tell=tell)
         cleaning.push_async_callback(supervisor.stop)
         later = () if recorded.is_set() else tuple(part for part in parts if part.name in NEED_THE_RECORD)
@@ -280,12 +287,45 @@ def log_address(settings: Settings) -> str:
 
 def _broker_secrets(home: Path) -> dict[str, str]:
     """Made once per home, kept for its owner alone."""
+    return _kept_secrets(
+        home, {name: secrets.token_urlsafe(24) for name in ("service_password", "fleet_password")}
+    )
+
+
+def _kept_secrets(home: Path, made: Mapping[str, str]) -> dict[str, str]:
+    """Those of the home, and of ``made`` what is not there yet."""
     file = home / SECRETS_FILE
-    if not file.exists():
-        made = {name: secrets.token_urlsafe(24) for name in ("service_password", "fleet_password")}
-        write_private(file, json.dumps(made))
-    kept: dict[str, str] = json.loads(file.read_text())
+    kept: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
+    if missing := {name: secret for name, secret in made.items() if name not in kept}:
+        kept |= missing
+        write_private(file, json.dumps(kept))
     return kept
+
+
+def _with_receiver(settings: Settings, home: Path) -> Settings:
+    """What courier, canary and API must agree about, where nobody has set it: the receiver's address and secret,
+    and the account that acts on the alerts of invented pairs."""
+    made = {
+        "canary_secret": f"whsec_{b64encode(secrets.token_bytes(32)).decode()}",
+        "canary_api_token": secrets.token_urlsafe(32),
+    }
+    kept = _kept_secrets(home, made)
+    given: dict[str, object] = {}
+    if settings.canary_url is None:
+        given |= {
+            "canary_url": HttpUrl(f"http://{LOOPBACK}:{_free_port()}"),
+            "canary_secret": SecretStr(kept["canary_secret"]),
+        }
+    if settings.canary_api_token is None and settings.api_auth == "token":
+        token = kept["canary_api_token"]
+        account = ApiUser(name="tocsin-canary", role="platform")
+        given |= {"canary_api_token": SecretStr(token), "api_tokens": {**settings.api_tokens, token: account}}
+    return settings.model_copy(update=given)
+
+
+def _free_port() -> int:
+    with socket.create_server((LOOPBACK, 0)) as listening:
+        return int(listening.getsockname()[1])
 
 
 async def _keep(server: Server, start: Callable[[], Coroutine[Any, Any, object]], name: str, tell: Tell) -> None:
@@ -362,7 +402,7 @@ def _variables(settings: Settings, addresses: Addresses) -> Mapping[str, str]:
             room: {"url": str(endpoint.url), "secret": endpoint.secret.get_secret_value()}
             for room, endpoint in settings.police_rooms.items()
         }
-    for name in (*(f"{one}_secret" for one in WEBHOOKS), "call_secret", "callback_secret"):
+    for name in (*(f"{one}_secret" for one in WEBHOOKS), *OTHER_SECRETS):
         secret = getattr(settings, name)
         if secret is not None:
             given[name] = secret.get_secret_value()

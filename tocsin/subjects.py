@@ -19,6 +19,7 @@ Buckets (newest value per key): ``devices`` and ``orders``, written by alerts.or
 watched by ingest, geofence and alerts.clerk; ``standings``, how well each pair is protected, written by geofence,
 watched by the API and the clerk; ``incidents``, which group is silent and its ranked pairs, written by
 geofence.fleet, watched by the API; ``signs``, when each TGD was last heard, written by ingest, watched by the
+clerk; ``tallies``, what watches the road from beside it says of itself (``canary``: its pulse), watched by the
 clerk.
 Objects: ``snapshots``, one per partition, by geofence, and one of its fleet.
 
@@ -111,7 +112,8 @@ ORDERS_BUCKET = "orders"
 STANDINGS_BUCKET = "standings"
 INCIDENTS_BUCKET = "incidents"
 SIGNS_BUCKET = "signs"
-BUCKETS = (DEVICES_BUCKET, ORDERS_BUCKET, STANDINGS_BUCKET, INCIDENTS_BUCKET, SIGNS_BUCKET)
+TALLIES_BUCKET = "tallies"
+BUCKETS = (DEVICES_BUCKET, ORDERS_BUCKET, STANDINGS_BUCKET, INCIDENTS_BUCKET, SIGNS_BUCKET, TALLIES_BUCKET)
 SNAPSHOTS = "snapshots"
 FLEET = "fleet"
 

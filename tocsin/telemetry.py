@@ -124,6 +124,16 @@ FLEET_MISSED = Gauge(
     "Share of the devices that should speak and have missed their report.",
     multiprocess_mode="mostrecent",
 )
+CANARY_AGE = Gauge(
+    "tocsin_canary_age_seconds",
+    "Age of the last complete round of the invented pair of a partition.",
+    ["partition"],
+    multiprocess_mode="mostrecent",
+)
+CANARY_SECONDS = Histogram(
+    "tocsin_canary_seconds", "Time from t3 of a canary's crossing to each stage of its round.", ["stage"],
+    buckets=BUDGET_BUCKETS_S,
+)  # fmt: skip
 CONSOLES_LIVE = Gauge("tocsin_console_live", "Open live feeds.", multiprocess_mode="livesum")
 
 METRICS: Final = (
@@ -131,7 +141,7 @@ METRICS: Final = (
     NOTIFICATIONS, HEARTBEATS, COMMANDS, RECORDED, ACCESSES, STAGE_SECONDS, KNOWN_DEVICES, QUARANTINE_KEPT,
     QUARANTINE_LEFT, PAIRS, ORDERED, JOURNAL_STEPS, CLOCK_BACK, SNAPSHOT_BYTES, SNAPSHOT_SECONDS, REPLAY_SECONDS,
     RETROSPECT_WINDOWS, RETROSPECT_DUE, ALERTS_OPEN, PROTECTION_PAIRS, CONSOLES_LIVE,
-    FLEET_INCIDENTS, FLEET_LOOKS, FLEET_MISSED,
+    FLEET_INCIDENTS, FLEET_LOOKS, FLEET_MISSED, CANARY_AGE, CANARY_SECONDS,
 )  # fmt: skip
 
 WITHHELD: Final = "withheld"

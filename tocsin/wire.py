@@ -22,6 +22,7 @@ from tocsin.model.fix import FIX_DTYPE, Fixes
 from tocsin.model.fleet import Incident
 from tocsin.model.notice import Notice
 from tocsin.model.order import Order
+from tocsin.model.pulse import Pulse
 from tocsin.model.sign import Listening, Sign
 from tocsin.model.standing import Standing
 
@@ -78,6 +79,7 @@ decode_incident = NounDecoder(Incident)
 decode_listening = NounDecoder(Listening)
 decode_notice = NounDecoder(Notice)
 decode_order = NounDecoder(Order)
+decode_pulse = NounDecoder(Pulse)
 decode_receipt = NounDecoder(Receipt)
 decode_ruling = NounDecoder(Ruling)
 decode_sign = NounDecoder(Sign)

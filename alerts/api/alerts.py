@@ -15,7 +15,7 @@ from alerts.api.deps import Deps, deps_of
 from alerts.api.openapi import problems
 from alerts.api.problems import Refusal
 from alerts.api.projection import Projected
-from alerts.api.reader import Reader, reads
+from alerts.api.reader import Reader, reads, reads_a_list
 from alerts.api.roles import Permission
 from tocsin.adapters.postgres import BadCursor
 from tocsin.clock import MS, from_rfc3339
@@ -43,7 +43,7 @@ Cursor = Annotated[
 )
 async def list_alerts(  # noqa: PLR0917  (one parameter of the query each)
     deps: TheDeps,
-    reader: Annotated[Reader, Depends(reads(Permission.SEE_ALERTS))],
+    reader: Annotated[Reader, Depends(reads_a_list)],
     open: Annotated[bool, Query(description="true: from the log; false: closed ones, from the record.")] = True,  # noqa: A002
     priority: Annotated[int | None, Query(ge=1, le=5)] = None,
     code: Code | None = None,
@@ -52,6 +52,7 @@ async def list_alerts(  # noqa: PLR0917  (one parameter of the query each)
         schemas.TimeIn | None, Query(alias="from", description="Closed ones: opened from here.")
     ] = None,
     until: Annotated[schemas.TimeIn | None, Query(alias="to", description="Closed ones: opened before.")] = None,
+    canary: bool = False,
     limit: Limit = LIST_MAX,
     cursor: Cursor = None,
 ) -> schemas.Alerts:
@@ -71,15 +72,17 @@ async def list_alerts(  # noqa: PLR0917  (one parameter of the query each)
         from_ms = 0 if since is None else from_rfc3339(since)
         to_ms = deps.clock.now_ms() + DAY_MS if until is None else from_rfc3339(until)
         page = await deps.episodes.episodes(
-            from_ms, to_ms, state=State.CLOSED, code=code, measure=measure, cursor=cursor, limit=limit
-        )
+            from_ms, to_ms, state=State.CLOSED, code=code, measure=measure, canary=canary, cursor=cursor,
+            limit=limit,
+        )  # fmt: skip
         items = [views.alert(episode) for episode in page.items if wanted(episode)]
         reader.saw("alerts", [item.id for item in items])
         return schemas.Alerts(items=items, next=page.next, cursor=str(deps.projection.sequence))
     if not deps.projection.ready.is_set():
         raise Refusal("not-ready")
     now_ms = deps.clock.now_ms()
-    found = [each.episode for each in deps.projection.open_episodes(now_ms) if wanted(each.episode)]
+    known = deps.projection.open_canaries(now_ms) if canary else deps.projection.open_episodes(now_ms)
+    found = [each.episode for each in known if wanted(each.episode)]
     shown, following = _page(found, cursor, limit, now_ms)
     items = [views.alert(episode) for episode in shown]
     reader.saw("alerts", [item.id for item in items])

@@ -40,6 +40,7 @@ class RecordedEpisodes(Protocol):
         state: State | None = None,
         code: Code | None = None,
         measure: str | None = None,
+        canary: bool = False,
         cursor: str | None = None,
         limit: int = 200,
     ) -> Page[Episode]: ...

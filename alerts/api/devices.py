@@ -11,6 +11,7 @@ once. What must not be overlooked, a measure that needs the device, is looked at
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Response
@@ -24,6 +25,7 @@ from alerts.api.openapi import creation, problems
 from alerts.api.problems import Refusal
 from alerts.api.roles import Caller, Permission
 from tocsin.adapters.orders import DeviceInUse, NotFound, Reply
+from tocsin.model.canary import PREFIX, is_reserved
 from tocsin.model.device import Traits
 
 PASSWORD_BYTES: Final = 20
@@ -58,6 +60,7 @@ async def create_device(
     body: schemas.DeviceRequest, caller: Workshop, deps: TheDeps, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """The password is shown once: a repeated request gets null in its place."""
+    refuse_reserved({"/id": body.id})
     key, now_ms = checked_key(idempotency_key), deps.clock.now_ms()
     password = secrets.token_urlsafe(PASSWORD_BYTES)
     made_now = False
@@ -74,6 +77,22 @@ async def create_device(
     reply = await once(deps, caller, key, body, work)
     device = schemas.DeviceReply.model_validate_json(reply.body)
     return created("devices", device.id, reply.status, _reply(device, password) if made_now else reply.body)
+
+
+def refuse_reserved(named: Mapping[str, str]) -> None:
+    """By the pointer to each name. Raises Refusal (422): a canary's name makes whoever has it invented, and alerts
+    about her are told to no human."""
+    errors = [
+        {
+            "pointer": pointer,
+            "code": "reserved-name",
+            "detail": f"{PREFIX}… is for the system's own invented pairs",
+        }
+        for pointer, name in named.items()
+        if is_reserved(name)
+    ]
+    if errors:
+        raise Refusal("invalid-request", errors=errors)
 
 
 def _reply(device: schemas.DeviceReply, password: str | None) -> bytes:

@@ -16,6 +16,7 @@ from alerts.api.access import requires
 from alerts.api.acts import IfMatch, version_seen
 from alerts.api.alerts import ID_PATTERN, LIST_MAX, Cursor, Limit, TheDeps
 from alerts.api.deps import OrderBook
+from alerts.api.devices import refuse_reserved
 from alerts.api.once import IdempotencyKey, checked_key, created, once
 from alerts.api.openapi import creation, problems
 from alerts.api.problems import Refusal
@@ -72,6 +73,7 @@ async def create_measure(
     body: schemas.MeasureRequest, caller: Court, deps: TheDeps, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """422 names every reason why it cannot be carried out."""
+    refuse_reserved({"/wearer": body.wearer, "/protected": body.protected})
     key, now_ms = checked_key(idempotency_key), deps.clock.now_ms()
     order = Order(
         id=derived("msr", caller.name, key, now_ms),

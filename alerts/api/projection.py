@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 RECENT_MAX: Final = 500  # closed alerts kept for those who still look at them: a day of a large site
 FEED_MAX: Final = 512  # alerts changed and not yet sent; 10 s of a slow client at 40 changes a second
+CANARIES_MAX: Final = 256  # four of each pair where there are 64 partitions; one of a minute is open for seconds
 COALESCE_S: Final = 0.1
 AGAIN_S: Final = 0.5
 PROBE_S: Final = 1.0  # how often the log is asked whether it lives: a follower that hears nothing cannot know
@@ -95,6 +96,7 @@ class Projection:
         self._feed_max = feed_max
         self._open: dict[str, Projected] = {}
         self._recent: OrderedDict[str, Projected] = OrderedDict()
+        self._canaries: OrderedDict[str, Projected] = OrderedDict()  # open and closed
         self._forgotten = 0  # the newest sequence of a closed alert that is no longer held
         self._feeds: set[Feed] = set()
 
@@ -150,6 +152,9 @@ class Projection:
 
     def _take_in(self, change: Projected) -> None:
         episode = change.episode
+        if episode.is_canary:
+            self._take_in_canary(change)
+            return
         self._open.pop(episode.id, None)
         self._recent.pop(episode.id, None)
         if episode.is_open:
@@ -163,12 +168,24 @@ class Projection:
         for feed in self._feeds:
             feed.offer(change, now)
 
+    def _take_in_canary(self, change: Projected) -> None:
+        """In no queue, no feed and no count, and in nobody's place among those that closed lately."""
+        self._canaries.pop(change.episode.id, None)
+        self._canaries[change.episode.id] = change
+        while len(self._canaries) > CANARIES_MAX:
+            self._canaries.popitem(last=False)
+
     def find(self, episode_id: str) -> Projected | None:
         """An open episode, or one that closed lately."""
-        return self._open.get(episode_id) or self._recent.get(episode_id)
+        return self._open.get(episode_id) or self._recent.get(episode_id) or self._canaries.get(episode_id)
+
+    def open_canaries(self, now_ms: int) -> list[Projected]:
+        """Alerts of invented pairs: for who looks after the system, and only where he asks for them."""
+        found = (each for each in self._canaries.values() if each.episode.is_open)
+        return sorted(found, key=lambda each: views.urgency(each.episode, now_ms))
 
     def open_episodes(self, now_ms: int) -> list[Projected]:
-        """Most urgent first."""
+        """Most urgent first; of no canary."""
         return sorted(self._open.values(), key=lambda each: views.urgency(each.episode, now_ms))
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Query, Request
 
 from alerts.api.access import Credentials, requires
 from alerts.api.accesses import Accesses
@@ -14,6 +14,15 @@ from alerts.api.deps import Deps, deps_of
 from alerts.api.roles import Caller, Permission
 
 PURPOSE: Final = r"^(alert|measure|audit|incident):[A-Za-z0-9_.-]{1,64}$"
+
+Purpose = Annotated[
+    str | None,
+    Header(
+        alias="Tocsin-Purpose", pattern=PURPOSE,
+        description="Why you look: it stands in the record of accesses.",
+        examples=["audit:2026-113"],
+    ),
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,16 +50,25 @@ def reads(permission: Permission) -> Callable[..., Awaitable[Reader]]:
         request: Request,
         deps: Annotated[Deps, Depends(deps_of)],
         credentials: Credentials,
-        purpose: Annotated[
-            str | None,
-            Header(
-                alias="Tocsin-Purpose", pattern=PURPOSE,
-                description="Why you look: it stands in the record of accesses.",
-                examples=["audit:2026-113"],
-            ),
-        ] = None,
-    ) -> Reader:  # fmt: skip
+        purpose: Purpose = None,
+    ) -> Reader:
         caller = await caller_who_may(request, deps, credentials)
         return Reader(caller=caller, purpose=purpose or "", accesses=deps.accesses)
 
     return reader_who_may
+
+
+_reads_alerts, _reads_canaries = reads(Permission.SEE_ALERTS), reads(Permission.SEE_CANARIES)
+
+
+async def reads_a_list(
+    request: Request,
+    deps: Annotated[Deps, Depends(deps_of)],
+    credentials: Credentials,
+    purpose: Purpose = None,
+    canary: Annotated[
+        bool, Query(description="Alerts of invented pairs instead, which are in no other list: role technical.")
+    ] = False,
+) -> Reader:
+    """Who lists alerts of people, or those of canaries: no role sees both in one list."""
+    return await (_reads_canaries if canary else _reads_alerts)(request, deps, credentials, purpose)

@@ -30,6 +30,7 @@ class Permission(StrEnum):
     WHO_AM_I = "who-am-i"
     SEE_ALERTS = "see-alerts"
     SEE_ALERT = "see-alert"
+    SEE_CANARIES = "see-canaries"
     SEE_TIMELINE = "see-timeline"
     ACT_ON_ALERTS = "act-on-alerts"
     SEE_PROTECTION = "see-protection"
@@ -60,7 +61,7 @@ MAY: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType(
         "court": frozenset(
             _COURT | {Permission.WHO_AM_I, Permission.SEE_ALERT, Permission.SEE_TIMELINE, Permission.SEE_REPORTS}
         ),
-        "technical": frozenset(_WORKSHOP | {Permission.WHO_AM_I, Permission.ORDER_UNITS}),
+        "technical": frozenset(_WORKSHOP | {Permission.WHO_AM_I, Permission.ORDER_UNITS, Permission.SEE_CANARIES}),
         "platform": frozenset(_ALERTS),
         "lab": frozenset(Permission),
     }

@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 
 from tocsin.errors import LogUnavailable, WireError
+from tocsin.model.canary import is_canary
 from tocsin.model.standing import Protection, Standing
 from tocsin.ports import Bucket, Changed
 from tocsin.telemetry import PROTECTION_PAIRS
@@ -56,7 +57,10 @@ class Standings:
             await asyncio.sleep(AGAIN_S)
 
     def apply(self, change: Changed) -> None:
-        """Take in one change; what cannot be read is counted and costs one measure its news."""
+        """Take in one change; what cannot be read is counted and costs one measure its news. A canary is
+        nobody whom anything protects."""
+        if is_canary(change.key):
+            return
         after: Standing | None = None
         if change.value is not None:
             try:

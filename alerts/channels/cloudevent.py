@@ -19,7 +19,7 @@ from msgspec import UNSET, Meta, UnsetType
 from standardwebhooks import Webhook
 
 from alerts.catalogue import CATALOGUE, certainty_of
-from alerts.channels.form import Sender
+from alerts.channels.form import Sender, realm_told
 from tocsin.clock import MS, rfc3339
 from tocsin.model.episode import Episode, Notification, Outcome, Raise, Realm, Ruling, Rung, State
 from tocsin.model.fleet import Silenced
@@ -156,7 +156,7 @@ class AlertData(_Noun, frozen=True, kw_only=True):
 
 
 class AlertEvent(_Noun, frozen=True, kw_only=True):
-    """CloudEvents 1.0 in structured mode. ``sequence`` and ``realm`` are extension attributes."""
+    """CloudEvents 1.0 in structured mode. ``sequence``, ``realm`` and ``test`` are extension attributes."""
 
     specversion: Literal["1.0"]
     id: Annotated[str, _says("of the notification; the same as webhook-id, on every line and at every attempt")]
@@ -167,6 +167,9 @@ class AlertEvent(_Noun, frozen=True, kw_only=True):
     datacontenttype: Literal["application/json"]
     sequence: Annotated[str, _says("data.version as text")]
     realm: Annotated[Realm, _says("production; else nobody is in danger, and nobody is sent")]
+    test: Annotated[
+        bool | UnsetType, _says("true: of a canary, which walks the whole road; absent from all others")
+    ] = UNSET
     data: AlertData
 
 
@@ -187,7 +190,8 @@ def alert_event(ruling: Ruling, notification: Notification, sender: Sender) -> A
         time=rfc3339(ruling.at_ms),
         datacontenttype="application/json",
         sequence=str(episode.version),
-        realm=episode.realm,
+        realm=realm_told(episode),
+        test=True if episode.is_canary else UNSET,
         data=_data(ruling, notification, sender),
     )
 

@@ -11,13 +11,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tocsin.model.episode import Notification, Realm, Ruling
+from tocsin.model.episode import Episode, Notification, Realm, Ruling
 
 BODY_MAX_BYTES: Final = 32 * 1024
 """Of one message. The longest of ours, a room's fourth Update or a fleet's silence, is below 8 kB."""
 
 MARK_FR: Final = {Realm.PRODUCTION: "", Realm.EXERCISE: "EXERCICE - ", Realm.LAB: "ESSAI - "}
 """What a human reads first of a message that is not about the world (F38)."""
+
+
+def realm_told(episode: Episode) -> Realm:
+    """Of what world a message is. A canary is a test wherever it is walked: whoever was sent it all the same would
+    send nobody."""
+    return Realm.LAB if episode.is_canary else episode.realm
+
+
+def mark_fr(episode: Episode) -> str:
+    return MARK_FR[realm_told(episode)]
 
 
 def _no_link(_ruling: Ruling, _notification: Notification) -> str | None:

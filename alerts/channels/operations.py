@@ -20,9 +20,9 @@ import msgspec
 
 from alerts.catalogue import CATALOGUE
 from alerts.channels.cloudevent import link
-from alerts.channels.form import MARK_FR, Form, Sender
+from alerts.channels.form import Form, Sender, mark_fr, realm_told
 from tocsin.clock import rfc3339
-from tocsin.model.episode import Episode, Notification, Ruling
+from tocsin.model.episode import OF_THE_SYSTEM, Episode, Notification, Ruling
 
 CONTENT_TYPE: Final = "application/json"
 RECEIVER: Final = "tocsin-operations"
@@ -31,9 +31,6 @@ RUNS: Final = "0001-01-01T00:00:00Z"
 
 SEVERITY: Final = {1: "critical", 2: "critical", 3: "warning", 4: "info", 5: "info"}
 """By priority, in the words that receivers route by."""
-
-OF_THE_SYSTEM: Final = "SYS_"
-"""Only of these is the subject a part or a channel, and no measure or device."""
 
 
 class PagedAlert(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -91,14 +88,14 @@ def _labels(episode: Episode, sender: Sender) -> dict[str, str]:
         "alertname": episode.code.value,
         "severity": SEVERITY[episode.priority],
         "site": sender.site,
-        "realm": episode.realm.value,
+        "realm": realm_told(episode).value,
     }
 
 
 def _annotations(ruling: Ruling, notification: Notification) -> Iterator[tuple[str, str]]:
     episode = ruling.episode
     entry = CATALOGUE[episode.code]
-    yield "summary", f"{MARK_FR[episode.realm]}{entry.label_fr}"
+    yield "summary", f"{mark_fr(episode)}{entry.label_fr}"
     yield "description", entry.duty_fr
     yield "alert", link(episode)
     yield "priority", str(episode.priority)
@@ -110,7 +107,7 @@ def _annotations(ruling: Ruling, notification: Notification) -> Iterator[tuple[s
         yield "audience", notification.audience.value
     if episode.outcome is not None:
         yield "outcome", episode.outcome.value
-    if episode.code.value.startswith(OF_THE_SYSTEM):
+    if episode.code.value.startswith(OF_THE_SYSTEM):  # of these the subject is a part or a channel, of no other
         yield "subject", episode.subject
         yield "reason", episode.raises[-1].event
 

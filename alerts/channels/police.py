@@ -33,7 +33,7 @@ import msgspec
 from alerts.catalogue import CATALOGUE, certainty_of
 from alerts.channels.cap import CONTENT_TYPE, Area, CapMessage, Circle, Info, Reference, write_cap
 from alerts.channels.cloudevent import link
-from alerts.channels.form import MARK_FR, Form, Sender
+from alerts.channels.form import Form, Sender, mark_fr, realm_told
 from alerts.episodes import ACKNOWLEDGED, CLOSED, RELEASED, Cause, cause_in, places_of
 from tocsin.clock import MS, rfc3339
 from tocsin.model.episode import Episode, Notification, Outcome, Raise, Realm, Ruling, Rung, Sent
@@ -93,7 +93,7 @@ def message(ruling: Ruling, notification: Notification, sender: Sender) -> CapMe
         identifier=notification.id,
         sender=sender.name,
         sent_ms=ruling.at_ms // MS * MS,
-        status=STATUS[episode.realm],
+        status=STATUS[realm_told(episode)],
         message_type=_message_type(episode, references),
         scope="Private",
         addresses=_addresses(ruling, room),
@@ -105,7 +105,7 @@ def message(ruling: Ruling, notification: Notification, sender: Sender) -> CapMe
 
 
 def _note_fr(episode: Episode) -> Iterator[str]:
-    if episode.realm is not Realm.PRODUCTION:
+    if realm_told(episode) is not Realm.PRODUCTION:
         yield NOBODY_COMES_FR
     yield _verified_fr(episode)
 
@@ -172,7 +172,7 @@ def _info(ruling: Ruling, notification: Notification, room: str, sender: Sender)
 def _running(info: Info, ruling: Ruling) -> Info:
     """He is there, or she has pressed. The room may prepare at once, verified or not."""
     episode, cause = ruling.episode, cause_in(ruling.event)
-    raising, heading = episode.raises[-1], MARK_FR[episode.realm]
+    raising, heading = episode.raises[-1], mark_fr(episode)
     again = "" if raising is episode.raises[0] else f" (signal n° {len(episode.raises)})"
     return msgspec.structs.replace(
         info,
@@ -195,7 +195,7 @@ def _ended(info: Info, episode: Episode) -> Info:
         severity="Minor",
         certainty="Unlikely" if withdrawn else "Observed",
         responses=("None",) if withdrawn else ("AllClear",),
-        headline=f"{MARK_FR[episode.realm]}{info.event} : {what}, {why}",
+        headline=f"{mark_fr(episode)}{info.event} : {what}, {why}",
         description=f"La téléassistance a clos cette alerte : {why}.",
         instruction="Lever le dispositif selon le protocole."
         if not withdrawn
@@ -231,7 +231,7 @@ def _told_fr(episode: Episode, cause: Cause | None) -> Iterator[str]:
 
 def _duties_fr(episode: Episode) -> Iterator[str]:
     """What the room must know before it acts. A key once pressed in silence stays silent."""
-    if episode.realm is not Realm.PRODUCTION:
+    if realm_told(episode) is not Realm.PRODUCTION:
         yield NOBODY_COMES_FR
     if episode.is_silent:
         yield SILENT_FR

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from alerts.catalogue import CATALOGUE
-from alerts.channels.form import MARK_FR, Form, Sender
+from alerts.channels.form import Form, Sender, mark_fr
 from tocsin.model.episode import Notification, Ruling, State
 
 CONTENT_TYPE: Final = "text/plain; charset=utf-8"
@@ -34,7 +34,7 @@ def text(ruling: Ruling, notification: Notification, sender: Sender) -> str:
     """One line, of at most CHARS_MAX characters, each of them of the GSM alphabet."""
     episode = ruling.episode
     said = (
-        f"{MARK_FR[episode.realm]}Tocsin {sender.site}: P{episode.priority} {CATALOGUE[episode.code].label_fr}. "
+        f"{mark_fr(episode)}Tocsin {sender.site}: P{episode.priority} {CATALOGUE[episode.code].label_fr}. "
         f"{STATE_FR[episode.state]} {episode.code.value} v{episode.version} {notification.id}"
     )
     return said.translate(NEAREST_LETTER)

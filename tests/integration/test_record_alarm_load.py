@@ -113,3 +113,32 @@ async def test_the_worst_sources_come_first(past: Past) -> None:
     await past.alert("b", measure="msr_2", raisings=5)
     load = await past.counted.between(NOON_MS, NOON_MS + DAY_MS)
     assert [(one.subject, one.alerts, one.raisings) for one in load.sources] == [("msr_2", 1, 5), ("msr_1", 1, 2)]
+
+
+async def test_of_a_canary_nothing_is_counted_and_of_what_is_said_about_it_all_is(past: Past) -> None:
+    """F38: neither its alerts, nor its measure, nor a call; that it has failed is an alarm like any other."""
+    await past.alert("a", measure="msr_1")
+    await past.alert("b", measure="canary-0", rang_her=True, **closed(Outcome.TECHNICAL))
+    await past.alert("c", measure="canary-0", code=Code.PROX_PREALERT)
+    await past.alert("d", measure="canary-0", code=Code.SYS_CANARY_FAIL)
+    await past.measure(1, NOON_MS - DAY_MS, NOON_MS + 9 * DAY_MS)
+    for name, kind in (("canary-0-w", DeviceKind.WEARER), ("canary-0-v", DeviceKind.PROTECTED)):
+        await past.orders.create_device(name, kind, "$2b$12$none", NOON_MS)
+    order = Order(
+        id="canary-0", version=1, wearer="canary-0-w", protected="canary-0-v", alert_distance_m=1000,
+        valid_from_ms=NOON_MS - DAY_MS, valid_until_ms=NOON_MS + 9 * DAY_MS,
+    )  # fmt: skip
+    await past.orders.create_measure(order, by="canary", now_ms=NOON_MS)
+    load = await past.counted.between(NOON_MS, NOON_MS + DAY_MS)
+    assert {(one.code, one.alerts) for one in load.counted} == {(Code.PROX_ALERT, 1), (Code.SYS_CANARY_FAIL, 1)}
+    assert (load.pairs, load.pair_days, load.false_calls) == (1, 1.0, ())
+    assert {one.subject for one in load.sources} == {"msr_1", "canary-0"}
+    assert {one.code for one in load.sources} == {Code.PROX_ALERT, Code.SYS_CANARY_FAIL}
+
+
+async def test_the_list_of_what_closed_has_canaries_only_where_they_are_asked_for(past: Past) -> None:
+    for name, measure in (("a", "msr_1"), ("b", "canary-0")):
+        await past.alert(name, measure=measure, **closed(Outcome.TECHNICAL))
+    for canary, measure in ((False, "msr_1"), (True, "canary-0")):
+        page = await past.record.episodes(NOON_MS, NOON_MS + DAY_MS, canary=canary)
+        assert [one.measures for one in page.items] == [(measure,)]

@@ -111,15 +111,17 @@ class EpisodeRecord:
         state: State | None = None,
         code: Code | None = None,
         measure: str | None = None,
+        canary: bool = False,
         cursor: str | None = None,
         limit: int = LIST_MAX,
     ) -> Page[Episode]:
-        """Opened in ``[from_ms, to_ms)``, newest first. Raises BadCursor."""
+        """Opened in ``[from_ms, to_ms)``, newest first. ``canary``: those of invented pairs, which are in no other
+        list. Raises BadCursor."""
         limit = min(limit, LIST_MAX)
         before_ms, before_id = (to_ms, "") if cursor is None else _place_of(cursor)
         values = {
             "from": utc(from_ms), "to": utc(to_ms), "before": utc(before_ms), "before_id": before_id,
-            "state": state, "code": code, "measure": measure, "limit": limit + 1,
+            "state": state, "code": code, "measure": measure, "canary": canary, "limit": limit + 1,
         }  # fmt: skip
         async with transaction(self._pool) as connection:
             rows = await (await connection.execute(SQL["episodes"], values)).fetchall()

@@ -260,6 +260,14 @@ class Orders:
             )
             return await _changed(connection, measure_id, by, now_ms)
 
+    async def prolong_canary(self, measure_id: str, *, until_ms: int, by: str, now_ms: int) -> Measure:
+        """A new version of an invented measure that lasts until then. Of nobody's else: raises NotFound."""
+        async with self._transaction() as connection:
+            if not is_canary(measure_id) or await _one(connection, SQL["lock_measure"], [measure_id]) is None:
+                raise NotFound(measure_id)
+            await connection.execute(SQL["prolong_canary"], {"id": measure_id, "until": utc(until_ms)})
+            return await _changed(connection, measure_id, by, now_ms)
+
     async def measure(self, measure_id: str) -> Measure:
         """Raises NotFound."""
         async with self._transaction() as connection:

@@ -59,6 +59,12 @@ update tocsin.measure
 set version = version + 1, valid_until = greatest(%(at)s, valid_from), ended_at = %(now)s, ended_by = %(by)s
 where id = %(id)s
 
+-- name: prolong_canary
+-- An invented measure alone: how long a person's lasts, the court says.
+update tocsin.measure
+set version = version + 1, valid_until = %(until)s, ended_at = null, ended_by = null
+where id = %(id)s and id ~ '^canary-[0-9]+$'
+
 -- name: keep_version
 insert into tocsin.measure_version (
   measure, version, wearer, protected, alert_distance_m, valid_from, valid_until, changed_at, changed_by,

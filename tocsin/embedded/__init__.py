@@ -6,7 +6,7 @@ folder, both on loopback or a Unix socket only. A production site runs its own s
 package.
 """
 
-from tocsin.embedded.broker import BrokerAddresses, DeviceLogin, EmbeddedBroker, hash_password
+from tocsin.embedded.broker import BrokerAddresses, DeviceLogin, EmbeddedBroker, hash_password, is_password_of
 from tocsin.embedded.child import EmbeddedServerError
 from tocsin.embedded.database import EmbeddedPostgres
 
@@ -17,4 +17,5 @@ __all__ = [
     "EmbeddedPostgres",
     "EmbeddedServerError",
     "hash_password",
+    "is_password_of",
 ]

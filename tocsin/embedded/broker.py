@@ -97,6 +97,11 @@ def hash_password(password: str) -> str:
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds=BCRYPT_ROUNDS, prefix=b"2a")).decode()
 
 
+def is_password_of(password: str, password_bcrypt: str) -> bool:
+    """Whether this hash is of this password."""
+    return bcrypt.checkpw(password.encode(), password_bcrypt.encode())
+
+
 class EmbeddedBroker:
     """The message server of one home folder; a restart on the same home keeps messages, sessions and ports.
 

@@ -19,13 +19,18 @@ tell. The last ruling on a subject is the episode.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
+from tocsin.model.canary import is_canary
 from tocsin.model.finding import Alarm, Code, Finding
 from tocsin.model.fix import ClockPoints, FixPoint
 from tocsin.model.fleet import Silenced
 from tocsin.model.notice import Notice
+
+OF_THE_SYSTEM: Final = "SYS_"
+"""How a code begins that is about the system itself, and about no measure and no device."""
 
 
 class Realm(StrEnum):
@@ -397,6 +402,13 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     def lasts(self) -> bool:
         """Neither over nor closed."""
         return self.is_open and self.over_ms is None
+
+    @property
+    def is_canary(self) -> bool:
+        """It is about invented people alone. What names anybody else as well is about somebody; what is said of
+        the system is for humans, of a canary too (SYS_CANARY_FAIL)."""
+        named = self.measures if self.device is None else (*self.measures, self.device)
+        return not self.code.value.startswith(OF_THE_SYSTEM) and bool(named) and all(map(is_canary, named))
 
     @property
     def is_silent(self) -> bool:

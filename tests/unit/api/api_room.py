@@ -98,11 +98,14 @@ class MemoryRecord:
     async def episode(self, episode_id: str) -> Episode | None:
         return self._newest().get(episode_id)
 
-    async def episodes(self, from_ms, to_ms, *, state=None, code=None, measure=None, cursor=None, limit=200):
+    async def episodes(
+        self, from_ms, to_ms, *, state=None, code=None, measure=None, canary=False, cursor=None, limit=200
+    ):
         found = [
             episode
             for episode in self._newest().values()
             if from_ms <= episode.opened_ms < to_ms
+            and episode.is_canary is canary
             and state in {None, episode.state}
             and code in {None, episode.code}
             and (measure is None or measure in episode.measures)

@@ -76,9 +76,9 @@ THE_TABLE = {
         "order-units",
     },
     "teleassistant": {"who-am-i", "see-alerts", "see-alert", "see-timeline", "act-on-alerts", "see-protection"},
-    "supervisor": {permission.value for permission in Permission},
+    "supervisor": {permission.value for permission in Permission} - {"see-canaries"},
     "court": {"who-am-i", "see-alert", "see-timeline", "see-measures", "order-measures", "see-reports"},
-    "technical": {"who-am-i", "see-devices", "make-devices", "order-units"},
+    "technical": {"who-am-i", "see-devices", "make-devices", "order-units", "see-canaries"},
     "platform": {"who-am-i", "see-alerts", "see-alert", "see-timeline", "act-on-alerts"},
     "lab": {permission.value for permission in Permission},
 }
@@ -159,7 +159,7 @@ async def test_who_am_i(room: Room) -> None:
     async with room.client("Tom") as tom:
         assert (await tom.get("/api/v1/me")).json() == {
             "name": "Tom", "role": "technical", "realm": "lab", "auth": "token",
-            "permissions": ["make-devices", "order-units", "see-devices", "who-am-i"],
+            "permissions": ["make-devices", "order-units", "see-canaries", "see-devices", "who-am-i"],
             "verbs": [], "service": None,
         }  # fmt: skip
 

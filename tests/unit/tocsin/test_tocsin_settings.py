@@ -12,13 +12,13 @@ import pytest
 import structlog
 from builders import NOW_MS, SECRET
 
-from alerts.__main__ import LAB_TERRITORY, recipients_of
+from alerts.__main__ import LAB_TERRITORY, canary_endpoints, recipients_of
 from tocsin.errors import SettingError
 from tocsin.model.episode import Channel, Realm
 from tocsin.model.protocol import PoliceMode
 from tocsin.model.room import DEFAULT_ROOM, SECOND
 from tocsin.settings import Settings, load
-from tocsin.stack import Addresses, _variables, running
+from tocsin.stack import Addresses, _variables, _with_receiver, running
 from tocsin.supervisor import PartEvent
 
 PRODUCTION: dict[str, str] = {
@@ -88,6 +88,21 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     ),
     "a role of one's own": (
         {"TOCSIN_API_TOKENS": f'{{"{TOKEN}": {{"name": "A", "role": "god"}}}}'}, ("TOCSIN_API_TOKENS",),
+    ),
+    "a canary's receiver without a secret": (
+        {"TOCSIN_CANARY_URL": "http://127.0.0.1:9"}, ("TOCSIN_CANARY_URL", "TOCSIN_CANARY_SECRET"),
+    ),
+    "a canary's receiver that is somebody's": (
+        {"TOCSIN_CANARY_URL": "http://hook.example", "TOCSIN_CANARY_SECRET": SECRET},
+        ("TOCSIN_CANARY_URL", "this machine"),
+    ),
+    "a canary's receiver behind a certificate": (
+        {"TOCSIN_CANARY_URL": "https://127.0.0.1:9", "TOCSIN_CANARY_SECRET": SECRET},
+        ("TOCSIN_CANARY_URL", "http"),
+    ),
+    "a canary's secret that cannot sign": (
+        {"TOCSIN_CANARY_URL": "http://127.0.0.1:9", "TOCSIN_CANARY_SECRET": "secret"},
+        ("TOCSIN_CANARY_SECRET", "base64"),
     ),
     "a misspelt setting": ({"TOCSIN_REALMS": "lab"}, ("TOCSIN_REALMS", "no such setting")),
     "mqtt without scheme": ({"TOCSIN_MQTT_URL": "broker:1883"}, ("TOCSIN_MQTT_URL", "mqtts://")),
@@ -442,3 +457,51 @@ async def test_a_file_of_one_recipient_is_said_and_keeps_no_part_from_starting(
     assert "police: ca_file" in told[0].what
     assert word in told[0].what
     assert [(one["event"], one["log_level"]) for one in said] == [("certificates_unusable", "critical")]
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, False),
+        (PRODUCTION, True),
+        ({"TOCSIN_CANARY": "true"}, True),
+        ({**PRODUCTION, "TOCSIN_CANARY": "false"}, False),
+    ],
+)
+def test_canaries_walk_in_production_unless_somebody_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: bool
+) -> None:
+    assert loaded(monkeypatch, environment).canary_expected is expected
+
+
+def test_what_courier_canary_and_api_must_agree_about_is_made_once_and_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = loaded(monkeypatch, {"TOCSIN_CANARY": "true"})
+    first, again = _with_receiver(settings, tmp_path), _with_receiver(settings, tmp_path)
+    assert first.canary_secret == again.canary_secret
+    assert first.canary_api_token == again.canary_api_token
+    assert first.canary_url is not None
+    assert first.canary_url.host == "127.0.0.1"
+    assert first.canary_api_token is not None
+    account = first.api_tokens[first.canary_api_token.get_secret_value()]
+    assert (account.name, account.role) == ("tocsin-canary", "platform")
+    assert set(canary_endpoints(first)) == {Channel.TELEASSISTANCE, Channel.POLICE}
+    assert canary_endpoints(settings) == {}
+    addresses = Addresses(
+        mqtt_url="mqtt://a:b@127.0.0.1:1", nats_url="nats://127.0.0.1:2", database_url="x", fleet_mqtt_url=None,
+        api_url="http://127.0.0.1:3",
+    )  # fmt: skip
+    theirs = loaded(monkeypatch, dict(_variables(first, addresses)))
+    assert (theirs.canary_url, theirs.canary_secret) == (first.canary_url, first.canary_secret)
+    assert theirs.api_tokens == first.api_tokens
+
+
+def test_a_receiver_that_somebody_has_set_is_used_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own = {"TOCSIN_CANARY": "true", "TOCSIN_CANARY_URL": "http://127.0.0.1:9", "TOCSIN_CANARY_SECRET": SECRET}
+    equipped = _with_receiver(loaded(monkeypatch, own), tmp_path)
+    assert str(equipped.canary_url) == "http://127.0.0.1:9/"
+    assert equipped.canary_secret is not None
+    assert equipped.canary_secret.get_secret_value() == SECRET

@@ -1,0 +1,96 @@
+"""Where does the courier bring what is about an invented pair, and what of it is anybody's fault? F38."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import pytest
+from builders import SECRET, eventually
+from prometheus_client import REGISTRY
+from real_broker import cancelled
+from recipients import CLOCK, Recipient, endpoints, listening, receipts, rule
+
+from alerts.channels.form import Sender
+from alerts.courier import run_courier
+from alerts.line import Endpoint
+from alerts.retries import ACCEPTED, NO_ENDPOINT
+from tocsin import subjects
+from tocsin.model.episode import Channel, Realm
+from tocsin.model.room import DEFAULT_ROOM, SECOND
+from tocsin.testing.bus import MemoryLog
+
+CANARY = "canary-0"
+
+
+@asynccontextmanager
+async def courier(log: MemoryLog, real: Recipient, canaries: Mapping[Channel, Endpoint]) -> AsyncIterator[None]:
+    """In production: there a line that tells nobody is a fault."""
+    ready = asyncio.Event()
+    recipients = {
+        Channel.TELEASSISTANCE: endpoints({DEFAULT_ROOM: real.url, SECOND: real.url}),
+        Channel.OPERATIONS: endpoints({DEFAULT_ROOM: real.url}),
+        Channel.POLICE: endpoints({DEFAULT_ROOM: real.url}),
+    }
+    serving = asyncio.create_task(
+        run_courier(
+            log_=log, clock=CLOCK, realm=Realm.PRODUCTION, sender=Sender(site="paca"), recipients=recipients,
+            canaries=canaries, ready=ready.set,
+        )
+    )  # fmt: skip
+    try:
+        await ready.wait()
+        yield
+    finally:
+        await cancelled(serving)
+
+
+def of(url: str) -> dict[Channel, Endpoint]:
+    return {
+        one: Endpoint(url=f"{url}/{one.value}", secret=SECRET) for one in (Channel.TELEASSISTANCE, Channel.POLICE)
+    }
+
+
+def stages() -> float:
+    """Every observation of the latency of alerts."""
+    found = (one for metric in REGISTRY.collect() for one in metric.samples)
+    return sum(one.value for one in found if one.name == "tocsin_stage_latency_seconds_count")
+
+
+async def test_both_forms_go_to_its_receiver_and_nothing_to_anybody_else() -> None:
+    log, before = MemoryLog(), stages()
+    async with listening(200) as real, listening(200) as test, courier(log, real, of(test.url)):
+        ruling = await rule(log, CANARY)
+        await eventually(lambda: len(test.heard) == len(ruling.notifications))
+        await eventually(lambda: len(receipts(log)) == 1)
+        (taken,) = receipts(log)
+        assert (taken.result, taken.line) == (ACCEPTED, "canary")
+        assert {b"<status>Test</status>" in one.body or b'"test":true' in one.body for one in test.heard} == {True}
+        assert stages() == before
+        await rule(log, "msr_1")
+        await eventually(lambda: real.heard)
+        assert len(test.heard) == len(ruling.notifications)
+        assert {b"canary" in one.body for one in real.heard} == {False}
+        assert all(b"canary" not in one.body and b"alr_" not in one.body for one in real.beats)
+
+
+@pytest.mark.parametrize("has_receiver", [False, True])
+async def test_what_its_receiver_does_not_take_is_nobodys_failure(has_receiver: bool) -> None:
+    """Without one it is told to nobody. Fifteen seconds without a yes are SYS_NOTIFY_FAIL for anybody else."""
+    log = MemoryLog()
+    async with (
+        listening(200) as real,
+        listening(503) as test,
+        courier(log, real, of(test.url) if has_receiver else {}),
+    ):
+        ruling = await rule(log, CANARY)
+        if has_receiver:
+            overdue_ms = ruling.at_ms + 20_000
+            await eventually(lambda: CLOCK.now_ms() > overdue_ms and len(test.heard) > 2)
+            assert {one.result for one in receipts(log)} == {"status_503"}
+        else:
+            await eventually(lambda: [one.result for one in receipts(log)] == [NO_ENDPOINT])
+            assert receipts(log, Channel.POLICE)[0].result == NO_ENDPOINT
+        assert real.heard == []
+        assert log.entries(subjects.NOTICES) == []
