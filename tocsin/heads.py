@@ -285,13 +285,21 @@ def faults_of_file(
     for number, (line, following) in enumerate(_with_the_next(lines), 1):
         head = head_in(line)
         if head is None:
-            if not (line.strip() and following.startswith(line.rstrip(b"\n"))):
+            if not _is_unfinished(line, following, record):
                 yield _fault(number, Wrong.UNREADABLE, "this line of the published file is no head")
             continue
         seen.add(head.number)
         yield from _beside_the_record(head, record.get(head.number))
     for number in sorted(set(told) - seen):
         yield _fault(number, Wrong.HEAD_NOT_PUBLISHED, "it was published, and the published file has it no longer")
+
+
+def _is_unfinished(line: bytes, following: bytes, record: Mapping[int, Head]) -> bool:
+    """Whether it is where a writer died: the next one has begun the line anew, or nobody has come since."""
+    begun = line.rstrip(b"\n")
+    if following:
+        return bool(begun.strip()) and following.startswith(begun)
+    return not line.endswith(b"\n") and any(line_of(head).startswith(begun) for head in record.values())
 
 
 def _beside_the_record(head: Head, known: Head | None) -> Iterator[Fault]:

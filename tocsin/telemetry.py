@@ -124,6 +124,7 @@ FLEET_MISSED = Gauge(
     "Share of the devices that should speak and have missed their report.",
     multiprocess_mode="mostrecent",
 )
+HEADS = Counter("tocsin_heads_total", "Heads of the record, by what became of them.", ["outcome"])
 CONSOLES_LIVE = Gauge("tocsin_console_live", "Open live feeds.", multiprocess_mode="livesum")
 
 METRICS: Final = (
@@ -131,7 +132,7 @@ METRICS: Final = (
     NOTIFICATIONS, HEARTBEATS, COMMANDS, RECORDED, ACCESSES, STAGE_SECONDS, KNOWN_DEVICES, QUARANTINE_KEPT,
     QUARANTINE_LEFT, PAIRS, ORDERED, JOURNAL_STEPS, CLOCK_BACK, SNAPSHOT_BYTES, SNAPSHOT_SECONDS, REPLAY_SECONDS,
     RETROSPECT_WINDOWS, RETROSPECT_DUE, ALERTS_OPEN, PROTECTION_PAIRS, CONSOLES_LIVE,
-    FLEET_INCIDENTS, FLEET_LOOKS, FLEET_MISSED,
+    FLEET_INCIDENTS, FLEET_LOOKS, FLEET_MISSED, HEADS,
 )  # fmt: skip
 
 WITHHELD: Final = "withheld"

@@ -110,7 +110,7 @@ async def test_where_a_head_was_published_is_known_by_the_place(pool: Pool) -> N
 
 @pytest.mark.parametrize("table", ["head", "head_leaf", "head_published"])
 async def test_heads_are_only_ever_added_to(pool: Pool, table: str) -> None:
-    for statement in (f"delete from tocsin.{table}", f"truncate tocsin.{table}"):
+    for verb in ("delete from", "truncate"):
         with pytest.raises((RecordRefused, psycopg.errors.RaiseException), match="only ever added to"):
             async with transaction(pool) as connection:
-                await connection.execute(statement)
+                await connection.execute(f"{verb} tocsin.{table}")

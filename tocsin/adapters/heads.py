@@ -33,7 +33,7 @@ class Heads:
                 await connection.execute(SQL[step])
             last = await _one(connection, "last_head", ())
             rows = await (await connection.execute(SQL["grown"])).fetchall()
-            leaves = [_leaf(row) for row in rows]
+            leaves = [read_leaf(row) for row in rows]
             head = head_of(leaves, after=last, at_ms=at_ms)
             await connection.execute(SQL["keep_head"], _row(head))
             async with connection.cursor() as cursor:
@@ -50,7 +50,7 @@ class Heads:
     async def all(self) -> list[Head]:
         """In their order; one a day."""
         async with transaction(self._pool) as connection:
-            return [_head(row) for row in await (await connection.execute(SQL["heads"])).fetchall()]
+            return [read_head(row) for row in await (await connection.execute(SQL["heads"])).fetchall()]
 
     async def leaves(self, number: int) -> list[Leaf]:
         """Of one head, in their order."""
@@ -76,7 +76,9 @@ class Heads:
         """The oldest of those that are not known to have left for ``place``."""
         async with transaction(self._pool) as connection:
             values = {"place": place, "limit": UNPUBLISHED_MAX}
-            return [_head(row) for row in await (await connection.execute(SQL["unpublished"], values)).fetchall()]
+            return [
+                read_head(row) for row in await (await connection.execute(SQL["unpublished"], values)).fetchall()
+            ]
 
     async def published_at(self, place: str) -> set[int]:
         async with transaction(self._pool) as connection:
@@ -91,18 +93,18 @@ class Heads:
 
 async def _one(connection: Connection, query: str, values: tuple[int, ...]) -> Head | None:
     row = await (await connection.execute(SQL[query], values)).fetchone()
-    return None if row is None else _head(row)
+    return None if row is None else read_head(row)
 
 
 async def _leaves(connection: Connection, number: int) -> list[Leaf]:
-    return [_leaf(row) for row in await (await connection.execute(SQL["leaves"], [number])).fetchall()]
+    return [read_leaf(row) for row in await (await connection.execute(SQL["leaves"], [number])).fetchall()]
 
 
 def _row(head: Head) -> Row:
     return (head.number, head.day, utc(head.at_ms), head.previous, head.root, head.leaves, head.hash)
 
 
-def _head(row: Row) -> Head:
+def read_head(row: Row) -> Head:
     number, day, at, previous, root, leaves, hash_ = row
     return Head(
         number=number, day=day, at_ms=ms_of(at), previous=bytes(previous), root=bytes(root), leaves=leaves,
@@ -110,6 +112,6 @@ def _head(row: Row) -> Head:
     )  # fmt: skip
 
 
-def _leaf(row: Row) -> Leaf:
+def read_leaf(row: Row) -> Leaf:
     chain, length, hash_ = row
     return Leaf(chain=chain, length=length, hash=bytes(hash_))

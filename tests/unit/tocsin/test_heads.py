@@ -233,3 +233,5 @@ def test_who_died_while_he_published_leaves_no_fault(cut: int) -> None:
     heads = run_of(2)
     first, second = file_of(heads)
     assert list(faults_of_file([first, second[:cut] + b"\n", second, second], record_of(heads), {1, 2})) == []
+    assert list(faults_of_file([first, second[:cut]], record_of(heads), {1})) == []
+    assert words(faults_of_file([first, second[:cut] + b"\n"], record_of(heads), {1})) == [(2, Wrong.UNREADABLE)]
