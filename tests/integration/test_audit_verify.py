@@ -18,6 +18,7 @@ import msgspec
 import psycopg
 import pytest
 from builders import NOW_MS
+from database import HASTE
 from record_world import (
     ACCESS_CHAIN,
     ALERT,
@@ -32,9 +33,12 @@ from typer.testing import CliRunner
 
 from audit.commands.audit import app
 from tocsin.adapters.heads import Heads
+from tocsin.adapters.migrate import migrate
 from tocsin.adapters.postgres import open_pool
 from tocsin.adapters.seals import Seals
 from tocsin.chain import START, Deletion, Item, KeptAs, Kind, Link, Opened, linked
+from tocsin.embedded import EmbeddedPostgres
+from tocsin.errors import SettingError
 from tocsin.heads import NO_HEAD, head_of
 
 pytest_plugins = ("database",)
@@ -531,3 +535,29 @@ def test_the_installed_command_says_by_its_status_what_it_found(record: Altered,
     wrong = run("verify")
     assert (wrong.returncode, wrong.stdout.count("\n")) == (1, 1)
     assert run("verify", url="host=/nowhere dbname=x").returncode == 2
+
+
+def test_the_database_of_the_data_folder_is_found_running_or_not(own_home: Path) -> None:
+    """Beside `tocsin up`, which has it; and after it, when it is started for as long as the command takes."""
+    server = EmbeddedPostgres(home=own_home / "database", settings=HASTE)
+
+    def verify() -> Said:
+        result = CliRunner().invoke(app, ["verify"], env={"TOCSIN_DATA_DIR": str(own_home)})
+        return Said(result.exit_code, result.stdout.splitlines(), result.stderr)
+
+    async def run() -> list[Said]:
+        await migrate(await server.start())
+        beside = await asyncio.to_thread(verify)
+        await server.stop()
+        return [beside, await asyncio.to_thread(verify)]
+
+    own_home.mkdir(mode=0o711)
+    for said in asyncio.run(run()):
+        assert (said.code, said.lines) == (0, []), said.error
+
+
+def test_tables_that_are_not_up_to_date_are_not_called_whole(empty_dsn: str, tmp_path: Path) -> None:
+    environment = {"TOCSIN_DATABASE_URL": empty_dsn, "TOCSIN_DATA_DIR": str(tmp_path)}
+    result = CliRunner().invoke(app, ["verify"], env=environment)
+    assert isinstance(result.exception, SettingError)
+    assert "tocsin migrate" in str(result.exception)
