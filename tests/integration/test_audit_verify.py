@@ -18,7 +18,6 @@ import msgspec
 import psycopg
 import pytest
 from builders import NOW_MS
-from database import HASTE
 from record_world import (
     ACCESS_CHAIN,
     ALERT,
@@ -539,7 +538,7 @@ def test_the_installed_command_says_by_its_status_what_it_found(record: Altered,
 
 def test_the_database_of_the_data_folder_is_found_running_or_not(own_home: Path) -> None:
     """Beside `tocsin up`, which has it; and after it, when it is started for as long as the command takes."""
-    server = EmbeddedPostgres(home=own_home / "database", settings=HASTE)
+    server = EmbeddedPostgres(home=own_home / "database")
 
     def verify() -> Said:
         result = CliRunner().invoke(app, ["verify"], env={"TOCSIN_DATA_DIR": str(own_home)})
