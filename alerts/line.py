@@ -21,10 +21,10 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from alerts.channels.cloudevent import signed_headers
 from alerts.reach import INTERNET, Reach
 from alerts.retries import ACCEPTED
 from tocsin.limits import ANSWER_MAX_BYTES, ANSWER_TAIL_S, LINE_CONNECTIONS_MAX, LINE_EAGER, WEBHOOK_TIMEOUT_S
+from tocsin.signing import signed_headers
 from tocsin.tls import TlsFiles
 
 TIMEOUT: Final = "timeout"

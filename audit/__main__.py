@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from audit.canary import Doors, run_canary
+from audit.notary import outside_of, run_notary
+from tocsin.adapters.heads import Heads
 from tocsin.adapters.jetstream import open_bus
 from tocsin.adapters.orders import Orders
 from tocsin.adapters.postgres import open_pool
@@ -48,7 +51,16 @@ def _tls_of(settings: Settings, unit: str) -> TlsFiles:
     return TlsFiles(ca=settings.mqtt_ca_file, cert=folder / f"{unit}.crt", key=folder / f"{unit}.key")
 
 
-PARTS: dict[str, Callable[[Settings, Ready], Awaitable[None]]] = {"canary": canary}
+async def witness(settings: Settings, ready: Ready) -> None:
+    async with (
+        open_bus(settings.required("nats_url"), "audit.witness") as bus,
+        open_pool(settings.required("database_url"), max_size=2) as pool,
+        asyncio.TaskGroup() as tasks,
+    ):
+        tasks.create_task(run_notary(Heads(pool), outside_of(settings), bus.log, settings.clock, ready))
+
+
+PARTS: dict[str, Callable[[Settings, Ready], Awaitable[None]]] = {"canary": canary, "witness": witness}
 
 if __name__ == "__main__":
     run_part("audit", PARTS)

@@ -50,9 +50,10 @@ CALL_SECRET_MIN_CHARS = 32
 CALLBACK_SECRET_MIN_CHARS = 32
 SIGNING_KEY_FORM = "a Standard Webhooks secret is whsec_ and 24 to 64 bytes in base64"
 MQTT_URL_FORM = "an address is mqtt://user:password@host:1883 or mqtts://host:8883"
-WEBHOOKS = ("teleassistance", "teleassistance_second", "police", "operations")
+WEBHOOKS = ("teleassistance", "teleassistance_second", "police", "operations", "heads")
 """The recipients that have a URL and a secret in settings of their own; rooms of the police come beside them."""
 OTHER_SECRETS = ("call_secret", "callback_secret", "canary_secret", "canary_api_token")
+HEADS_FILE = "heads.jsonl"
 NOBODY_KNOWS_US = "without either anybody can say to be ingest"
 
 FromHere = Annotated[Path, AfterValidator(Path.absolute)]
@@ -158,6 +159,9 @@ class Settings(BaseSettings):
     canary_api_url: HttpUrl | None = None
     canary_api_token: SecretStr | None = None
     canary_cert_dir: FromHere | None = None
+    heads_file: FromHere | None = None
+    heads_url: HttpUrl | None = None
+    heads_secret: SecretStr | None = None
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -365,6 +369,11 @@ class Settings(BaseSettings):
                 f"{PREFIX}{name.upper()}: missing; `tocsin up` starts the embedded servers and sets it"
             )
         return value
+
+    @property
+    def published_heads(self) -> Path:
+        """The file that heads of the record are published to."""
+        return self.heads_file or self.data_dir.resolve() / HEADS_FILE
 
     @property
     def mqtt_tls(self) -> TlsFiles:

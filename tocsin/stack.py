@@ -29,6 +29,7 @@ from tocsin.adapters.migrate import migrate
 from tocsin.embedded import DeviceLogin, EmbeddedBroker, EmbeddedPostgres, EmbeddedServerError
 from tocsin.embedded.broker import LOOPBACK, PORTS_FILE, ports_remembered
 from tocsin.embedded.child import write_private
+from tocsin.embedded.database import running_dsn
 from tocsin.errors import RecordUnavailable, SettingError, WireError
 from tocsin.model.episode import Realm
 from tocsin.ports import Bucket
@@ -60,6 +61,7 @@ PARTS: Final = (
     PartSpec(name="fixes", words=("ingest", "fixes")),
     PartSpec(name="api", words=("alerts", "api")),
     PartSpec(name=CANARY, words=("audit", CANARY)),
+    PartSpec(name="witness", words=("audit", "witness")),
 )
 """In the order of the start: whoever reads is there before whoever writes."""
 
@@ -283,6 +285,32 @@ def log_address(settings: Settings) -> str:
     if port is None or password is None:
         raise SettingError(f"{PREFIX}DATA_DIR: no Tocsin has run in {home}; {PREFIX}NATS_URL is not set either")
     return f"nats://tocsin:{password}@{LOOPBACK}:{port}"
+
+
+@contextlib.asynccontextmanager
+async def record_address(settings: Settings) -> AsyncIterator[str]:
+    """The record of this deployment, for a command: the one that is set, or the embedded one of the data folder,
+    which runs for as long as the body unless it runs already.
+
+    Raises SettingError when none is set and no embedded one was ever started there; EmbeddedServerError.
+    """
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    home = settings.data_dir.resolve() / "database"
+    if not home.exists():
+        raise SettingError(
+            f"{PREFIX}DATA_DIR: no Tocsin has run in {home.parent}; {PREFIX}DATABASE_URL is not set either"
+        )
+    running = running_dsn(home)
+    if running is not None:
+        yield running
+        return
+    server = EmbeddedPostgres(home=home, bindir=settings.pg_bindir)
+    try:
+        yield await server.start()
+    finally:
+        await server.stop()
 
 
 def _broker_secrets(home: Path) -> dict[str, str]:

@@ -134,6 +134,7 @@ CANARY_SECONDS = Histogram(
     "tocsin_canary_seconds", "Time from t3 of a canary's crossing to each stage of its round.", ["stage"],
     buckets=BUDGET_BUCKETS_S,
 )  # fmt: skip
+HEADS = Counter("tocsin_heads_total", "Heads of the record, by what became of them.", ["outcome"])
 CONSOLES_LIVE = Gauge("tocsin_console_live", "Open live feeds.", multiprocess_mode="livesum")
 
 METRICS: Final = (
@@ -141,7 +142,7 @@ METRICS: Final = (
     NOTIFICATIONS, HEARTBEATS, COMMANDS, RECORDED, ACCESSES, STAGE_SECONDS, KNOWN_DEVICES, QUARANTINE_KEPT,
     QUARANTINE_LEFT, PAIRS, ORDERED, JOURNAL_STEPS, CLOCK_BACK, SNAPSHOT_BYTES, SNAPSHOT_SECONDS, REPLAY_SECONDS,
     RETROSPECT_WINDOWS, RETROSPECT_DUE, ALERTS_OPEN, PROTECTION_PAIRS, CONSOLES_LIVE,
-    FLEET_INCIDENTS, FLEET_LOOKS, FLEET_MISSED, CANARY_AGE, CANARY_SECONDS,
+    FLEET_INCIDENTS, FLEET_LOOKS, FLEET_MISSED, CANARY_AGE, CANARY_SECONDS, HEADS,
 )  # fmt: skip
 
 WITHHELD: Final = "withheld"

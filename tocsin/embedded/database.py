@@ -40,6 +40,7 @@ START_S = 300.0  # crash recovery reads back up to max_wal_size
 RETRY_S = 0.1
 STOP_S = 60.0  # fast shutdown writes a checkpoint
 STOP_AT_ONCE_S = 10.0
+SOCKET_LINE = 4
 STATUS_LINE = 7  # of postmaster.pid, from 0 (src/include/utils/pidfile.h)
 STILL_DYING = ("is still in use", 'lock file "postmaster.pid" already exists')
 
@@ -205,6 +206,16 @@ class EmbeddedPostgres:
             lines = (self.data / "postmaster.pid").read_text().split("\n")
             return int(lines[0]) == child.pid and lines[STATUS_LINE].strip() == "ready"
         return False
+
+
+def running_dsn(home: Path) -> str | None:
+    """The address of the server that somebody runs on this home; None when nobody does."""
+    data = place_for(home.resolve(), Identity.ours()) / "postgres"
+    pid = pid_in(data / "postmaster.pid")
+    if pid is None or not runs(pid, str(data)):
+        return None
+    folder = (data / "postmaster.pid").read_text().split("\n")[SOCKET_LINE]
+    return socket_dsn(folder, ROLE, DATABASE)
 
 
 def erase(home: Path) -> None:

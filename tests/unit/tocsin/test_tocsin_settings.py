@@ -146,6 +146,22 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
         {**PRODUCTION, "TOCSIN_OPERATIONS_URL": "http://o.example", "TOCSIN_OPERATIONS_SECRET": SECRET},
         ("TOCSIN_OPERATIONS_URL", "https"),
     ),
+    "heads without a secret": ({"TOCSIN_HEADS_URL": "https://h.example"}, ("TOCSIN_HEADS_SECRET",)),
+    "heads whose secret cannot sign": (
+        {"TOCSIN_HEADS_URL": "https://h.example", "TOCSIN_HEADS_SECRET": "hunter2"},
+        ("TOCSIN_HEADS_SECRET", "whsec_"),
+    ),
+    "production, heads by http": (
+        {**PRODUCTION, "TOCSIN_HEADS_URL": "http://h.example", "TOCSIN_HEADS_SECRET": SECRET},
+        ("TOCSIN_HEADS_URL", "https"),
+    ),
+    "heads to a host that nobody has allowed": (
+        {
+            "TOCSIN_HEADS_URL": "https://h.example", "TOCSIN_HEADS_SECRET": SECRET,
+            "TOCSIN_WEBHOOK_HOSTS": '["o.example"]',
+        },
+        ("TOCSIN_HEADS_URL", "TOCSIN_WEBHOOK_HOSTS"),
+    ),
     "production, moved clock": ({**PRODUCTION, "TOCSIN_CLOCK_EPOCH_MS": "1"}, ("TOCSIN_CLOCK_EPOCH_MS",)),
     "production, fast clock": ({**PRODUCTION, "TOCSIN_CLOCK_RATE": "2"}, ("TOCSIN_CLOCK_RATE",)),
     "production, heard afar": ({**PRODUCTION, "TOCSIN_MQTT_HOST": "192.0.2.7"}, ("TOCSIN_MQTT_HOST", "TLS")),

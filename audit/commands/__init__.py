@@ -1,0 +1,1 @@
+"""What of the proof can be typed."""

@@ -1,0 +1,169 @@
+"""How is the whole record read as it stood at one moment, without holding it in memory?
+
+One transaction that changes nothing and sees one moment, however long it takes; long lists come from cursors of
+the server, CHUNK rows at a time. Nothing is decoded or judged here. Hours become milliseconds, all else is as it
+is kept; a word that no version of ours has written stays one.
+
+A reader of this length keeps the server from tidying up behind it: beside a busy record, read a standby.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from tocsin.adapters.heads import read_head, read_leaf
+from tocsin.adapters.postgres import Connection, Row, load_queries, ms_of, open_pool, transaction
+from tocsin.chain import Kind, Link, Opened
+from tocsin.clock import utc
+from tocsin.heads import Head, Leaf
+
+SQL = load_queries("examination.sql")
+
+CHUNK: Final = 1_000
+"""Rows in memory at a time: a payload is some kilobytes."""
+
+Said = dict[str, Any]
+"""A row by the names of its columns."""
+
+
+@asynccontextmanager
+async def examining(dsn: str) -> AsyncIterator[Examination]:
+    """Raises RecordUnavailable."""
+    async with open_pool(dsn, max_size=1) as pool, transaction(pool) as connection:
+        await connection.execute(SQL["begin"])
+        await connection.execute(SQL["take_time"])
+        yield Examination(connection)
+
+
+class Examination:
+    """``chain``: that one alone; None: all of them."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._numbers = itertools.count(1)
+
+    async def size(self, chain: str | None) -> int:
+        """How many links there are."""
+        ((count,),) = await self._all("size", {"chain": chain})
+        return int(count)
+
+    async def leaf_count(self, chain: str | None) -> int:
+        ((count,),) = await self._all("leaf_count", {"chain": chain})
+        return int(count)
+
+    async def links(self, chain: str | None) -> AsyncIterator[list[tuple[Link, Opened | None]]]:
+        """All of one chain behind one another, in their order; each with what it commits to, if it is kept."""
+        async for rows in self._chunks("links", chain):
+            yield [_with_payload(row) for row in rows]
+
+    async def deletions(self, chain: str) -> list[tuple[Link, Opened | None]]:
+        return [_with_payload(row) for row in await self._all("deletions", [chain])]
+
+    async def orphans(self, chain: str | None) -> AsyncIterator[list[Row]]:
+        """(chain, number) of payloads without a link."""
+        async for rows in self._chunks("orphans", chain):
+            yield rows
+
+    async def ends(self, chain: str | None) -> AsyncIterator[list[Row]]:
+        """(chain, length and hash of its cursor, number and hash of its last link); None where one is missing."""
+        async for rows in self._chunks("ends", chain):
+            yield rows
+
+    async def heads(self) -> list[Head]:
+        return [read_head(row) for row in await self._all("heads", {})]
+
+    async def leaves(self, head: int) -> list[Leaf]:
+        return [read_leaf(row) for row in await self._all("leaves", [head])]
+
+    async def stray_leaves(self) -> list[int]:
+        """Of which heads there are leaves and no head."""
+        return [number for (number,) in await self._all("stray_leaves", {})]
+
+    async def published(self) -> list[tuple[str, int]]:
+        """(place, head)."""
+        return [(place, number) for place, number in await self._all("published", {})]
+
+    async def footings(self, chain: str | None) -> AsyncIterator[list[Row]]:
+        """(head, chain, length, hash in the leaf, hash of that link or None, end of the chain or None), of those
+        leaves that do not stand on their link."""
+        async for rows in self._chunks("footings", chain):
+            yield rows
+
+    async def covered(self, chains: Sequence[str]) -> dict[str, list[tuple[int, int]]]:
+        """By chain: (length, head), the shortest first."""
+        found: dict[str, list[tuple[int, int]]] = {}
+        for chain, head, length in await self._all("covered", [list(chains)]):
+            found.setdefault(chain, []).append((length, head))
+        return found
+
+    async def has_table(self, name: str) -> bool:
+        return await self._all("has_table", [name]) == [(True,)]
+
+    async def rows(self, query: str, keys: Sequence[tuple[Any, ...]]) -> list[Said]:
+        """``query``: rulings, attempts, accesses, notifications, commands, results. Hours are milliseconds."""
+        if not keys:
+            return []
+        columns = [list(column) for column in zip(*keys, strict=True)]
+        values: dict[str, Any] = dict(zip(("names", "numbers", "hours", "lines"), columns, strict=False))
+        if "hours" in values:
+            values["hours"] = [utc(ms) for ms in values["hours"]]
+        cursor = await self._connection.execute(SQL[query], values)
+        names = [column.name for column in cursor.description or ()]
+        return [dict(zip(names, _plain(row), strict=True)) for row in await cursor.fetchall()]
+
+    async def unlinked(self, table: str, chain: str | None) -> AsyncIterator[list[Row]]:
+        """Rows that no link names: of rulings, attempts, accesses, commands, results."""
+        async for rows in self._chunks(f"unlinked_{table}", chain):
+            yield [_plain(row) for row in rows]
+
+    async def episodes(self, chain: str | None) -> AsyncIterator[list[Said]]:
+        """(id, sequence and payload of its newest ruling, then the row); either half may be missing."""
+        async for rows in self._chunks("episodes", chain):
+            yield [dict(zip(_EPISODE, _plain(row), strict=True)) for row in rows]
+
+    async def told(self, chain: str | None) -> AsyncIterator[list[Said]]:
+        """Each notification, and under ``payload`` the ruling that it names, None without."""
+        async for rows in self._chunks("told", chain):
+            yield [dict(zip(_TOLD, _plain(row), strict=True)) for row in rows]
+
+    async def _all(self, query: str, values: Mapping[str, Any] | Sequence[Any]) -> list[Row]:
+        return await (await self._connection.execute(SQL[query], values)).fetchall()
+
+    async def _chunks(self, query: str, chain: str | None) -> AsyncIterator[list[Row]]:
+        async with self._connection.cursor(name=f"{query}_{next(self._numbers)}") as cursor:
+            await cursor.execute(SQL[query], {"chain": chain})
+            while rows := await cursor.fetchmany(CHUNK):
+                yield rows
+
+
+_EPISODE: Final = (
+    "id", "newest_sequence", "newest_payload", "is_there", "code", "subject", "realm", "priority", "state",
+    "version", "owner", "outcome", "measures", "device", "opened_at", "recorded_at", "acknowledged_at", "over_at",
+    "closed_at", "points", "noun", "last_sequence",
+)  # fmt: skip
+_KINDS: Final = frozenset(Kind)
+_TOLD: Final = ("id", "episode", "version", "channel", "type", "created_at", "stream_sequence", "payload")
+
+
+def _with_payload(row: Row) -> tuple[Link, Opened | None]:
+    chain, number, kind, kept_as, source, at, commitment, previous, hash_, salt, payload = row
+    link = Link(
+        chain=chain, number=number, kind=kind, kept_as=kept_as, source=source, at_ms=ms_of(at),
+        commitment=bytes(commitment), previous=bytes(previous), hash=bytes(hash_),
+    )  # fmt: skip
+    if kind in _KINDS:
+        link = msgspec.structs.replace(link, kind=Kind(kind))
+    return link, None if salt is None else Opened(salt=bytes(salt), payload=bytes(payload))
+
+
+def _plain(row: Row) -> Row:
+    return tuple(
+        ms_of(value) if isinstance(value, datetime) else bytes(value) if isinstance(value, memoryview) else value
+        for value in row
+    )

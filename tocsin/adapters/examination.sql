@@ -1,0 +1,177 @@
+-- The whole record, read as it stands at one moment, in pieces. Nothing here changes anything.
+-- %(chain)s: only that chain; null: all of them.
+
+-- name: begin
+set transaction isolation level repeatable read read only
+
+-- name: take_time
+-- A run over years of alerts takes its time; whoever runs it can stop it.
+set local statement_timeout = 0
+
+-- name: size
+select count(*) from tocsin.link where %(chain)s::text is null or chain = %(chain)s
+
+-- name: links
+select link.chain, link.number, link.kind, link.kept_as, link.source, link.at, link.commitment, link.previous,
+  link.hash, opened.salt, opened.payload
+from tocsin.link as link
+left join tocsin.opened as opened on opened.chain = link.chain and opened.number = link.number
+where %(chain)s::text is null or link.chain = %(chain)s
+order by link.chain, link.number
+
+-- name: orphans
+-- Payloads without a link.
+select chain, number from tocsin.opened as opened
+where (%(chain)s::text is null or chain = %(chain)s)
+  and not exists (select from tocsin.link as link where link.chain = opened.chain and link.number = opened.number)
+order by chain, number
+
+-- name: ends
+-- Each chain's cursor beside its last link; either may be missing.
+select coalesce(cursor.name, last.chain), cursor.length, cursor.hash, last.number, last.hash
+from tocsin.chain as cursor
+full join (
+  select distinct on (chain) chain, number, hash from tocsin.link order by chain, number desc) as last
+  on last.chain = cursor.name
+where %(chain)s::text is null or coalesce(cursor.name, last.chain) = %(chain)s
+order by 1
+
+-- name: deletions
+select link.chain, link.number, link.kind, link.kept_as, link.source, link.at, link.commitment, link.previous,
+  link.hash, opened.salt, opened.payload
+from tocsin.link as link
+join tocsin.opened as opened on opened.chain = link.chain and opened.number = link.number
+where link.chain = %s and link.kind = 'deletion'
+order by link.number
+
+-- name: heads
+select number, day::text, at, previous, root, leaves, hash from tocsin.head order by number
+
+-- name: leaves
+select chain, length, hash from tocsin.head_leaf where head = %s order by position
+
+-- name: stray_leaves
+select distinct head from tocsin.head_leaf as leaf
+where not exists (select from tocsin.head where number = leaf.head) order by head
+
+-- name: published
+select place, head from tocsin.head_published order by place, head
+
+-- name: covered
+select chain, head, length from tocsin.head_leaf where chain = any(%s) order by chain, length
+
+-- name: footings
+-- Each leaf of each head beside the link that it stands on, and the end of its chain.
+select leaf.head, leaf.chain, leaf.length, leaf.hash, link.hash, ending.number
+from tocsin.head_leaf as leaf
+left join tocsin.link as link on link.chain = leaf.chain and link.number = leaf.length
+left join (select chain, max(number) as number from tocsin.link group by chain) as ending
+  on ending.chain = leaf.chain
+where (%(chain)s::text is null or leaf.chain = %(chain)s)
+  and (link.hash is null or link.hash <> leaf.hash)
+order by leaf.head, leaf.position
+
+-- name: leaf_count
+select count(*) from tocsin.head_leaf where %(chain)s::text is null or chain = %(chain)s
+
+-- name: rulings
+select episode, stream_sequence, code, subject, version, reason, event::text, at, payload
+from tocsin.ruling
+where (episode, stream_sequence) in (select * from unnest(%(names)s::text[], %(numbers)s::bigint[]))
+
+-- name: attempts
+select notification, attempt, t7, line, t8, episode, version, channel, result, status
+from tocsin.attempt
+where (notification, attempt, t7, line) in (
+  select * from unnest(%(names)s::text[], %(numbers)s::bigint[], %(hours)s::timestamptz[], %(lines)s::text[]))
+
+-- name: accesses
+select id, stream_sequence, at, who, service, role, what, objects, purpose, places
+from tocsin.access where id = any(%(names)s)
+
+-- name: notifications
+select id, episode, version, channel, type, created_at, stream_sequence
+from tocsin.notification where id = any(%(names)s)
+
+-- name: has_table
+select to_regclass('tocsin.' || %s) is not null
+
+-- name: commands
+select device, stream_sequence, id, action, at, expires_at, said_by, payload from tocsin.command
+where (device, stream_sequence) in (select * from unnest(%(names)s::text[], %(numbers)s::bigint[]))
+
+-- name: results
+select device, stream_sequence, command, stage, at, reason, payload from tocsin.result
+where (device, stream_sequence) in (select * from unnest(%(names)s::text[], %(numbers)s::bigint[]))
+
+-- name: unlinked_rulings
+-- What to_jsonb says of before_chains: null where the column is not there.
+select row.episode, row.stream_sequence, row.payload, to_jsonb(row) ->> 'before_chains'
+from tocsin.ruling as row
+where (%(chain)s::text is null or 'episode/' || row.episode = %(chain)s)
+  and not exists (
+    select from tocsin.link as link
+    where link.chain = 'episode/' || row.episode and link.source = 'ruling:' || row.stream_sequence)
+order by row.episode, row.stream_sequence
+
+-- name: unlinked_attempts
+-- With what the episode is about: those of a canary are not linked.
+select row.notification, row.attempt, row.t7, row.line, alert.noun::text, to_jsonb(row) ->> 'before_chains'
+from tocsin.attempt as row
+left join tocsin.episode as alert on alert.id = row.episode
+where (%(chain)s::text is null or 'episode/' || row.episode = %(chain)s)
+  and not exists (
+    select from tocsin.link as link
+    where link.chain = 'episode/' || row.episode
+      and link.source = 'attempt:' || row.notification || ':' || row.attempt || ':'
+        || (extract(epoch from row.t7) * 1000)::bigint || ':' || row.line)
+order by row.notification, row.attempt, row.t7, row.line
+
+-- name: unlinked_accesses
+select row.id, to_jsonb(row) ->> 'before_chains' from tocsin.access as row
+where (%(chain)s::text is null or 'accesses/' || to_char(row.at at time zone 'UTC', 'YYYY-MM-DD') = %(chain)s)
+  and not exists (
+    select from tocsin.link as link
+    where link.chain = 'accesses/' || to_char(row.at at time zone 'UTC', 'YYYY-MM-DD')
+      and link.source = 'access:' || row.id)
+order by row.id
+
+-- name: unlinked_commands
+select row.device, row.stream_sequence from tocsin.command as row
+where (%(chain)s::text is null or 'device/' || row.device = %(chain)s)
+  and not exists (
+    select from tocsin.link as link
+    where link.chain = 'device/' || row.device and link.source = 'command:' || row.stream_sequence)
+order by row.device, row.stream_sequence
+
+-- name: unlinked_results
+select row.device, row.stream_sequence from tocsin.result as row
+where (%(chain)s::text is null or 'device/' || row.device = %(chain)s)
+  and not exists (
+    select from tocsin.link as link
+    where link.chain = 'device/' || row.device and link.source = 'result:' || row.stream_sequence)
+order by row.device, row.stream_sequence
+
+-- name: episodes
+-- Beside the newest ruling of each; either may be missing.
+select coalesce(alert.id, newest.episode), newest.stream_sequence, newest.payload,
+  alert.id is not null, alert.code, alert.subject, alert.realm, alert.priority, alert.state, alert.version,
+  alert.owner, alert.outcome, alert.measures, alert.device, alert.opened_at, alert.recorded_at,
+  alert.acknowledged_at, alert.over_at, alert.closed_at, alert.points::text, alert.noun::text, alert.last_sequence
+from tocsin.episode as alert
+full join (
+  select distinct on (episode) episode, stream_sequence, payload
+  from tocsin.ruling order by episode, stream_sequence desc) as newest
+  on newest.episode = alert.id
+where %(chain)s::text is null or 'episode/' || coalesce(alert.id, newest.episode) = %(chain)s
+order by 1
+
+-- name: told
+-- Each notification beside the ruling that it names.
+select told.id, told.episode, told.version, told.channel, told.type, told.created_at, told.stream_sequence,
+  ruling.payload
+from tocsin.notification as told
+left join tocsin.ruling as ruling
+  on ruling.episode = told.episode and ruling.stream_sequence = told.stream_sequence
+where %(chain)s::text is null or 'episode/' || told.episode = %(chain)s
+order by told.episode, told.stream_sequence, told.id
