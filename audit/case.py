@@ -24,12 +24,13 @@ import msgspec
 import numpy as np
 
 from geofence import engine, snapshot
-from geofence.excerpt import UnknownMeasure, cluster_of, excerpt
+from geofence.excerpt import UnknownMeasure, excerpt, rows_of, units_of
 from geofence.journal import Written
-from geofence.pair_table import PairTable
+from geofence.pair_table import PairTable, Roster
 from geofence.quality import MINUTE_MS
 from geofence.snapshot import Snapshot, SnapshotUnreadable
 from tocsin import __version__
+from tocsin.geodesy import IntArray
 from tocsin.model.device import Device
 from tocsin.model.finding import Finding
 from tocsin.model.fix import FIX_DTYPE, Fixes, FixFlag
@@ -62,11 +63,21 @@ class FirstHeard(msgspec.Struct, frozen=True, kw_only=True, tag="first_heard"):
     now_ms: int
 
 
-Input = Fix | Tick | FirstHeard
+class Revised(msgspec.Struct, frozen=True, kw_only=True, tag="revised"):
+    """The measures of the partition changed at ``now_ms``; these are those of the case from then on. Two devices
+    an order: the wearer's, the protected person's."""
+
+    now_ms: int
+    orders: tuple[Order, ...]
+    devices: tuple[Device, ...]
+
+
+Input = Fix | Tick | FirstHeard | Revised
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, tag_field="made", tag="case"):
-    """``sequence``, ``step``: up to where in FIXES and JOURNAL the snapshot is true. ``software`` made it."""
+    """``sequence``, ``step``: up to where in FIXES and JOURNAL the snapshot is true. ``software`` made it.
+    ``differs``: what differed when it was decided again for the first time, in the words of ``check``."""
 
     software: str
     finding: Finding
@@ -79,6 +90,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, tag_field="made", tag="cas
     devices: tuple[Device, ...]
     columns: tuple[str, ...]
     inputs: tuple[Input, ...]
+    differs: tuple[str, ...] = ()
 
 
 class Why(StrEnum):
@@ -115,20 +127,30 @@ def case_of(
     kept: Snapshot,
     finding: Finding,
     fixes: Sequence[tuple[int, Fixes]],
-    ticks: Iterable[Written],
+    ticks: Sequence[Written],
     *,
+    revisions: Sequence[Snapshot] = (),
     partition: int = 0,
     partitions: int = 1,
 ) -> bytes:
     """The case of a finding that was decided behind ``kept``, as a payload.
 
-    ``fixes``: what FIXES has behind it for this partition, by sequence, of these units or of more; ``ticks``: its
-    journal from there. Both may go on beyond the finding: the case ends with the input that gives it, or, if none
-    does, with the last one. Raises UnknownMeasure when the snapshot knows nothing of the measure.
+    ``fixes``: what FIXES has behind it for this partition, by sequence, of these units or of more; ``ticks``:
+    its journal from there. ``revisions``: later snapshots, each written because the measures had changed. All may
+    go on beyond the finding: the case ends with the input that gives it, or, if none does, with the last one.
+    Raises UnknownMeasure when no snapshot knows the measure.
     """
-    small = excerpt(kept.table, cluster_of(kept.table, finding.measure))
+    units = units_of([kept.table, *(one.table for one in revisions)], finding.measure)
+    small = excerpt(kept.table, rows_of(kept.table, units))
     memory = snapshot.dump(Snapshot(table=small, sequence=kept.sequence, place=kept.place))
-    inputs = _inputs(kept, small, fixes, list(ticks))
+    inputs = [
+        one
+        for _, one in sorted(
+            [*_fixes_of(kept, units, fixes), *_ticks_of(kept, ticks), *_revisions_of(units, revisions),
+             *_first_heard(kept, units, fixes, ticks)],
+            key=lambda placed: placed[0],
+        )
+    ]  # fmt: skip
     return _encode(
         Case(
             software=__version__,
@@ -146,50 +168,62 @@ def case_of(
     )
 
 
+def marked(payload: bytes, differs: Sequence[str]) -> bytes:
+    """The case with what differed when it was first decided again."""
+    made = _decode(payload)
+    assert isinstance(made, Case)
+    return _encode(msgspec.structs.replace(made, differs=tuple(differs)))
+
+
 def uncased(finding: Finding, why: Why) -> bytes:
     return _encode(Uncased(software=__version__, finding=finding, why=why))
 
 
-def _inputs(
-    kept: Snapshot, small: PairTable, fixes: Sequence[tuple[int, Fixes]], ticks: Sequence[Written]
-) -> list[Input]:
-    """In the order of application: a tick stands behind the fixes up to ``after``."""
-    placed: list[tuple[tuple[int, int, int], Input]] = [
-        (
-            (one.tick.after, 1, one.tick.step),
-            Tick(step=one.tick.step, now_ms=one.tick.now_ms, after=one.tick.after),
-        )
-        for one in ticks
-        if one.tick.step > kept.place.step
-    ]
+Placed = tuple[tuple[int, int, int], Input]
+"""An input with its place: behind which of FIXES, fixes first, then its turn."""
+
+
+def _fixes_of(kept: Snapshot, units: IntArray, fixes: Iterable[tuple[int, Fixes]]) -> Iterator[Placed]:
     for sequence, some in fixes:
         if sequence > kept.sequence:
-            mine = some[small.devices.places(some["device"]) >= 0]
-            rows = mine[list(COLUMNS)].tolist()
-            placed.extend(((sequence, 0, at), Fix(sequence=sequence, row=row)) for at, row in enumerate(rows))
-    if (first := _first_heard(kept, small, fixes, ticks)) is not None:
-        placed.append(first)
-    return [one for _, one in sorted(placed, key=lambda one: one[0])]
+            mine = some[np.isin(some["device"], units)]
+            for at, row in enumerate(mine[list(COLUMNS)].tolist()):
+                yield (sequence, 0, at), Fix(sequence=sequence, row=row)
+
+
+def _ticks_of(kept: Snapshot, ticks: Iterable[Written]) -> Iterator[Placed]:
+    for tick in (one.tick for one in ticks if one.tick.step > kept.place.step):
+        yield (tick.after, 1, 2 * tick.step), Tick(step=tick.step, now_ms=tick.now_ms, after=tick.after)
+
+
+def _revisions_of(units: IntArray, revisions: Iterable[Snapshot]) -> Iterator[Placed]:
+    """Such a snapshot is written behind the last fix and the last tick of before, and its clock stands then."""
+    for one in revisions:
+        table = one.table
+        rows = rows_of(table, units)
+        revised = Revised(
+            now_ms=table.clock_ms,
+            orders=tuple(table.roster.orders[row] for row in rows),
+            devices=tuple(side for row in rows for side in table.roster.sides[2 * row : 2 * row + 2]),
+        )
+        yield (one.sequence, 1, 2 * one.place.step + 1), revised
 
 
 def _first_heard(
-    kept: Snapshot, small: PairTable, fixes: Sequence[tuple[int, Fixes]], ticks: Sequence[Written]
-) -> tuple[tuple[int, int, int], Input] | None:
+    kept: Snapshot, units: IntArray, fixes: Iterable[tuple[int, Fixes]], ticks: Iterable[Written]
+) -> Iterator[Placed]:
     """Who was heard first, if nobody was before the snapshot and it is none of ours."""
     if kept.table.quality.due_ms != np.inf:
-        return None
+        return
     for sequence, some in fixes:
         told = some[(some["flags"] & FixFlag.PRESENCE) == 0]
         known = told[kept.table.devices.places(told["device"]) >= 0]
         if sequence > kept.sequence and known.size:
-            if small.devices.places(known["device"][:1])[0] >= 0:
-                return None
-            clock_ms = max(
-                (one.tick.now_ms for one in ticks if one.tick.after < sequence), default=kept.table.clock_ms
-            )
-            now_ms = max(int(known["t3_ms"][0]), clock_ms, kept.table.clock_ms)
-            return (sequence, 0, -1), FirstHeard(now_ms=now_ms)
-    return None
+            if known["device"][0] not in units:
+                hours = [one.tick.now_ms for one in ticks if one.tick.after < sequence]
+                now_ms = max(int(known["t3_ms"][0]), kept.table.clock_ms, *hours)
+                yield (sequence, 0, -1), FirstHeard(now_ms=now_ms)
+            return
 
 
 def _upto(table: PairTable, inputs: Sequence[Input], finding: str) -> tuple[Input, ...]:
@@ -208,6 +242,10 @@ def _played(table: PairTable, inputs: Iterable[Input], columns: Sequence[str]) -
                 yield engine.step(table, _fixes(columns, one.row), 0)
             case Tick():
                 yield engine.step(table, NO_FIXES, one.now_ms)
+            case Revised():
+                roster = Roster(orders=one.orders, sides=one.devices)
+                table, step = engine.revise_all(table, roster, one.now_ms)
+                yield step
             case FirstHeard():
                 look_ms = float(MINUTE_MS * (one.now_ms // MINUTE_MS + 1))
                 table.quality.due_ms = min(table.quality.due_ms, look_ms)
@@ -282,7 +320,7 @@ def _place(one: Input) -> tuple[int, int] | None:
             return one.sequence, 0
         case Tick():
             return one.after, 1
-        case FirstHeard():
+        case FirstHeard() | Revised():
             return None
 
 
@@ -307,4 +345,4 @@ def _stamped(finding: Finding, t5_ms: int | None) -> Finding:
     return msgspec.structs.replace(finding, points=msgspec.structs.replace(finding.points, t5_ms=t5_ms))
 
 
-__all__ = ["Case", "UnknownMeasure", "Why", "case_of", "check", "uncased"]
+__all__ = ["Case", "UnknownMeasure", "Why", "case_of", "check", "marked", "uncased"]

@@ -1,9 +1,10 @@
 """What of a partition's memory do the decisions about one measure follow from?
 
 That of its *cluster*: the measures that share a unit with it, directly or through others
-(``geofence.pair_table``), and their units. Between two clusters nothing matters but the ticks, which are the partition's: so a table of one
-cluster, given the same ticks and the fixes of its own units, says what the whole one says of these measures, byte
-for byte (tests/properties/test_replay_cases.py). What the engine remembers and is not copied here is found there.
+(``geofence.pair_table``), and their units. Between two clusters nothing matters but the ticks, which are the
+partition's: so a table of one cluster, given the same ticks and the fixes of its own units, says what the whole
+one says of these measures, byte for byte (tests/properties/test_replay_cases.py). What the engine remembers and is
+not copied here is found there.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from geofence.pair_table import CLUSTER, PairTable, Roster
+from tocsin.geodesy import IntArray
 
 COLUMNS: Final = ("due_ms", "until_ms", "phase", "protection", "protection_ms")
 """Of the table, one number a row."""
@@ -23,13 +25,30 @@ class UnknownMeasure(LookupError):
     """The table does not judge this measure."""
 
 
-def cluster_of(table: PairTable, measure: str) -> list[int]:
-    """The rows of the cluster of a measure, in order. Raises UnknownMeasure."""
-    rows = {order.id: row for row, order in enumerate(table.roster.orders)}
-    if measure not in rows:
+def units_of(tables: Sequence[PairTable], measure: str) -> IntArray:
+    """The numbers of the units of the cluster of a measure, in any of these tables of one partition: measures that
+    change may part a cluster, or make one of two. Raises UnknownMeasure when none of them knows it."""
+    numbers: set[int] = set()
+    for table in tables:
+        for row, order in enumerate(table.roster.orders):
+            if order.id == measure:
+                numbers.update(side.number for side in table.roster.sides[2 * row : 2 * row + 2])
+    if not numbers:
         raise UnknownMeasure(measure)
-    clusters = table.first_of[:, CLUSTER].take(table.places[:, 0])
-    found: list[int] = np.flatnonzero(clusters == clusters[rows[measure]]).tolist()
+    known = 0
+    while len(numbers) > known:
+        known = len(numbers)
+        for table in tables:
+            rows = rows_of(table, np.array(sorted(numbers)))
+            numbers.update(side.number for row in rows for side in table.roster.sides[2 * row : 2 * row + 2])
+    return np.array(sorted(numbers))
+
+
+def rows_of(table: PairTable, numbers: IntArray) -> list[int]:
+    """The rows of the clusters that these units are in, in order."""
+    places = table.devices.places(numbers)
+    clusters = table.first_of[places[places >= 0], CLUSTER]
+    found: list[int] = np.flatnonzero(np.isin(table.first_of[table.places[:, 0], CLUSTER], clusters)).tolist()
     return found
 
 

@@ -45,6 +45,7 @@ PARTS: Final = (
     PartSpec(name="projector", words=("alerts", "projector")),
     PartSpec(name="archivist", words=("ingest", "archivist")),
     PartSpec(name="recorder", words=("alerts", "recorder")),
+    PartSpec(name="witness", words=("audit", "witness")),
     PartSpec(name="courier", words=("alerts", "courier")),
     PartSpec(name="downlink", words=("alerts", "downlink")),
     PartSpec(name="dispatcher", words=("alerts", "dispatcher")),

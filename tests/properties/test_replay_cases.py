@@ -30,8 +30,11 @@ places = st.integers(0, 30)
 
 
 def cases_of(partition: Partition) -> list[tuple[Finding, bytes]]:
+    """All of one snapshot: to decide one of them again changes nothing in it."""
+    kept, revisions = partition.snapshot(), partition.revisions()
     return [
-        (one, case_of(partition.snapshot(), one, partition.entries, partition.ticks)) for one in partition.found
+        (one, case_of(kept, one, partition.entries, partition.ticks, revisions=revisions))
+        for one in partition.found
     ]
 
 
@@ -90,6 +93,18 @@ def test_in_a_long_life_with_strangers_to_it(seed: int) -> None:
         assert check(payload) == []
         case["inputs"].pop()
         assert check(json.dumps(case).encode()) != [], (finding.code, finding.change)
+
+
+@settings(max_examples=40)
+@given(casts, lives, st.integers(0, 12), st.integers(0, 20), st.permutations(["", "msr_a", "msr_b", "twice"]))
+def test_across_changed_measures(cast: Cast, life: list[Act], kept_at: int, behind: int, order: list[str]) -> None:
+    """A measure goes and comes back, a distance is doubled: clusters part and meet."""
+    rosters = tuple(
+        roster_of(cast, factor=2) if name == "twice" else roster_of(cast, without=name) for name in order
+    )
+    partition = Partition(roster_of(cast))
+    partition.live(messages(cast, life), kept_at=kept_at, revised_at=kept_at + behind, rosters=rosters)
+    is_decided_again(partition)
 
 
 # --- what was changed ------------------------------------------------------------------------------------------
