@@ -57,13 +57,13 @@ class Stretch:
     ticks: list[Written] = field(default_factory=list)
     until: int = 0
     place: Place = journal.START
-    is_whole: bool = False
+    behind: Slot | None = None
 
     def end(self, behind: Slot) -> None:
         """Nothing behind the next snapshot belongs to it."""
         self.fixes = [one for one in self.fixes if one[0] <= behind.sequence]
         self.ticks = [one for one in self.ticks if one.place.step <= behind.step]
-        self.is_whole = True
+        self.behind = behind
 
 
 class Recall:
@@ -126,43 +126,37 @@ class PartitionsPast:
 
     async def _from(self, finding: Finding, first: Slot) -> bytes | None:
         """The case that begins at ``first``; None if that snapshot is not there any more, or does not know it."""
-        stretches: list[Stretch] = []
-        for slot, behind in self._onward(first, finding.points.t5_ms or finding.at_ms):
-            stretch = await self._stretch(slot, behind)
-            if stretch is None:
-                return None
-            stretches.append(stretch)
-        kept, later = stretches[0].kept, await self._later(stretches)
+        way = await self._way(first, finding.points.t5_ms or finding.at_ms)
+        if not way:
+            return None
+        is_ended = way[-1].at_ms > (finding.points.t5_ms or finding.at_ms)
+        ends = way[1:] if is_ended else [*way[1:], None]
+        stretches = [await self._stretch(slot, behind) for slot, behind in zip(way, ends, strict=False)]
+        kept = [one for slot in way if (one := await self._kept(slot)) is not None]
         try:
             return case_of(
-                kept,
+                kept[0],
                 finding,
                 [one for stretch in stretches for one in stretch.fixes],
                 [one for stretch in stretches for one in stretch.ticks],
-                revisions=list(_revisions([kept, *later])),
+                revisions=list(_revisions(kept)),
                 partition=self._partition,
                 partitions=self._of,
             )
         except UnknownMeasure:
             return None
 
-    def _onward(self, first: Slot, until_ms: int) -> Iterator[tuple[Slot, Slot | None]]:
-        """From ``first`` to the first snapshot that was written later: each with the one behind it."""
-        slots = self._shelf.slots
-        for at in range(slots.index(first), len(slots)):
-            behind = slots[at + 1] if at + 1 < len(slots) else None
-            yield slots[at], behind
-            if behind is None or behind.at_ms > until_ms:
-                return
-
-    async def _later(self, stretches: list[Stretch]) -> list[Snapshot]:
-        """The snapshots behind each stretch but the first's own: where measures changed they say to what."""
-        slots = self._shelf.slots
-        last = slots.index(stretches[-1].slot) + 1
-        found = [stretch.kept for stretch in stretches[1:]]
-        if last < len(slots) and (end := await self._kept(slots[last])) is not None:
-            found.append(end)
-        return found
+    async def _way(self, first: Slot, until_ms: int) -> list[Slot]:
+        """From ``first`` to the first snapshot that was written behind ``until_ms``, if there is one; without those
+        that are not there any more. Empty: the first is none of them."""
+        slots = self._shelf.slots[self._shelf.slots.index(first) :]
+        found: list[Slot] = []
+        for slot in slots:
+            if await self._kept(slot) is not None:
+                found.append(slot)
+                if slot.at_ms > until_ms:
+                    break
+        return found if found[:1] == [first] else []
 
     async def fixes_of(self, number: int, from_ms: int, until_ms: int) -> Fixes:
         """Of one unit, from the log: from the newest snapshot of before on, or else from its beginning."""
@@ -192,19 +186,17 @@ class PartitionsPast:
                 await self._read_on(stretch, None)
         self.is_fresh = True
 
-    async def _stretch(self, slot: Slot, behind: Slot | None) -> Stretch | None:
-        """Raises Aged."""
+    async def _stretch(self, slot: Slot, behind: Slot | None) -> Stretch:
+        """From one snapshot, that is there, to another. Raises Aged."""
         found = self._stretches.get(slot)
-        if found is None:
+        if found is None or found.behind not in {None, behind}:
             kept = await self._kept(slot)
-            if kept is None:
-                return None
-            if self._is_aged(slot):
+            if kept is None or self._is_aged(slot):
                 raise Aged
             found = Stretch(slot=slot, kept=kept, until=kept.sequence, place=kept.place)
             await self._read_on(found, behind)
             self._stretches[slot] = found
-        elif behind is not None and not found.is_whole:
+        elif behind is not None and found.behind is None:
             await self._read_on(found, behind)
         if behind is not None:
             found.end(behind)

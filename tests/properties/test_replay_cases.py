@@ -12,7 +12,7 @@ import json
 import msgspec
 import numpy as np
 import pytest
-from geofence_streams import CASTS, Act, Cast, casts, lives, long_life, messages
+from geofence_streams import ALWAYS, CASTS, T0_MS, Act, Cast, casts, lives, long_life, messages
 from geofence_streams import roster as roster_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +23,7 @@ from test_geofence_quality import stream
 
 from audit.case import case_of, check
 from tocsin.model.finding import Code, Finding
+from tocsin.model.fix import FIX_DTYPE
 from tocsin.wire import encode
 
 splits = st.lists(st.integers(1, 9), min_size=1, max_size=4).map(tuple)
@@ -219,3 +220,58 @@ def test_the_hour_of_the_computation_is_no_part_of_a_decision(crossing: Partitio
 @pytest.mark.parametrize("payload", [b"", b"{}", b"\xff", b'{"made":"case"}', b"[1]"])
 def test_what_is_no_case_is_said(payload: bytes) -> None:
     assert len(check(payload)) == 1
+
+
+# --- what is the partition's -----------------------------------------------------------------------------------
+
+
+def report(unit: int, at_s: float, seq: int, *, ahead_ms: int = 0) -> np.ndarray:
+    one = np.zeros(1, FIX_DTYPE)
+    one["device"], one["seq"], one["accuracy_dm"], one["speed_cms"] = unit, seq, 50, 20
+    one["fix_ms"] = T0_MS + round(1000 * at_s)
+    one["sent_ms"] = one["fix_ms"] + ahead_ms
+    one["t3_ms"] = one["t4_ms"] = one["fix_ms"] + 400
+    one["lat_e6"], one["lon_e6"] = 48_000_000 + seq, 2_000_000 + 200_000 * unit
+    return one
+
+
+def in_order(*reports: np.ndarray) -> np.ndarray:
+    fixes = np.concatenate(reports)
+    return fixes[np.argsort(fixes["t3_ms"], kind="stable")]
+
+
+APART = (30_000,) * 6
+
+
+def test_what_a_new_measure_hears_of_its_unit_does_not_wait_for_others() -> None:
+    """Unit 1 has a wrong clock when ``msr_b`` begins; unit 5, of a stranger to it, gets one some seconds later,
+    and is looked at then."""
+    measures = {
+        "msr_a": (1, 2, 1, 0.0, np.inf),
+        "msr_b": (1, 3, 1, 400.0, np.inf),
+        "msr_d": (5, 6, 1, 0.0, np.inf),
+    }
+    fixes = in_order(
+        *(report(1, 30.0 * number, number, ahead_ms=9_000) for number in range(20)),
+        *(report(5, 381.0 + 5 * number, number, ahead_ms=9_000 * (number > 3)) for number in range(20)),
+    )
+    partition = lived(Cast(measures, APART, 30), fixes, kept_at=6)
+    told_of = {one.measure: one for one in partition.found if one.code is Code.CLOCK_SKEW}
+    assert told_of.keys() >= {"msr_b", "msr_d"}
+    assert told_of["msr_b"].at_ms == T0_MS + 400_000, "when it begins"
+    assert told_of["msr_b"].at_ms < told_of["msr_d"].at_ms < T0_MS + 420_000, "before the minute is full"
+    is_decided_again(partition)
+
+
+def test_who_was_heard_first_begins_the_minutes_of_all() -> None:
+    """The snapshot is of a partition in which nobody had spoken, and a stranger is the first. So the tick of a
+    full minute looks at unit 1, whose first fix came in one batch with the one before that minute."""
+    measures = {"msr_a": (1, 2, 1, *ALWAYS), "msr_d": (5, 6, 1, *ALWAYS)}
+    fixes = in_order(
+        *(report(5, 238.0 + 60 * number, number) for number in range(40)),
+        *(report(1, 300.0 + 60 * number, number) for number in range(30)),
+    )
+    partition = lived(Cast(measures, APART, 10), fixes, kept_at=0, split=(1, 2))
+    low = [one for one in partition.found if (one.code, one.measure) == (Code.LOW_YIELD, "msr_a")]
+    assert low
+    is_decided_again(partition)
