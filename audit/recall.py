@@ -147,8 +147,8 @@ class PartitionsPast:
             return None
 
     async def _way(self, first: Slot, until_ms: int) -> list[Slot]:
-        """From ``first`` to the first snapshot that was written behind ``until_ms``, if there is one; without those
-        that are not there any more. Empty: the first is none of them."""
+        """From ``first`` to the first snapshot that was written behind ``until_ms``, if there is one; without
+        those that are not there any more. Empty: the first is none of them."""
         slots = self._shelf.slots[self._shelf.slots.index(first) :]
         found: list[Slot] = []
         for slot in slots:
