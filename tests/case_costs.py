@@ -2,7 +2,7 @@
 
     .venv/bin/python tests/case_costs.py
 
-One partition of 10,000 pairs, as in tests/restart_costs.py, and 20,000 fixes behind the snapshot; a broker of its own.
+One partition of 10,000 pairs, as in tests/restart_costs.py, and 20,000 fixes behind the snapshot.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from restart_costs import PAIRS, P, T0_MS, W, fixes, order, revision, told
+from restart_costs import PAIRS, T0_MS, P, W, fixes, order, revision, told
 
 from audit.case import case_of, check
 from geofence import engine, journal, snapshot

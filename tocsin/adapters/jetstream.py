@@ -43,8 +43,8 @@ from tocsin.subjects import BUCKETS, SNAPSHOTS, STREAMS, Stream
 WRONG_LAST_SEQUENCE = 10071
 PUBLISH_TIMEOUT_S = 2.0
 LOOK_TIMEOUT_S = 3
-OBJECT_PATIENCE_S = (1.0, 3.0, 30.0)
-"""For an object: 1 MB is read in some 20 ms. The last is for a machine that is that slow."""
+OBJECT_PATIENCE_S = (*(0.5,) * 8, 3.0, 30.0)
+"""For an object, try by try: 1 MB is read in some 20 ms. The last ones are for a machine that is slow."""
 DUPLICATE_WINDOW_S = 120.0
 HEARTBEAT_S = 2.0
 READ_STALL_S = 3 * HEARTBEAT_S
