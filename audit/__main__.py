@@ -7,10 +7,15 @@ from collections.abc import Awaitable, Callable
 
 from audit.canary import Doors, run_canary
 from audit.notary import outside_of, run_notary
+from audit.recall import Recall
+from audit.track import Tracks
+from audit.witness import run_witness
+from tocsin.adapters.fixes import FixArchive
 from tocsin.adapters.heads import Heads
 from tocsin.adapters.jetstream import open_bus
 from tocsin.adapters.orders import Orders
 from tocsin.adapters.postgres import open_pool
+from tocsin.adapters.seals import Seals
 from tocsin.errors import SettingError
 from tocsin.mqtt import NO_FILES
 from tocsin.service import Ready, run_part
@@ -52,12 +57,29 @@ def _tls_of(settings: Settings, unit: str) -> TlsFiles:
 
 
 async def witness(settings: Settings, ready: Ready) -> None:
+    """Both tasks of the witness are ready together."""
+    started = asyncio.Event()
     async with (
         open_bus(settings.required("nats_url"), "audit.witness") as bus,
-        open_pool(settings.required("database_url"), max_size=2) as pool,
+        open_pool(settings.required("database_url")) as pool,
         asyncio.TaskGroup() as tasks,
     ):
-        tasks.create_task(run_notary(Heads(pool), outside_of(settings), bus.log, settings.clock, ready))
+        clock, seals = settings.clock, Seals(pool)
+        recall = Recall(bus.log, bus.snapshots, partitions=settings.partitions, clock=clock)
+        tracks = Tracks(
+            log=bus.log,
+            devices=bus.devices,
+            orders=bus.orders,
+            archive=FixArchive(pool),
+            recall=recall,
+            seals=seals,
+            clock=clock,
+        )
+        tasks.create_task(run_notary(Heads(pool), outside_of(settings), bus.log, clock, started.set))
+        await started.wait()
+        tasks.create_task(
+            run_witness(log_=bus.log, recall=recall, seals=seals, tracks=tracks, clock=clock, ready=ready)
+        )
 
 
 PARTS: dict[str, Callable[[Settings, Ready], Awaitable[None]]] = {"canary": canary, "witness": witness}

@@ -35,7 +35,7 @@ from geofence.turns import Turns
 from tocsin.model.fix import Fixes
 from tocsin.model.standing import Standing
 
-__all__ = ["Counts", "Step", "is_due", "revise", "standings", "step"]
+__all__ = ["Counts", "Step", "is_due", "revise", "revise_all", "standings", "step"]
 
 
 def step(table: PairTable, batch: Fixes, now_ms: int) -> Step:
@@ -64,6 +64,11 @@ def revise(table: PairTable, roster: Roster, now_ms: int) -> tuple[PairTable, St
     """
     if (roster.orders, roster.sides) == (table.roster.orders, table.roster.sides):
         return table, Step()
+    return revise_all(table, roster, now_ms)
+
+
+def revise_all(table: PairTable, roster: Roster, now_ms: int) -> tuple[PairTable, Step]:
+    """``revise``, also for a part of a table in which nothing changed when the rest did: all are looked at."""
     table.clock_ms = max(table.clock_ms, now_ms)
     before = table
     table, changed = before.rebuilt(roster)

@@ -87,6 +87,7 @@ class Hours(Looks):
             self._stand(row, order.valid_until_ms)
         elif table.phase[row] == Phase.WAITING:
             table.phase[row] = Phase.IN_FORCE
+            quality_findings.look_at_new_measure(table, row, hour_ms)
             self._judge_measure(index, row, hour_ms)
         else:
             if hour_ms >= table.until_of[row]:

@@ -54,6 +54,13 @@ def is_due(table: PairTable, now_ms: int) -> bool:
     return table.quality.due_ms <= now_ms
 
 
+def look_at_new_measure(table: PairTable, row: int, hour_ms: int) -> None:
+    """What is the matter with its units is news to a measure that begins: for this tick, or the next one. When it
+    is told must not follow from what else there is to look at in the partition."""
+    if (table.quality.found[table.places[row]] > 0).any():
+        table.quality.due_ms = min(table.quality.due_ms, float(hour_ms))
+
+
 def _tell(table: PairTable, hour_ms: int) -> list[tuple[int, Finding]]:
     is_now = table.quality.found.take(table.places.reshape(-1), 0) > 0
     in_force = np.repeat(table.phase == Phase.IN_FORCE, 2)

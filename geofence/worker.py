@@ -89,6 +89,7 @@ async def run_worker(
             await worker.begin(first)
             group.create_task(_pump_fixes(doors.log, partition, worker.sequence, inbox))
             group.create_task(_pump_ticks(clock, inbox))
+            group.create_task(worker.keep_shelf())
             ready()
             await worker.run(inbox)
         finally:
@@ -180,6 +181,7 @@ class Worker:
         """Keep what is known, unless it is another's to know."""
         if not self._fenced:
             await self.save()
+            await self._keeper.shelve()
 
     # --- inputs ------------------------------------------------------------------------------------------
 
@@ -301,6 +303,10 @@ class Worker:
             standings=self.publisher.standings,
         )
         self._changed = not await self._keeper.save(kept)
+
+    async def keep_shelf(self) -> None:
+        """Beside ``run``: the snapshots of the last hour, for whoever decides a finding again."""
+        await self._keeper.keep_shelf()
 
     async def _save_if_due(self) -> None:
         if self._keeper.is_due:

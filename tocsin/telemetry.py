@@ -137,12 +137,17 @@ CANARY_SECONDS = Histogram(
 HEADS = Counter("tocsin_heads_total", "Heads of the record, by what became of them.", ["outcome"])
 CONSOLES_LIVE = Gauge("tocsin_console_live", "Open live feeds.", multiprocess_mode="livesum")
 
+WITNESSED = Counter(
+    "tocsin_witness_cases_total", "Findings that alerted, by whether they can be decided again.", ["outcome"]
+)
+TRACKS = Counter("tocsin_witness_tracks_total", "Tracks that were sealed with an alert, by outcome.", ["outcome"])
+
 METRICS: Final = (
     INGEST_MESSAGES, PHONES_NOT_HEARD, ARCHIVED, HOUSEKEEPING, FINDINGS, GEOFENCE_FIXES, RULINGS, CONFLICTS,
     NOTIFICATIONS, HEARTBEATS, COMMANDS, RECORDED, ACCESSES, STAGE_SECONDS, KNOWN_DEVICES, QUARANTINE_KEPT,
     QUARANTINE_LEFT, PAIRS, ORDERED, JOURNAL_STEPS, CLOCK_BACK, SNAPSHOT_BYTES, SNAPSHOT_SECONDS, REPLAY_SECONDS,
     RETROSPECT_WINDOWS, RETROSPECT_DUE, ALERTS_OPEN, PROTECTION_PAIRS, CONSOLES_LIVE,
-    FLEET_INCIDENTS, FLEET_LOOKS, FLEET_MISSED, CANARY_AGE, CANARY_SECONDS, HEADS,
+    FLEET_INCIDENTS, FLEET_LOOKS, FLEET_MISSED, CANARY_AGE, CANARY_SECONDS, HEADS, WITNESSED, TRACKS,
 )  # fmt: skip
 
 WITHHELD: Final = "withheld"

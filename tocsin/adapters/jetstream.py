@@ -43,6 +43,8 @@ from tocsin.subjects import BUCKETS, SNAPSHOTS, STREAMS, Stream
 WRONG_LAST_SEQUENCE = 10071
 PUBLISH_TIMEOUT_S = 2.0
 LOOK_TIMEOUT_S = 3
+OBJECT_PATIENCE_S = (*(0.5,) * 8, 3.0, 30.0)
+"""For an object, try by try: 1 MB is read in some 20 ms. The last ones are for a machine that is slow."""
 DUPLICATE_WINDOW_S = 120.0
 HEARTBEAT_S = 2.0
 READ_STALL_S = 3 * HEARTBEAT_S
@@ -439,13 +441,27 @@ class JetStreamObjects:
             raise LogUnavailable(f"object {name}: {error!r}") from error
 
     async def get(self, name: str) -> bytes | None:
+        """Whoever reads one that is being written over waits for chunks that are gone: he asks again."""
+        for patience_s in OBJECT_PATIENCE_S[:-1]:
+            try:
+                async with asyncio.timeout(patience_s):
+                    return await self._get(name)
+            except TimeoutError:
+                log.info("object_again", object=name)
+        try:
+            async with asyncio.timeout(OBJECT_PATIENCE_S[-1]):
+                return await self._get(name)
+        except TimeoutError as error:
+            raise LogUnavailable(f"object {name}: {error!r}") from error
+
+    async def _get(self, name: str) -> bytes | None:
         try:
             with _cancellable():
                 store = await self._js.object_store(self._bucket)
                 return (await store.get(name)).data
         except ObjectNotFoundError:
             return None
-        except (NatsError, TimeoutError) as error:
+        except NatsError as error:
             raise LogUnavailable(f"object {name}: {error!r}") from error
 
 
