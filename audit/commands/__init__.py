@@ -1,0 +1,1 @@
+"""What can be typed about proof: one file per noun of the command line."""
