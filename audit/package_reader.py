@@ -213,7 +213,6 @@ class _Reader:
             self._place = (rank, name, max(after, link.number - 1))
 
     def _on_payload(self, number: int, said: PayloadLine, above: Link | None) -> Iterator[Part]:
-        salt = _bytes(said.salt, SALT_BYTES)
         if above is None or self._run is None or above.number != said.number:
             yield Wrong(
                 line=number,
@@ -221,18 +220,9 @@ class _Reader:
                 number=said.number,
                 detail="not below the link that commits to it",
             )
-        elif salt is None:
-            yield Wrong(
-                line=number,
-                what="payload_changed",
-                chain=above.chain,
-                number=above.number,
-                of=above.kind,
-                detail=f"its salt is not {SALT_BYTES} bytes",
-            )
-            self._run.opened[above.number] = Opened(salt=b"", payload=bytes(said.payload))
-        else:
-            self._run.opened[above.number] = Opened(salt=salt, payload=bytes(said.payload))
+            return
+        salt = _bytes(said.salt, SALT_BYTES)  # what is no salt commits to nothing
+        self._run.opened[above.number] = Opened(salt=salt or b"", payload=bytes(said.payload))
 
     def _close(self) -> Iterator[Part]:
         """The run ends here: what is wrong with it by itself."""
