@@ -61,7 +61,9 @@ def _stretch(run: RunRead) -> Stretch:
 
 
 def _faults(verdict: Verdict) -> list[str]:
-    named = [f"line {one.line}: {one.what} {one.chain} {one.number or ''}: {one.detail}" for one in verdict.faults]
+    named = [
+        f"line {one.line}: {one.what.value} {one.chain} {one.number or ''}: {one.detail}" for one in verdict.faults
+    ]
     return named + ([f"and {verdict.more_faults} more"] if verdict.more_faults else [])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -18,6 +18,9 @@ from tocsin.clock import rfc3339
 
 SHOWN_MAX = 60
 """Rows of a table for people; ``--json`` has all of them."""
+
+
+UNSHOWN: Final = "\N{REPLACEMENT CHARACTER}"
 
 
 def report(verdict: Verdict) -> RenderableType:
@@ -65,7 +68,7 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
 
 
 def _wrong(one: Wrong) -> dict[str, Any]:
-    return {"line": one.line, "what": one.what, "chain": one.chain, "number": one.number, "kind": one.of,
+    return {"line": one.line, "what": one.what.value, "chain": one.chain, "number": one.number, "kind": one.of,
             "detail": one.detail}  # fmt: skip
 
 
@@ -73,10 +76,10 @@ def _report(verdict: Verdict) -> Iterator[RenderableType]:
     header, story = verdict.header, verdict.story
     if header is not None:
         hours = [rfc3339(ms) for ms in (header.opened_ms, header.ended_ms) if ms is not None]
-        yield Text(
+        yield _line(
             f"{header.alert}  {header.code or 'of what nobody knows any more'}  realm {header.realm or '?'}"
         )
-        yield Text(f"measures {_listed(header.measures)}; units {_listed(header.devices)}; {' to '.join(hours)}")
+        yield _line(f"measures {_listed(header.measures)}; units {_listed(header.devices)}; {' to '.join(hours)}")
     if story.rulings:
         yield _rulings(story)
         yield from _told(story)
@@ -87,7 +90,7 @@ def _report(verdict: Verdict) -> Iterator[RenderableType]:
     if verdict.faults:
         yield _faults(verdict)
     else:
-        yield Text("good: nothing was changed, dropped or added", style="bold green")
+        yield _line("good: nothing was changed, dropped or added", style="bold green")
 
 
 def _rulings(story: Story) -> Table:
@@ -95,7 +98,7 @@ def _rulings(story: Story) -> Table:
     for one in story.in_order[:SHOWN_MAX]:
         episode = one.ruling.episode
         what = " ".join(filter(None, (one.ruling.reason, episode.outcome)))
-        table.add_row(rfc3339(one.ruling.at_ms), str(episode.version), episode.state, what, _who(one))
+        _row(table, rfc3339(one.ruling.at_ms), str(episode.version), episode.state, what, _who(one))
     return table
 
 
@@ -113,10 +116,10 @@ def _told(story: Story) -> Iterator[RenderableType]:
     for one in sorted(story.attempts, key=lambda one: one.t7_ms)[:SHOWN_MAX]:
         known = kinds.get(one.notification)
         what = "" if known is None else known.type
-        table.add_row(rfc3339(one.t7_ms), one.channel, one.recipient, what, str(one.attempt), one.result)
+        _row(table, rfc3339(one.t7_ms), one.channel, one.recipient, what, str(one.attempt), one.result)
     yield table
     for each in story.untold():
-        yield Text(f"not delivered: {each.type} to {each.channel} {each.recipient}".rstrip(), style="yellow")
+        yield _line(f"not delivered: {each.type} to {each.channel} {each.recipient}".rstrip(), style="yellow")
 
 
 def _units(story: Story) -> Iterator[RenderableType]:
@@ -131,7 +134,7 @@ def _units(story: Story) -> Iterator[RenderableType]:
     for one in sorted(story.commands, key=lambda one: one.command.at_ms)[:SHOWN_MAX]:
         command = one.command
         came = ", ".join(outcomes.get(command.id, ["nothing known"]))
-        table.add_row(rfc3339(command.at_ms), command.device, command.action, command.by, came)
+        _row(table, rfc3339(command.at_ms), command.device, command.action, command.by, came)
     yield table
 
 
@@ -141,47 +144,57 @@ def _accesses(story: Story) -> Iterator[RenderableType]:
     counted = Counter((one.who, one.role, one.purpose) for one in story.accesses)
     table = Table("who", "role", "why", "times", title="Who has read it", title_justify="left")
     for (who, role, purpose), times in sorted(counted.items())[:SHOWN_MAX]:
-        table.add_row(who, role, purpose, str(times))
+        _row(table, who, role, purpose, str(times))
     yield table
 
 
 def _erased(verdict: Verdict) -> Iterator[RenderableType]:
     counted = Counter((one.chain, one.of, one.rule, one.by, one.at_ms) for one in verdict.erased)
     for (chain, kind, rule, by, at_ms), times in sorted(counted.items()):
-        yield Text(f"{times} {kind} of {chain}: erased on {rfc3339(at_ms)} by rule {rule}, on the word of {by}")
+        yield _line(f"{times} {kind} of {chain}: erased on {rfc3339(at_ms)} by rule {rule}, on the word of {by}")
     for chain, times in sorted(verdict.withheld.items()):
-        yield Text(f"{times} payloads of {chain} are not of this alert and not in the package", style="dim")
+        yield _line(f"{times} payloads of {chain} are not of this alert and not in the package", style="dim")
 
 
 def _proven(verdict: Verdict) -> Iterator[RenderableType]:
-    yield Text(f"{sum(verdict.links.values())} links in {len(verdict.links)} chains hold together")
+    links = f"{sum(verdict.links.values())} links in {len(verdict.links)} chains"
+    yield _line(f"{links} hold together" if verdict.is_good else f"{links} were read")
     if verdict.cases and verdict.replayed is None:
-        yield Text(f"{verdict.cases} decisions were NOT made again: this installation cannot", style="yellow")
+        yield _line(f"{verdict.cases} decisions were NOT made again: this installation cannot", style="yellow")
     elif verdict.cases:
-        yield Text(f"{verdict.replayed} of {verdict.cases} decisions were made again from their inputs")
+        yield _line(f"{verdict.replayed} of {verdict.cases} decisions were made again from their inputs")
     for chain, behind in sorted(verdict.unproven.items()):
-        yield Text(f"{chain}: its last {behind} links are in no head of this package", style="yellow")
+        yield _line(f"{chain}: its last {behind} links are in no head of this package", style="yellow")
     if verdict.compared is None:
-        yield Text(
+        yield _line(
             "nothing outside of the package was compared: with --heads, its heads are compared with those that "
             "somebody else has kept",
             style="yellow",
         )
     else:
-        yield Text(f"{verdict.compared} of {verdict.heads} heads are as they were published")
+        yield _line(f"{verdict.compared} of {verdict.heads} heads are as they were published")
         if verdict.unknown_heads:
-            yield Text(f"{verdict.unknown_heads} heads are newer than the published file", style="yellow")
+            yield _line(f"{verdict.unknown_heads} heads are newer than the published file", style="yellow")
 
 
 def _faults(verdict: Verdict) -> Table:
     table = Table("line", "what", "chain", "link", "kind", "in words", title="FAULTS", title_style="bold red")
     for one in verdict.faults[:SHOWN_MAX]:
         number = str(one.number) if one.number else ""
-        table.add_row(str(one.line), one.what, one.chain, number, one.of, one.detail)
-    if behind := len(verdict.faults) - SHOWN_MAX + verdict.more_faults:
-        table.caption = f"and {behind} more" if behind > 0 else None
+        _row(table, str(one.line), one.what.value, one.chain, number, one.of, one.detail)
+    if (behind := len(verdict.faults) - SHOWN_MAX + verdict.more_faults) > 0:
+        table.caption = f"and {behind} more"
     return table
 
 
 def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(names) or "none"
+
+
+def _row(table: Table, *cells: str) -> None:
+    table.add_row(*(_line(cell) for cell in cells))
+
+
+def _line(text: str, style: str = "") -> Text:
+    """What a stranger wrote is shown, and is no order to the terminal: neither a control character nor markup."""
+    return Text("".join(one if one.isprintable() else UNSHOWN for one in text), style=style)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -40,12 +41,43 @@ from tocsin.chain import SALT_BYTES, Link, Opened
 READ_AT_ONCE: Final = LINE_MAX_BYTES + 1
 
 
+class What(StrEnum):
+    """What can be wrong with a package. Those of a chain are the words of ``tocsin.chain``."""
+
+    SEAL_BROKEN = "seal_broken"
+    CUT_OFF = "cut_off"
+    BEHIND_THE_SEAL = "behind_the_seal"
+    UNREADABLE = "unreadable"
+    TOO_LONG = "too_long"
+    LINE_CHANGED = "line_changed"
+    NO_HEADER = "no_header"
+    OTHER_FORMAT = "other_format"
+    HEADER_CHANGED = "header_changed"
+    OUT_OF_PLACE = "out_of_place"
+    CHAIN_MISSING = "chain_missing"
+    CHAIN_FOREIGN = "chain_foreign"
+    CHAIN_CUT = "chain_cut"
+    LINK_MISSING = "link_missing"
+    LINK_ADDED = "link_added"
+    LINK_FOREIGN = "link_foreign"
+    LINK_CHANGED = "link_changed"
+    CLOCK_BACK = "clock_back"
+    PAYLOAD_CHANGED = "payload_changed"
+    PAYLOAD_MISSING = "payload_missing"
+    PAYLOAD_ADDED = "payload_added"
+    PAYLOAD_FOREIGN = "payload_foreign"
+    HEAD_CHANGED = "head_changed"
+    HEAD_OTHER = "head_other"
+    DISAGREES = "disagrees"
+    DECIDED_OTHERWISE = "decided_otherwise"
+
+
 class Wrong(msgspec.Struct, frozen=True, kw_only=True):
     """One fault. ``line`` counts from 1; ``chain``, ``number`` and ``of`` (the kind) as far as they are known,
-    else empty and 0. ``what`` is a word of a closed list (docs/evidence.md); ``detail`` is for people."""
+    else empty and 0. ``detail`` is for people."""
 
     line: int
-    what: str
+    what: What
     detail: str
     chain: str = ""
     number: int = 0
@@ -127,7 +159,7 @@ class _Reader:
     def take(self, number: int, line: bytes) -> Iterator[Part]:
         self._count = number
         if self._sealed:
-            yield Wrong(line=number, what="behind_the_seal", detail="nothing may follow the seal")
+            yield Wrong(line=number, what=What.BEHIND_THE_SEAL, detail="nothing may follow the seal")
             return
         said, wrong = _read(number, line)
         yield from wrong
@@ -153,57 +185,57 @@ class _Reader:
             case None:
                 pass
         if number == 1 and not isinstance(said, Header):
-            yield Wrong(line=1, what="no_header", detail="a package begins with what it is about")
+            yield Wrong(line=1, what=What.NO_HEADER, detail="a package begins with what it is about")
         self._digest.update(line)
 
     def end(self) -> Iterator[Part]:
         yield from self._close()
         if not self._sealed:
             detail = "it ends without its seal: something is cut off" if self._count else "it is empty"
-            yield Wrong(line=self._count + 1, what="cut_off", detail=detail)
+            yield Wrong(line=self._count + 1, what=What.CUT_OFF, detail=detail)
 
     def _on_header(self, number: int, said: Header) -> Iterator[Part]:
         if self._header or number != 1:
-            yield Wrong(line=number, what="out_of_place", detail="a second header")
+            yield Wrong(line=number, what=What.OUT_OF_PLACE, detail="a second header")
             return
         self._header = True
         if said.format != FORMAT:
-            yield Wrong(line=number, what="other_format", detail=f"format {said.format}, this reads {FORMAT}")
+            yield Wrong(line=number, what=What.OTHER_FORMAT, detail=f"format {said.format}, this reads {FORMAT}")
         yield HeaderRead(line=number, said=said)
 
     def _on_chain(self, number: int, said: ChainLine) -> Iterator[Part]:
-        def wrong(what: str, detail: str) -> Wrong:
+        def wrong(what: What, detail: str) -> Wrong:
             return Wrong(line=number, what=what, chain=said.chain, detail=detail)
 
         self._run = _Open(line=number, said=said)
         try:
             place = (*place_of(said.chain), said.after)
         except ValueError:
-            yield wrong("chain_foreign", "no chain of this name belongs into a package")
+            yield wrong(What.CHAIN_FOREIGN, "no chain of this name belongs into a package")
             return
         if self._heads:
-            yield wrong("out_of_place", "a chain behind the heads")
+            yield wrong(What.OUT_OF_PLACE, "a chain behind the heads")
         if place <= self._place:
-            yield wrong("out_of_place", "not in the order of chains, twice, or over the run before it")
+            yield wrong(What.OUT_OF_PLACE, "not in the order of chains, twice, or over the run before it")
         self._place = place
         if said.whole != is_whole(said.chain) or (said.whole and said.after != 0):
-            yield wrong("chain_cut", "of this chain every link must be there, from the first on")
+            yield wrong(What.CHAIN_CUT, "of this chain every link must be there, from the first on")
         if said.after < 0 or _bytes(said.before) is None:
-            yield wrong("link_changed", "what it stands behind is no link")
+            yield wrong(What.LINK_CHANGED, "what it stands behind is no link")
 
     def _on_link(self, number: int, said: LinkLine) -> Iterator[Part]:
         try:
             link = link_of(said)
         except ValueError:
-            yield _of(said, number, "unreadable", "no hexadecimal digits where they must be")
+            yield _of(said, number, What.UNREADABLE, "no hexadecimal digits where they must be")
             return
         if self._run is None:
-            yield _of(said, number, "out_of_place", "a link outside of a chain")
+            yield _of(said, number, What.OUT_OF_PLACE, "a link outside of a chain")
             return
         if link.number in self._run.lines:
             foreign = link.chain != self._run.said.chain
             detail = f"a link of it in {self._run.said.chain}" if foreign else "stands there twice"
-            yield _of(said, number, "link_foreign" if foreign else "link_added", detail)
+            yield _of(said, number, What.LINK_FOREIGN if foreign else What.LINK_ADDED, detail)
             return
         self._run.links.append(link)
         self._run.lines[link.number] = number
@@ -216,7 +248,7 @@ class _Reader:
         if above is None or self._run is None or above.number != said.number:
             yield Wrong(
                 line=number,
-                what="payload_added",
+                what=What.PAYLOAD_ADDED,
                 number=said.number,
                 detail="not below the link that commits to it",
             )
@@ -244,14 +276,14 @@ class _Reader:
     def _seal(self, number: int, said: Seal) -> Iterator[Part]:
         self._sealed = True
         if said.sha256 != self._digest.hexdigest():
-            yield Wrong(line=number, what="seal_broken", detail="it is not the hash of the lines above it")
+            yield Wrong(line=number, what=What.SEAL_BROKEN, detail="it is not the hash of the lines above it")
 
 
 def _faults(run: RunRead) -> Iterator[Wrong]:
     """By ``tocsin.chain``; whether a payload may be missing is judged with all runs of the chain in sight."""
     by_number = {link.number: link for link in run.links}
 
-    def wrong(number: int, what: str, detail: str) -> Wrong:
+    def wrong(number: int, what: What, detail: str) -> Wrong:
         link = by_number.get(number)
         return Wrong(
             line=run.line_of(number),
@@ -263,28 +295,28 @@ def _faults(run: RunRead) -> Iterator[Wrong]:
         )
 
     for fault in chains.faults(run.said.chain, run.links, run.opened, after=run.after, undisclosed=True):
-        yield wrong(fault.number, fault.wrong.value, fault.detail)
+        yield wrong(fault.number, What(fault.wrong.value), fault.detail)
     if len(run.links) != run.said.links:
         last = run.links[-1].number if run.links else run.after[0]
-        what = "cut_off" if len(run.links) < run.said.links else "link_added"
+        what = What.CUT_OFF if len(run.links) < run.said.links else What.LINK_ADDED
         yield wrong(last, what, f"{run.said.links} links are announced, and there are {len(run.links)}")
 
 
 def _read(number: int, line: bytes) -> tuple[Line | None, list[Wrong]]:
     if not line.endswith(b"\n"):
-        what = "too_long" if len(line) > LINE_MAX_BYTES else "cut_off"
+        what = What.TOO_LONG if len(line) > LINE_MAX_BYTES else What.CUT_OFF
         return None, [Wrong(line=number, what=what, detail="a line without its end")]
     try:
         line.decode()
         said = decode(line)
     except (ValueError, RecursionError):  # msgspec's errors are ValueErrors, and so is text that is no UTF-8
-        return None, [Wrong(line=number, what="unreadable", detail="not one of the lines that a package has")]
+        return None, [Wrong(line=number, what=What.UNREADABLE, detail="not one of the lines that a package has")]
     if encode(said) + b"\n" != line:
-        return said, [_of(said, number, "line_changed", "says it in another form than the one that is right")]
+        return said, [_of(said, number, What.LINE_CHANGED, "says it in another form than the one that is right")]
     return said, []
 
 
-def _of(said: Line, number: int, what: str, detail: str) -> Wrong:
+def _of(said: Line, number: int, what: What, detail: str) -> Wrong:
     match said:
         case LinkLine():
             return Wrong(line=number, what=what, chain=said.chain, number=said.number, of=said.of, detail=detail)

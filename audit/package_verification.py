@@ -15,7 +15,7 @@ from typing import Final
 
 from audit.package import ACCESSES, Header, HeadLine
 from audit.package_heads import problem_of_head
-from audit.package_reader import HeaderRead, HeadRead, RunRead, Wrong, may_be_withheld, parts
+from audit.package_reader import HeaderRead, HeadRead, RunRead, What, Wrong, may_be_withheld, parts
 from audit.story import HOMES, Story
 from tocsin.chain import Deletion, Kind, Link, Opened, deletions
 
@@ -129,22 +129,22 @@ class _Check:
         self._ends[chain].append(run.links[-1].number if run.links else run.said.after)
 
     def _on_payload(self, link: Link, beside: Opened, line: int) -> None:
-        def wrong(what: str, detail: str) -> None:
+        def wrong(what: What, detail: str) -> None:
             self.found(
                 Wrong(line=line, what=what, chain=link.chain, number=link.number, of=link.kind, detail=detail)
             )
 
         home = next((kinds for prefix, kinds in HOMES.items() if link.chain.startswith(prefix)), set[Kind]())
         if link.kind not in home | {Kind.DELETION, Kind.HOLD}:
-            wrong("payload_foreign", f"a {link.kind} has no place in this chain")
+            wrong(What.PAYLOAD_FOREIGN, f"a {link.kind} has no place in this chain")
         for detail in self.verdict.story.hear(link, beside.payload):
-            wrong("payload_foreign", detail)
+            wrong(What.PAYLOAD_FOREIGN, detail)
         if link.kind is Kind.CASE:
             self.verdict.cases += 1
             if self.replay is not None and self.verdict.replayed is not None:
                 self.verdict.replayed += 1
                 for detail in self.replay(beside.payload):
-                    wrong("decided_otherwise", detail)
+                    wrong(What.DECIDED_OTHERWISE, detail)
 
     def _missing(self, chain: str) -> Iterator[Wrong]:
         """Payloads that are not there, told apart: erased, withheld, gone."""
@@ -160,7 +160,7 @@ class _Check:
             else:
                 yield Wrong(
                     line=self._lines[chain, number],
-                    what="payload_missing",
+                    what=What.PAYLOAD_MISSING,
                     chain=chain,
                     number=number,
                     of=link.kind,
@@ -172,45 +172,45 @@ class _Check:
     def on_head(self, read: HeadRead) -> None:
         said, before = read.said, self._head
 
-        def wrong(what: str, detail: str) -> None:
+        def wrong(what: What, detail: str) -> None:
             self.found(Wrong(line=read.line, what=what, chain=said.chain, number=said.length, detail=detail))
 
         self.verdict.heads += 1
         if problem := problem_of_head(said):
-            wrong("head_changed", problem)
+            wrong(What.HEAD_CHANGED, problem)
         if before is not None:
             if (before.number, before.chain) >= (said.number, said.chain):
-                wrong("out_of_place", "heads stand by their number and the name of the chain, each once")
+                wrong(What.OUT_OF_PLACE, "heads stand by their number and the name of the chain, each once")
             if before.number == said.number and _of_the_head(before) != _of_the_head(said):
-                wrong("head_changed", f"another head {said.number} than on the line above")
+                wrong(What.HEAD_CHANGED, f"another head {said.number} than on the line above")
             if before.number + 1 == said.number and before.hash != said.previous:
-                wrong("head_changed", f"it does not follow the head {before.number} that is above")
+                wrong(What.HEAD_CHANGED, f"it does not follow the head {before.number} that is above")
         self._head = said
         self._on_leaf(said, wrong)
         self._compare(said, wrong)
 
-    def _on_leaf(self, said: HeadLine, wrong: Callable[[str, str], None]) -> None:
+    def _on_leaf(self, said: HeadLine, wrong: Callable[[What, str], None]) -> None:
         link = self._links[said.chain].get(said.length)
         self._leaves[said.chain].append(said.length)
         if link is not None and link.hash.hex() == said.last:
             return
         if link is not None:
-            wrong("link_changed", f"link {said.length} had another hash when head {said.number} was made")
+            wrong(What.LINK_CHANGED, f"link {said.length} had another hash when head {said.number} was made")
         elif said.length > max(self._ends[said.chain], default=0):
-            wrong("cut_off", f"it had {said.length} links when head {said.number} was made, and fewer are here")
+            wrong(What.CUT_OFF, f"it had {said.length} links when head {said.number} was made, and fewer are here")
         else:
-            wrong("link_missing", f"head {said.number} is about link {said.length}, which is not here")
+            wrong(What.LINK_MISSING, f"head {said.number} is about link {said.length}, which is not here")
 
-    def _compare(self, said: HeadLine, wrong: Callable[[str, str], None]) -> None:
+    def _compare(self, said: HeadLine, wrong: Callable[[What, str], None]) -> None:
         if self.published is None or self.verdict.compared is None:
             return
         known = self.published.get(said.number)
         if known == said.hash:
             self.verdict.compared += 1
         elif known is not None:
-            wrong("head_other", f"head {said.number} was published with another hash")
+            wrong(What.HEAD_OTHER, f"head {said.number} was published with another hash")
         elif said.number < max(self.published, default=0):
-            wrong("head_other", f"head {said.number} was never published, and later ones were")
+            wrong(What.HEAD_OTHER, f"head {said.number} was never published, and later ones were")
         else:
             self.verdict.unknown_heads += 1
 
@@ -235,21 +235,23 @@ class _Check:
         for name in Header.__struct_fields__:
             if name != "format" and getattr(header, name) != getattr(right, name):
                 detail = f"{name} is not what the payloads say"
-                yield Wrong(line=1, what="header_changed", detail=detail)
+                yield Wrong(line=1, what=What.HEADER_CHANGED, detail=detail)
         for detail in self.verdict.story.disagreements():
-            yield Wrong(line=1, what="disagrees", detail=detail)
+            yield Wrong(line=1, what=What.DISAGREES, detail=detail)
 
     def _of_chains(self) -> Iterator[Wrong]:
         expected = self.verdict.story.chains()
         seen = self._ends.keys()
         for chain in sorted(expected - seen):
-            yield Wrong(line=1, what="chain_missing", chain=chain, detail="not a word of it")
+            yield Wrong(line=1, what=What.CHAIN_MISSING, chain=chain, detail="not a word of it")
         days = {chain for chain in seen if chain.startswith(ACCESSES)}
         for chain in sorted(seen - expected - days):
-            yield Wrong(line=1, what="chain_foreign", chain=chain, detail="it is not of this alert")
+            yield Wrong(line=1, what=What.CHAIN_FOREIGN, chain=chain, detail="it is not of this alert")
         for chain in sorted(days):
             if not any(self._links[chain][number].kind is Kind.ACCESS for number in self._there[chain]):
-                yield Wrong(line=1, what="chain_foreign", chain=chain, detail="no access to this alert is in it")
+                yield Wrong(
+                    line=1, what=What.CHAIN_FOREIGN, chain=chain, detail="no access to this alert is in it"
+                )
 
 
 def _of_the_head(said: HeadLine) -> tuple[object, ...]:

@@ -4,6 +4,7 @@ are the same each time; and changes to a package as somebody would make them who
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -216,7 +217,8 @@ def heads_of(chains: Chains, names: Sequence[str]) -> list[HeadLine]:
 
 
 def lines(content: bytes) -> list[bytes]:
-    return content.splitlines(keepends=True)
+    """As a binary file gives them: only ``\\n`` ends one."""
+    return list(io.BytesIO(content))
 
 
 def resealed(changed: Iterable[bytes]) -> bytes:

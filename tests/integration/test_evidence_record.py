@@ -383,3 +383,10 @@ async def test_out_of_one_instance_and_into_another(
     said = await asyncio.to_thread(tocsin, "export", "alr_none", cwd=tmp_path, **first)
     assert said.returncode == 2
     assert "alr_none" in said.stderr
+
+
+def test_a_command_makes_no_database_where_there_is_none(tmp_path: Path) -> None:
+    said = tocsin("export", ALERT, cwd=tmp_path, TOCSIN_REALM="lab", TOCSIN_DATA_DIR=str(tmp_path / "none"))
+    assert said.returncode == 2
+    assert "no database in" in said.stderr
+    assert not (tmp_path / "none").exists()

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from evidence_world import (
@@ -32,9 +34,9 @@ from hypothesis import strategies as st
 
 from audit.package import Header, Run, Unwritable, written
 from audit.package_heads import HeadsUnreadable, published_heads
-from audit.package_reader import Wrong
+from audit.package_reader import What, Wrong
 from audit.package_verification import Verdict, verify
-from tocsin import sealing
+from tocsin import chain, sealing
 from tocsin.chain import Item, KeptAs, Kind
 from tocsin.heads import line_of
 
@@ -44,12 +46,7 @@ DIGIT = {b"0": b"1"}
 
 
 def check(content: bytes, **how: object) -> Verdict:
-    return verify(lines_of(content), **how)
-
-
-def lines_of(content: bytes) -> list[bytes]:
-    parts = content.split(b"\n")
-    return [part + b"\n" for part in parts[:-1]] + ([parts[-1]] if parts[-1] else [])
+    return verify(lines(content), **how)
 
 
 def words(verdict: Verdict) -> set[str]:
@@ -93,7 +90,7 @@ def test_nor_is_one_whose_seal_was_made_anew(data: st.DataObject) -> None:
     at = data.draw(st.integers(0, GOOD.rindex(b'{"kind":"seal"') - 1))
     byte = bytes([data.draw(st.integers(0, 255).filter(lambda one: one != GOOD[at]))])
     changed = GOOD[:at] + byte + GOOD[at + 1 :]
-    assert check(resealed(lines_of(changed))).faults
+    assert check(resealed(lines(changed))).faults
 
 
 @given(st.data())
@@ -267,7 +264,7 @@ def test_a_member_that_stands_twice_is_found_even_where_it_was_sealed_so() -> No
 )  # fmt: skip
 def test_another_form_of_the_same_is_a_changed_line(old: bytes, new: bytes) -> None:
     assert old in GOOD
-    verdict = check(resealed(lines_of(GOOD.replace(old, new, 1))))
+    verdict = check(resealed(lines(GOOD.replace(old, new, 1))))
     assert words(verdict) & {"line_changed", "unreadable"}
 
 
@@ -333,3 +330,15 @@ def test_nothing_of_the_run_is_needed_twice() -> None:
 
 def test_an_empty_run_says_that_nothing_is_there() -> None:
     assert Run(chain=HERS, links=()).last == 0
+
+
+def test_the_page_has_every_fault_and_every_member() -> None:
+    """What a chain can have is a part of it."""
+    page = (Path(__file__).parents[3] / "docs/evidence.md").read_text()
+    first_cells = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    named = {word for cell in first_cells for word in re.findall(r"`(\w+)`", cell)}
+    assert {one.value for one in chain.Wrong} <= {one.value for one in What} <= named
+    for line in lines(GOOD):
+        kind, *members = json.loads(line)
+        row = next(row for row in page.splitlines() if row.startswith(f"| `{json.loads(line)[kind]}` |"))
+        assert re.findall(r"`(\w+)`", row)[1:] == members
