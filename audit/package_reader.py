@@ -32,6 +32,7 @@ from audit.package import (
     decode,
     encode,
     is_whole,
+    link_line,
     link_of,
     place_of,
 )
@@ -229,6 +230,8 @@ class _Reader:
         except ValueError:
             yield _of(said, number, What.UNREADABLE, "no hexadecimal digits where they must be")
             return
+        if link_line(link) != said:
+            yield _of(said, number, What.LINE_CHANGED, "hexadecimal digits are small letters here")
         if self._run is None:
             yield _of(said, number, What.OUT_OF_PLACE, "a link outside of a chain")
             return

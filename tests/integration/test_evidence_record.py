@@ -117,6 +117,13 @@ def checked(content: bytes) -> Verdict:
     return verify(lines(content), replay=lambda _: [])
 
 
+async def cursor(pool: Pool, chain: str) -> tuple[int, bytes]:
+    async with transaction(pool) as connection:
+        query = b"select length, hash from tocsin.chain where name = %s"
+        length, last = await (await connection.execute(query, [chain])).fetchone()
+    return length, bytes(last)
+
+
 TABLES = ("ruling", "episode", "notification", "attempt", "access", "command", "result")
 
 
@@ -175,6 +182,8 @@ async def test_in_the_other_order_and_twice_it_is_the_same(pool: Pool, second: P
     packages = [await exported(pool, alert) for alert in (OTHER, ALERT)]
     await into(second, *packages, *packages)
     assert [await exported(second, alert) for alert in (OTHER, ALERT)] == packages
+    newest = (await Seals(pool).links(HIS))[-1]
+    assert await cursor(second, HIS) == (newest.number, newest.hash), "as far as it is known"
 
 
 async def test_one_alone_is_the_same_too(pool: Pool, second: Pool) -> None:

@@ -22,6 +22,9 @@ MEMBERS = {
 HOUR_MS = 3_600_000
 
 
+DIGITS = {"before", "commitment", "previous", "hash", "salt", "root", "last", "sha256", "proof"}
+
+
 def lp(value: object) -> bytes:
     word = str(value).encode()
     return len(word).to_bytes(4, "big") + word
@@ -56,6 +59,10 @@ def _read(line: bytes) -> tuple[dict[str, Any], bytes]:
     """The line, and the bytes of its payload. Raises ValueError for another form than the right one."""
     one = json.loads(line)
     raw = b""
+    for name in DIGITS & one.keys():
+        hashes = one[name] if name == "proof" else [one[name]]
+        if any(len(digits) != 64 or set(digits) - set("0123456789abcdef") for digits in hashes):
+            raise ValueError(name)
     written = {name: one[name] for name in ["kind", *MEMBERS[one["kind"]].split()]}
     if one["kind"] == "payload":
         raw = line[line.index(b'"payload":', 20) + 10 : -1]
@@ -120,6 +127,8 @@ def _head_holds(one: dict[str, Any]) -> bool:
 
 def _up(node: bytes, leaf: int, leaves: int, path: list[bytes]) -> bytes:
     """RFC 6962, 2.1.1, read from above: the last of the path is beside the half that the leaf is in."""
+    if not 0 <= leaf < leaves:
+        raise ValueError("no such leaf")
     if leaves == 1:
         if path:
             raise ValueError("a path that is too long")

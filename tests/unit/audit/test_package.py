@@ -20,6 +20,7 @@ from evidence_world import (
     OTHER,
     Chains,
     found,
+    heads_of,
     lines,
     of_deletion,
     order,
@@ -31,11 +32,13 @@ from evidence_world import (
 )  # fmt: skip
 from hypothesis import given
 from hypothesis import strategies as st
+from reference.package_check import problems
 
 from audit.package import Header, Run, Unwritable, written
 from audit.package_heads import HeadsUnreadable, published_heads
 from audit.package_reader import What, Wrong
 from audit.package_verification import Verdict, verify
+from audit.story import Story
 from tocsin import chain, sealing
 from tocsin.chain import Item, KeptAs, Kind
 from tocsin.heads import line_of
@@ -91,6 +94,30 @@ def test_nor_is_one_whose_seal_was_made_anew(data: st.DataObject) -> None:
     byte = bytes([data.draw(st.integers(0, 255).filter(lambda one: one != GOOD[at]))])
     changed = GOOD[:at] + byte + GOOD[at + 1 :]
     assert check(resealed(lines(changed))).faults
+
+
+def _small() -> bytes:
+    """Nothing but a track, its deletion, and the head over both: each kind of line, and few bytes."""
+    chains = Chains()
+    chains.seal([Item(chain=EPISODE, kind=Kind.TRACK, kept_as=KeptAs.MEASURE_FILE, source="track:1",
+                      payload=b'{"rows":[1]}')], NOW_MS)  # fmt: skip
+    chains.seal([of_deletion(EPISODE, 1)], NOW_MS + 1_000)
+    runs, heads = [chains.run(EPISODE, hide=(1,))], heads_of(chains, [EPISODE])
+    return b"".join(written(Story(ALERT).header(), runs, heads))
+
+
+def test_each_byte_counts_one_after_the_other() -> None:
+    """All of them, with a seal that is right again: in the other case, as the next byte, and dropped."""
+    good = _small()
+    assert check(good).faults == []
+    assert problems(good) == []
+    missed = []
+    for at in range(good.rindex(b'{"kind":"seal"')):
+        for byte in (bytes([good[at] ^ 0x20]), bytes([(good[at] + 1) % 256]), b""):
+            changed = resealed(lines(good[:at] + byte + good[at + 1 :]))
+            if not check(changed).faults or (at > good.index(b"\n") and not problems(changed)):
+                missed.append((at, byte, good[at - 30 : at + 1]))
+    assert missed == []
 
 
 @given(st.data())
