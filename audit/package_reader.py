@@ -223,6 +223,8 @@ class _Reader:
             yield wrong(What.CHAIN_CUT, "of this chain every link must be there, from the first on")
         if said.after < 0 or _bytes(said.before) is None:
             yield wrong(What.LINK_CHANGED, "what it stands behind is no link")
+        if said.links == 0 and (said.after, said.before) != (0, chains.START.hex()):
+            yield wrong(What.LINK_CHANGED, "nothing follows, and so it stands behind nothing")
 
     def _on_link(self, number: int, said: LinkLine) -> Iterator[Part]:
         try:

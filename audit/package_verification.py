@@ -141,10 +141,17 @@ class _Check:
             wrong(What.PAYLOAD_FOREIGN, detail)
         if link.kind is Kind.CASE:
             self.verdict.cases += 1
-            if self.replay is not None and self.verdict.replayed is not None:
-                self.verdict.replayed += 1
-                for detail in self.replay(beside.payload):
-                    wrong(What.DECIDED_OTHERWISE, detail)
+            for detail in self._decided_again(beside.payload):
+                wrong(What.DECIDED_OTHERWISE, detail)
+
+    def _decided_again(self, payload: bytes) -> list[str]:
+        if self.replay is None or self.verdict.replayed is None:
+            return []
+        self.verdict.replayed += 1
+        try:
+            return self.replay(payload)
+        except Exception as error:  # noqa: BLE001  (a stranger wrote it)
+            return [f"it cannot be decided again: {type(error).__name__}"]
 
     def _missing(self, chain: str) -> Iterator[Wrong]:
         """Payloads that are not there, told apart: erased, withheld, gone."""

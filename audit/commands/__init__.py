@@ -1,1 +1,1 @@
-"""What can be typed about proof: one file per noun of the command line."""
+"""What of the proof can be typed."""

@@ -102,6 +102,8 @@ def _links(said: list[dict[str, Any]], links: dict[tuple[str, int], dict[str, An
             if left:
                 yield f"{left} links fewer than announced before {one['chain']}"
             place, left = (one["chain"], one["after"], one["before"]), one["links"]
+            if not left and (one["after"], set(one["before"])) not in ((0, {"0"}), (0, set())):
+                yield f"nothing follows behind link {one['after']} of {one['chain']}"
         elif one["kind"] == "link":
             left -= 1
             if place != (one["chain"], one["number"] - 1, one["previous"]) or one["hash"] != _hash(one):

@@ -120,6 +120,13 @@ def test_each_byte_counts_one_after_the_other() -> None:
     assert missed == []
 
 
+def test_so_does_each_byte_of_a_chain_that_has_nothing() -> None:
+    begin = sum(map(len, lines(GOOD)[:EMPTY]))
+    for at in range(begin, begin + len(lines(GOOD)[EMPTY])):
+        for byte in (bytes([GOOD[at] ^ 0x20]), bytes([(GOOD[at] + 1) % 256]), b""):
+            assert check(resealed(lines(GOOD[:at] + byte + GOOD[at + 1 :]))).faults, GOOD[begin : at + 1]
+
+
 @given(st.data())
 def test_a_changed_payload_is_found_by_its_commitment(data: st.DataObject) -> None:
     index = data.draw(st.sampled_from(found(GOOD, kind="payload")))
@@ -273,6 +280,16 @@ def test_every_decision_is_made_again() -> None:
     fault = first(verdict, "decided_otherwise")
     assert (fault.chain, fault.of, fault.detail) == (EPISODE, "case", "another finding")
     assert check(GOOD).replayed is None, "nobody asked, and it says so"
+
+
+def test_a_case_that_breaks_the_engine_is_a_fault_and_the_rest_is_read() -> None:
+    def broken(_: bytes) -> list[str]:
+        raise OverflowError("of a fix")
+
+    verdict = check(GOOD, replay=broken)
+    assert [one.what for one in verdict.faults] == ["decided_otherwise"]
+    assert "OverflowError" in verdict.faults[0].detail
+    assert verdict.heads == 4
 
 
 def test_a_member_that_stands_twice_is_found_even_where_it_was_sealed_so() -> None:
