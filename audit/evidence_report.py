@@ -47,6 +47,7 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
             "compared_with_published": verdict.compared,
             "not_published_yet": verdict.unknown_heads,
             "cases": verdict.cases,
+            "cases_without_inputs": verdict.uncased,
             "decided_again": verdict.replayed,
         },
         "erased": [
@@ -163,6 +164,10 @@ def _proven(verdict: Verdict) -> Iterator[RenderableType]:
         yield _line(f"{verdict.cases} decisions were NOT made again: this installation cannot", style="yellow")
     elif verdict.cases:
         yield _line(f"{verdict.replayed} of {verdict.cases} decisions were made again from their inputs")
+    if verdict.uncased:
+        yield _line(
+            f"{verdict.uncased} decisions say why there are no inputs to make them from again", style="yellow"
+        )
     for chain, behind in sorted(verdict.unproven.items()):
         yield _line(f"{chain}: its last {behind} links are in no head of this package", style="yellow")
     if verdict.compared is None:

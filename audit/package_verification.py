@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from audit.package import ACCESSES, Header, HeadLine
 from audit.package_heads import problem_of_head
 from audit.package_reader import HeaderRead, HeadRead, RunRead, What, Wrong, may_be_withheld, parts
@@ -39,7 +41,8 @@ class Erased:
 @dataclass(slots=True)
 class Verdict:
     """``unproven``: by chain, how many links at its end are older than no head in the package. ``compared``: how
-    many heads the published ones confirm; None: nobody handed any in."""
+    many heads the published ones confirm; None: nobody handed any in. ``uncased``: of the cases, those that have
+    nothing to decide from and say why."""
 
     header: Header | None = None
     faults: list[Wrong] = field(default_factory=list)
@@ -53,6 +56,7 @@ class Verdict:
     compared: int | None = None
     unknown_heads: int = 0
     cases: int = 0
+    uncased: int = 0
     replayed: int | None = None
 
     @property
@@ -141,13 +145,14 @@ class _Check:
             wrong(What.PAYLOAD_FOREIGN, detail)
         if link.kind is Kind.CASE:
             self.verdict.cases += 1
+            self.verdict.uncased += _is_uncased(beside.payload)
             for detail in self._decided_again(beside.payload):
                 wrong(What.DECIDED_OTHERWISE, detail)
 
     def _decided_again(self, payload: bytes) -> list[str]:
         if self.replay is None or self.verdict.replayed is None:
             return []
-        self.verdict.replayed += 1
+        self.verdict.replayed += not _is_uncased(payload)
         try:
             return self.replay(payload)
         except Exception as error:  # noqa: BLE001  (a stranger wrote it)
@@ -274,3 +279,20 @@ def _erased(link: Link, deletion: Deletion) -> Erased:
         by=deletion.by,
         at_ms=deletion.at_ms,
     )
+
+
+class _Made(msgspec.Struct):
+    """The beginning of a case (``audit.case``)."""
+
+    made: str = ""
+
+
+_decode_made = msgspec.json.Decoder(_Made).decode
+
+
+def _is_uncased(payload: bytes) -> bool:
+    """It stands in the place of a case, and says why there is none; whether it may is its replay's to say."""
+    try:
+        return _decode_made(payload).made == "uncased"
+    except (msgspec.DecodeError, RecursionError):
+        return False

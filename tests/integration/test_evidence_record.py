@@ -10,9 +10,10 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
-from builders import frozen_clock
+from builders import entry, frozen_clock
 from evidence_world import (
     ALERT,
     DAY,
@@ -75,7 +76,8 @@ async def record_alert(pool: Pool, alert: str, opened_ms: int, first: int) -> No
     await record.record_receipts(
         [RecordedReceipt(code="PROX_ALERT", subject=MEASURE, receipt=receipt(alert, opened_ms))]
     )
-    await Seals(pool).seal([of_case(alert=alert)], at_ms=opened_ms + 2 * MINUTE_MS)
+    uncased = {"made": "uncased", "software": "0.1.0", "finding": entry(at_ms=opened_ms), "why": "from_history"}
+    await Seals(pool).seal([of_case(msgspec.json.encode(uncased), alert)], at_ms=opened_ms + 2 * MINUTE_MS)
 
 
 async def record_world(pool: Pool) -> None:

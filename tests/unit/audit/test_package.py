@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from evidence_world import (
     ALERT,
@@ -22,6 +23,7 @@ from evidence_world import (
     found,
     heads_of,
     lines,
+    of_case,
     of_deletion,
     order,
     package,
@@ -280,6 +282,16 @@ def test_every_decision_is_made_again() -> None:
     fault = first(verdict, "decided_otherwise")
     assert (fault.chain, fault.of, fault.detail) == (EPISODE, "case", "another finding")
     assert check(GOOD).replayed is None, "nobody asked, and it says so"
+
+
+def test_a_decision_without_its_inputs_is_not_said_to_be_made_again() -> None:
+    chains = world()
+    uncased = of_case(b'{"made":"uncased","why":"from_history"}')
+    chains.seal([msgspec.structs.replace(uncased, source="case:fnd_2")], NOW_MS + 90_000)
+    verdict = check(package(chains), replay=lambda _: [])
+    assert (verdict.cases, verdict.replayed, verdict.uncased, verdict.faults) == (2, 1, 1, [])
+    strict = check(package(chains), replay=lambda case: ["no snapshot"] if b"uncased" in case else [])
+    assert [one.what for one in strict.faults] == ["decided_otherwise"]
 
 
 def test_a_case_that_breaks_the_engine_is_a_fault_and_the_rest_is_read() -> None:
