@@ -1,0 +1,95 @@
+"""Does the report say what happened, who was told, what is proven and what is not, and nothing else?"""
+
+from __future__ import annotations
+
+import io
+import json
+
+from evidence_world import EPISODE, NOW_MS, Chains, access, lines, of_deletion, package, world
+from rich.console import Console
+
+from audit.evidence_report import as_json, show
+from audit.package_verification import Verdict, verify
+from tocsin import sealing
+
+
+def said(verdict: Verdict) -> str:
+    out = io.StringIO()
+    show(Console(file=out, width=200, force_terminal=True, color_system=None), verdict)
+    return out.getvalue()
+
+
+def erased() -> Chains:
+    chains = world()
+    chains.seal([of_deletion(EPISODE, 2)], NOW_MS + 700_000)
+    return chains
+
+
+def test_it_says_what_happened_and_what_nobody_compared() -> None:
+    text = said(verify(lines(package(erased(), hide={EPISODE: (2,)}))))
+    for part in (
+        "alr_0001  PROX_ALERT  realm lab",
+        "A. Martin",
+        "closed left_zone",
+        "not delivered: alert.raised to police",
+        "1 places of episode/alr_0001: erased on 2026-11-21T00:10:00.000Z by rule measure_file 2191 d",
+        "1 decisions were NOT made again",
+        "nothing outside of the package was compared",
+        "good",
+    ):
+        assert part in text
+
+
+def test_it_shows_no_place() -> None:
+    content = package(world())
+    assert b"43304112" in content
+    text = said(verify(lines(content)))
+    assert "43304112" not in text
+    assert "43.30" not in text
+
+
+def test_a_fault_is_in_it_and_then_nothing_is_good() -> None:
+    changed = lines(package(world()))
+    del changed[3]
+    text = said(verify(changed))
+    assert "payload_missing" in text
+    assert "seal_broken" in text
+    assert "good" not in text
+    assert "hold together" not in text
+
+
+def test_what_is_younger_than_every_head_is_said() -> None:
+    text = said(verify(lines(package(world(), with_head=False))))
+    assert f"{EPISODE}: its last 7 links are in no head of this package" in text
+
+
+def test_heads_that_were_compared_are_counted() -> None:
+    head, _ = world().head(None, NOW_MS + 86_400_000)
+    content = lines(package(world()))
+    assert "4 of 4 heads are as they were published" in said(verify(content, published={1: head.hash.hex()}))
+    assert "4 heads are newer than the published file" in said(verify(content, published={}))
+
+
+def test_what_a_stranger_wrote_is_no_order_to_the_terminal() -> None:
+    chains = world()
+    nasty = access("acc_9")
+    chains.seal(
+        [sealing.of_access(type(nasty)(**{**_fields(nasty), "who": "\x1b[2J[red]x[/red]"}))], NOW_MS + 9_000
+    )
+    text = said(verify(lines(package(chains))))
+    assert "\x1b[2J" not in text
+    assert "[red]x[/red]" in text
+
+
+def _fields(one: object) -> dict:
+    return {name: getattr(one, name) for name in one.__struct_fields__}
+
+
+def test_a_program_is_told_the_same() -> None:
+    verdict = as_json(verify(lines(package(erased(), hide={EPISODE: (2,)}))))
+    assert json.loads(json.dumps(verdict)) == verdict
+    assert verdict["good"] is True
+    assert verdict["erased"][0]["rule"] == "measure_file 2191 d"
+    assert [one["by"] for one in verdict["rulings"]] == ["", "A. Martin", "A. Martin"]
+    assert verdict["not_delivered"][0]["channel"] == "police"
+    assert verdict["proven"]["compared_with_published"] is None
