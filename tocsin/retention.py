@@ -32,6 +32,7 @@ import msgspec
 
 from tocsin.chain import KeptAs
 from tocsin.clock import MS, utc
+from tocsin.model.episode import Episode
 
 DAY_MS: Final = 86_400 * MS
 MEASURE_ACTIVE_MONTHS: Final = 1
@@ -213,6 +214,11 @@ def begins_ms(closed_ms: int | None, ends_ms: Iterable[int]) -> int | None:
     if closed_ms is None:
         return None
     return max(ends_ms, default=closed_ms)
+
+
+def pressed_ms(episode: Episode) -> int:
+    """When the press came whose position this episode has, by our clock: a phone's own may be far off."""
+    return episode.raises[-1].points.t6_ms or episode.recorded_ms
 
 
 def doubt(now_ms: int, *, position_ms: int | None, pass_ms: int | None, believed_ms: int | None) -> str | None:

@@ -126,12 +126,18 @@ FLEET_MISSED = Gauge(
 )
 CONSOLES_LIVE = Gauge("tocsin_console_live", "Open live feeds.", multiprocess_mode="livesum")
 
+CUSTODY = Counter("tocsin_custody_total", "Chores of the custodian, by outcome.", ["chore", "outcome"])
+ERASED = Counter("tocsin_erased_payloads_total", "Payloads erased with a proof, by class.", ["kept_as"])
+OVERDUE_POSITIONS = Gauge(
+    "tocsin_overdue_positions", "Rulings on the log with a TGD position beyond its time.", multiprocess_mode="max"
+)
+
 METRICS: Final = (
     INGEST_MESSAGES, PHONES_NOT_HEARD, ARCHIVED, HOUSEKEEPING, FINDINGS, GEOFENCE_FIXES, RULINGS, CONFLICTS,
     NOTIFICATIONS, HEARTBEATS, COMMANDS, RECORDED, ACCESSES, STAGE_SECONDS, KNOWN_DEVICES, QUARANTINE_KEPT,
     QUARANTINE_LEFT, PAIRS, ORDERED, JOURNAL_STEPS, CLOCK_BACK, SNAPSHOT_BYTES, SNAPSHOT_SECONDS, REPLAY_SECONDS,
     RETROSPECT_WINDOWS, RETROSPECT_DUE, ALERTS_OPEN, PROTECTION_PAIRS, CONSOLES_LIVE,
-    FLEET_INCIDENTS, FLEET_LOOKS, FLEET_MISSED,
+    FLEET_INCIDENTS, FLEET_LOOKS, FLEET_MISSED, CUSTODY, ERASED, OVERDUE_POSITIONS,
 )  # fmt: skip
 
 WITHHELD: Final = "withheld"

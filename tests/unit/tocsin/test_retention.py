@@ -35,7 +35,9 @@ hours = st.integers(EARLY_MS, LATE_MS)
 classes = st.sampled_from(KeptAs)
 
 
-def hold(kind: HoldKind = HoldKind.HOLD, what: What = What.ALERT, subject: str = "alr_1", **changes: object) -> Hold:
+def hold(
+    kind: HoldKind = HoldKind.HOLD, what: What = What.ALERT, subject: str = "alr_1", **changes: object
+) -> Hold:
     return Hold(
         id="hld_1", kind=kind, what=what, subject=subject, reason="an appeal", authority="TJ Marseille",
         placed_by="greffe", placed_ms=EARLY_MS, **changes,  # type: ignore[arg-type]
@@ -61,7 +63,7 @@ def word(kept_as: KeptAs, now_ms: int, *holds: Hold, from_ms: int | None = EARLY
     ],
 )
 def test_the_file_of_a_measure_goes_after_72_calendar_months(ended: str, last_kept: str, over: str) -> None:
-    """R631-11: one month active, five years and eleven months of archive; months of the calendar, not of 30 days."""
+    """R631-11: one month active, five years and eleven months of archive; calendar months, not of 30 days."""
     from_ms = from_rfc3339(ended)
     assert word(KeptAs.MEASURE_FILE, from_rfc3339(last_kept), from_ms=from_ms) is Word.IN_TIME
     assert word(KeptAs.MEASURE_FILE, from_rfc3339(over), from_ms=from_ms) is Word.OVER
