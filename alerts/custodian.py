@@ -1,10 +1,10 @@
 """Who sees to it that nothing is kept longer than it may be, and that what is held stays?
 
-A pass an hour by Tocsin's clock, one process at a time: superseded rulings from the log, then what is over from the
-record, each with its proof (``tocsin.adapters.retention``), rows of canaries, fixes of phones. What may go is decided
-by ``tocsin.retention``. Each chore is done in bounded steps, and one that fails is counted, logged and tried again
-while the others are done. A pass that is killed has erased what it had committed, each with its proof, and the next
-one goes on.
+A pass an hour by Tocsin's clock, one process at a time: superseded rulings from the log, then what is over from
+the record, each with its proof (``tocsin.adapters.retention``), rows of canaries, fixes of phones. What may go is
+decided by ``tocsin.retention``. Each chore is done in bounded steps, and one that fails is counted, logged and
+tried again while the others are done. A pass that is killed has erased what it had committed, each with its proof,
+and the next one goes on.
 
 An hour that is not believed erases nothing (F37): a clock far ahead would empty the record in one pass.
 """

@@ -1,11 +1,11 @@
-"""What of EPISODES may go from the log, and when? (point 4 of retention; docs/adr/0044)
+"""What of EPISODES may go from the log, and when? (docs/adr/0044)
 
-The newest ruling of a place is the episode and always stays, closed or not: the desk knows by its causes what it has
-applied, says by it what a new alert ``follows``, and corrects it by late fixes for 30 days; the clerk knows by it
-what it has said. It goes with the file of its alert, years later (``alerts.custodian``). What is not the newest any
-more goes SUPERSEDED_KEPT_MS after it was made, or what has the position of a TGD as soon as that is so old; of
-canaries after a day. But nothing that the record does not hold row by row, or that a courier has still in hand: what
-could not be recorded stays on the log. Hours are milliseconds.
+The newest ruling of a place is the episode and always stays, closed or not: the desk knows by its causes what it
+has applied, says by it what a new alert ``follows``, and corrects it by late fixes for 30 days; the clerk knows by
+it what he has said. It goes with the file of its alert, years later (``alerts.custodian``). What is not the newest
+any more goes SUPERSEDED_KEPT_MS after it was made, or what has the position of a TGD as soon as that is so old; of
+canaries after a day. But nothing that the record does not hold row by row, or that a courier has still in hand:
+what could not be recorded stays on the log. Hours are milliseconds.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from tocsin.subjects import episode as place_subject
 from tocsin.wire import decode_ruling
 
 SUPERSEDED_KEPT_MS: Final = TGD_POSITION_DAYS * DAY_MS
-"""As long as ALARMS: who looks at an alert of the weekend finds its steps on the log. A P1 that nobody takes writes
-576 rulings a day; with all of them 2 GiB would be full after some hundred of these."""
+"""As long as ALARMS: who looks at an alert of the weekend finds its steps on the log. A P1 that nobody takes
+writes 576 rulings a day, and would fill the stream by itself in the end."""
 PASS_MS: Final = 3_600_000
 """A pass is an hour behind the last one: what has to be gone at an hour goes with the pass before it."""
 QUEUES: Final = (RECORDER_EPISODES, *(f"courier-{channel.value}" for channel in FORMS))

@@ -40,6 +40,10 @@ MEASURE_ARCHIVE_MONTHS: Final = 5 * 12 + 11
 MEASURE_MONTHS: Final = MEASURE_ACTIVE_MONTHS + MEASURE_ARCHIVE_MONTHS
 TGD_POSITION_DAYS: Final = 3
 LEAVE_DAYS: Final = 8
+FORGET_POSITION_AFTER_S: Final = TGD_POSITION_DAYS * 86_400 - 2 * 3600
+"""When an alert that is still open forgets the place of its phone: the law's days, less an hour in which the
+custodian takes the rulings with it from the log and one in which he may be away. With the prosecutor's leave the
+record keeps it five days longer; the log does not."""
 TGD_FILE_MONTHS: Final = MEASURE_MONTHS
 """Ours: no text that we know of gives a time to what was done about a press. As long as the file of a measure, and
 as an offence can be prosecuted (six years)."""

@@ -41,9 +41,9 @@ order by opened_at, id limit %(limit)s
 -- name: measures
 select id, wearer, protected, coalesce(ended_at, valid_until) from tocsin.measure
 where coalesce(ended_at, valid_until) < %(before)s and id > %(after)s
-  and (exists (select from tocsin.past_incursion where measure = id)
+  and (exists (select from tocsin.past_incursion where past_incursion.measure = measure.id)
     or exists (select from tocsin.opened join tocsin.link using (chain, number)
-               where chain = 'measure/' || id and kept_as <> 'proof'))
+               where chain = 'measure/' || measure.id and kept_as <> 'proof'))
 order by id limit %(limit)s
 
 -- name: fronts

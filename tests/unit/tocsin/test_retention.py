@@ -1,4 +1,4 @@
-"""May this be erased at this hour? Tables for the days of the law, properties for everything between (invariant 14)."""
+"""May this be erased at this hour? Tables for the days of the law, properties for all between (invariant 14)."""
 
 from __future__ import annotations
 
