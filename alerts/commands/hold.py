@@ -1,8 +1,8 @@
 """Who says that something must be kept, and when does that end? ``tocsin hold place | leave | lift | list``.
 
 Goes to the record itself, where the custodian reads it within the hour. Every word of it is kept for ever, in the
-chain of what it is about: a reason names a case, and nobody. Exit status: 0 done, 1 the record has no such thing or
-does not answer, 2 typed wrongly; every reason at once.
+chain of what it is about: a reason names a case, and nobody. Exit status: 0 done, 1 the record has no such thing
+or does not answer, 2 typed wrongly; every reason at once.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ from alerts import desk
 from alerts.custodian import Custodian
 from alerts.forgetting import QUEUES
 from tocsin import chain, wire
-from tocsin.adapters.accesses import AccessRecord, RecordedAccess
 from tocsin.adapters.episodes import EpisodeRecord, RecordedRuling
 from tocsin.adapters.postgres import Pool, Row, transaction
 from tocsin.adapters.seals import Seals
@@ -128,20 +127,24 @@ class Site:
         place = place_subject(episode.code.value, episode.subject)
         sequence = (await self.log.append(place, wire.encode(ruled))).sequence
         if recorded:
+            await self.seal(of_ruling(sequence, ruled), ruled.at_ms)  # at its own hour: the recorder's is real
             await EpisodeRecord(self.pool).record_rulings([RecordedRuling(sequence=sequence, ruling=ruled)])
-            await self.seal(of_ruling(sequence, ruled), ruled.at_ms)
             for number, told in enumerate(ruled.notifications, 1):
                 await self.receipt(episode, told.id, number, ruled.at_ms)
         await self.settle()
         return sequence
 
     async def receipt(self, episode: Episode, notification: str, number: int, at_ms: int) -> None:
-        receipt = Receipt(
+        told = Receipt(
             notification=notification, episode=episode.id, version=episode.version, channel=Channel.POLICE,
             attempt=number, t7_ms=at_ms + number, t8_ms=at_ms + number + 50, result="taken", status=202,
         )  # fmt: skip
-        await EpisodeRecord(self.pool).record_receipts([receipt])
-        await self.seal([of_receipt(receipt, is_tgd=episode.code.value.startswith("TGD_"))], at_ms)
+        await self.run(
+            """insert into tocsin.attempt (notification, attempt, t7, t8, episode, version, channel, result,
+               status) values (%s, %s, %s, %s, %s, %s, 'police', 'taken', 202)""",
+            told.notification, number, utc(told.t7_ms), utc(at_ms + number + 50), episode.id, episode.version,
+        )  # fmt: skip
+        await self.seal([of_receipt(told, is_tgd=episode.code.value.startswith("TGD_"))], at_ms)
 
     async def settle(self) -> None:
         """Every queue of EPISODES has done its work."""
@@ -159,7 +162,11 @@ class Site:
             id=f"acc_{number}", at_ms=at_ms, who="A. Martin", role="operator", what="alert", objects=objects,
             places=True,
         )  # fmt: skip
-        await AccessRecord(self.pool).record_accesses([RecordedAccess(sequence=number, access=read)])
+        await self.run(
+            """insert into tocsin.access (id, stream_sequence, at, who, service, role, what, objects, purpose,
+               places) values (%s, %s, %s, 'A. Martin', '', 'operator', 'alert', %s, '', true)""",
+            read.id, number, utc(at_ms), list(objects),
+        )  # fmt: skip
         await self.seal([of_access(read)], at_ms)
 
     async def command(self, device: str, at_ms: int) -> None:
