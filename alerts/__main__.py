@@ -15,6 +15,7 @@ from alerts.callback import Links
 from alerts.channels.form import Sender
 from alerts.clerk import ClerkDoors, run_clerk
 from alerts.courier import run_courier
+from alerts.custodian import STATEMENT_TIMEOUT_S, run_custodian
 from alerts.dispatcher import run_dispatcher
 from alerts.downlink import run_downlink
 from alerts.line import Endpoint
@@ -235,6 +236,14 @@ async def api(settings: Settings, ready: Ready) -> None:
         )
 
 
+async def custodian(settings: Settings, ready: Ready) -> None:
+    async with (
+        open_bus(settings.required("nats_url"), "alerts.custodian") as bus,
+        open_pool(settings.required("database_url"), statement_timeout_s=STATEMENT_TIMEOUT_S) as pool,
+    ):
+        await run_custodian(log=bus.log, pool=pool, terms=settings.terms, clock=settings.clock, ready=ready)
+
+
 PARTS = {
     "dispatcher": dispatcher,
     "courier": courier,
@@ -243,6 +252,7 @@ PARTS = {
     "projector": projector,
     "clerk": clerk,
     "api": api,
+    "custodian": custodian,
 }
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ now is not before that of the event: who waited for it counted the seconds, what
 | NO_ANSWER     | PREALERT_NO_ANSWER, P1                                      | as a raising                    |
 | STILL_CLOSING | P1; a pre-alert is PREALERT_NO_ANSWER                       | as a raising, audience urgent   |
 | BLIND         | as urgent as the time to blind risk makes it                | as a raising                    |
+| FORGOTTEN     | without the place of the phone, in the same version         | nobody                          |
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ def _climbed(episode: Episode, due: Due, step: Step, protocol: Protocol, now_ms:
         case Kind.BLIND:
             after = episodes.more_urgent(episode, episode.code, escalation.graded(episode), now_ms)
             told = _raised(after, protocol)
+        case Kind.FORGOTTEN:
+            after, told = episodes.forgetting(episode), ()
     return ruling(episode, after, due, step.kind.value, now_ms, told)
 
 

@@ -39,6 +39,7 @@ from tocsin.clock import MS
 from tocsin.model.episode import Deed, DeedKind, Episode, Party, Reached, Reply, Rung, State
 from tocsin.model.finding import Code
 from tocsin.model.protocol import PoliceMode, Protocol
+from tocsin.retention import FORGET_POSITION_AFTER_S, pressed_ms
 
 URGENT_PRIORITY: Final = 1
 
@@ -92,6 +93,9 @@ NO_ANSWER_AFTER_S: Final = 60  # PREALERT_NO_ANSWER: calls failed for so long, o
 ASK_AGAIN_S: Final = 10  # who was not closing is looked at again: one interval of the pre-alert band
 
 
+POSITION_KEPT: Final = frozenset({Code.TGD_SOS, Code.TGD_SOS_SILENT})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blinder:
     """``priority`` from ``after_s`` behind that hour of blind risk on, as long as it lasts."""
@@ -122,6 +126,7 @@ class Kind(StrEnum):
     NO_ANSWER = "no_answer"
     STILL_CLOSING = "still_closing"
     BLIND = "blind_risk"
+    FORGOTTEN = "position_forgotten"
 
 
 class Asks(StrEnum):
@@ -163,6 +168,7 @@ def _steps(episode: Episode, protocol: Protocol) -> Iterator[Step]:
         return
     if episode.state is State.ACKNOWLEDGED and episode.acknowledgement_expires_ms is not None:
         yield Step(at_ms=episode.acknowledgement_expires_ms, kind=Kind.EXPIRED)
+    yield from _forgotten(episode)
     yield from _rungs(episode)
     if not alarms(episode):
         return
@@ -171,6 +177,12 @@ def _steps(episode: Episode, protocol: Protocol) -> Iterator[Step]:
     if episode.code is Code.PROX_PREALERT:
         yield from _no_answer(episode)
     yield from _blind(episode)
+
+
+def _forgotten(episode: Episode) -> Iterator[Step]:
+    """The place of a phone is kept three days (invariant 6), however long nobody closes the alert."""
+    if episode.code in POSITION_KEPT and (episode.wearer is not None or episode.protected is not None):
+        yield Step(at_ms=pressed_ms(episode) + FORGET_POSITION_AFTER_S * MS, kind=Kind.FORGOTTEN)
 
 
 def alarms(episode: Episode) -> bool:

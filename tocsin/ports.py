@@ -100,6 +100,12 @@ class Log(Protocol):
         Raises LogUnavailable.
         """
 
+    async def forget(self, stream: Stream, subject: str, *, before: int) -> int:
+        """Remove for good what is on exactly this ``subject`` with a sequence below ``before``, also for queues
+        that have not had it; returns how much that was. What is written meanwhile is behind it and stays; a writer
+        whose ``expected_last`` is gone hears SequenceConflict. Raises LogUnavailable.
+        """
+
     def read(
         self, stream: Stream, subject: str, *, after: int = 0, newest_per_subject: bool = False
     ) -> AsyncIterator[Sequence[Entry]]:

@@ -40,6 +40,7 @@ from tocsin.limits import (
 from tocsin.model.episode import Realm
 from tocsin.model.protocol import PoliceMode, Protocol
 from tocsin.model.room import ROOM_NAME
+from tocsin.retention import ACCESS_MONTHS, TGD_FILE_MONTHS, Terms
 from tocsin.tls import TlsFiles
 
 PREFIX = "TOCSIN_"
@@ -125,6 +126,8 @@ class Settings(BaseSettings):
 
     fixes_kept_days: Annotated[int, Field(ge=FIXES_KEPT_MIN_DAYS, le=36_525)] = FIXES_KEPT_DAYS
     fixes_compact_after_days: Annotated[int, Field(ge=1)] = COMPACT_AFTER_DAYS
+    tgd_file_kept_months: Annotated[int, Field(ge=1, le=1200)] = TGD_FILE_MONTHS
+    access_kept_months: Annotated[int, Field(ge=1, le=1200)] = ACCESS_MONTHS
 
     teleassistance_url: HttpUrl | None = None
     teleassistance_secret: SecretStr | None = None
@@ -382,6 +385,11 @@ class Settings(BaseSettings):
     @property
     def protocol(self) -> Protocol:
         return Protocol(police_mode=self.police_mode)
+
+    @property
+    def terms(self) -> Terms:
+        """How long the record is kept where no law says it."""
+        return Terms(tgd_file_months=self.tgd_file_kept_months, access_months=self.access_kept_months)
 
     @property
     def clock_moved(self) -> bool:

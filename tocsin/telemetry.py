@@ -141,6 +141,11 @@ WITNESSED = Counter(
     "tocsin_witness_cases_total", "Findings that alerted, by whether they can be decided again.", ["outcome"]
 )
 TRACKS = Counter("tocsin_witness_tracks_total", "Tracks that were sealed with an alert, by outcome.", ["outcome"])
+CUSTODY = Counter("tocsin_custody_total", "Chores of the custodian, by outcome.", ["chore", "outcome"])
+ERASED = Counter("tocsin_erased_payloads_total", "Payloads erased with a proof, by class.", ["kept_as"])
+OVERDUE_POSITIONS = Gauge(
+    "tocsin_overdue_positions", "Rulings on the log with a TGD position beyond its time.", multiprocess_mode="max"
+)
 
 METRICS: Final = (
     INGEST_MESSAGES, PHONES_NOT_HEARD, ARCHIVED, HOUSEKEEPING, FINDINGS, GEOFENCE_FIXES, RULINGS, CONFLICTS,
@@ -148,6 +153,7 @@ METRICS: Final = (
     QUARANTINE_LEFT, PAIRS, ORDERED, JOURNAL_STEPS, CLOCK_BACK, SNAPSHOT_BYTES, SNAPSHOT_SECONDS, REPLAY_SECONDS,
     RETROSPECT_WINDOWS, RETROSPECT_DUE, ALERTS_OPEN, PROTECTION_PAIRS, CONSOLES_LIVE,
     FLEET_INCIDENTS, FLEET_LOOKS, FLEET_MISSED, CANARY_AGE, CANARY_SECONDS, HEADS, WITNESSED, TRACKS,
+    CUSTODY, ERASED, OVERDUE_POSITIONS,
 )  # fmt: skip
 
 WITHHELD: Final = "withheld"

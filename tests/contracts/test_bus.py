@@ -168,6 +168,53 @@ class TestBus:
             await real.log.append(subject, b"1", dedupe_id=f"{subject}")
         assert await real.log.extent(stream) == Extent(messages=2, gone=0)
 
+    # --- forget ---
+
+    async def test_what_is_forgotten_is_gone_from_its_subject_alone(self, real: Subject) -> None:
+        """Sequences go on as if nothing had happened (F01: a number is never given twice)."""
+        for subject, payload in ((ONE, b"1"), (TWO, b"2"), (ONE, b"3"), (ONE, b"4")):
+            await real.log.append(subject, payload)
+        assert await real.log.forget(ALARMS, ONE, before=4) == 2
+        assert await real.log.forget(ALARMS, ONE, before=4) == 0
+        assert await upto_present(real.log.read(ALARMS, ALARMS.subjects)) == [b"2", b"4"]
+        assert await upto_present(real.log.read(ALARMS, ALARMS.subjects, after=2)) == [b"4"]
+        assert await real.log.extent(ALARMS) == Extent(messages=2, gone=1)
+        assert (await real.log.append(ONE, b"5")).sequence == 5
+
+    @pytest.mark.parametrize("before", [0, 1])
+    async def test_before_the_first_there_is_nothing_to_forget(self, real: Subject, before: int) -> None:
+        await real.log.append(ONE, b"1")
+        assert await real.log.forget(ALARMS, ONE, before=before) == 0
+        assert await upto_present(real.log.read(ALARMS, ONE)) == [b"1"]
+
+    async def test_a_subject_that_was_forgotten_wholly_begins_anew(self, real: Subject) -> None:
+        """Who had read it before is told that somebody was first, and not written over nothing (A6)."""
+        first = await real.log.append(ONE, b"1", expected_last=0)
+        assert await real.log.forget(ALARMS, ONE, before=first.sequence + 1) == 1
+        assert await real.log.last(ALARMS, ONE) is None
+        with pytest.raises(SequenceConflict):
+            await real.log.append(ONE, b"2", expected_last=first.sequence)
+        assert (await real.log.append(ONE, b"2", expected_last=0)).sequence == 2
+
+    async def test_a_queue_does_not_wait_for_what_was_forgotten(self, real: Subject) -> None:
+        first = await real.log.append(ONE, b"1")
+        await real.log.append(ONE, b"2")
+        await real.log.forget(ALARMS, ONE, before=first.sequence + 1)
+        async with real.log.queue(ALARMS, "progress", parallel=2) as queue:
+            (only,) = await within(_take(queue, 1))
+            assert only.entry.payload == b"2"
+            await only.done()
+            await eventually(lambda: _settled(real.log, 2))
+
+    async def test_what_is_leased_and_forgotten_does_not_come_again(self, real: Subject) -> None:
+        first = await real.log.append(ONE, b"1")
+        async with real.log.queue(ALARMS, "progress", parallel=2) as queue:
+            (leased,) = await within(_take(queue, 1))
+            await real.log.forget(ALARMS, ONE, before=first.sequence + 1)
+            await real.log.append(ONE, b"2")
+            await leased.again(0.0)
+            assert [one.entry.payload for one in await within(_take(queue, 1))] == [b"2"]
+
     async def test_a_subject_of_no_stream_is_not_confirmed(self, real: Subject) -> None:
         with pytest.raises(LogUnavailable):
             await real.log.append("log.nowhere.1", b"1")

@@ -67,6 +67,19 @@ async def kept_until(pool: Pool, history: History, until_ms: int) -> None:
     await seen(pool, until_ms + 100 * DAY_MS)
 
 
+LIFTED = "update tocsin.hold set lifted_by = 'tj', lifted_at = '2026-11-22', lifted_because = 'judged' returning 1"
+
+
+async def hold(pool: Pool, since_ms: int) -> None:
+    """On something that began at that hour."""
+    async with transaction(pool) as connection:
+        await connection.execute(
+            """insert into tocsin.hold (id, kind, what, subject, since, reason, authority, placed_by, placed_at)
+               values ('hld_1', 'hold', 'measure', 'msr_1', %(at)s, 'appeal', 'TJ', 'greffe', %(at)s)""",
+            {"at": utc(since_ms)},
+        )
+
+
 async def whole_track(archive: FixArchive, device: int = 1) -> list[TrackPoint]:
     """Everything of a device within a month of MIDNIGHT_MS, as the product reads it."""
     return list(
@@ -314,6 +327,69 @@ class TestStorage:
         await seen(pool, over_ms + 200_000, device=998)
         assert await history.retain(MIDNIGHT_MS - 1, 1) == 0, "the clock is"
         assert await history.retain(MIDNIGHT_MS, 1) == 1
+
+    # --- what the custodian asks of it (tocsin.retention) ---
+
+    async def test_a_day_that_a_hold_needs_stays_with_every_day_behind_it(
+        self, archive: FixArchive, history: History, pool: Pool
+    ) -> None:
+        """Invariant 14, F09. Until it is lifted; what was before the held thing goes by its own time."""
+        days = [MIDNIGHT_MS + number * DAY_MS for number in range(4)]
+        await archive.archive(np.concatenate([batch(day) for day in days]))
+        await history.catch_up(10)
+        await kept_until(pool, history, days[-1] + DAY_MS)
+        await hold(pool, days[2] + HOUR_MS)
+        assert [
+            await history.retain_beside(days[-1] + DAY_MS, 10),
+            await history.retain(days[-1] + DAY_MS, 10),
+        ] == [2, 2]
+        assert await rows(pool, "select count(*) from tocsin.fixes") == [(2,)]
+        await rows(pool, LIFTED)
+        assert await history.retain(days[-1] + DAY_MS, 10) == 2
+
+    async def test_while_a_hold_stands_nobody_else_deletes(self, history: History, pool: Pool) -> None:
+        """TimescaleDB's own job goes by the server's clock and asks nobody."""
+        storage = await history.storage()
+        await history.configure(kept_days=100, compact_after_days=2, own_jobs=True)
+        await hold(pool, MIDNIGHT_MS)
+        await history.configure(kept_days=100, compact_after_days=2, own_jobs=True)
+        assert not (await history.storage()).own_jobs
+        await rows(pool, LIFTED)
+        await history.configure(kept_days=100, compact_after_days=2, own_jobs=True)
+        assert (await history.storage()).own_jobs == storage.columnstore
+
+    async def test_a_canary_is_no_witness_of_the_hour(
+        self, archive: FixArchive, history: History, pool: Pool
+    ) -> None:
+        """F37: it reports by our own clock, and would vouch for it."""
+        await archive.archive(batch(MIDNIGHT_MS, device=7))
+        await history.configure(kept_days=100, compact_after_days=2, own_jobs=False)
+        ((canary,),) = await rows(
+            pool,
+            """insert into tocsin.device (id, kind, password_bcrypt, created_at)
+               values ('canary-1-w', 'bar_wearer', '', '2026-11-21') returning number""",
+        )
+        await seen(pool, MIDNIGHT_MS)
+        await seen(pool, MIDNIGHT_MS + 900 * DAY_MS, device=canary)
+        with pytest.raises(ChoreFailed, match="the newest position is of 2026-11-21"):
+            await history.retain(MIDNIGHT_MS + 800 * DAY_MS, 1)
+
+    async def test_the_fixes_of_one_device_are_erased_up_to_an_hour(
+        self, archive: FixArchive, history: History, pool: Pool
+    ) -> None:
+        """Invariant 6: of a phone, in every table of the history, also in a day that has become columns."""
+        await archive.archive(np.concatenate([batch(MIDNIGHT_MS, devices=2), batch(NOON_MS, devices=2)]))
+        await archive.archive(batch(MIDNIGHT_MS - 40 * DAY_MS, devices=2, t3_ms=MIDNIGHT_MS))
+        await history.catch_up(1000)
+        await history.compact(MIDNIGHT_MS + 2 * DAY_MS, 10)
+        await rows(pool, f"select tocsin.history_erase(array[1]::bigint[], '{utc(NOON_MS)}')")
+        for table, left in (("fixes", [1, 2, 2]), ("fixes_astray", [2])):
+            query = f"select device_number from tocsin.{table} order by 1"  # noqa: S608  (names of ours)
+            assert [row[0] for row in await rows(pool, query)] == left
+        await rows(pool, f"select tocsin.history_erase(array[1]::bigint[], '{utc(NOON_MS + DAY_MS)}')")
+        assert await rows(pool, "select distinct device_number from tocsin.fixes") == [(2,)]
+        assert await rows(pool, "select device_number from tocsin.last_position") == [(2,)]
+        assert await rows(pool, "select distinct device_number from tocsin.fixes_hourly") == [(2,)]
 
     async def test_without_any_position_nothing_is_deleted(self, history: History) -> None:
         await history.ensure(MIDNIGHT_MS, MIDNIGHT_MS)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import json
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ PUBLISH_TIMEOUT_S = 2.0
 LOOK_TIMEOUT_S = 3
 OBJECT_PATIENCE_S = (*(0.5,) * 8, 3.0, 30.0)
 """For an object, try by try: 1 MB is read in some 20 ms. The last ones are for a machine that is slow."""
+PURGE_TIMEOUT_S = 10.0  # nobody waits for it; a place with thousands of rulings takes a moment
 DUPLICATE_WINDOW_S = 120.0
 HEARTBEAT_S = 2.0
 READ_STALL_S = 3 * HEARTBEAT_S
@@ -158,6 +160,19 @@ class JetStreamLog:
         if not (info.num_pending or info.num_ack_pending):
             return Progress(end=end, settled=end)  # asked behind the end: what came since is not counted
         return Progress(end=end, settled=info.ack_floor.stream_seq if info.ack_floor else 0)
+
+    async def forget(self, stream: Stream, subject: str, *, before: int) -> int:
+        if before <= 1:
+            return 0  # to the server no sequence means all of them
+        asked = json.dumps({"filter": subject, "seq": before}).encode()
+        try:
+            with _cancellable():
+                answer = await self._js._api_request(  # noqa: SLF001  (purge_stream does not say how many)
+                    f"$JS.API.STREAM.PURGE.{stream.name}", asked, timeout=PURGE_TIMEOUT_S
+                )
+        except (NatsError, TimeoutError) as error:
+            raise LogUnavailable(f"{subject}: {error!r}") from error
+        return int(answer["purged"])
 
     async def read(
         self, stream: Stream, subject: str, *, after: int = 0, newest_per_subject: bool = False

@@ -11,7 +11,9 @@ import re
 from typing import Final
 
 PREFIX: Final = "canary-"
-_NAME = re.compile(r"canary-[0-9]+(-[wv])?")
+CANARY: Final = r"^canary-[0-9]+(-[wv])?$"
+"""The form of a name, for whoever looks for them in a table."""
+_NAME = re.compile(CANARY)
 
 
 def is_canary(name: str) -> bool:

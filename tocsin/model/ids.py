@@ -11,7 +11,7 @@ import re
 import uuid
 from typing import Literal
 
-Prefix = Literal["alr", "fnd", "alm", "evt", "msr", "bat", "rfs", "rct", "cmd", "grp", "ntc", "acc"]
+Prefix = Literal["alr", "fnd", "alm", "evt", "msr", "bat", "rfs", "rct", "cmd", "grp", "ntc", "acc", "hld"]
 
 DEVICE_ID = re.compile(r"[a-z0-9][a-z0-9-]{2,31}")
 """No dot (the MQTT gateway maps ``.`` to ``//``), no wildcard, no upper case."""

@@ -7,7 +7,8 @@ a worker is dead.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -26,9 +27,14 @@ def _matches(pattern: str, subject: str) -> bool:
     return len(wanted) == len(given)
 
 
+def _behind(entries: Sequence[Entry], after: int) -> Sequence[Entry]:
+    return entries[bisect_right(entries, after, key=lambda entry: entry.sequence) :]
+
+
 @dataclass(slots=True)
 class _Kept:
     entries: list[Entry] = field(default_factory=list)
+    end: int = 0
     seen: dict[str, int] = field(default_factory=dict)
     queues: dict[str, MemoryQueue] = field(default_factory=dict)
 
@@ -58,7 +64,8 @@ class MemoryLog:
         newest = next((entry for entry in reversed(kept.entries) if entry.subject == subject), None)
         if expected_last is not None and expected_last != (newest.sequence if newest else 0):
             raise SequenceConflict(subject)
-        sequence = len(kept.entries) + 1
+        kept.end += 1
+        sequence = kept.end
         entry = Entry(subject=subject, payload=payload, sequence=sequence)
         kept.entries.append(entry)
         if dedupe_id is not None:
@@ -78,24 +85,37 @@ class MemoryLog:
     async def extent(self, stream: Stream) -> Extent:
         if self.down:
             raise LogUnavailable(f"{stream.name}: down")
-        return Extent(messages=len(self._streams[stream.name].entries), gone=0)
+        kept = self._streams[stream.name]
+        first = kept.entries[0].sequence if kept.entries else kept.end + 1
+        return Extent(messages=len(kept.entries), gone=first - 1)
 
     async def progress(self, stream: Stream, name: str) -> Progress:
         if self.down:
             raise LogUnavailable(f"{stream.name}: down")
         kept = self._streams[stream.name]
-        end = len(kept.entries)
+        end = kept.end
         queue = kept.queues.get(name)
         return Progress(end=end, settled=0 if queue is None else queue.settled(end))
+
+    async def forget(self, stream: Stream, subject: str, *, before: int) -> int:
+        if self.down:
+            raise LogUnavailable(f"{subject}: down")
+        kept = self._streams[stream.name]
+        gone = {one.sequence for one in kept.entries if one.subject == subject and one.sequence < before}
+        kept.entries[:] = [entry for entry in kept.entries if entry.sequence not in gone]
+        for queue in kept.queues.values():
+            queue.lose(gone)
+        return len(gone)
 
     async def read(
         self, stream: Stream, subject: str, *, after: int = 0, newest_per_subject: bool = False
     ) -> AsyncIterator[Sequence[Entry]]:
-        entries = self._streams[stream.name].entries
-        told = (newest_per_subject and after == 0) or after >= len(entries)
+        kept = self._streams[stream.name]
+        entries = kept.entries
+        told = (newest_per_subject and after == 0) or after >= kept.end
         if newest_per_subject and after == 0:
             newest = {entry.subject: entry for entry in entries if _matches(subject, entry.subject)}
-            after = len(entries)
+            after = kept.end
             if newest:
                 yield sorted(newest.values(), key=lambda entry: entry.sequence)
             yield ()
@@ -103,10 +123,10 @@ class MemoryLog:
             yield ()
         while True:
             async with self._changed:
-                while len(entries) <= after:
+                while kept.end <= after:
                     await self._changed.wait()
-            batch = [entry for entry in entries[after:] if _matches(subject, entry.subject)]
-            after = len(entries)
+            batch = [entry for entry in _behind(entries, after) if _matches(subject, entry.subject)]
+            after = kept.end
             if batch:
                 yield batch
             if not told:
@@ -149,6 +169,13 @@ class MemoryQueue:
         for entry, attempt in sorted(self._leased.values(), key=lambda one: one[0].sequence):
             self._waiting.append((entry, attempt + 1))
         self._leased.clear()
+        self._wake.set()
+
+    def lose(self, gone: Collection[int]) -> None:
+        """The log has forgotten these: nobody gets them any more."""
+        self._waiting = [one for one in self._waiting if one[0].sequence not in gone]
+        for sequence in gone:
+            self._leased.pop(sequence, None)
         self._wake.set()
 
     @property

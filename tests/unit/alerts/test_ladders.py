@@ -356,7 +356,7 @@ def test_f24_the_timers_are_those_of_the_domain_and_no_other() -> None:
     }
     assert seconds == {
         "HER_UNIT_AFTER_S": 15, "NO_ANSWER_AFTER_S": 60, "ASK_AGAIN_S": 10, "ACK_EXPIRES_S": 120,
-        "PROOF_WAITS_S": 86_400, "PROOF_EARLY_MAX_S": 30,
+        "PROOF_WAITS_S": 86_400, "PROOF_EARLY_MAX_S": 30, "FORGET_POSITION_AFTER_S": 252_000,
     }  # fmt: skip
 
 

@@ -47,3 +47,17 @@ def test_a_damaged_one_is_refused(damage):
     }[damage]
     with pytest.raises(snapshot.SnapshotUnreadable):
         snapshot.load(damaged)
+
+
+def test_a_phone_that_is_in_no_pair_is_not_remembered():
+    """Invariant 6: its position is on the log for its days, and in no snapshot."""
+    with_phone, without = World(), World()
+    for world in (with_phone, without):
+        world.fix(P, 0)
+        world.fix(W, 10, 500)
+    with_phone.fix(7, 20, 4_000)
+    payloads = []
+    for world in (with_phone, without):
+        world.tick(60)
+        payloads.append(snapshot.dump(snapshot.Snapshot(table=world.table, sequence=42, outbox=())))
+    assert payloads[0] == payloads[1]

@@ -1,0 +1,168 @@
+"""What of EPISODES may go from the log, and when? (docs/adr/0044)
+
+The newest ruling of a place is the episode and always stays, closed or not: the desk knows by its causes what it
+has applied, says by it what a new alert ``follows``, and corrects it by late fixes for 30 days; the clerk knows by
+it what he has said. It goes with the file of its alert, years later (``alerts.custodian``). What is not the newest
+any more goes SUPERSEDED_KEPT_MS after it was made, or what has the position of a TGD as soon as that is so old; of
+canaries after a day. But nothing that the record does not hold row by row, or that a courier has still in hand:
+what could not be recorded stays on the log. Hours are milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import structlog
+
+from alerts.channels.registry import FORMS
+from tocsin.errors import WireError
+from tocsin.model.canary import is_canary
+from tocsin.model.episode import Episode
+from tocsin.ports import Entry, Log
+from tocsin.retention import CANARY_KEPT_MS, DAY_MS, TGD_POSITION_DAYS, pressed_ms
+from tocsin.sealing import TGD_CODES, without_places
+from tocsin.subjects import EPISODES, RECORDER_EPISODES
+from tocsin.subjects import episode as place_subject
+from tocsin.wire import decode_ruling
+
+SUPERSEDED_KEPT_MS: Final = TGD_POSITION_DAYS * DAY_MS
+"""As long as ALARMS: who looks at an alert of the weekend finds its steps on the log. A P1 that nobody takes
+writes 576 rulings a day, and would fill the stream by itself in the end."""
+PASS_MS: Final = 3_600_000
+"""A pass is an hour behind the last one: what has to be gone at an hour goes with the pass before it."""
+QUEUES: Final = (RECORDER_EPISODES, *(f"courier-{channel.value}" for channel in FORMS))
+
+Recorded = tuple[str, int]
+"""An episode, and the sequence of one of its rulings."""
+Missing = Callable[[Sequence[Recorded]], Awaitable[Sequence[Recorded]]]
+
+log = structlog.get_logger(__name__)
+
+
+class Seen(NamedTuple):
+    """One ruling on the log. ``at_ms`` None: nobody here can read it. ``position_ms``: when the press came whose
+    position it has."""
+
+    sequence: int
+    episode: str
+    at_ms: int | None
+    position_ms: int | None
+    canary: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forgotten:
+    """``overdue``: rulings with a position of a TGD beyond its time that could not go."""
+
+    rulings: int
+    overdue: int
+
+
+def seen(entry: Entry) -> Seen:
+    try:
+        ruling = decode_ruling(entry.payload)
+    except WireError:
+        return Seen(entry.sequence, "", None, None, canary=False)
+    episode = ruling.episode
+    has_position = episode.code in TGD_CODES and bool(without_places(ruling)[1])
+    return Seen(
+        entry.sequence,
+        episode.id,
+        ruling.at_ms,
+        pressed_ms(episode) if has_position else None,
+        canary=_is_of_canary(episode),
+    )
+
+
+def _is_of_canary(episode: Episode) -> bool:
+    names = (episode.subject, episode.subject.partition(":")[0], episode.device or "")
+    return any(is_canary(name) for name in names)
+
+
+def is_overdue(one: Seen, now_ms: int) -> bool:
+    """It has the position of a TGD, and will have it beyond its time at the next pass."""
+    return one.position_ms is not None and now_ms + PASS_MS >= one.position_ms + TGD_POSITION_DAYS * DAY_MS
+
+
+def is_over(one: Seen, now_ms: int) -> bool:
+    """Of a ruling that is not the newest in its place."""
+    if one.at_ms is None:
+        return False
+    kept_ms = CANARY_KEPT_MS if one.canary else SUPERSEDED_KEPT_MS
+    return now_ms - one.at_ms >= kept_ms or is_overdue(one, now_ms)
+
+
+def forgettable(place: Sequence[Seen], now_ms: int, settled: int) -> Sequence[Seen]:
+    """The oldest of a place, as many as may go; never the newest. ``settled``: the sequence up to which all
+    queues have done their work."""
+    superseded = [one for one in place[:-1] if one.sequence <= settled]
+    last = max((index for index, one in enumerate(superseded) if is_over(one, now_ms)), default=-1)
+    going = superseded[: last + 1]
+    unreadable = next((index for index, one in enumerate(going) if one.at_ms is None), len(going))
+    return going[:unreadable]
+
+
+class Forgetting:
+    """The places of EPISODES as this life has read them: some 100 bytes for each ruling that is kept."""
+
+    def __init__(self, log_: Log, missing: Missing) -> None:
+        self._log = log_
+        self._missing = missing
+        self._places: dict[str, list[Seen]] = {}
+        self._after = 0
+
+    async def follow(self) -> None:
+        """Read what has come since. Raises LogUnavailable."""
+        async with aclosing(self._log.read(EPISODES, EPISODES.subjects, after=self._after)) as reader:  # type: ignore[type-var]
+            async for entries in reader:
+                if not entries:
+                    return
+                if entries[0].sequence <= self._after:  # a log that was made anew
+                    self._places.clear()
+                for entry in entries:
+                    self._places.setdefault(entry.subject, []).append(seen(entry))
+                self._after = entries[-1].sequence
+
+    async def forget(self, now_ms: int) -> Forgotten:
+        """All that may go now. Raises LogUnavailable, RecordUnavailable."""
+        await self.follow()
+        settled = min([(await self._log.progress(EPISODES, name)).settled for name in QUEUES])
+        gone = 0
+        for subject in list(self._places):
+            going = forgettable(self._places[subject], now_ms, settled)
+            going = await self._recorded(subject, going)
+            if going:
+                gone += await self._forget(subject, going[-1].sequence)
+        overdue = sum(is_overdue(one, now_ms) for place in self._places.values() for one in place)
+        return Forgotten(rulings=gone, overdue=overdue)
+
+    async def _recorded(self, subject: str, going: Sequence[Seen]) -> Sequence[Seen]:
+        """Up to the first that the record does not hold. Canaries are no evidence, and leave the record too."""
+        asked = [(one.episode, one.sequence) for one in going if not one.canary]
+        missing = {sequence for _, sequence in await self._missing(asked)} if asked else set()
+        if missing:
+            log.error("not recorded, kept on the log", subject=subject, rulings=len(missing))
+        first = min(missing, default=None)
+        return going if first is None else [one for one in going if one.sequence < first]
+
+    async def forget_alert(self, code: str, subject: str, episode: str, last_sequence: int) -> int:
+        """The rulings of an alert whose file goes, the newest of its place too if it is its own; before the record
+        loses them. Raises LogUnavailable."""
+        at = place_subject(code, subject)
+        place = self._places.get(at, [])
+        own = [one for one in place if one.sequence <= last_sequence]
+        if not own or any(one.episode != episode for one in own):
+            return 0  # gone before, or still behind an older alert of the same place: with that one, then
+        return await self._forget(at, last_sequence)
+
+    async def _forget(self, subject: str, last: int) -> int:
+        gone = await self._log.forget(EPISODES, subject, before=last + 1)
+        rest = [one for one in self._places[subject] if one.sequence > last]
+        if rest:
+            self._places[subject] = rest
+        else:
+            del self._places[subject]
+        return gone

@@ -1,0 +1,136 @@
+-- What may be over, and its erasure. Candidates are walked in order of a key; which of them go is decided elsewhere.
+
+-- name: take_turn
+select pg_try_advisory_lock(%s)
+
+-- name: end_turns
+select pg_advisory_unlock_all()
+
+-- name: hours
+select tocsin.fleet_hour(), passed_at, believed_at from tocsin.custody
+
+-- name: passed
+update tocsin.custody set passed_at = %s
+
+-- name: believe
+update tocsin.custody set believed_at = %s, believed_by = %s
+
+-- name: positions
+-- With the ruling that has them: it knows when the press came.
+select link.chain, link.number, link.kind, link.at, opened.payload, ruling.payload
+from tocsin.link join tocsin.opened using (chain, number)
+left join tocsin.ruling on ruling.episode = substr(link.chain, 9)
+  and ruling.stream_sequence = case when link.kind = 'places' then split_part(link.source, ':', 2)::bigint end
+where link.kept_as = 'tgd_position' and (link.chain, link.number) > (%(after)s, %(number)s)
+order by link.chain, link.number limit %(limit)s
+
+-- name: alerts_named
+select id, code, subject, measures, device, opened_at, closed_at, last_sequence,
+  array(select coalesce(ended_at, valid_until) from tocsin.measure where measure.id = any(measures)),
+  array(select unnest(array[wearer, protected]) from tocsin.measure where measure.id = any(measures))
+from tocsin.episode where id = any(%(ids)s)
+
+-- name: alerts
+select id, code, subject, measures, device, opened_at, closed_at, last_sequence,
+  array(select coalesce(ended_at, valid_until) from tocsin.measure where measure.id = any(measures)),
+  array(select unnest(array[wearer, protected]) from tocsin.measure where measure.id = any(measures))
+from tocsin.episode
+where opened_at < %(before)s and (opened_at, id) > (%(after)s, %(id)s)
+order by opened_at, id limit %(limit)s
+
+-- name: measures
+select id, wearer, protected, coalesce(ended_at, valid_until) from tocsin.measure
+where coalesce(ended_at, valid_until) < %(before)s and id > %(after)s
+  and (exists (select from tocsin.past_incursion where past_incursion.measure = measure.id)
+    or exists (select from tocsin.opened join tocsin.link using (chain, number)
+               where chain = 'measure/' || measure.id and kept_as <> 'proof'))
+order by id limit %(limit)s
+
+-- name: fronts
+-- Chains whose oldest payload is older than that.
+select name from tocsin.chain
+where starts_with(name, %(prefix)s) and name > %(after)s
+  and (select link.at from tocsin.opened join tocsin.link using (chain, number)
+       where opened.chain = name and kept_as <> 'proof' order by opened.number limit 1) < %(before)s
+order by name limit %(limit)s
+
+-- name: payloads
+select number, kept_as, source, at, payload from tocsin.opened join tocsin.link using (chain, number)
+where chain = %(chain)s and kept_as <> 'proof' and kept_as <> 'tgd_position' and at < %(before)s
+  and number > %(after)s
+order by number limit %(limit)s
+
+-- name: measures_of_device
+select id, wearer, protected, valid_from, coalesce(ended_at, valid_until) from tocsin.measure
+where %(device)s in (wearer, protected)
+
+-- name: old_accesses
+-- From before the chains: no link names them.
+select id, objects, at from tocsin.access
+where before_chains and at < %(before)s and (at, id) > (%(after)s, %(id)s) order by at, id limit %(limit)s
+
+-- name: numbers
+select number from tocsin.opened join tocsin.link using (chain, number)
+where chain = %(chain)s and kept_as = %(kept_as)s order by number limit %(limit)s
+
+-- name: lock_holds
+lock table tocsin.hold in share mode
+
+-- name: holds_revision
+select count(*) + count(lifted_at) from tocsin.hold
+
+-- name: become_custodian
+set local role tocsin_custodian
+
+-- name: become_oneself
+reset role
+
+-- name: erase_opened
+delete from tocsin.opened where chain = %(chain)s and number = any(%(numbers)s) returning number
+
+-- name: erase_rulings
+delete from tocsin.ruling where episode = any(%(ids)s)
+
+-- name: erase_attempts
+delete from tocsin.attempt where episode = any(%(ids)s)
+
+-- name: erase_notifications
+delete from tocsin.notification where episode = any(%(ids)s)
+
+-- name: erase_episodes
+delete from tocsin.episode where id = any(%(ids)s)
+
+-- name: erase_commands
+delete from tocsin.command where device = %(device)s and stream_sequence = any(%(commands)s)
+
+-- name: erase_results
+delete from tocsin.result where device = %(device)s and stream_sequence = any(%(results)s)
+
+-- name: erase_accesses
+delete from tocsin.access where id = any(%(ids)s)
+
+-- name: erase_incursions
+delete from tocsin.past_incursion where measure = %(measure)s
+
+-- name: canary_episodes
+-- Those that the last day has said nothing of.
+select id from tocsin.episode
+where (subject ~ %(pattern)s or device ~ %(pattern)s
+    or (measures <> '{}' and not exists (select from unnest(measures) as one where one !~ %(pattern)s)))
+  and not exists (select from tocsin.ruling where episode = episode.id and at >= %(before)s)
+limit %(limit)s
+
+-- name: erase_canary_commands
+delete from tocsin.command where device ~ %(pattern)s and at < %(before)s
+
+-- name: erase_canary_results
+delete from tocsin.result where device ~ %(pattern)s and at < %(before)s
+
+-- name: erase_canary_incursions
+delete from tocsin.past_incursion where measure ~ %(pattern)s and said_at < %(before)s
+
+-- name: numbered_devices
+select number, id, id ~ %(pattern)s from tocsin.device where kind = %(kind)s or id ~ %(pattern)s order by number
+
+-- name: history_erase
+select tocsin.history_erase(%s, %s)

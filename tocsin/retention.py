@@ -1,0 +1,241 @@
+"""What of the record may be erased at a given hour, by which rule, and if not, why not?
+
+The classes are those of ``tocsin.chain.KeptAs``:
+
+| class | begins | lasts | why |
+|---|---|---|---|
+| measure_file | the last of its measures ends; without a known one, the alert was closed | 72 months | R631-11 |
+| tgd_position | the ruling of the press that gave it | 3 days, 8 with leave | arrêté of 22 April 2015 |
+| tgd_file | the alert was closed | ``tgd_file_months`` | ours |
+| access | somebody has read | ``access_months`` | ours |
+| proof | | for ever | about nobody |
+
+R631-11 says one month active and five years and eleven months of archive: 72 calendar months, counted at once,
+from day to day of the same number; where the month has no such day its last one counts. (To count one month and
+then 71 would lose up to three days at the end of a January.)
+
+A *hold* stops what is about its alert, measure or device, whatever the class, but for positions of a TGD: the law
+gives these 3 days, and 8 where the prosecutor has given leave; a hold adds nothing to either. A *leave* (a row of
+the same kind) is that word, of one alert or one device. Pure; hours are milliseconds, UTC.
+"""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import MAXYEAR
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from tocsin.chain import KeptAs
+from tocsin.clock import MS, utc
+from tocsin.model.episode import Episode
+
+DAY_MS: Final = 86_400 * MS
+MEASURE_ACTIVE_MONTHS: Final = 1
+MEASURE_ARCHIVE_MONTHS: Final = 5 * 12 + 11
+MEASURE_MONTHS: Final = MEASURE_ACTIVE_MONTHS + MEASURE_ARCHIVE_MONTHS
+TGD_POSITION_DAYS: Final = 3
+LEAVE_DAYS: Final = 8
+FORGET_POSITION_AFTER_S: Final = TGD_POSITION_DAYS * 86_400 - 2 * 3600
+"""When an alert that is still open forgets the place of its phone: the law's days, less an hour in which the
+custodian takes the rulings with it from the log and one in which he may be away. With the prosecutor's leave the
+record keeps it five days longer; the log does not."""
+TGD_FILE_MONTHS: Final = MEASURE_MONTHS
+"""Ours: no text that we know of gives a time to what was done about a press. As long as the file of a measure, and
+as an offence can be prosecuted (six years)."""
+ACCESS_MONTHS: Final = 36
+"""Ours: the longest that the CNIL's recommendation on logging (2021-122) gives where misuse would be grave."""
+CANARY_KEPT_MS: Final = DAY_MS
+"""Of nobody, and no evidence: long enough to look at a round that went wrong last night."""
+CLOCK_AHEAD_MAX_MS: Final = DAY_MS
+"""Of the newest position of the fleet: as the history of fixes has it (migration 0002)."""
+PASS_LATE_MAX_MS: Final = 31 * DAY_MS
+"""Without a fleet: of the last pass. Longer than any outage that nobody looks at."""
+_FOR_EVER_MS: Final = 2**63 - 1
+
+assert TGD_POSITION_DAYS < LEAVE_DAYS
+
+
+class HoldKind(StrEnum):
+    HOLD = "hold"
+    LEAVE = "leave"
+
+
+class What(StrEnum):
+    ALERT = "alert"
+    MEASURE = "measure"
+    DEVICE = "device"
+
+
+Name = tuple[What, str]
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody with authority said that this is to be kept; or, a LEAVE, that positions may be kept 8 days. The
+    payload of a link of ``Kind.HOLD``, once when it was placed and once when it was lifted."""
+
+    id: str
+    kind: HoldKind
+    what: What
+    subject: str
+    reason: str
+    authority: str
+    placed_by: str
+    placed_ms: int
+    lifted_by: str | None = None
+    lifted_ms: int | None = None
+    lifted_because: str | None = None
+
+    @property
+    def name(self) -> Name:
+        return self.what, self.subject
+
+
+class Word(StrEnum):
+    """What becomes of it. OPEN: its time has not begun."""
+
+    OVER = "over"
+    HELD = "held"
+    IN_TIME = "in_time"
+    OPEN = "open"
+    PROOF = "proof"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """The two times that are settings, in calendar months."""
+
+    tgd_file_months: int = TGD_FILE_MONTHS
+    access_months: int = ACCESS_MONTHS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """Something that is erased together. ``from_ms``: when its time begins, None: not yet. ``names``: everything
+    by which it can be held."""
+
+    kept_as: KeptAs
+    from_ms: int | None
+    names: frozenset[Name]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """``until_ms``: the first moment at which its time is over. ``hold``: which one keeps it. ``rule``: in the
+    words that the proof of deletion has."""
+
+    word: Word
+    rule: str
+    until_ms: int | None = None
+    hold: str | None = None
+
+
+def verdict(file: File, holds: Iterable[Hold], now_ms: int, terms: Terms) -> Verdict:
+    """What may become of it now. ``holds``: those that stand; others are passed over."""
+    standing = [one for one in holds if one.lifted_ms is None and one.name in file.names]
+    has_leave = any(one.kind is HoldKind.LEAVE for one in standing)
+    rule = rule_of(file.kept_as, terms, has_leave=has_leave)
+    if file.kept_as is KeptAs.PROOF:
+        return Verdict(word=Word.PROOF, rule=rule)
+    if file.from_ms is None:
+        return Verdict(word=Word.OPEN, rule=rule)
+    until_ms = _until_ms(file.kept_as, file.from_ms, terms, has_leave=has_leave)
+    if now_ms < until_ms:
+        return Verdict(word=Word.IN_TIME, rule=rule, until_ms=until_ms)
+    held_by = next((one.id for one in standing if one.kind is HoldKind.HOLD), None)
+    if held_by is not None and file.kept_as is not KeptAs.TGD_POSITION:
+        return Verdict(word=Word.HELD, rule=rule, until_ms=until_ms, hold=held_by)
+    return Verdict(word=Word.OVER, rule=rule, until_ms=until_ms)
+
+
+def rule_of(kept_as: KeptAs, terms: Terms, *, has_leave: bool = False) -> str:
+    match kept_as:
+        case KeptAs.MEASURE_FILE:
+            return "R631-11: the measure, 1 month, 5 years and 11 months"
+        case KeptAs.TGD_POSITION:
+            days = LEAVE_DAYS if has_leave else TGD_POSITION_DAYS
+            leave = ", by leave of the prosecutor" if has_leave else ""
+            return f"arrêté of 22 April 2015: {days} days{leave}"
+        case KeptAs.TGD_FILE:
+            return f"this site: {terms.tgd_file_months} months from the close"
+        case KeptAs.ACCESS:
+            return f"this site: {terms.access_months} months"
+        case KeptAs.PROOF:
+            return "kept for ever"
+
+
+def _until_ms(kept_as: KeptAs, from_ms: int, terms: Terms, *, has_leave: bool) -> int:
+    match kept_as:
+        case KeptAs.MEASURE_FILE:
+            return plus_months(from_ms, MEASURE_MONTHS)
+        case KeptAs.TGD_POSITION:
+            return from_ms + (LEAVE_DAYS if has_leave else TGD_POSITION_DAYS) * DAY_MS
+        case KeptAs.TGD_FILE:
+            return plus_months(from_ms, terms.tgd_file_months)
+        case KeptAs.ACCESS:
+            return plus_months(from_ms, terms.access_months)
+        case KeptAs.PROOF:
+            return _FOR_EVER_MS
+
+
+def begun_before_ms(kept_as: KeptAs, now_ms: int, terms: Terms) -> int:
+    """What began at or after this is surely not over: for whoever looks for candidates. May be too late by the
+    few days by which months differ, never too early."""
+    match kept_as:
+        case KeptAs.MEASURE_FILE:
+            months = MEASURE_MONTHS
+        case KeptAs.TGD_FILE:
+            months = terms.tgd_file_months
+        case KeptAs.ACCESS:
+            months = terms.access_months
+        case KeptAs.TGD_POSITION:
+            return now_ms - TGD_POSITION_DAYS * DAY_MS + 1
+        case KeptAs.PROOF:
+            return 0
+    return plus_months(now_ms, -months) + LEAVE_DAYS * DAY_MS
+
+
+def plus_months(at_ms: int, months: int) -> int:
+    """The same day of the month and the same hour, so many months on; the month's last day where it is shorter.
+    Beyond the calendar: never."""
+    at = utc(at_ms)
+    whole = at.year * 12 + at.month - 1 + months
+    year, month = whole // 12, whole % 12 + 1
+    if year > MAXYEAR:
+        return _FOR_EVER_MS
+    last_day = calendar.monthrange(year, month)[1]
+    moved = at.replace(year=year, month=month, day=min(at.day, last_day))
+    return at_ms + (moved - at).days * DAY_MS
+
+
+def begins_ms(closed_ms: int | None, ends_ms: Iterable[int]) -> int | None:
+    """When the time of an alert's file begins: not before a human has closed it; then with the end of the last
+    of its measures, past or to come."""
+    if closed_ms is None:
+        return None
+    return max(ends_ms, default=closed_ms)
+
+
+def pressed_ms(episode: Episode) -> int:
+    """When the press came whose position this episode has, by our clock: a phone's own may be far off."""
+    return episode.raises[-1].points.t6_ms or episode.recorded_ms
+
+
+def doubt(now_ms: int, *, position_ms: int | None, pass_ms: int | None, believed_ms: int | None) -> str | None:
+    """Why this hour is not to be believed (F37); None: it is. A clock alone must not empty the record.
+
+    ``position_ms``: the newest plausible position of the fleet, which no clock of ours can move. Where there is no
+    fleet, ``pass_ms``: the last pass that was believed. ``believed_ms``: a human said that it was this hour."""
+    if believed_ms is not None and abs(now_ms - believed_ms) <= CLOCK_AHEAD_MAX_MS:
+        return None
+    if position_ms is not None:
+        ahead = now_ms - position_ms > CLOCK_AHEAD_MAX_MS
+        return "the clock is more than a day ahead of the fleet's newest position" if ahead else None
+    if pass_ms is None:
+        return "the first pass without a fleet only notes the hour"
+    ahead = now_ms - pass_ms > PASS_LATE_MAX_MS
+    return "the clock is more than 31 days ahead of the last pass, and there is no fleet" if ahead else None
