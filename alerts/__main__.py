@@ -183,8 +183,9 @@ async def projector(settings: Settings, ready: Ready) -> None:
 async def clerk(settings: Settings, ready: Ready) -> None:
     async with open_bus(settings.required("nats_url"), "alerts.clerk") as bus:
         doors = ClerkDoors(
-            log=bus.log, devices=bus.devices, orders=bus.orders, standings=bus.standings, signs=bus.signs
-        )
+            log=bus.log, devices=bus.devices, orders=bus.orders, standings=bus.standings, signs=bus.signs,
+            tallies=bus.tallies,
+        )  # fmt: skip
         await run_clerk(doors, clock=settings.clock, ready=ready)
 
 

@@ -2,7 +2,8 @@
 
 Everything that it knows is read from the bus at its start; with the record down the buckets stand as they are, and
 so does what it says. It looks when all of them have been read: what it does not know yet has not ended. A notice
-that the log does not take now is due at the next look, under the same name.
+that the log does not take now is due at the next look, under the same name. Beside it, each 15 s, it looks whether
+the auditor is there (``alerts.audit_watch``).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from alerts.administration import OURS, Place, Seen, is_of_measure, notices_due
+from alerts.audit_watch import AuditWatch
 from alerts.catalogue import CATALOGUE
 from tocsin import subjects
 from tocsin.clock import Clock
@@ -54,6 +56,7 @@ class ClerkDoors:
     orders: Bucket
     standings: Bucket
     signs: Bucket
+    tallies: Bucket
 
 
 async def run_clerk(doors: ClerkDoors, *, clock: Clock, ready: Callable[[], None]) -> None:
@@ -61,6 +64,7 @@ async def run_clerk(doors: ClerkDoors, *, clock: Clock, ready: Callable[[], None
     clerk = Clerk(doors)
     async with asyncio.TaskGroup() as tasks:
         await clerk.follow(tasks)
+        tasks.create_task(AuditWatch(doors.log, doors.tallies, clock).serve())
         ready()
         while True:
             await clerk.look(clock.now_ms())

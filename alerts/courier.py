@@ -25,10 +25,11 @@ from alerts.channels.form import Sender
 from alerts.doors import Door
 from alerts.faults import Faults
 from alerts.heartbeat import Heart, beat_for_ever
-from alerts.line import TLS_FAILED, Endpoint, Line, Outcome, client, trusted_by, trusted_by_all
+from alerts.line import TLS_FAILED, Endpoint, Heard, Line, Outcome, client, trusted_by, trusted_by_all
 from alerts.retries import NO_ENDPOINT, NO_LONGER_TOLD
 from alerts.telling import Form, Forms, Office, Receipts, Telling, Way
 from alerts.urgency import KEY, most_urgent_of
+from alerts.wire_tap import WireTap
 from tocsin import subjects
 from tocsin.clock import Clock
 from tocsin.errors import WireError
@@ -248,8 +249,10 @@ async def run_courier(
     faults = Faults(log_, clock)
     office = Office(log=log_, clock=clock, forms=forms(sender), faults=faults)
     heart = Heart(site=sender.site, realm=realm, clock=clock, faults=faults)
+    tap = WireTap(log_, clock)
     async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-        doors = await _doors(stack, recipients)
+        doors = await _doors(stack, recipients, tap)
+        tasks.create_task(tap.serve())
         for channel in office.forms:
             tasks.create_task(Courier(channel=channel, doors=doors, office=office).serve())
         _say_certificates(doors, faults)
@@ -263,14 +266,16 @@ HEARD: Final = (Channel.TELEASSISTANCE, Channel.OPERATIONS)
 """Who has heartbeats."""
 
 
-async def _doors(stack: contextlib.AsyncExitStack, recipients: Mapping[Channel, Recipients]) -> Doors:
+async def _doors(
+    stack: contextlib.AsyncExitStack, recipients: Mapping[Channel, Recipients], tap: WireTap
+) -> Doors:
     trusted = trusted_by_all()
     return {
         channel: {
             room: Door(
                 name=_name(channel, room),
                 channel=channel,
-                line=await _line(stack, endpoint, trusted),
+                line=await _line(stack, endpoint, trusted, tap.hears(_name(channel, room))),
             )
             for room, endpoint in recipients.get(channel, {}).items()
         }
@@ -278,7 +283,9 @@ async def _doors(stack: contextlib.AsyncExitStack, recipients: Mapping[Channel, 
     }
 
 
-async def _line(stack: contextlib.AsyncExitStack, endpoint: Endpoint, trusted: ssl.SSLContext) -> Line:
+async def _line(
+    stack: contextlib.AsyncExitStack, endpoint: Endpoint, trusted: ssl.SSLContext, heard: Heard
+) -> Line:
     """Files of one recipient that cannot be read, after a renewal at night, keep nobody else from hearing."""
     try:
         context = trusted_by(endpoint.tls, trusted)
@@ -286,7 +293,7 @@ async def _line(stack: contextlib.AsyncExitStack, endpoint: Endpoint, trusted: s
         effect = "nothing is sent there"
         log.critical("certificates_unusable", host=endpoint.host, reason=str(error), effect=effect)
         return Line(endpoint=endpoint, http=None)
-    return Line(endpoint=endpoint, http=await stack.enter_async_context(client(context)))
+    return Line(endpoint=endpoint, http=await stack.enter_async_context(client(context, heard)))
 
 
 def _say_certificates(doors: Doors, faults: Faults) -> None:

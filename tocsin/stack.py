@@ -49,6 +49,7 @@ PARTS: Final = (
     PartSpec(name="downlink", words=("alerts", "downlink")),
     PartSpec(name="dispatcher", words=("alerts", "dispatcher")),
     PartSpec(name="clerk", words=("alerts", "clerk")),
+    PartSpec(name="auditor", words=("audit", "auditor")),
     PartSpec(name="retrospect", words=("geofence", "retrospect")),
     PartSpec(name="geofence", words=("geofence", "worker")),
     PartSpec(name="fleet", words=("geofence", "fleet")),

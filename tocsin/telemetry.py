@@ -125,13 +125,22 @@ FLEET_MISSED = Gauge(
     multiprocess_mode="mostrecent",
 )
 CONSOLES_LIVE = Gauge("tocsin_console_live", "Open live feeds.", multiprocess_mode="livesum")
+AUDIT_DIFFERENCES = Counter(
+    "tocsin_audit_differences_total", "Differences that the auditor found, by law.", ["law"]
+)
+AUDIT_AGE = Gauge(
+    "tocsin_audit_age_seconds",
+    "Seconds since the auditor last compared everything, as the clerk sees it.",
+    multiprocess_mode="mostrecent",
+)
+WIRE_MISSED = Counter("tocsin_wire_answers_missed_total", "Answers of endpoints of which no note could be kept.")
 
 METRICS: Final = (
     INGEST_MESSAGES, PHONES_NOT_HEARD, ARCHIVED, HOUSEKEEPING, FINDINGS, GEOFENCE_FIXES, RULINGS, CONFLICTS,
     NOTIFICATIONS, HEARTBEATS, COMMANDS, RECORDED, ACCESSES, STAGE_SECONDS, KNOWN_DEVICES, QUARANTINE_KEPT,
     QUARANTINE_LEFT, PAIRS, ORDERED, JOURNAL_STEPS, CLOCK_BACK, SNAPSHOT_BYTES, SNAPSHOT_SECONDS, REPLAY_SECONDS,
     RETROSPECT_WINDOWS, RETROSPECT_DUE, ALERTS_OPEN, PROTECTION_PAIRS, CONSOLES_LIVE,
-    FLEET_INCIDENTS, FLEET_LOOKS, FLEET_MISSED,
+    FLEET_INCIDENTS, FLEET_LOOKS, FLEET_MISSED, AUDIT_DIFFERENCES, AUDIT_AGE, WIRE_MISSED,
 )  # fmt: skip
 
 WITHHELD: Final = "withheld"

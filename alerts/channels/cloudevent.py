@@ -1,22 +1,17 @@
-"""How does a notification look as a CloudEvents 1.0 event in JSON, and how is it signed?
+"""How does a notification look as a CloudEvents 1.0 event in JSON?
 
 The body is a function of the ruling alone. Its nouns are the JSON Schema that is published for those who
 receive it (``alert_schema``, docs/schemas): hours are RFC 3339 UTC, lengths metres, ages seconds, null is not
 known, and a field that has no meaning for this alert is left out. There is no coordinate in it. Fields are
-added, never taken away.
-
-The signature (Standard Webhooks 1.0) covers id, hour of the attempt and the exact bytes; its hour is the
-machine's, since receivers compare it with theirs.
+added, never taken away. How it is signed: ``tocsin.webhook_signature``.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
-from standardwebhooks import Webhook
 
 from alerts.catalogue import CATALOGUE, certainty_of
 from alerts.channels.form import Sender
@@ -308,16 +303,3 @@ def _metres(dm: int | None) -> float | None:
 
 def _time(ms: int | None) -> str | None:
     return None if ms is None else rfc3339(ms)
-
-
-def signed_headers(
-    secret: str, notification_id: str, body: bytes, wall_ms: int, content_type: str = CONTENT_TYPE
-) -> dict[str, str]:
-    """The three headers of Standard Webhooks for one attempt at ``wall_ms``."""
-    moment = datetime.fromtimestamp(wall_ms // MS, UTC)  # the library takes any zone for UTC: give it UTC
-    return {
-        "content-type": content_type,
-        "webhook-id": notification_id,
-        "webhook-timestamp": str(wall_ms // MS),
-        "webhook-signature": Webhook(secret).sign(notification_id, moment, body.decode()),
-    }

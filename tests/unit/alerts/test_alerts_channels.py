@@ -12,10 +12,10 @@ from builders import preadvised as handle
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from alerts.channels import police, teleassistance
-from alerts.channels.cloudevent import signed_headers
 from alerts.channels.form import Sender
 from tocsin.clock import AffineClock
 from tocsin.model.episode import AlarmCause, Channel, Event, FindingCause, Notification, Outcome, Ruling, Verb
+from tocsin.webhook_signature import signed_headers
 
 FAR_AWAY = {"lat_e6": -12_345_678, "lon_e6": 98_765_432}
 FIGURES = re.compile(rb"(?<![0-9])(43\.?[23]|5\.?36|12\.?34|98\.?76)[0-9]{3}|lat|lon|geo")

@@ -21,7 +21,6 @@ import alerts
 from alerts import episodes
 from alerts.catalogue import CATALOGUE
 from alerts.channels import registry
-from alerts.channels.cloudevent import signed_headers
 from alerts.channels.form import Sender
 from alerts.channels.published import TYPES, fields_table, schema_text
 from alerts.desk import handle
@@ -39,6 +38,7 @@ from tocsin.model.episode import (
     Rung,
     Verb,
 )
+from tocsin.webhook_signature import signed_headers
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "webhooks.md").read_text()

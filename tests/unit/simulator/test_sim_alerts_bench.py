@@ -10,12 +10,12 @@ from builders import SECRET
 from standardwebhooks import Webhook
 
 from alerts.catalogue import CATALOGUE
-from alerts.channels.cloudevent import signed_headers
 from simulator.alerts_bench import account, findings
 from simulator.alerts_bench.account import Said, heard
 from simulator.alerts_bench.recipient import FAILING_PCT, LOSING_PCT, Recipient, is_chosen
 from tocsin.clock import MS, AffineClock
 from tocsin.model.finding import Code
+from tocsin.webhook_signature import signed_headers
 
 OPENED = "org.tocsin.alert.opened"
 LATENCY = {"p50": 1.0, "p99": 2.0, "max": 3.0}
