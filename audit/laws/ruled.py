@@ -24,7 +24,7 @@ import msgspec
 from audit.law import Difference
 from audit.laws.reading import Awaited, Place, cause_of
 from tocsin.limits import PROOF_EARLY_MAX_S
-from tocsin.model.episode import Ruling, State
+from tocsin.model.episode import Episode, Ruling, State
 
 NAME: Final = "ruled"
 
@@ -41,9 +41,11 @@ AWAITED_MAX: Final = 200_000  # ten minutes of a storm that a desk would need an
 
 
 class _Stands(msgspec.Struct, kw_only=True):
-    """What is known of one place. ``first_ms``: of its earliest raising; ``heard_ms``: of its newest ruling."""
+    """What is known of one place. ``before``: causes of episodes that humans have closed there; ``first_ms``: of its
+    earliest raising; ``heard_ms``: of its newest ruling."""
 
     causes: frozenset[str]
+    before: frozenset[str]
     state: State
     first_ms: int
     heard_ms: int
@@ -100,6 +102,7 @@ class Ruled:
         episode = ruling.episode
         self._places[place] = _Stands(
             causes=frozenset(episode.causes),
+            before=_before(episode),
             state=episode.state,
             first_ms=min(one.at_ms for one in episode.raises),
             heard_ms=heard_ms,
@@ -139,12 +142,11 @@ class Ruled:
             return False
         if one.id in stands.causes:
             return True
-        if stands.is_open:
-            return False
-        if one.alarm is not None and one.alarm in stands.causes:
+        closed = stands.before if stands.is_open else stands.causes
+        if one.alarm is not None and one.alarm in closed:
             return True  # a human closed what rang before it was judged
-        ends_or_worsens = one.entry != one.id and one.entry in stands.causes
-        return ends_or_worsens and (one.is_latched or (one.is_exit and stands.state is State.CLOSED))
+        ends_or_worsens = one.entry != one.id and one.entry in closed
+        return ends_or_worsens and (one.is_latched or (one.is_exit and stands.state is not State.FOLDED))
 
     def _proves(self, one: Awaited) -> bool:
         """Whether an alert lasts that it is about: else it waits, for as long as the desk keeps it."""
@@ -178,6 +180,13 @@ class Ruled:
         ]
         for place in closed:
             self._places.pop(place)
+
+
+def _before(episode: Episode) -> frozenset[str]:
+    """An episode remembers the causes of those before it; its own begin with that of its first raising."""
+    first = episode.raises[0].cause
+    place = episode.causes.index(first) if first in episode.causes else 0
+    return frozenset(episode.causes[:place])
 
 
 def _difference(one: Awaited, heard_ms: int) -> Difference:
