@@ -41,8 +41,8 @@ AWAITED_MAX: Final = 200_000  # ten minutes of a storm that a desk would need an
 
 
 class _Stands(msgspec.Struct, kw_only=True):
-    """What is known of one place. ``before``: causes of episodes that humans have closed there; ``first_ms``: of its
-    earliest raising; ``heard_ms``: of its newest ruling."""
+    """What is known of one place. ``before``: causes of episodes that humans have closed there; ``first_ms``: of
+    its earliest raising; ``heard_ms``: of its newest ruling."""
 
     causes: frozenset[str]
     before: frozenset[str]

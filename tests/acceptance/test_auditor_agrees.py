@@ -1,13 +1,15 @@
-"""Does the auditor find nothing where nothing is wrong? Every code of the catalogue, acts, rungs, ends and restarts.
+"""Does the auditor find nothing where nothing is wrong? Every code of the catalogue, acts, rungs, ends and
+restarts.
 
-A second program that cries wolf is switched off (F26). Everything that can be raised is raised on one real site, lives
-its first minutes there, and is asked for when the patience of every law has passed.
+A second program that cries wolf is switched off (F26). Everything that can be raised is raised on one real site,
+lives its first minutes there, and is asked for when the patience of every law has passed.
 """
 
 from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from audited import audited
 from builders import leaving
@@ -58,7 +60,7 @@ def allowed() -> Finding:
 def endings() -> list[Finding]:
     """Of what lasts, of what was closed, and two that came before their beginning."""
     ends = [
-        leaving(one, f"fnd_end_{code}").__class__(**{**_fields(leaving(one, f"fnd_end_{code}")), "zone": one.zone})
+        msgspec.structs.replace(leaving(one, f"fnd_end_{code}"), zone=one.zone)
         for code, one in CASES.items()
         if isinstance(one, Finding) and one.past is None
     ]
@@ -67,10 +69,6 @@ def endings() -> list[Finding]:
         for code in AHEAD
     ]
     return [*ends, *ahead, leaving(allowed(), "fnd_allowed_end")]
-
-
-def _fields(finding: Finding) -> dict[str, object]:
-    return {name: getattr(finding, name) for name in finding.__struct_fields__}
 
 
 @pytest.mark.parametrize("mode", [PoliceMode.AUTO_PREADVICE, PoliceMode.AUTO_ON_TIMEOUT])

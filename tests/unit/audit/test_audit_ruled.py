@@ -9,19 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
-from builders import NOW_MS, REALM, entry, leaving, press
+from builders import NOW_MS, PROTECTED, REALM, WEARER, entry, fix_point, leaving, press
 from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts import desk
+from alerts.dispatcher import _alarm_event
 from alerts.episodes import place_of
 from audit.laws import reading
 from audit.laws.reading import Place
 from audit.laws.ruled import LATE_MS, PROOF_WITHIN_MS, URGENT_WITHIN_MS, WITHIN_MS, Ruled
 from tocsin.model.episode import (
     Act,
-    AlarmCause,
     Episode,
     Event,
     FindingCause,
@@ -33,6 +34,8 @@ from tocsin.model.episode import (
 )
 from tocsin.model.finding import Alarm, Change, Code, Finding, Past
 from tocsin.model.notice import Notice
+from tocsin.ports import Entry
+from tocsin.wire import encode
 
 Cause = Finding | Alarm | Notice
 
@@ -46,27 +49,36 @@ def notice(name: str, code: Code, **changes: Any) -> Notice:
 
 
 IN = entry("fnd_a")
+B = entry("fnd_b", NOW_MS + 5_000)
+changed = msgspec.structs.replace
 TAMPER = press("alm_strap", code=Code.STRAP_TAMPER, measures=("msr_1", "msr_2"), event="strap_open")
 CUT = entry("fnd_strap", code=Code.STRAP_TAMPER, alarm="alm_strap", priority=2)
 FAULT = notice("ntc_a", Code.SYS_CLOCK)
 VISIT = Past(
-    first_ms=NOW_MS - 90_000, last_ms=NOW_MS - 60_000, nearest_ms=NOW_MS - 70_000, wearer=IN.wearer,  # type: ignore[arg-type]
-    protected=IN.protected, late=(),  # type: ignore[arg-type]
-)  # fmt: skip
+    first_ms=NOW_MS - 90_000,
+    last_ms=NOW_MS - 60_000,
+    nearest_ms=NOW_MS - 70_000,
+    wearer=fix_point(WEARER),
+    protected=fix_point(PROTECTED),
+    late=(),
+)
 PAST = entry("fnd_past", code=Code.PAST_INCURSION, past=VISIT)
 
 CAUSES: Sequence[Cause] = (
-    IN, leaving(IN, "fnd_a_out"), entry("fnd_b", NOW_MS + 5_000), leaving(entry("fnd_b", NOW_MS + 5_000), "fnd_b_out"),
+    IN, leaving(IN, "fnd_a_out"), B, leaving(B, "fnd_b_out"),
     entry("fnd_allowed", authorised=True), leaving(entry("fnd_allowed", authorised=True), "fnd_allowed_out"),
-    entry("fnd_proof", code=Code.EVIDENTIAL_BREACH), entry("fnd_proof_allowed", code=Code.EVIDENTIAL_BREACH, authorised=True),
+    entry("fnd_proof", code=Code.EVIDENTIAL_BREACH),
+    entry("fnd_proof_allowed", code=Code.EVIDENTIAL_BREACH, authorised=True),
     entry("fnd_unsure", code=Code.UNCERTAIN), entry("fnd_zone", code=Code.ZONE_ENTRY, zone="school"),
     TAMPER, CUT, entry("fnd_strap_worse", code=Code.STRAP_TAMPER, entry="fnd_strap", priority=1),
-    leaving(CUT, "fnd_strap_out"), press("alm_key"), press("alm_silent", code=Code.TGD_SOS, measures=(), silent=True),
-    PAST, entry("fnd_past_better", code=Code.PAST_INCURSION, past=Past(**{**{n: getattr(VISIT, n) for n in VISIT.__struct_fields__}, "supersedes": ("fnd_past",)})),
-    entry("fnd_correction", code=Code.PAST_INCURSION, past=Past(**{**{n: getattr(VISIT, n) for n in VISIT.__struct_fields__}, "corrects": "fnd_a"})),
+    leaving(CUT, "fnd_strap_out"), press("alm_key"),
+    press("alm_silent", code=Code.TGD_SOS, measures=(), silent=True),
+    PAST, entry("fnd_past_better", code=Code.PAST_INCURSION, past=changed(VISIT, supersedes=("fnd_past",))),
+    entry("fnd_correction", code=Code.PAST_INCURSION, past=changed(VISIT, corrects="fnd_a")),
     FAULT, notice("ntc_a_out", Code.SYS_CLOCK, change=Change.EXIT, entry="ntc_a"),
-    notice("ntc_test", Code.TGD_TEST_OK), notice("ntc_test_out", Code.TGD_TEST_OK, change=Change.EXIT, entry="ntc_test"),
-    leaving(IN, "fnd_through", 0).__class__(**{**{n: getattr(leaving(IN), n) for n in IN.__struct_fields__}, "id": "fnd_through", "entry": "fnd_through"}),
+    notice("ntc_test", Code.TGD_TEST_OK),
+    notice("ntc_test_out", Code.TGD_TEST_OK, change=Change.EXIT, entry="ntc_test"),
+    changed(leaving(IN, "fnd_through"), entry="fnd_through"),
 )  # fmt: skip
 CLOSE = "close"
 Step = Cause | str
@@ -87,7 +99,8 @@ class Site:
         self.sequence += 1
         for one in awaited(cause, self.sequence):
             self.law.await_(one, self.heard_ms)
-        return any([self._ruled(place, event, dropped) for place, event in events(cause)])
+        ruled = [self._ruled(place, event, dropped) for place, event in events(cause)]  # each of them
+        return any(ruled)
 
     def _ruled(self, place: Place, event: Event, dropped: bool) -> bool:
         self.now_ms += 10
@@ -139,10 +152,6 @@ def events(cause: Cause) -> list[tuple[Place, Event]]:
         return [((placed[0].value, placed[1]), FindingCause(finding=cause))]
     if isinstance(cause, Notice):
         return [((cause.code.value, cause.subject), NoticeCause(notice=cause))]
-    from alerts.dispatcher import _alarm_event  # noqa: PLC0415
-    from tocsin.ports import Entry  # noqa: PLC0415
-    from tocsin.wire import encode  # noqa: PLC0415
-
     entry_ = Entry(subject="log.alarm.x", payload=encode(cause), sequence=1)
     return [
         ((str(code.value if isinstance(code, Code) else code), name), event)
