@@ -82,7 +82,7 @@ class Near:
         self._table: _Table | None = None
         self._batches: list[Fixes] = []
         self._lat, self._lon, self._ms = (np.zeros(0, np.int64) for _ in range(3))
-        self._good, self._fresh = np.zeros(0, bool), np.zeros(0, bool)
+        self._good, self._fresh, self._leapt = (np.zeros(0, bool) for _ in range(3))
         self._lasting: set[str] = set()
         self._there: set[str] = set()
         self._near: dict[str, int | None] = {}  # since when an alert is awaited; None: it came
@@ -170,7 +170,9 @@ class Near:
         more = length - len(self._ms)
         if more > 0:
             self._lat, self._lon, self._ms = (np.pad(one, (0, more)) for one in (self._lat, self._lon, self._ms))
-            self._good, self._fresh = (np.pad(one, (0, more)) for one in (self._good, self._fresh))
+            self._good, self._fresh, self._leapt = (
+                np.pad(one, (0, more)) for one in (self._good, self._fresh, self._leapt)
+            )
 
     def _take(self, table: _Table) -> None:
         """The newest place of each unit, of what came since the last look."""
@@ -194,7 +196,8 @@ class Near:
         lat, lon, at_ms = (fixes[name].astype(np.int64) for name in ("lat_e6", "lon_e6", "fix_ms"))
         moved_m = distances_m(lat, lon, self._lat[rows], self._lon[rows])
         plausible = (self._ms[rows] == 0) | (moved_m * 1e3 <= SPEED_MAX_M_S * (at_ms - self._ms[rows]))
-        self._good[rows] = _is_good(fixes) & plausible
+        self._good[rows] = _is_good(fixes) & plausible & ~self._leapt[rows]  # nor behind a leap: once settled
+        self._leapt[rows] = ~plausible
         self._lat[rows], self._lon[rows], self._ms[rows], self._fresh[rows] = lat, lon, at_ms, True
 
     def _look(self, table: _Table, now_ms: int) -> None:

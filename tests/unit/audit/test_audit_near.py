@@ -151,7 +151,8 @@ def test_what_a_poor_fix_shows_is_not_asked_for(said: dict[str, Any]) -> None:
 
 def test_a_leap_is_not_believed_and_who_stays_there_is() -> None:
     assert walk(law(), 9_000, 900) == []
-    assert walk(law(), 9_000, 900, 880) == ["msr_1"]
+    assert walk(law(), 9_000, 900, 880) == []
+    assert walk(law(), 9_000, 900, 880, 870) == ["msr_1"]
 
 
 def test_fixes_that_are_far_apart_in_time_are_not_compared() -> None:

@@ -156,7 +156,7 @@ def test_a_finding_says_its_code_in_its_subject(partition: int | str, subject: s
 
 
 def test_only_what_may_be_lost_is_lost_when_full() -> None:
-    assert [one.name for one in subjects.STREAMS if not one.refuse_when_full] == ["REFUSED", "RESULTS"]
+    assert [one.name for one in subjects.STREAMS if not one.refuse_when_full] == ["REFUSED", "RESULTS", "WIRES"]
     assert subjects.ALARMS.keep_s == 3 * 86_400, "law: TGD positions 3 days"
 
 
