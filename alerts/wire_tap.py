@@ -80,6 +80,10 @@ class WireTap:
             log.warning("wire_answers_wait", answers=len(self._waiting), error=str(error))
             await asyncio.sleep(FLUSH_S)
             return False
+        except Exception:  # of any kind: it would end the courier, and a note is worth no delivery
+            log.exception("wire_answers_broken", answers=len(self._waiting))
+            await asyncio.sleep(FLUSH_S)
+            return False
         self._forget(some)
         self._missed -= missed
         return True
