@@ -2,7 +2,8 @@
 
 Everything that it knows is read from the bus at its start; with the record down the buckets stand as they are, and
 so does what it says. It looks when all of them have been read: what it does not know yet has not ended. A notice
-that the log does not take now is due at the next look, under the same name.
+that the log does not take now is due at the next look, under the same name. Beside it, each 15 s, it looks whether
+the auditor is there (``alerts.audit_watch``).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from alerts.administration import OURS, Place, Seen, is_of_measure, notices_due
+from alerts.audit_watch import AuditWatch
 from alerts.catalogue import CATALOGUE
 from alerts.pulses import Watched, notice_due
 from tocsin import subjects
@@ -58,7 +60,7 @@ class ClerkDoors:
     orders: Bucket
     standings: Bucket
     signs: Bucket
-    tallies: Bucket | None = None
+    tallies: Bucket
     watched: tuple[Watched, ...] = ()
 
 
@@ -68,6 +70,7 @@ async def run_clerk(doors: ClerkDoors, *, clock: Clock, ready: Callable[[], None
     async with asyncio.TaskGroup() as tasks:
         await clerk.follow(tasks)
         clerk.begin(clock.now_ms())
+        tasks.create_task(AuditWatch(doors.log, doors.tallies, clock).serve())
         ready()
         while True:
             await clerk.look(clock.now_ms())
@@ -195,7 +198,7 @@ class Clerk:
         """Of the parts that watch the road. Raises LogUnavailable."""
         found = []
         for subject, one in self._watched.items():
-            value = None if self._tallies is None else await self._tallies.get(one.part)
+            value = await self._tallies.get(one.part)
             try:
                 pulse_ms = None if value is None else decode_pulse(value).at_ms
             except WireError as error:  # another version's: it lives

@@ -27,10 +27,11 @@ from alerts.channels.form import Sender
 from alerts.doors import Door
 from alerts.faults import Faults, Nobody
 from alerts.heartbeat import Heart, beat_for_ever
-from alerts.line import TLS_FAILED, Endpoint, Line, Outcome, client, trusted_by, trusted_by_all
+from alerts.line import TLS_FAILED, Endpoint, Heard, Line, Outcome, client, trusted_by, trusted_by_all
 from alerts.retries import NO_ENDPOINT, NO_LONGER_TOLD
 from alerts.telling import Form, Forms, Office, Receipts, Telling, Way
 from alerts.urgency import KEY, most_urgent_of
+from alerts.wire_tap import WireTap
 from tocsin import subjects
 from tocsin.clock import Clock
 from tocsin.errors import WireError
@@ -272,9 +273,11 @@ async def run_courier(
     faults = Faults(log_, clock)
     office = Office(log=log_, clock=clock, forms=forms(sender), faults=faults)
     heart = Heart(site=sender.site, realm=realm, clock=clock, faults=faults)
+    tap = WireTap(log_, clock)
     async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-        doors = await _doors(stack, recipients)
-        receiver = await _canary_doors(stack, canaries)
+        doors = await _doors(stack, recipients, tap)
+        receiver = await _canary_doors(stack, canaries, tap)
+        tasks.create_task(tap.serve())
         for channel in office.forms:
             courier = Courier(channel=channel, doors=doors, office=office, canaries=receiver)
             tasks.create_task(courier.serve())
@@ -289,14 +292,16 @@ HEARD: Final = (Channel.TELEASSISTANCE, Channel.OPERATIONS)
 """Who has heartbeats."""
 
 
-async def _doors(stack: contextlib.AsyncExitStack, recipients: Mapping[Channel, Recipients]) -> Doors:
+async def _doors(
+    stack: contextlib.AsyncExitStack, recipients: Mapping[Channel, Recipients], tap: WireTap
+) -> Doors:
     trusted = trusted_by_all()
     return {
         channel: {
             room: Door(
                 name=_name(channel, room),
                 channel=channel,
-                line=await _line(stack, endpoint, trusted),
+                line=await _line(stack, endpoint, trusted, tap.hears(_name(channel, room))),
             )
             for room, endpoint in recipients.get(channel, {}).items()
         }
@@ -304,18 +309,24 @@ async def _doors(stack: contextlib.AsyncExitStack, recipients: Mapping[Channel, 
     }
 
 
-async def _canary_doors(stack: contextlib.AsyncExitStack, endpoints: Mapping[Channel, Endpoint]) -> CanaryDoors:
+async def _canary_doors(
+    stack: contextlib.AsyncExitStack, endpoints: Mapping[Channel, Endpoint], tap: WireTap
+) -> CanaryDoors:
     """Beside the others: without a heartbeat, and examined by nobody but the canary itself."""
     trusted = trusted_by_all()
     return {
         channel: Door(
-            name=f"{CANARY}-{channel.value}", channel=channel, line=await _line(stack, endpoint, trusted)
+            name=f"{CANARY}-{channel.value}",
+            channel=channel,
+            line=await _line(stack, endpoint, trusted, tap.hears(f"{CANARY}-{channel.value}")),
         )
         for channel, endpoint in endpoints.items()
     }
 
 
-async def _line(stack: contextlib.AsyncExitStack, endpoint: Endpoint, trusted: ssl.SSLContext) -> Line:
+async def _line(
+    stack: contextlib.AsyncExitStack, endpoint: Endpoint, trusted: ssl.SSLContext, heard: Heard
+) -> Line:
     """Files of one recipient that cannot be read, after a renewal at night, keep nobody else from hearing."""
     try:
         context = trusted_by(endpoint.tls, trusted)
@@ -323,7 +334,7 @@ async def _line(stack: contextlib.AsyncExitStack, endpoint: Endpoint, trusted: s
         effect = "nothing is sent there"
         log.critical("certificates_unusable", host=endpoint.host, reason=str(error), effect=effect)
         return Line(endpoint=endpoint, http=None)
-    return Line(endpoint=endpoint, http=await stack.enter_async_context(client(context)))
+    return Line(endpoint=endpoint, http=await stack.enter_async_context(client(context, heard)))
 
 
 def _say_certificates(doors: Doors, faults: Faults) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -142,8 +143,13 @@ def trusted_by(tls: TlsFiles, by_all: ssl.SSLContext) -> ssl.SSLContext:
     return by_all if tls == NO_FILES else tls.context()
 
 
-def client(trusted: ssl.SSLContext) -> httpx2.AsyncClient:
+Heard = Callable[[httpx2.Response], Awaitable[None]]
+
+
+def client(trusted: ssl.SSLContext, heard: Heard | None = None) -> httpx2.AsyncClient:
+    """``heard`` is called with each answer as soon as it has a status (``alerts.wire_tap``)."""
     return httpx2.AsyncClient(
+        event_hooks={} if heard is None else {"response": [heard]},
         verify=trusted,
         timeout=httpx2.Timeout(WEBHOOK_TIMEOUT_S),
         limits=httpx2.Limits(max_connections=LINE_CONNECTIONS_MAX, max_keepalive_connections=LINE_EAGER),

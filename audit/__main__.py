@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 
+import httpx2
+import structlog
+
+from audit.auditor import AuditDoors, Laws, run_auditor
 from audit.canary import Doors, run_canary
+from audit.laws.answered import Answered
 from audit.notary import outside_of, run_notary
+from audit.page import Pager
 from audit.recall import Recall
+from audit.spokesman import Spokesman
 from audit.track import Tracks
 from audit.witness import run_witness
 from tocsin.adapters.fixes import FixArchive
@@ -17,10 +25,13 @@ from tocsin.adapters.orders import Orders
 from tocsin.adapters.postgres import open_pool
 from tocsin.adapters.seals import Seals
 from tocsin.errors import SettingError
+from tocsin.limits import WEBHOOK_TIMEOUT_S
 from tocsin.mqtt import NO_FILES
 from tocsin.service import Ready, run_part
-from tocsin.settings import PREFIX, Settings
+from tocsin.settings import PREFIX, Settings, WebhookTls
 from tocsin.tls import TlsFiles
+
+log = structlog.get_logger()
 
 
 async def canary(settings: Settings, ready: Ready) -> None:
@@ -82,7 +93,48 @@ async def witness(settings: Settings, ready: Ready) -> None:
         )
 
 
-PARTS: dict[str, Callable[[Settings, Ready], Awaitable[None]]] = {"canary": canary, "witness": witness}
+async def auditor(settings: Settings, ready: Ready) -> None:
+    async with AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(open_bus(settings.required("nats_url"), "audit.auditor"))
+        spokesman = Spokesman(
+            log_=bus.log,
+            clock=settings.clock,
+            pager=await _pager(settings, stack),
+            site=settings.site,
+            realm=settings.realm,
+        )
+        await run_auditor(
+            AuditDoors(log=bus.log, devices=bus.devices, orders=bus.orders, tallies=bus.tallies),
+            laws=Laws(answered=Answered(settings.police_mode, settings.clock_rate)),
+            spokesman=spokesman,
+            clock=settings.clock,
+            ready=ready,
+        )
+
+
+async def _pager(settings: Settings, stack: AsyncExitStack) -> Pager:
+    """Certificates that cannot be read keep the auditor from paging, and from nothing else."""
+    url, secret = settings.operations_url, settings.operations_secret
+    if url is None or secret is None:
+        log.warning("nobody_is_paged", effect="what does not agree is a notice and a line in the log")
+        return Pager(url=None, http=None, clock=settings.clock)
+    http: httpx2.AsyncClient | None = None
+    try:
+        tls = settings.webhook_tls.get("operations", WebhookTls()).files
+        trusted = tls.context() if any((tls.ca, tls.cert, tls.key)) else httpx2.create_ssl_context(trust_env=False)
+    except OSError as error:
+        log.critical("certificates_unusable", reason=str(error), effect="no page leaves")
+    else:
+        http = httpx2.AsyncClient(verify=trusted, timeout=WEBHOOK_TIMEOUT_S, trust_env=False)
+        await stack.enter_async_context(http)
+    return Pager(url=str(url), secret=secret.get_secret_value(), http=http, clock=settings.clock)
+
+
+PARTS: dict[str, Callable[[Settings, Ready], Awaitable[None]]] = {
+    "auditor": auditor,
+    "canary": canary,
+    "witness": witness,
+}
 
 if __name__ == "__main__":
     run_part("audit", PARTS)

@@ -178,7 +178,9 @@ class Canary:
 
     async def _beat(self) -> None:
         try:
-            await self._doors.tallies.put(PART, encode(Pulse(at_ms=self._clock.now_ms())))
+            await self._doors.tallies.put(
+                PART, encode(Pulse(at_ms=self._clock.now_ms(), wall_ms=self._clock.wall_ms()))
+            )
         except LogUnavailable as error:
             log.warning("canary_pulse_not_written", error=str(error))
 

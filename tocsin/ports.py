@@ -89,7 +89,7 @@ class Log(Protocol):
         """
 
     async def last(self, stream: Stream, subject: str) -> Entry | None:
-        """The newest message on ``subject``."""
+        """The newest message on ``subject``, which may have wildcards."""
 
     async def extent(self, stream: Stream) -> Extent:
         """How much is kept. Raises LogUnavailable."""

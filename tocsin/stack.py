@@ -54,6 +54,7 @@ PARTS: Final = (
     PartSpec(name="dispatcher", words=("alerts", "dispatcher")),
     PartSpec(name="clerk", words=("alerts", "clerk")),
     PartSpec(name="custodian", words=("alerts", "custodian")),
+    PartSpec(name="auditor", words=("audit", "auditor")),
     PartSpec(name="retrospect", words=("geofence", "retrospect")),
     PartSpec(name="geofence", words=("geofence", "worker")),
     PartSpec(name="fleet", words=("geofence", "fleet")),

@@ -14,13 +14,14 @@
 | EPISODES  | log.episode.{code}.{subject}    | dispatcher, API (CAS)  | courier, recorder, API projection      |
 | RECEIPTS  | log.receipt.{code}.{subject}    | alerts.courier         | dispatcher, recorder                   |
 | ACCESSES  | log.access.{what}               | API                    | recorder                               |
+| WIRES     | log.wire.{part}                 | courier's wire tap     | audit.auditor                          |
 
 Buckets (newest value per key): ``devices`` and ``orders``, written by alerts.order_projector from PostgreSQL,
 watched by ingest, geofence and alerts.clerk; ``standings``, how well each pair is protected, written by geofence,
 watched by the API and the clerk; ``incidents``, which group is silent and its ranked pairs, written by
 geofence.fleet, watched by the API; ``signs``, when each TGD was last heard, written by ingest, watched by the
-clerk; ``tallies``, what watches the road from beside it says of itself (``canary``: its pulse), watched by the
-clerk.
+clerk; ``tallies``, what was counted, and the pulses of the auditor (``auditor``) and the canary (``canary``), read
+by the clerk.
 Objects: ``snapshots``, one per partition, by geofence, and one of its fleet.
 
 Findings of the fleet have FLEET in the place of a partition.
@@ -99,8 +100,12 @@ RECEIPTS = Stream(
 ACCESSES = Stream(
     name="ACCESSES", subjects="log.access.>", keep_s=30 * DAY_S, max_bytes=512 * MIB, refuse_when_full=True
 )  # nothing else holds them until they are recorded: a record that is away for weeks still gets them
+WIRES = Stream(
+    name="WIRES", subjects="log.wire.>", keep_s=7 * DAY_S, max_bytes=64 * MIB, refuse_when_full=False
+)  # an answer is 80 bytes, a busy day's 100,000 are 8 MB; no delivery waits for a note of it
 STREAMS = (
-    ALARMS, FIXES, LATE, REFUSED, FINDINGS, NOTICES, COMMANDS, RESULTS, JOURNAL, EPISODES, RECEIPTS, ACCESSES
+    ALARMS, FIXES, LATE, REFUSED, FINDINGS, NOTICES, COMMANDS, RESULTS, JOURNAL, EPISODES, RECEIPTS, ACCESSES,
+    WIRES,
 )  # fmt: skip
 
 ARCHIVIST_FIXES = "archivist-fixes"
@@ -114,6 +119,8 @@ INCIDENTS_BUCKET = "incidents"
 SIGNS_BUCKET = "signs"
 TALLIES_BUCKET = "tallies"
 BUCKETS = (DEVICES_BUCKET, ORDERS_BUCKET, STANDINGS_BUCKET, INCIDENTS_BUCKET, SIGNS_BUCKET, TALLIES_BUCKET)
+AUDITOR_PULSE = "auditor"
+"""The key in ``tallies`` of the auditor's pulse."""
 SNAPSHOTS = "snapshots"
 FLEET = "fleet"
 
@@ -207,6 +214,10 @@ def place_in(subject: str) -> tuple[str, str]:
 
 def access(what: str) -> str:
     return f"log.access.{what}"
+
+
+def wire(part: str) -> str:
+    return f"log.wire.{part}"
 
 
 def partition_of(key: str, partitions: int) -> int:

@@ -136,6 +136,15 @@ CANARY_SECONDS = Histogram(
 )  # fmt: skip
 HEADS = Counter("tocsin_heads_total", "Heads of the record, by what became of them.", ["outcome"])
 CONSOLES_LIVE = Gauge("tocsin_console_live", "Open live feeds.", multiprocess_mode="livesum")
+AUDIT_DIFFERENCES = Counter(
+    "tocsin_audit_differences_total", "Differences that the auditor found, by law.", ["law"]
+)
+AUDIT_AGE = Gauge(
+    "tocsin_audit_age_seconds",
+    "Seconds since the auditor last compared everything, as the clerk sees it.",
+    multiprocess_mode="mostrecent",
+)
+WIRE_MISSED = Counter("tocsin_wire_answers_missed_total", "Answers of endpoints of which no note could be kept.")
 
 WITNESSED = Counter(
     "tocsin_witness_cases_total", "Findings that alerted, by whether they can be decided again.", ["outcome"]
@@ -153,7 +162,7 @@ METRICS: Final = (
     QUARANTINE_LEFT, PAIRS, ORDERED, JOURNAL_STEPS, CLOCK_BACK, SNAPSHOT_BYTES, SNAPSHOT_SECONDS, REPLAY_SECONDS,
     RETROSPECT_WINDOWS, RETROSPECT_DUE, ALERTS_OPEN, PROTECTION_PAIRS, CONSOLES_LIVE,
     FLEET_INCIDENTS, FLEET_LOOKS, FLEET_MISSED, CANARY_AGE, CANARY_SECONDS, HEADS, WITNESSED, TRACKS,
-    CUSTODY, ERASED, OVERDUE_POSITIONS,
+    CUSTODY, ERASED, OVERDUE_POSITIONS, AUDIT_DIFFERENCES, AUDIT_AGE, WIRE_MISSED,
 )  # fmt: skip
 
 WITHHELD: Final = "withheld"

@@ -14,6 +14,7 @@ import numpy as np
 
 from tocsin.errors import WireError
 from tocsin.model.access import Access
+from tocsin.model.audit import WireAnswers
 from tocsin.model.command import Command, CommandStatus
 from tocsin.model.device import Device
 from tocsin.model.episode import Receipt, Ruling
@@ -84,3 +85,4 @@ decode_receipt = NounDecoder(Receipt)
 decode_ruling = NounDecoder(Ruling)
 decode_sign = NounDecoder(Sign)
 decode_standing = NounDecoder(Standing)
+decode_wire_answers = NounDecoder(WireAnswers)

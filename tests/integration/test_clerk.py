@@ -46,6 +46,9 @@ class Hours:
     def now_ms(self) -> int:
         return self.ms
 
+    def wall_ms(self) -> int:
+        return self.ms
+
     async def sleep(self, seconds: float) -> None:
         self.looked += 1
         await asyncio.sleep(0.02)  # the twin of a minute
@@ -55,8 +58,9 @@ class Hours:
 async def office(bus: Bus, hours: Hours) -> AsyncIterator[None]:
     """A clerk and a dispatcher of this life."""
     doors = ClerkDoors(
-        log=bus.log, devices=bus.devices, orders=bus.orders, standings=bus.standings, signs=bus.signs
-    )
+        log=bus.log, devices=bus.devices, orders=bus.orders, standings=bus.standings, signs=bus.signs,
+        tallies=bus.tallies,
+    )  # fmt: skip
     ready = asyncio.Event()
     parts = [
         asyncio.create_task(run_clerk(doors, clock=hours, ready=ready.set)),  # type: ignore[arg-type]

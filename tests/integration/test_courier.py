@@ -215,7 +215,7 @@ class Outage(MemoryLog):
         self.refused: list[Receipt] = []
 
     async def append(self, subject: str, payload: bytes, **how: Any) -> Appended:
-        if self.down:
+        if self.down and subject.startswith("log.receipt."):
             self.refused.append(decode_receipt(payload))
         return await super().append(subject, payload, **how)
 

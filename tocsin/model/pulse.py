@@ -1,6 +1,6 @@
 """When was a part that watches the road last alive? Its newest word in the bucket ``tallies``, under its own name.
 
-A dead part cannot say so: whoever reads this can (``alerts.pulses``). Milliseconds of Tocsin's clock.
+A dead part cannot say so: whoever reads this can (``alerts.pulses``, ``alerts.audit_watch``). Milliseconds.
 """
 
 from __future__ import annotations
@@ -9,4 +9,7 @@ import msgspec
 
 
 class Pulse(msgspec.Struct, frozen=True, kw_only=True):
+    """``at_ms``: by Tocsin's clock; ``wall_ms``: the machine's hour, which no replay moves."""
+
     at_ms: int
+    wall_ms: int

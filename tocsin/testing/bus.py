@@ -80,7 +80,7 @@ class MemoryLog:
         if self.down:
             raise LogUnavailable(f"{subject}: down")
         entries = self._streams[stream.name].entries
-        return next((entry for entry in reversed(entries) if entry.subject == subject), None)
+        return next((entry for entry in reversed(entries) if _matches(subject, entry.subject)), None)
 
     async def extent(self, stream: Stream) -> Extent:
         if self.down:

@@ -41,7 +41,12 @@ async def test_what_waits_for_the_dispatcher_is_said_once_and_what_the_log_refus
     """An hour without a dispatcher was 60 copies of each notice, in a stream that others need."""
     log = Forgetful()
     doors = ClerkDoors(
-        log=log, devices=MemoryBucket(), orders=MemoryBucket(), standings=MemoryBucket(), signs=MemoryBucket()
+        log=log,
+        devices=MemoryBucket(),
+        orders=MemoryBucket(),
+        standings=MemoryBucket(),
+        signs=MemoryBucket(),
+        tallies=MemoryBucket(),
     )
     await doors.devices.put(TGD, encode(DEVICES[TGD]))
     await doors.signs.put(LISTENING, encode(Listening(since_ms=NOW_MS - 9 * DAY_MS, at_ms=NOW_MS)))

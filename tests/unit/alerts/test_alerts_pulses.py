@@ -68,7 +68,7 @@ async def test_the_clerk_says_it_of_what_is_expected_alone() -> None:
             log=log, devices=MemoryBucket(), orders=MemoryBucket(), standings=MemoryBucket(), signs=MemoryBucket(),
             tallies=tallies, watched=watched,
         )  # fmt: skip
-        await tallies.put("canary", encode(Pulse(at_ms=NOW_MS)))
+        await tallies.put("canary", encode(Pulse(at_ms=NOW_MS, wall_ms=NOW_MS)))
         clerk = Clerk(doors)
         clerk.begin(NOW_MS)
         async with asyncio.TaskGroup() as tasks:
@@ -83,7 +83,7 @@ async def test_the_clerk_says_it_of_what_is_expected_alone() -> None:
                 await log.append(subjects.episode(CANARY.code.value, "canary"), encode(episode))
                 await eventually(lambda: clerk._silent)  # noqa: B023  # asked before the next round of the loop
                 back_ms = NOW_MS + SILENT_MS + 90_000
-                await tallies.put("canary", encode(Pulse(at_ms=back_ms)))
+                await tallies.put("canary", encode(Pulse(at_ms=back_ms, wall_ms=back_ms)))
                 await clerk.look(back_ms + 1)
                 (_, end) = [decode_notice(one.payload) for one in log.entries(subjects.NOTICES)]
                 assert (end.change, end.entry) == (Change.EXIT, said[0].id)

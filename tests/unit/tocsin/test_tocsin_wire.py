@@ -142,6 +142,7 @@ def test_every_subject_has_its_stream_and_only_one() -> None:
         subjects.findings(0, "PROX_ALERT"), subjects.episode("TGD_SOS", "u-1"), subjects.receipt("TGD_SOS", "u-1"),
         subjects.command("u-1", 0, "setCadence"), subjects.journal(0),
         subjects.notice("SYS_CLOCK"), subjects.access("alert"), subjects.result("u-1", "cmd_1", "unit"),
+        subjects.wire("courier"),
     ]  # fmt: skip
     found = [[one.name for one in subjects.STREAMS if name.startswith(one.subjects[:-1])] for name in written]
     assert [len(names) for names in found] == [1] * len(written)
@@ -155,7 +156,7 @@ def test_a_finding_says_its_code_in_its_subject(partition: int | str, subject: s
 
 
 def test_only_what_may_be_lost_is_lost_when_full() -> None:
-    assert [one.name for one in subjects.STREAMS if not one.refuse_when_full] == ["REFUSED", "RESULTS"]
+    assert [one.name for one in subjects.STREAMS if not one.refuse_when_full] == ["REFUSED", "RESULTS", "WIRES"]
     assert subjects.ALARMS.keep_s == 3 * 86_400, "law: TGD positions 3 days"
 
 

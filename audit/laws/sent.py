@@ -1,0 +1,146 @@
+"""Was everybody told whom a ruling names, or does somebody know that they were not? DOMAIN section 2; F02.
+
+    each notification has, within its hard bound: a receipt ``accepted``,
+        or a receipt that says why it is not told (any longer),
+        or a SYS_NOTIFY_FAIL of its channel, which a human has before him,
+        or (P3 to P5, of which that is not said) an attempt, which the ladder goes on with
+
+Of what a SYS_NOTIFY_FAIL or an attempt explained the end is asked for once more behind the longest ladder of P1 to
+P3 (an hour). Her unit is told over MQTT, to which no bound of the domain applies: a receipt of any kind has to be
+there. Pure; hours are those of ``audit.attention``.
+"""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from typing import Final
+
+import msgspec
+
+from audit.law import Difference
+from audit.laws.reading import Place
+from tocsin.model.episode import Channel, Notification, Receipt, Ruling
+from tocsin.model.finding import Code
+
+NAME: Final = "sent"
+
+WITHIN_MS: Final = {1: 20_000, 2: 25_000, 3: 65_000, 4: 305_000, 5: 905_000}
+"""The hard bounds, 15 s of P1 until SYS_NOTIFY_FAIL is said, 20 s, 60 s, and of what administrative is told; 5 s
+more for the notice of the failure and the ruling on it."""
+UNIT_WITHIN_MS: Final = 65_000
+URGENT_MAX: Final = 2  # up to which SYS_NOTIFY_FAIL is said of each that nobody took
+LADDER_MAX: Final = 3
+LADDER_MS: Final = 3_900_000  # their ladder ends after an hour; 5 min for what began late
+FAULT_MS: Final = 150_000  # a fault that a human has closed, and that lasts, is said anew within a minute
+KEPT_MS: Final = 600_000  # receipts whose ruling has not been read yet
+
+SETTLED: Final = frozenset({"accepted", "default_accepted", "no_endpoint", "no_longer_told", "gave_up"})
+
+
+class _Owed(msgspec.Struct, kw_only=True):
+    """``due_ms``: when somebody has to know. ``tried``: something was attempted."""
+
+    notification: Notification
+    episode: str
+    priority: int
+    due_ms: int
+    tried: bool = False
+    was_excused: bool = False
+
+
+class Sent:
+    """``channels``: those that somebody carries."""
+
+    def __init__(self, channels: frozenset[Channel] = frozenset(Channel)) -> None:
+        self._channels = channels
+        self._owed: dict[str, _Owed] = {}
+        self._settled: dict[str, int] = {}
+        self._tried: dict[str, int] = {}
+        self._faults: dict[str, int | None] = {}  # by endpoint; since when it is said no longer, None: it lasts
+
+    @property
+    def name(self) -> str:
+        return NAME
+
+    def standing(self, place: Place, ruling: Ruling, heard_ms: int) -> None:
+        """What it says of endpoints, and nothing more."""
+        code, endpoint = place
+        if code == Code.SYS_NOTIFY_FAIL.value:
+            if ruling.episode.lasts:
+                self._faults[endpoint] = None
+            elif self._faults.get(endpoint, heard_ms) is None:
+                self._faults[endpoint] = heard_ms
+
+    def ruling(self, place: Place, ruling: Ruling, heard_ms: int) -> None:
+        self.standing(place, ruling, heard_ms)
+        self.owe(ruling, heard_ms)
+
+    def owe(self, ruling: Ruling, heard_ms: int) -> None:
+        for one in ruling.notifications:
+            if one.channel in self._channels and one.id not in self._settled:
+                priority = ruling.episode.priority
+                within_ms = UNIT_WITHIN_MS if one.channel is Channel.UNIT else WITHIN_MS[priority]
+                self._owed[one.id] = _Owed(
+                    notification=one,
+                    episode=ruling.episode.id,
+                    priority=priority,
+                    due_ms=heard_ms + within_ms,
+                    tried=one.id in self._tried,
+                )
+
+    def receipt(self, receipt: Receipt, heard_ms: int) -> None:
+        name = receipt.notification
+        owed = self._owed.get(name)
+        if _settles(receipt, None if owed is None else owed.notification.channel):
+            self._settled[name] = heard_ms
+            self._owed.pop(name, None)
+            return
+        self._tried[name] = heard_ms
+        if owed is not None:
+            owed.tried = True
+
+    def differences(self, now_ms: int) -> list[Difference]:
+        """Each once."""
+        self._forget(now_ms)
+        found = []
+        for name, owed in list(self._owed.items()):
+            if now_ms < owed.due_ms:
+                continue
+            if not owed.was_excused and self._is_excused(owed, now_ms):
+                owed.was_excused = True
+                owed.due_ms += LADDER_MS
+                if owed.priority <= LADDER_MAX:
+                    continue
+                self._owed.pop(name)  # ladders of three days: who fails for so long is known by then
+                continue
+            self._owed.pop(name)
+            found.append(_difference(owed))
+        return found
+
+    def _is_excused(self, owed: _Owed, now_ms: int) -> bool:
+        if owed.priority > URGENT_MAX and owed.tried:
+            return True
+        channel = owed.notification.channel.value
+        return any(
+            endpoint.split("-")[0] == channel and (since_ms is None or now_ms - since_ms < FAULT_MS)
+            for endpoint, since_ms in self._faults.items()
+        )
+
+    def _forget(self, now_ms: int) -> None:
+        for kept in (self._settled, self._tried):
+            for name, _ in list(takewhile(lambda one: now_ms - one[1] > KEPT_MS, kept.items())):
+                kept.pop(name)
+
+
+def _settles(receipt: Receipt, channel: Channel | None) -> bool:
+    """Operations that took what the téléassistance did not take settle nothing."""
+    if receipt.channel is Channel.UNIT:
+        return receipt.result != "no_broker"
+    return receipt.result in SETTLED and (channel is None or receipt.channel is channel)
+
+
+def _difference(owed: _Owed) -> Difference:
+    one = owed.notification
+    to = f"{one.channel.value} {one.recipient}".strip()
+    detail = f"{one.id} of {owed.episode} (P{owed.priority}) to {to} was taken by nobody, and nobody was told so"
+    return Difference(law=NAME, about=one.id, since_ms=owed.due_ms, detail=detail)

@@ -1,0 +1,362 @@
+"""Does the auditor hold its tongue while it cannot know, speak once when it does, and is it missed when it is
+silent?
+
+On the twin of the log, whose outage is a switch; with real servers in tests/acceptance. F02, F26, invariant 1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+import pytest
+from builders import NOW_MS, REALM, SECRET, entry, eventually, frozen_clock
+from real_broker import cancelled
+
+from alerts.audit_watch import SILENT_S, AuditWatch
+from alerts.desk import handle
+from alerts.wire_tap import BATCH_MAX, WAITING_MAX, WireTap
+from audit.attention import RECOVER_MS, STEP_MAX_MS, Attention
+from audit.auditor import AuditDoors, Auditor, Laws
+from audit.law import Difference
+from audit.page import TOLD_MAX, Pager, page_of
+from audit.spokesman import PAGE_LOOKS, QUIET_LOOKS, Spokesman
+from tocsin import subjects
+from tocsin.clock import AffineClock
+from tocsin.model.episode import FindingCause, NoticeCause, Ruling
+from tocsin.model.finding import Change, Code
+from tocsin.model.notice import Notice
+from tocsin.model.pulse import Pulse
+from tocsin.subjects import AUDITOR_PULSE, NOTICES, WIRES
+from tocsin.testing.bus import MemoryBucket, MemoryLog
+from tocsin.wire import decode_notice, decode_pulse, decode_ruling, decode_wire_answers, encode
+
+# --- hours ---------------------------------------------------------------------------------------------------
+
+
+def test_hours_pass_while_it_looks_and_not_while_the_log_is_away() -> None:
+    attention = Attention(1_000)
+    assert attention.looked(3_000) == 2_000
+    assert attention.now_ms(3_500) == 2_500, "what is heard between two looks"
+    attention.missed(5_000)
+    assert attention.now_ms(9_000) == 2_000
+    assert attention.looked(5_000 + RECOVER_MS) == 2_000
+    assert attention.looked(7_000 + RECOVER_MS) == 4_000
+
+
+def test_who_slept_for_a_minute_has_not_waited_for_one() -> None:
+    attention = Attention(0)
+    assert attention.looked(60_000) == STEP_MAX_MS
+
+
+# --- the shell -----------------------------------------------------------------------------------------------
+
+
+class World:
+    def __init__(self) -> None:
+        self.log = MemoryLog()
+        self.tallies = MemoryBucket()
+        self.steady_ms = 0
+        self.pages: list[dict[str, Any]] = []
+        self.clock = frozen_clock()
+        self.auditor: Auditor | None = None
+
+    async def looks(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.steady_ms += 2_000
+            assert self.auditor is not None
+            await self.auditor.look()
+            await asyncio.sleep(0)
+
+    async def finds(self, name: str = "fnd_1", at_ms: int = NOW_MS) -> None:
+        found = entry(name, at_ms)
+        await self.log.append(subjects.findings(0, found.code.value), encode(found))
+
+    async def rules(self, name: str = "fnd_1") -> None:
+        ruling = handle(None, FindingCause(finding=entry(name)), REALM, NOW_MS)
+        assert isinstance(ruling, Ruling)
+        await self.log.append(subjects.episode("PROX_ALERT", "msr_1"), encode(ruling))
+
+
+class Told(Pager):
+    """A pager that is listened to where it speaks."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(url=None, http=None, clock=world.clock)
+        self.world = world
+
+    def page(self, page: Any) -> None:
+        self.world.pages.append(json.loads(page.body))
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    world = World()
+    monkeypatch.setattr("audit.auditor._steady_ms", lambda: world.steady_ms)
+    monkeypatch.setattr("audit.auditor.READ_WITHIN_S", 0.2)
+    return world
+
+
+@asynccontextmanager
+async def beginning(world: World) -> AsyncIterator[None]:
+    spokesman = Spokesman(log_=world.log, clock=world.clock, pager=Told(world), site="paca", realm=REALM)
+    doors = AuditDoors(log=world.log, devices=MemoryBucket(), orders=MemoryBucket(), tallies=world.tallies)
+    world.auditor = Auditor(doors, Laws(), spokesman, world.clock)
+    async with asyncio.TaskGroup() as tasks:
+        begun = tasks.create_task(_hold(world.auditor))
+        await asyncio.sleep(0.05)
+        yield
+        begun.cancel()
+
+
+async def _hold(auditor: Auditor) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        await auditor.begin(tasks)
+        await asyncio.Event().wait()
+
+
+async def test_what_was_dropped_is_said_and_what_was_ruled_upon_is_not(world: World) -> None:
+    async with beginning(world):
+        await world.finds("fnd_1")
+        await world.rules("fnd_1")
+        await world.finds("fnd_2")
+        await world.looks(4)
+        (page,) = world.pages
+        assert "fnd_2" in page["commonAnnotations"]["description"]
+        assert page["commonAnnotations"]["differences"] == "1"
+
+
+async def test_nothing_is_said_while_the_log_is_away_and_what_was_dropped_is_said_behind_it(world: World) -> None:
+    async with beginning(world):
+        await world.looks()
+        await world.finds("fnd_1")
+        await world.finds("fnd_2")
+        world.log.down = True
+        await world.looks(20)
+        world.log.down = False
+        await world.looks(2)
+        assert not world.pages
+        await world.rules("fnd_1")
+        await world.looks(12)
+        (page,) = world.pages
+        assert "fnd_2" in page["commonAnnotations"]["description"]
+
+
+async def test_without_the_log_it_has_no_pulse(world: World) -> None:
+    async with beginning(world):
+        await world.looks()
+        assert decode_pulse(await world.tallies.get(AUDITOR_PULSE) or b"").wall_ms == NOW_MS
+        await world.tallies.delete(AUDITOR_PULSE)
+        world.log.down = True
+        await world.looks()
+        assert await world.tallies.get(AUDITOR_PULSE) is None
+
+
+async def test_a_restart_asks_for_what_is_a_minute_old_and_for_nothing_older(world: World) -> None:
+    await world.finds("fnd_old", NOW_MS - 61_000)
+    await world.finds("fnd_ruled")
+    await world.rules("fnd_ruled")
+    await world.finds("fnd_young", NOW_MS - 5_000)
+    async with beginning(world):
+        await world.looks(5)
+        (page,) = world.pages
+        assert "fnd_young" in page["commonAnnotations"]["description"]
+        assert page["commonAnnotations"]["differences"] == "1"
+
+
+async def test_what_it_cannot_read_silences_nothing_else(world: World) -> None:
+    async with beginning(world):
+        await world.log.append(subjects.findings(0, "PROX_ALERT"), b"\xffanother version's")
+        await world.finds("fnd_1")
+        await world.looks(5)
+        assert len(world.pages) == 1
+
+
+async def test_a_law_that_breaks_is_a_difference_and_the_others_are_asked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(_self: Any, _now_ms: int) -> list[Difference]:
+        raise KeyError("x")
+
+    monkeypatch.setattr("audit.laws.near.Near.differences", breaks)
+    async with beginning(world):
+        await world.finds("fnd_1")
+        await world.looks(5)
+        assert {one["commonLabels"]["law"] for one in world.pages} == {"near", "ruled"}
+
+
+# --- the spokesman -------------------------------------------------------------------------------------------
+
+
+def differences(many: int) -> list[Difference]:
+    return [
+        Difference(law="ruled", about=f"fnd_{one}", since_ms=NOW_MS, detail=f"fnd_{one} is missing")
+        for one in range(many)
+    ]
+
+
+@asynccontextmanager
+async def spoken(world: World) -> AsyncIterator[Spokesman]:
+    spokesman = Spokesman(log_=world.log, clock=world.clock, pager=Told(world), site="paca", realm=REALM)
+    task = asyncio.create_task(spokesman.serve())
+    try:
+        yield spokesman
+    finally:
+        await cancelled(task)
+
+
+async def test_a_thousand_are_one_page_and_what_goes_on_is_one_each_half_minute() -> None:
+    world = World()
+    async with spoken(world) as spokesman:
+        spokesman.say("ruled", differences(1_000))
+        for _ in range(PAGE_LOOKS):
+            spokesman.say("ruled", differences(2))
+        counts = [(one["commonAnnotations"]["differences"], one["truncatedAlerts"]) for one in world.pages]
+        assert counts == [("1000", 1_000 - TOLD_MAX), (str(2 * PAGE_LOOKS), 2 * PAGE_LOOKS - TOLD_MAX)]
+
+
+async def test_a_law_that_agrees_again_is_ended_for_receiver_and_supervisor() -> None:
+    world = World()
+    async with spoken(world) as spokesman:
+        spokesman.say("ruled", differences(1))
+        for _ in range(QUIET_LOOKS + 5):
+            spokesman.say("ruled", [])
+        assert [one["status"] for one in world.pages] == ["firing", "resolved"]
+        assert len({one["alerts"][0]["fingerprint"] for one in world.pages}) == 1
+        await eventually(lambda: len(world.log.entries(NOTICES)) == 2)
+        begun, ended = [decode_notice(one.payload) for one in world.log.entries(NOTICES)]
+        assert (begun.change, ended.change, ended.entry) == (Change.ENTRY, Change.EXIT, begun.id)
+        assert begun.subject == "ruled"
+
+
+async def test_what_an_auditor_before_has_said_is_ended_by_the_next() -> None:
+    world = World()
+    notice = Notice(
+        id="ntc_1", code=Code.SYS_AUDIT, subject="sent", change=Change.ENTRY, at_ms=NOW_MS, entry="ntc_1",
+        entry_ms=NOW_MS, reason="differs",
+    )  # fmt: skip
+    ruling = handle(None, NoticeCause(notice=notice), REALM, NOW_MS)
+    assert isinstance(ruling, Ruling)
+    async with spoken(world) as spokesman:
+        spokesman.stands(ruling)
+        for _ in range(QUIET_LOOKS):
+            spokesman.say("sent", [])
+        await eventually(lambda: world.log.entries(NOTICES))
+        assert decode_notice(world.log.entries(NOTICES)[0].payload).entry == "ntc_1"
+
+
+async def test_a_page_is_tried_until_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audit.page.AGAIN_S", (0.0,))
+    answers = [503, None, 307, 200]
+    heard: list[httpx2.Request] = []
+
+    async def endpoint(request: httpx2.Request) -> httpx2.Response:
+        heard.append(request)
+        status = answers[len(heard) - 1]
+        if status is None:
+            raise httpx2.ConnectError("nobody there")
+        return httpx2.Response(status)
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(endpoint)) as http:
+        pager = Pager(url="http://operations.example", secret=SECRET, http=http, clock=AffineClock())
+        task = asyncio.create_task(pager.serve())
+        pager.page(page_of("ruled", differences(1), site="paca", realm=REALM, since_ms=NOW_MS, at_ms=NOW_MS))
+        await eventually(lambda: len(heard) == 4)
+        await cancelled(task)
+    assert len({one.headers["webhook-id"] for one in heard}) == 1
+    assert json.loads(heard[0].content)["commonLabels"]["alertname"] == "SYS_AUDIT"
+
+
+# --- who misses it -------------------------------------------------------------------------------------------
+
+
+class Hours:
+    def __init__(self) -> None:
+        self.ms = NOW_MS
+
+    def now_ms(self) -> int:
+        return self.ms
+
+    wall_ms = now_ms
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+async def watched(*ages_s: int) -> list[tuple[Change, str]]:
+    """What the clerk says, look by look, of a pulse that is so old; the desk rules on each."""
+    log, tallies, hours = MemoryLog(), MemoryBucket(), Hours()
+    watch = AuditWatch(log, tallies, hours)
+    said = []
+    for age_s in ages_s:
+        hours.ms += 15_000
+        if age_s >= 0:
+            await tallies.put(
+                AUDITOR_PULSE, encode(Pulse(at_ms=hours.ms - age_s * 1000, wall_ms=hours.ms - age_s * 1000))
+            )
+        before = len(log.entries(NOTICES))
+        await watch.look()
+        for one in log.entries(NOTICES)[before:]:
+            notice = decode_notice(one.payload)
+            said.append((notice.change, notice.subject))
+            place = subjects.episode("SYS_AUDIT", "auditor")
+            last = await log.last(subjects.EPISODES, place)
+            episode = None if last is None else decode_ruling(last.payload).episode
+            ruling = handle(episode, NoticeCause(notice=notice), REALM, hours.ms)
+            assert isinstance(ruling, Ruling)
+            await log.append(place, encode(ruling))
+    return said
+
+
+async def test_an_auditor_that_is_silent_for_a_minute_is_missed_once_and_heard_again() -> None:
+    assert await watched(0, SILENT_S, SILENT_S + 1, 80, 95, 2, 4) == [
+        (Change.ENTRY, "auditor"), (Change.EXIT, "auditor"),
+    ]  # fmt: skip
+
+
+async def test_one_that_was_never_there_is_missed_too() -> None:
+    assert await watched(-1, -1, -1, -1) == []
+    assert await watched(-1, -1, -1, -1, -1) == [(Change.ENTRY, "auditor")]
+
+
+# --- the tap -------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def tapped(log: MemoryLog) -> AsyncIterator[WireTap]:
+    tap = WireTap(log, frozen_clock())
+    task = asyncio.create_task(tap.serve())
+    try:
+        yield tap
+    finally:
+        await cancelled(task)
+
+
+def kept(log: MemoryLog) -> list[str]:
+    return [one.notification for batch in log.entries(WIRES) for one in decode_wire_answers(batch.payload).answers]
+
+
+async def test_a_tap_says_that_it_begins_and_keeps_what_it_hears_in_order() -> None:
+    log = MemoryLog()
+    async with tapped(log) as tap:
+        await eventually(lambda: log.entries(WIRES))
+        names = [f"evt_{number}" for number in range(BATCH_MAX + 7)]
+        for name in names:
+            tap.note("teleassistance", name, 200)
+        await eventually(lambda: kept(log) == names)
+
+
+async def test_while_the_log_is_away_a_tap_keeps_the_newest_and_says_how_many_it_missed() -> None:
+    log = MemoryLog()
+    log.down = True
+    async with tapped(log) as tap:
+        for number in range(WAITING_MAX + 3):
+            tap.note("teleassistance", f"evt_{number}", 200)
+        log.down = False
+        await eventually(lambda: len(kept(log)) == WAITING_MAX, within_s=30)
+        assert kept(log)[0] == "evt_3"
+        assert sum(decode_wire_answers(one.payload).missed for one in log.entries(WIRES)) == 3
