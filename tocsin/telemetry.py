@@ -125,13 +125,25 @@ FLEET_MISSED = Gauge(
     multiprocess_mode="mostrecent",
 )
 CONSOLES_LIVE = Gauge("tocsin_console_live", "Open live feeds.", multiprocess_mode="livesum")
+ACCEPTED_MINUS_OUTCOMES = Gauge(
+    "tocsin_accepted_minus_outcomes",
+    "What was accepted, less what became of it and what is in hand: 0, or something was lost.",
+    ["lane", "counted"],
+    multiprocess_mode="mostrecent",
+)
+IN_HAND = Gauge(
+    "tocsin_in_hand_messages",
+    "Messages taken from the broker and not settled yet.",
+    ["lane"],
+    multiprocess_mode="mostrecent",
+)
 
 METRICS: Final = (
     INGEST_MESSAGES, PHONES_NOT_HEARD, ARCHIVED, HOUSEKEEPING, FINDINGS, GEOFENCE_FIXES, RULINGS, CONFLICTS,
     NOTIFICATIONS, HEARTBEATS, COMMANDS, RECORDED, ACCESSES, STAGE_SECONDS, KNOWN_DEVICES, QUARANTINE_KEPT,
     QUARANTINE_LEFT, PAIRS, ORDERED, JOURNAL_STEPS, CLOCK_BACK, SNAPSHOT_BYTES, SNAPSHOT_SECONDS, REPLAY_SECONDS,
     RETROSPECT_WINDOWS, RETROSPECT_DUE, ALERTS_OPEN, PROTECTION_PAIRS, CONSOLES_LIVE,
-    FLEET_INCIDENTS, FLEET_LOOKS, FLEET_MISSED,
+    FLEET_INCIDENTS, FLEET_LOOKS, FLEET_MISSED, ACCEPTED_MINUS_OUTCOMES, IN_HAND,
 )  # fmt: skip
 
 WITHHELD: Final = "withheld"

@@ -24,6 +24,7 @@ from tocsin.model.notice import Notice
 from tocsin.model.order import Order
 from tocsin.model.sign import Listening, Sign
 from tocsin.model.standing import Standing
+from tocsin.model.tally import Tally
 
 FIXES_HEADER = b"TOCFIX\x00\x01"
 NOUN_VERSION = b"\x01"
@@ -82,3 +83,4 @@ decode_receipt = NounDecoder(Receipt)
 decode_ruling = NounDecoder(Ruling)
 decode_sign = NounDecoder(Sign)
 decode_standing = NounDecoder(Standing)
+decode_tally = NounDecoder(Tally)

@@ -460,6 +460,7 @@ class Bus:
     standings: JetStreamBucket
     incidents: JetStreamBucket
     signs: JetStreamBucket
+    tallies: JetStreamBucket
     snapshots: JetStreamObjects
 
 
@@ -490,7 +491,7 @@ async def open_bus(url: str, name: str) -> AsyncIterator[Bus]:
     try:
         await prepare(client)
         js = client.jetstream()
-        devices, orders, standings, incidents, signs = [
+        devices, orders, standings, incidents, signs, tallies = [
             JetStreamBucket(client, await js.key_value(bucket), bucket) for bucket in BUCKETS
         ]
         yield Bus(
@@ -501,6 +502,7 @@ async def open_bus(url: str, name: str) -> AsyncIterator[Bus]:
             standings=standings,
             incidents=incidents,
             signs=signs,
+            tallies=tallies,
             snapshots=JetStreamObjects(js, SNAPSHOTS),
         )
     finally:
