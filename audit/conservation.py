@@ -1,9 +1,9 @@
 """Did all that ingest says it put on the log arrive there, and all that is there reach the archivist?
 
-The law of conservation, read by another program: each part's *tally* (``tocsin.model.tally``) says how many rows it
-put on a stream, or read from it, up to which message; the auditor reads the stream for itself and counts. On FIXES
-and LATE both agree, in rows and in primary rows. On ALARMS there are at least as many as one reader has confirmed:
-two readers write the same ones. And within a tally what was taken is what became of it and what is in hand.
+The law of conservation, read by another program: each part's *tally* (``tocsin.model.tally``) says how many rows
+it put on a stream, or read from it, up to which message; the auditor reads the stream for itself and counts. On
+FIXES and LATE both agree, in rows and in primary rows. On ALARMS there are at least as many as one reader has
+confirmed: two readers write the same ones. And within a tally what was taken is what became of it and what is in hand.
 
 Compared from tally to tally of one life of a part: what a life did before the auditor began, or in its last second
 without a tally, is not compared, and a restart is no difference. Pure; milliseconds, hours handed in.
@@ -56,11 +56,6 @@ class Counted:
     def _upto(self, sequence: int) -> tuple[int, int]:
         place = bisect_right(self.sequences, sequence)
         return self.totals[place - 1] if place else self.forgotten
-
-    def drop_upto(self, sequence: int) -> None:
-        """What every part has been compared with."""
-        while len(self.sequences) > 1 and self.sequences[1] <= sequence:
-            self.begins, self.forgotten = self.sequences.popleft(), self.totals.popleft()
 
 
 @dataclass(slots=True)
@@ -137,11 +132,7 @@ class Conservation:
     # --- what it says ---------------------------------------------------------------------------------------
 
     def differences(self, now_ms: int) -> list[Difference]:
-        found = [*self._of_streams(now_ms), *self._of_accounts(now_ms), *self._of_silence(now_ms)]
-        for stream, counted in self._counted.items():
-            bases = [one.base.through for (_, name), one in self._compared.items() if name == stream]
-            counted.drop_upto(min(bases, default=counted.end))
-        return found
+        return [*self._of_streams(now_ms), *self._of_accounts(now_ms), *self._of_silence(now_ms)]
 
     def _of_streams(self, now_ms: int) -> Iterator[Difference]:
         for (part, stream), one in self._compared.items():

@@ -2,8 +2,8 @@
 
 Its queue gives out again what a dead archivist had in hand, and two transactions may end in any order. So that
 another process can count the same stretch of the log, only what lies without a gap behind the first message of
-this life is in the tally: ``Stretch.through`` grows when a gap closes. What was another life's is archived, counted
-in the accounts, and no part of the stretch.
+this life is in the tally: ``Stretch.through`` grows when a gap closes. What was another life's is archived,
+counted in the accounts, and no part of the stretch.
 """
 
 from __future__ import annotations

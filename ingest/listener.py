@@ -404,7 +404,6 @@ class FixLane:
             for session, message, refusal in batch.refused:
                 await keep_and_answer(session, self._log, message, refusal, self._known)
 
-
     def _settle(self, batch: Batch, confirmed: Sequence[Confirmed]) -> None:
         """In one turn of the loop, so that no tally sees half of it."""
         self._leaving = Batch()

@@ -112,8 +112,8 @@ class Counts:
 
 
 async def write_for_ever(counts: Counts, tallies: Bucket | None, clock: Clock) -> None:
-    """Once a second, until cancelled; None: counted, and written nowhere. A second that the bucket does not take is
-    told by the next."""
+    """Once a second, until cancelled; None: counted, and written nowhere. A second that the bucket does not take
+    is told by the next."""
     while True:
         counts.check()
         if tallies is not None:

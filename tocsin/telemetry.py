@@ -137,6 +137,11 @@ IN_HAND = Gauge(
     ["lane"],
     multiprocess_mode="mostrecent",
 )
+EAR_MESSAGES = Counter(
+    "tocsin_ear_messages_total",
+    "What the auditor's ear expected on the log because a unit said it, by what became of that.",
+    ["outcome"],
+)
 
 METRICS: Final = (
     INGEST_MESSAGES, PHONES_NOT_HEARD, ARCHIVED, HOUSEKEEPING, FINDINGS, GEOFENCE_FIXES, RULINGS, CONFLICTS,
@@ -144,6 +149,7 @@ METRICS: Final = (
     QUARANTINE_LEFT, PAIRS, ORDERED, JOURNAL_STEPS, CLOCK_BACK, SNAPSHOT_BYTES, SNAPSHOT_SECONDS, REPLAY_SECONDS,
     RETROSPECT_WINDOWS, RETROSPECT_DUE, ALERTS_OPEN, PROTECTION_PAIRS, CONSOLES_LIVE,
     FLEET_INCIDENTS, FLEET_LOOKS, FLEET_MISSED, ACCEPTED_MINUS_OUTCOMES, IN_HAND,
+    EAR_MESSAGES,
 )  # fmt: skip
 
 WITHHELD: Final = "withheld"

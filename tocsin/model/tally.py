@@ -1,7 +1,7 @@
 """What has a part taken, what became of it, and what has it still in its hands? As each part says it of itself.
 
-The law of conservation (DOMAIN section 5): every accepted message ends in exactly one counted outcome. A *tally* is
-what one life of one part has counted since its start, written to the bucket ``tallies`` once a second, so that
+The law of conservation (DOMAIN section 5): every accepted message ends in exactly one counted outcome. A *tally*
+is what one life of one part has counted since its start, written to the bucket ``tallies`` once a second, so that
 another process can count again (``audit.conservation``). All numbers only grow within a life; times are
 milliseconds since 1970 UTC, of this deployment.
 """

@@ -11,7 +11,9 @@ from tocsin.model.tally import Account, Stretch, Tally
 BAD = {"reports": Account(taken=10, outcomes={"admitted": 8}, in_hand=1)}
 
 
-def tally(through: int, rows: int, *, after: int = 0, life: str = "a", stream: str = "FIXES", **changes: object) -> Tally:
+def tally(
+    through: int, rows: int, *, after: int = 0, life: str = "a", stream: str = "FIXES", **changes: object
+) -> Tally:
     stretch = Stretch(after=after, through=through, rows=rows, primary=rows)
     whole = {"part": "fixes", "life": life, "at_ms": 0, "accounts": {}, "streams": {stream: stretch}, **changes}
     return Tally(**whole)  # type: ignore[arg-type]
@@ -44,9 +46,7 @@ def test_what_agrees_is_no_difference() -> None:
 def test_a_row_that_is_not_there_is_named_once() -> None:
     one = law(3, 4, 5)
     one.tallied(tally(3, 13), 0)
-    assert said(one) == [
-        "fixes says 13 rows (13 primary) in messages 1 to 3 of FIXES; there are 12 (12)."
-    ]
+    assert said(one) == ["fixes says 13 rows (13 primary) in messages 1 to 3 of FIXES; there are 12 (12)."]
     assert one.differences(10 * LASTS_MS) == [], "each one once"
 
 
@@ -88,6 +88,13 @@ def test_a_life_that_began_before_the_auditor_is_compared_from_its_next_tally_on
     assert said(one) == []
     one.tallied(tally(1_002, 123_456 + 7), 0)
     assert len(said(one, LASTS_MS)) == 1
+
+
+def test_what_was_read_before_the_first_tally_of_a_life_is_compared_too() -> None:
+    one = law(3, 4, 5)
+    assert one.differences(0) == []
+    one.tallied(tally(3, 13), 0)
+    assert len(said(one)) == 1
 
 
 def test_a_reader_of_alarms_confirms_no_more_than_there_are() -> None:
