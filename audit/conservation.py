@@ -3,7 +3,8 @@
 The law of conservation, read by another program: each part's *tally* (``tocsin.model.tally``) says how many rows
 it put on a stream, or read from it, up to which message; the auditor reads the stream for itself and counts. On
 FIXES and LATE both agree, in rows and in primary rows. On ALARMS there are at least as many as one reader has
-confirmed: two readers write the same ones. And within a tally what was taken is what became of it and what is in hand.
+confirmed: two readers write the same ones. And within a tally what was taken is what became of it and what is in
+hand.
 
 Compared from tally to tally of one life of a part: what a life did before the auditor began, or in its last second
 without a tally, is not compared, and a restart is no difference. Pure; milliseconds, hours handed in.
