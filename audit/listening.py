@@ -206,13 +206,16 @@ class Listening:
 
     async def _hear(self, broker: Broker, ready: Callable[[], None]) -> None:
         """One session after another; what was expected in the one before is expected no longer."""
+        first = True
         while True:
             try:
                 async with client_to(broker.url, broker.tls) as client:
                     for leaf in LEAVES:
                         topic = subjects.topic("+", leaf)
                         _granted(topic, await client.subscribe(topic, qos=0))
-                    ready()
+                    if first:
+                        ready()
+                    first = False
                     async for message in client.messages:
                         if not message.retain and isinstance(message.payload, bytes):
                             self.hear(message.topic.value, message.payload)

@@ -14,7 +14,6 @@ import json
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -37,7 +36,7 @@ from nats.js.api import (
 from nats.js.errors import APIError, BucketNotFoundError, NotFoundError, ObjectNotFoundError
 from nats.js.kv import KV_DEL, KV_PURGE, KeyValue
 
-from tocsin.clock import MS
+from tocsin.clock import from_rfc3339
 from tocsin.errors import LogUnavailable, LogUnreachable, SequenceConflict
 from tocsin.limits import LEASE_S
 from tocsin.ports import Appended, Changed, Delivery, Entry, Extent, Progress, Usage
@@ -196,7 +195,7 @@ class JetStreamLog:
         said = json.loads(answer.data).get("ts")
         if said is None:
             raise LogUnavailable("the server does not say its hour")
-        return round(datetime.fromisoformat(said[:26].rstrip("Z") + "+00:00").timestamp() * MS)
+        return from_rfc3339(said)
 
     async def read(
         self, stream: Stream, subject: str, *, after: int = 0, newest_per_subject: bool = False

@@ -37,7 +37,8 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
 class Tally(msgspec.Struct, frozen=True, kw_only=True):
     """``life``: drawn at the start of the process; all begins at 0 with it. ``accounts`` by what they count
     (``messages``, ``reports``, ``rows``), ``streams`` by name. ``listening_ms``: when the present session at the
-    broker began, 0 without one or for a part that needs none."""
+    broker began, 0 without one or for a part that needs none. ``places``: up to which sequence it has dealt with
+    which subject, of a reader that has no queue at the log."""
 
     part: str
     life: str
@@ -45,3 +46,4 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     accounts: dict[str, Account]
     streams: dict[str, Stretch] = {}
     listening_ms: int = 0
+    places: dict[str, int] = {}
