@@ -442,3 +442,17 @@ async def test_a_file_of_one_recipient_is_said_and_keeps_no_part_from_starting(
     assert "police: ca_file" in told[0].what
     assert word in told[0].what
     assert [(one["event"], one["log_level"]) for one in said] == [("certificates_unusable", "critical")]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"ear_mqtt_url": "http://broker"}, "TOCSIN_EAR_MQTT_URL"),
+        ({"ear_mqtt_url": "mqtts://broker", "ear_mqtt_cert_file": "cert.pem"}, "TOCSIN_EAR_MQTT_KEY_FILE"),
+        ({"ear_mqtt_cert_file": "cert.pem", "ear_mqtt_key_file": "key.pem"}, "TOCSIN_EAR_MQTT_URL"),
+        ({"audit_share": 1.5}, "TOCSIN_AUDIT_SHARE"),
+    ],
+)
+def test_a_wrong_ear_is_refused_at_the_start(wrong: dict[str, object], named: str) -> None:
+    with pytest.raises(SettingError, match=named):
+        load(**wrong)
