@@ -10,11 +10,11 @@ gateway, only when asked for: speaks for any device), and one user per device. S
 
 import asyncio
 import contextlib
+import hmac
 import importlib.metadata
 import json
 import os
 import re
-import secrets
 import shutil
 import signal
 import socket
@@ -116,7 +116,6 @@ class EmbeddedBroker:
         mqtt_port: int = 0,
         mqtt_host: str = LOOPBACK,
         fleet_password: str | None = None,
-        ear_password: str | None = None,
         max_file_b: int = MAX_FILE_B,
     ) -> None:
         self._home = home.resolve()
@@ -125,7 +124,7 @@ class EmbeddedBroker:
         self._passwords = {
             "tocsin": service_password,
             "ingest": service_password,
-            "ear": secrets.token_urlsafe(24) if ear_password is None else ear_password,
+            "ear": hmac.digest(service_password.encode(), b"ear", "sha256").hex(),  # the same at each start
         }
         if fleet_password is not None:
             self._passwords["fleet"] = fleet_password
