@@ -12,11 +12,14 @@ import structlog
 from audit.auditor import AuditDoors, Laws, run_auditor
 from audit.canary import Doors, run_canary
 from audit.laws.answered import Answered
+from audit.listening import Broker, Listening
+from audit.listening import Doors as ListeningDoors
 from audit.notary import outside_of, run_notary
 from audit.page import Pager
 from audit.recall import Recall
 from audit.spokesman import Spokesman
 from audit.track import Tracks
+from audit.warding import Warding
 from audit.witness import run_witness
 from tocsin.adapters.fixes import FixArchive
 from tocsin.adapters.heads import Heads
@@ -94,22 +97,51 @@ async def witness(settings: Settings, ready: Ready) -> None:
 
 
 async def auditor(settings: Settings, ready: Ready) -> None:
+    """Its laws, the ear and the law of conservation beside them, and the warden: ready when all of them are."""
+    url, clock = settings.ear_mqtt_url, settings.clock
+    if url is None:
+        log.warning("no_ear", mend=f"{PREFIX}EAR_MQTT_URL")
+    broker = None if url is None else Broker(url=url, tls=settings.ear_mqtt_tls, share=settings.audit_share)
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(open_bus(settings.required("nats_url"), "audit.auditor"))
-        spokesman = Spokesman(
-            log_=bus.log,
-            clock=settings.clock,
-            pager=await _pager(settings, stack),
-            site=settings.site,
-            realm=settings.realm,
+        pool = await stack.enter_async_context(open_pool(settings.required("database_url"), max_size=1))
+        pager = await _pager(settings, stack)
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        doors = ListeningDoors(log=bus.log, devices=bus.devices, tallies=bus.tallies)
+        listening = Listening(doors, broker, clock, settings.clock_rate)
+        warding = Warding(
+            log=bus.log,
+            tallies=bus.tallies,
+            pool=pool,
+            clock=clock,
+            folder=settings.data_dir,
+            clock_moved=settings.clock_moved,
+            partitions=settings.partitions,
         )
+        all_ready = _when_all(3, ready)
+        tasks.create_task(listening.run(all_ready))
+        tasks.create_task(warding.run(all_ready))
         await run_auditor(
             AuditDoors(log=bus.log, devices=bus.devices, orders=bus.orders, tallies=bus.tallies),
-            laws=Laws(answered=Answered(settings.police_mode, settings.clock_rate)),
-            spokesman=spokesman,
-            clock=settings.clock,
-            ready=ready,
+            laws=Laws(
+                answered=Answered(settings.police_mode, settings.clock_rate),
+                others=(listening.ear, listening.conservation),
+            ),
+            spokesman=Spokesman(log_=bus.log, clock=clock, pager=pager, site=settings.site, realm=settings.realm),
+            clock=clock,
+            ready=all_ready,
         )
+
+
+def _when_all(number: int, ready: Ready) -> Ready:
+    """``ready`` is called when so many have said it, each once."""
+    waiting = iter(range(number - 1, -1, -1))
+
+    def one() -> None:
+        if next(waiting) == 0:
+            ready()
+
+    return one
 
 
 async def _pager(settings: Settings, stack: AsyncExitStack) -> Pager:

@@ -13,7 +13,7 @@ It decides nothing, writes nothing but its notices and its pulse, and holds up n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -68,7 +68,8 @@ class AuditDoors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Laws:
-    """Those that this shell feeds, and others that hear of the world in their own way."""
+    """Those that this shell feeds, in its own hours (``attention``), and ``others`` that hear of the world in their
+    own way: these are asked at the hour of Tocsin's clock."""
 
     ruled: Ruled = field(default_factory=Ruled)
     sent: Sent = field(default_factory=Sent)
@@ -77,8 +78,9 @@ class Laws:
     answered: Answered = field(default_factory=Answered)
     others: Sequence[Law] = ()
 
-    def __iter__(self) -> Iterator[Law]:
-        return iter((self.ruled, self.sent, self.carried, self.near, self.answered, *self.others))
+    @property
+    def own(self) -> tuple[Law, ...]:
+        return (self.ruled, self.sent, self.carried, self.near, self.answered)
 
 
 async def run_auditor(
@@ -156,8 +158,10 @@ class Auditor:
             self._attention.missed(_steady_ms())
             return
         now_ms = self._attention.looked(_steady_ms())
-        for law in self._laws:
+        for law in self._laws.own:
             self._spokesman.say(law.name, self._asked(law, now_ms))
+        for law in self._laws.others:
+            self._spokesman.say(law.name, self._asked(law, self._clock.now_ms()))
         await self._show_pulse()
 
     @staticmethod

@@ -27,6 +27,7 @@ async def worker(settings: Settings, ready: Ready) -> None:
             orders=bus.orders,
             standings=bus.standings,
             snapshots=bus.snapshots,
+            tallies=bus.tallies,
         )
         waiting = set(range(settings.partitions))
 

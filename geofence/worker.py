@@ -17,6 +17,7 @@ confirmed write the worker gives up. So it does when another worker judges the s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -35,17 +36,20 @@ from geofence.scribe import PartitionTaken, Scribe
 from geofence.snapshot import Snapshot
 from tocsin import subjects
 from tocsin.clock import MS, Clock
-from tocsin.errors import WireError
+from tocsin.errors import LogUnavailable, WireError
 from tocsin.limits import CLOCK_BACK_TOLD_S
 from tocsin.model.fix import Fixes
+from tocsin.model.tally import Tally
 from tocsin.ports import Bucket, Entry, Log, Objects
 from tocsin.subjects import FIXES, partition_of
 from tocsin.telemetry import CLOCK_BACK, GEOFENCE_FIXES, JOURNAL_STEPS, PAIRS, REPLAY_SECONDS
-from tocsin.wire import decode_fixes
+from tocsin.wire import decode_fixes, encode
 
 TICK_S = 1.0
 INBOX_MAX = 64  # inputs waiting; the log keeps the rest
 STEP_MAX_FIXES = 10_000  # where a batch stops getting cheaper per fix
+
+PLACE_EVERY_S = 1.0
 
 log = structlog.get_logger()
 
@@ -69,6 +73,7 @@ class Doors:
     orders: Bucket
     standings: Bucket
     snapshots: Objects
+    tallies: Bucket | None = None
 
 
 async def run_worker(
@@ -90,10 +95,23 @@ async def run_worker(
             group.create_task(_pump_fixes(doors.log, partition, worker.sequence, inbox))
             group.create_task(_pump_ticks(clock, inbox))
             group.create_task(worker.keep_shelf())
+            if doors.tallies is not None:
+                group.create_task(_tell_place(worker, doors.tallies, partition, life, clock))
             ready()
             await worker.run(inbox)
         finally:
             await worker.end()
+
+
+async def _tell_place(worker: Worker, tallies: Bucket, partition: int, life: str, clock: Clock) -> None:
+    """How far it has judged, once a second: whoever looks for lag has no queue to ask (``audit.warden``)."""
+    name, subject = f"geofence-{partition}", subjects.fixes(partition)
+    while True:
+        places = {subject: worker.sequence}
+        tally = Tally(part=name, life=life, at_ms=clock.now_ms(), accounts={}, places=places)
+        with contextlib.suppress(LogUnavailable):  # said by the next one
+            await tallies.put(name, encode(tally))
+        await asyncio.sleep(PLACE_EVERY_S)
 
 
 async def _pump_fixes(log: Log, partition: int, after: int, inbox: asyncio.Queue[Input]) -> None:

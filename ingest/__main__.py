@@ -35,6 +35,7 @@ async def fixes(settings: Settings, ready: Ready) -> None:
             ready=ready,
             tls=settings.mqtt_tls,
             secret=secret,
+            tallies=bus.tallies,
         )
 
 
@@ -53,6 +54,7 @@ def alarms(reader: int) -> Part:
                 ready=ready,
                 tls=settings.mqtt_tls,
                 secret=secret,
+                tallies=bus.tallies,
             )
 
     return part
@@ -67,7 +69,10 @@ async def archivist(settings: Settings, ready: Ready) -> None:
         asyncio.TaskGroup() as parts,
     ):
         parts.create_task(run_housekeeper(pool=patient, plan=_plan(settings), clock=settings.clock))
-        parts.create_task(run_archivist(log=bus.log, archive=FixArchive(pool), ready=ready))
+        archive = FixArchive(pool)
+        parts.create_task(
+            run_archivist(log=bus.log, archive=archive, ready=ready, tallies=bus.tallies, clock=settings.clock)
+        )
 
 
 def _plan(settings: Settings) -> Plan:

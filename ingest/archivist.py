@@ -18,13 +18,16 @@ from itertools import accumulate, takewhile
 import numpy as np
 import structlog
 
+from ingest.archive_counts import ArchiveCounts
+from ingest.tally import write_for_ever
 from tocsin import telemetry, wire
 from tocsin.adapters.fixes import FixArchive
+from tocsin.clock import AffineClock, Clock
 from tocsin.limits import BATCH_MAX_FIXES
 from tocsin.model.fix import FIX_DTYPE
-from tocsin.ports import Deliveries, Delivery, Log
+from tocsin.ports import Bucket, Deliveries, Delivery, Log
 from tocsin.settling import Settler
-from tocsin.subjects import ARCHIVIST_FIXES, FIXES, LATE
+from tocsin.subjects import ARCHIVIST_FIXES, FIXES, LATE, Stream
 
 logger = structlog.get_logger(__name__)
 
@@ -33,29 +36,44 @@ ROWS_MAX = 5_000  # in one transaction
 COMPANY_S = 0.1  # what a small batch waits for others: nobody waits for the archive
 TAKE_MAX = 60  # messages in hand: 60 full batches are 60,000 rows, a second of work and a third of a lease
 
+CLOCK = AffineClock()
+
 assert ROWS_MAX >= BATCH_MAX_FIXES
 
 
-async def run_archivist(*, log: Log, archive: FixArchive, ready: Callable[[], None]) -> None:
+async def run_archivist(
+    *,
+    log: Log,
+    archive: FixArchive,
+    ready: Callable[[], None],
+    tallies: Bucket | None = None,
+    clock: Clock = CLOCK,
+) -> None:
     """Archive until cancelled. ``ready``: both queues are joined, whether or not the record is up."""
+    counts = ArchiveCounts()
     async with (
         log.queue(FIXES, ARCHIVIST_FIXES, parallel=2 * TAKE_MAX) as fixes,
         log.queue(LATE, "archivist-late", parallel=2 * TAKE_MAX) as late,
         asyncio.TaskGroup() as lanes,
     ):
-        lanes.create_task(_settler(fixes, archive).run())
-        lanes.create_task(_settler(late, archive).run())
+        lanes.create_task(_settler(fixes, archive, counts, FIXES).run())
+        lanes.create_task(_settler(late, archive, counts, LATE).run())
+        lanes.create_task(write_for_ever(counts.counts, tallies, clock))
         ready()
 
 
-def _settler(queue: Deliveries, archive: FixArchive) -> Settler:
+def _settler(queue: Deliveries, archive: FixArchive, counts: ArchiveCounts, stream: Stream) -> Settler:
     async def take() -> Sequence[Delivery]:
         return await _gather(queue)
 
     async def keep(deliveries: Sequence[Delivery]) -> None:
-        await _archive(deliveries, archive)
+        await _archive(deliveries, archive, counts, stream)
 
-    return Settler(name="archive", take=take, keep=keep, set_aside=_set_aside, worth=_worth_a_transaction)
+    def set_aside(delivery: Delivery, error: Exception) -> None:
+        _set_aside(delivery, error)
+        counts.set_aside(delivery, stream)
+
+    return Settler(name="archive", take=take, keep=keep, set_aside=set_aside, worth=_worth_a_transaction)
 
 
 async def _gather(queue: Deliveries) -> list[Delivery]:
@@ -77,12 +95,15 @@ def _worth_a_transaction(hand: Sequence[Delivery]) -> int:
     return max(1, sum(1 for _ in takewhile(lambda total: total <= ROWS_MAX, accumulate(map(_rows, hand)))))
 
 
-async def _archive(deliveries: Sequence[Delivery], archive: FixArchive) -> None:
+async def _archive(
+    deliveries: Sequence[Delivery], archive: FixArchive, counts: ArchiveCounts, stream: Stream
+) -> None:
     batches = [wire.decode_fixes(delivery.entry.payload) for delivery in deliveries]
     archived = await archive.archive(np.concatenate(batches))
     telemetry.ARCHIVED.labels(outcome="archived").inc(archived.rows_inserted)
     telemetry.ARCHIVED.labels(outcome="archived_astray").inc(archived.astray)
     telemetry.ARCHIVED.labels(outcome="duplicate").inc(archived.duplicates)
+    counts.archived(deliveries, batches, archived, stream)
 
 
 def _set_aside(delivery: Delivery, error: Exception) -> None:

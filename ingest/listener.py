@@ -39,6 +39,7 @@ from ingest.mqtt import MqttSession, Taken, sessions
 from ingest.quarantine import keep_and_answer, watch_quarantine
 from ingest.sign_book import SignBook
 from ingest.signs import sign_of
+from ingest.tally import MESSAGES, REPORTS, ROWS, Confirmed, Counts, write_for_ever
 from ingest.unit_words import MINUTE_MS
 from tocsin import subjects
 from tocsin.clock import MS, Clock
@@ -51,7 +52,7 @@ from tocsin.model.fix import ABSENT, FIX_DTYPE
 from tocsin.model.ids import derived
 from tocsin.model.sign import Sign
 from tocsin.mqtt import NO_FILES
-from tocsin.ports import Bucket, Log
+from tocsin.ports import Appended, Bucket, Log
 from tocsin.telemetry import INGEST_MESSAGES, KNOWN_DEVICES
 from tocsin.tls import TlsFiles
 from tocsin.wire import decode_device, decode_ruling, encode, encode_fixes
@@ -75,11 +76,17 @@ class Batch:
     refused: list[tuple[MqttSession, Message, Refusal]] = field(default_factory=list)
     outcomes: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     signs: dict[str, Sign] = field(default_factory=dict)
+    elsewhere: int = 0
+    reports: int = 0
+    admitted_rows: int = 0
 
     def add(self, session: MqttSession, taken: Taken, admissions: list[Admission], known: Known) -> None:
         self.taken.append((session, taken))
+        self.reports += len(admissions)
+        self.admitted_rows += rows_of(admissions)
         for admission in admissions:
             if isinstance(admission, OtherLane | OwnWord):
+                self.elsewhere += 1
                 continue  # counted by whom it is for
             self.outcomes[_outcome(admission)] += 1
             if isinstance(admission, AdmittedFix | AdmittedEvent | Presence):
@@ -93,6 +100,11 @@ class Batch:
                 self.answers.append(admission.status)
             elif isinstance(admission, Refusal) and len(self.refused) < REFUSED_KEPT_PER_BATCH:
                 self.refused.append((session, taken.message, admission))
+
+
+def rows_of(admissions: Sequence[Admission]) -> int:
+    """How many rows these make, one per partition concerned."""
+    return sum(len(one.copies) for one in admissions if isinstance(one, AdmittedFix | AdmittedEvent | Presence))
 
 
 def _remember(admission: AdmittedFix | AdmittedEvent | Answered | Presence, known: Known) -> None:
@@ -147,6 +159,7 @@ async def run_fixes(
     ready: Callable[[], None],
     tls: TlsFiles = NO_FILES,
     secret: str = "",
+    tallies: Bucket | None = None,
 ) -> None:
     """The fix lane, until cancelled."""
     book = SignBook(signs, known, clock)
@@ -157,6 +170,7 @@ async def run_fixes(
         tasks.create_task(directory.follow())
         await directory.complete.wait()
         tasks.create_task(lane.flush_for_ever())
+        tasks.create_task(write_for_ever(lane.counts, tallies, clock))
         tasks.create_task(follow_open_sos(log, known))
         tasks.create_task(watch_quarantine(log))
         tasks.create_task(book.listen_for_ever())
@@ -164,12 +178,14 @@ async def run_fixes(
         async for session in sessions(url, "fixes", FIX_TOPICS, clock, tls, secret):
             ready()
             book.connected = True
+            lane.counts.listening_ms = clock.now_ms()
             try:
                 await lane.collect(session)
             except aiomqtt.MqttError as error:
                 _tell_lost("fixes", error)
             finally:
                 book.connected = False
+                lane.counts.listening_ms = 0
 
 
 async def run_alarms(
@@ -183,26 +199,66 @@ async def run_alarms(
     ready: Callable[[], None],
     tls: TlsFiles = NO_FILES,
     secret: str = "",
+    tallies: Bucket | None = None,
 ) -> None:
     """One of the two alarm readers, until cancelled. ``reader`` is its number: it has a session of its own."""
+    lane = AlarmLane(f"alarms-{reader}")
     async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(write_for_ever(lane.counts, tallies, clock))
         directory = Directory(devices, known, f"alarms-{reader}")
         tasks.create_task(directory.follow())
         await directory.complete.wait()
         async for session in sessions(url, f"alarms-{reader}", ALARM_TOPICS, clock, tls, secret):
             ready()
+            lane.counts.listening_ms = clock.now_ms()
             try:
                 async for taken in session.messages():
+                    lane.take()
                     if taken.retained:  # a copy that the broker gives to each new session: nobody pressed now
                         session.acknowledge(taken)
                         INGEST_MESSAGES.labels(lane="alarm", outcome="retained").inc()
+                        lane.settle("retained")
                         continue
-                    admission = await _one_alarm(session, taken, log, directory, clock)
+                    admission = await _one_alarm(session, taken, log, directory, clock, lane)
                     refusal = _to_be_kept(admission) if reader == ANSWERING_READER else None
                     if refusal is not None:  # aside: the next press does not wait for it
                         tasks.create_task(keep_and_answer(session, log, taken.message, refusal, known))
             except aiomqtt.MqttError as error:
                 _tell_lost(f"alarms-{reader}", error)
+            finally:
+                lane.counts.listening_ms = 0
+
+
+class AlarmLane:
+    """What one alarm reader counts: one message at a time, each of which is one report and at most one row."""
+
+    def __init__(self, part: str) -> None:
+        self._held = self._row_held = 0
+        self.counts = Counts(part, part, self._in_hand)
+
+    def _in_hand(self) -> dict[str, int]:
+        return {MESSAGES: self._held, REPORTS: self._held, ROWS: self._row_held}
+
+    def take(self) -> None:
+        self._held = 1
+        self.counts.messages.taken += 1
+        self.counts.reports.taken += 1
+
+    def admit(self) -> None:
+        self._row_held = 1
+        self.counts.rows.taken += 1
+
+    def confirm(self, there: Appended) -> None:
+        """The other reader may have been first: the log has it once, whoever wrote it."""
+        self._row_held, known = 0, there.duplicate
+        one = Confirmed(stream=subjects.ALARMS.name, sequence=there.sequence, rows=1, primary=1, known=known)
+        self.counts.confirm([one])
+
+    def settle(self, outcome: str) -> None:
+        self._held = 0
+        self.counts.messages.outcomes["settled"] += 1
+        self.counts.reports.outcomes[outcome] += 1
+        self.counts.check()
 
 
 def _tell_lost(session: str, error: BaseException) -> None:
@@ -284,21 +340,37 @@ class FixLane:
         self._batch = Batch()
         self._arrived = asyncio.Event()
         self._in_hand: set[tuple[MqttSession, int]] = set()
+        self._leaving = Batch()
+        self.counts = Counts("fixes", "fix", self._held)
+
+    def _held(self) -> dict[str, int]:
+        held = (self._batch, self._leaving)
+        return {
+            MESSAGES: sum(len(one.taken) for one in held),
+            REPORTS: sum(one.reports for one in held),
+            ROWS: sum(one.admitted_rows for one in held),
+        }
 
     async def collect(self, session: MqttSession) -> None:
         """Take from this connection until it ends; raises MqttError."""
+        counts = self.counts
         async for taken in session.messages():
+            counts.messages.taken += 1
             if (session, taken.mid) in self._in_hand:
+                counts.messages.outcomes["repeated"] += 1
                 continue  # while the log is down the broker repeats each ack_wait what we have not acknowledged
             if taken.retained or self._has_no_room(taken):
                 session.acknowledge(taken)
                 outcome = "retained" if taken.retained else "dropped_qos_0"
                 INGEST_MESSAGES.labels(lane="fix", outcome=outcome).inc()
+                counts.messages.outcomes[outcome] += 1
                 continue
             if taken.qos > 0:
                 self._in_hand.add((session, taken.mid))
             now_ms = self._clock.now_ms()
             admissions = admit(taken.message, self._known, now_ms)
+            counts.reports.taken += len(admissions)
+            counts.rows.taken += rows_of(admissions)
             self._batch.add(session, taken, admissions, self._known)
             self._note_sign(taken.message, admissions, now_ms)
             self._arrived.set()
@@ -318,8 +390,9 @@ class FixLane:
             if len(self._batch.taken) < BATCH_MAX_FIXES:
                 await asyncio.sleep(self._linger_s)
             batch, self._batch = self._batch, Batch()
+            self._leaving = batch
             self._arrived.clear()
-            await asyncio.gather(
+            confirmed, _ = await asyncio.gather(
                 publish(self._log, batch.rows, batch.answers), self._book.write(batch.signs.values())
             )
             for session, taken in batch.taken:
@@ -327,43 +400,65 @@ class FixLane:
                 self._in_hand.discard((session, taken.mid))
             for outcome, count in batch.outcomes.items():
                 INGEST_MESSAGES.labels(lane="fix", outcome=outcome).inc(count)
+            self._settle(batch, confirmed)
             for session, message, refusal in batch.refused:
                 await keep_and_answer(session, self._log, message, refusal, self._known)
 
+    def _settle(self, batch: Batch, confirmed: Sequence[Confirmed]) -> None:
+        """In one turn of the loop, so that no tally sees half of it."""
+        self._leaving = Batch()
+        self.counts.messages.outcomes["settled"] += len(batch.taken)
+        self.counts.reports.outcomes.update(batch.outcomes)
+        self.counts.reports.outcomes["elsewhere"] += batch.elsewhere
+        self.counts.confirm(confirmed)
+        self.counts.check()
 
-async def publish(log_: Log, rows: Mapping[str, list[FixRow]], answers: Sequence[CommandStatus] = ()) -> None:
+
+async def publish(
+    log_: Log, rows: Mapping[str, list[FixRow]], answers: Sequence[CommandStatus] = ()
+) -> list[Confirmed]:
     """Every subject at once, each in its own order; returns when the log has all of it."""
+    publishing: list[asyncio.Task[list[Confirmed]]] = []
     async with asyncio.TaskGroup() as tasks:
         for status in answers:
             place = subjects.result(status.device, status.command, subjects.UNIT_SAYS)
             name = derived("cmd", status.device, status.command, status.reason)
             tasks.create_task(append_surely(log_, place, encode(status), dedupe_id=name))
         for subject, some in rows.items():
-            tasks.create_task(_publish_in_order(log_, subject, some))
+            publishing.append(tasks.create_task(_publish_in_order(log_, subject, some)))
+    return [one for task in publishing for one in task.result()]
 
 
-async def _publish_in_order(log_: Log, subject: str, rows: list[FixRow]) -> None:
+async def _publish_in_order(log_: Log, subject: str, rows: list[FixRow]) -> list[Confirmed]:
     """After an outage, or with bulks, a batch holds far more than a message of the log may: it goes in slices."""
+    stream = subjects.LATE.name if subject.startswith("log.late.") else subjects.FIXES.name
+    confirmed = []
     for start in range(0, len(rows), BATCH_MAX_FIXES):
-        payload = encode_fixes(np.array(rows[start : start + BATCH_MAX_FIXES], FIX_DTYPE))
+        fixes = np.array(rows[start : start + BATCH_MAX_FIXES], FIX_DTYPE)
+        payload = encode_fixes(fixes)
         name = derived("bat", subject, hashlib.sha256(payload).hexdigest())
-        await append_surely(log_, subject, payload, dedupe_id=name)
+        there = await append_surely(log_, subject, payload, dedupe_id=name)
+        primary = int(np.count_nonzero(fixes["primary"]))
+        confirmed.append(
+            Confirmed(
+                stream=stream, sequence=there.sequence, rows=len(fixes), primary=primary, known=there.duplicate
+            )
+        )
+    return confirmed
 
 
-async def append_surely(log_: Log, subject: str, payload: bytes, *, dedupe_id: str) -> None:
+async def append_surely(log_: Log, subject: str, payload: bytes, *, dedupe_id: str) -> Appended:
     """Append, again under the same id for as long as it takes: the PUBACKs wait meanwhile."""
     while True:
         try:
-            await log_.append(subject, payload, dedupe_id=dedupe_id)
+            return await log_.append(subject, payload, dedupe_id=dedupe_id)
         except LogUnavailable as error:
             log.warning("append_retry", subject=subject, error=str(error))
             await asyncio.sleep(RETRY_S)
-        else:
-            return
 
 
 async def _one_alarm(
-    session: MqttSession, taken: Taken, log_: Log, directory: Directory, clock: Clock
+    session: MqttSession, taken: Taken, log_: Log, directory: Directory, clock: Clock, lane: AlarmLane
 ) -> Alarm | OtherLane | Refusal:
     """Admit, append, and only then acknowledge."""
     admission = admit_alarm(taken.message, directory.known, clock.now_ms())
@@ -371,8 +466,12 @@ async def _one_alarm(
         await directory.look_up(subjects.device_in(taken.message.topic) or "")
         admission = admit_alarm(taken.message, directory.known, clock.now_ms())
     if isinstance(admission, Alarm):
-        await append_surely(log_, subjects.alarm(admission.device), encode(admission), dedupe_id=admission.id)
+        lane.admit()
+        place = subjects.alarm(admission.device)
+        there = await append_surely(log_, place, encode(admission), dedupe_id=admission.id)
+        lane.confirm(there)
     session.acknowledge(taken)
+    lane.settle("elsewhere" if isinstance(admission, OtherLane) else _outcome(admission))
     if not isinstance(admission, OtherLane):
         INGEST_MESSAGES.labels(lane="alarm", outcome=_outcome(admission)).inc()
     return admission

@@ -42,10 +42,26 @@ class Extent:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """How far a durable queue has come. ``end``: the newest sequence of its stream; ``settled``: everything up to
-    this one that the queue is about has been settled."""
+    this one that the queue is about has been settled; ``handed``: has been handed to some worker."""
 
     end: int
     settled: int
+    handed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """How much of a bounded resource is used, both in the resource's own unit. ``resource``: a word for labels.
+    ``gives_way``: when it is full the oldest goes; it may be full for ever."""
+
+    resource: str
+    used: float
+    bound: float
+    gives_way: bool = False
+
+    @property
+    def ratio(self) -> float:
+        return self.used / self.bound
 
 
 class Delivery(Protocol):
@@ -105,6 +121,12 @@ class Log(Protocol):
         that have not had it; returns how much that was. What is written meanwhile is behind it and stays; a writer
         whose ``expected_last`` is gone hears SequenceConflict. Raises LogUnavailable.
         """
+
+    async def usages(self) -> Sequence[Usage]:
+        """Of everything bounded that it keeps: ``FIXES.bytes``, ``REFUSED.messages``, … Raises LogUnavailable."""
+
+    async def hour_ms(self) -> int:
+        """What its server takes for the time. Raises LogUnavailable."""
 
     def read(
         self, stream: Stream, subject: str, *, after: int = 0, newest_per_subject: bool = False

@@ -165,6 +165,10 @@ class Settings(BaseSettings):
     heads_file: FromHere | None = None
     heads_url: HttpUrl | None = None
     heads_secret: SecretStr | None = None
+    ear_mqtt_url: str | None = None
+    ear_mqtt_cert_file: FromHere | None = None
+    ear_mqtt_key_file: FromHere | None = None
+    audit_share: Annotated[float, Field(ge=0, le=1)] = 1.0
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -182,6 +186,7 @@ class Settings(BaseSettings):
             *self._callback_problems(),
             *self._history_problems(),
             *self._canary_problems(),
+            *self._ear_problems(),
         ]
         if problems:
             raise ValueError("; ".join(problems))
@@ -363,6 +368,32 @@ class Settings(BaseSettings):
     def canary_expected(self) -> bool:
         """Whether invented pairs are to walk: in production, unless somebody has said otherwise."""
         return self.realm is Realm.PRODUCTION if self.canary is None else self.canary
+
+    def _ear_problems(self) -> list[str]:
+        """The ear's own session and login: as ingest's, and never ingest's."""
+        url, files = self.ear_mqtt_url, (self.ear_mqtt_cert_file, self.ear_mqtt_key_file)
+        name = f"{PREFIX}EAR_MQTT_URL"
+        problems = []
+        if any(files) and not (url or "").lower().startswith("mqtts://"):
+            problems.append(
+                f"{PREFIX}EAR_MQTT_CERT_FILE, {PREFIX}EAR_MQTT_KEY_FILE: only with a {name} of mqtts://"
+            )
+        if (files[0] is None) != (files[1] is None):
+            problems.append(f"{PREFIX}EAR_MQTT_CERT_FILE, {PREFIX}EAR_MQTT_KEY_FILE: set both or neither")
+        elif wrong := TlsFiles(cert=files[0], key=files[1]).problem():
+            problems.append(f"{PREFIX}EAR_MQTT_{wrong[0].upper()}_FILE: {wrong[1]}")
+        if url is None:
+            return problems
+        if not _is_mqtt_url(url):
+            return [*problems, f"{name}: {MQTT_URL_FORM}"]
+        if self.realm is Realm.PRODUCTION and _is_clear_text_abroad(url):
+            problems.append(f"{name}: mqtts in production; mqtt is clear text, and for loopback only")
+        return problems
+
+    @property
+    def ear_mqtt_tls(self) -> TlsFiles:
+        """Whom it trusts is whom ingest trusts: it is the same broker."""
+        return TlsFiles(ca=self.mqtt_ca_file, cert=self.ear_mqtt_cert_file, key=self.ear_mqtt_key_file)
 
     def required(self, name: Literal["mqtt_url", "nats_url", "database_url"]) -> str:
         """An address that this part cannot do without; raises SettingError when it is not set."""

@@ -79,6 +79,7 @@ class Addresses:
     database_url: str
     fleet_mqtt_url: str | None
     api_url: str
+    ear_mqtt_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +230,7 @@ async def _kept(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 async def _servers(settings: Settings, home: Path, cleaning: contextlib.AsyncExitStack, tell: Tell) -> Addresses:
     mqtt_url, nats_url, fleet_url = settings.mqtt_url, settings.nats_url, None
+    ear_url = settings.ear_mqtt_url
     if mqtt_url is None and nats_url is not None:
         raise SettingError(
             f"{PREFIX}MQTT_URL: missing, {PREFIX}NATS_URL is set; an outside log has no door for devices"
@@ -249,7 +251,7 @@ async def _servers(settings: Settings, home: Path, cleaning: contextlib.AsyncExi
         keeping = [_keep(broker, broker.start, "broker", tell)]
         nats_url = found.nats_url
         if mqtt_url is None:
-            mqtt_url, fleet_url = found.mqtt_url, found.fleet_mqtt_url
+            mqtt_url, fleet_url, ear_url = found.mqtt_url, found.fleet_mqtt_url, found.ear_mqtt_url
             keeping.append(_keep_logins(broker, nats_url))  # otherwise nobody listens there: no device is let in
         await cleaning.enter_async_context(_kept(*keeping))
         tell(PartEvent(part="broker", what="ready"))
@@ -268,6 +270,7 @@ async def _servers(settings: Settings, home: Path, cleaning: contextlib.AsyncExi
         database_url=database_url,
         fleet_mqtt_url=fleet_url,
         api_url=f"http://{settings.api_host}:{settings.api_port}",
+        ear_mqtt_url=ear_url,
     )
 
 
@@ -440,6 +443,7 @@ def _variables(settings: Settings, addresses: Addresses) -> Mapping[str, str]:
         "mqtt_url": addresses.mqtt_url,
         "nats_url": addresses.nats_url,
         "database_url": addresses.database_url,
+        "ear_mqtt_url": addresses.ear_mqtt_url,
         "data_dir": str(settings.data_dir.resolve()),
     }
     return {

@@ -20,8 +20,8 @@ Buckets (newest value per key): ``devices`` and ``orders``, written by alerts.or
 watched by ingest, geofence and alerts.clerk; ``standings``, how well each pair is protected, written by geofence,
 watched by the API and the clerk; ``incidents``, which group is silent and its ranked pairs, written by
 geofence.fleet, watched by the API; ``signs``, when each TGD was last heard, written by ingest, watched by the
-clerk; ``tallies``, what was counted, and the pulses of the auditor (``auditor``) and the canary (``canary``), read
-by the clerk.
+clerk; ``tallies``, what each part has taken and what became of it, written by ingest, watched by the auditor, and
+the pulses of the auditor (``auditor``) and the canary (``canary``), read by the clerk.
 Objects: ``snapshots``, one per partition, by geofence, and one of its fleet.
 
 Findings of the fleet have FLEET in the place of a partition.
@@ -118,7 +118,9 @@ STANDINGS_BUCKET = "standings"
 INCIDENTS_BUCKET = "incidents"
 SIGNS_BUCKET = "signs"
 TALLIES_BUCKET = "tallies"
-BUCKETS = (DEVICES_BUCKET, ORDERS_BUCKET, STANDINGS_BUCKET, INCIDENTS_BUCKET, SIGNS_BUCKET, TALLIES_BUCKET)
+BUCKETS = (
+    DEVICES_BUCKET, ORDERS_BUCKET, STANDINGS_BUCKET, INCIDENTS_BUCKET, SIGNS_BUCKET, TALLIES_BUCKET
+)  # fmt: skip
 AUDITOR_PULSE = "auditor"
 """The key in ``tallies`` of the auditor's pulse."""
 SNAPSHOTS = "snapshots"

@@ -155,6 +155,41 @@ ERASED = Counter("tocsin_erased_payloads_total", "Payloads erased with a proof, 
 OVERDUE_POSITIONS = Gauge(
     "tocsin_overdue_positions", "Rulings on the log with a TGD position beyond its time.", multiprocess_mode="max"
 )
+ACCEPTED_MINUS_OUTCOMES = Gauge(
+    "tocsin_accepted_minus_outcomes",
+    "What was accepted, less what became of it and what is in hand: 0, or something was lost.",
+    ["lane", "counted"],
+    multiprocess_mode="mostrecent",
+)
+IN_HAND = Gauge(
+    "tocsin_in_hand_messages",
+    "Messages taken from the broker and not settled yet.",
+    ["lane"],
+    multiprocess_mode="mostrecent",
+)
+EAR_MESSAGES = Counter(
+    "tocsin_ear_messages_total",
+    "What the auditor's ear expected on the log because a unit said it, by what became of that.",
+    ["outcome"],
+)
+BOUNDED_USAGE = Gauge(
+    "tocsin_bounded_usage_ratio",
+    "How full each bounded resource is, 0 to 1.",
+    ["resource"],
+    multiprocess_mode="mostrecent",
+)
+CLOCK_OFFSET = Gauge(
+    "tocsin_clock_offset_seconds",
+    "The log's and the record's hour less ours; of steady the last step of ours.",
+    ["against"],
+    multiprocess_mode="mostrecent",
+)
+PIPELINE_OLDEST = Gauge(
+    "tocsin_pipeline_oldest_seconds",
+    "Age of the oldest message that a queue of the log has not settled.",
+    ["stage"],
+    multiprocess_mode="mostrecent",
+)
 
 METRICS: Final = (
     INGEST_MESSAGES, PHONES_NOT_HEARD, ARCHIVED, HOUSEKEEPING, FINDINGS, GEOFENCE_FIXES, RULINGS, CONFLICTS,
@@ -162,7 +197,8 @@ METRICS: Final = (
     QUARANTINE_LEFT, PAIRS, ORDERED, JOURNAL_STEPS, CLOCK_BACK, SNAPSHOT_BYTES, SNAPSHOT_SECONDS, REPLAY_SECONDS,
     RETROSPECT_WINDOWS, RETROSPECT_DUE, ALERTS_OPEN, PROTECTION_PAIRS, CONSOLES_LIVE,
     FLEET_INCIDENTS, FLEET_LOOKS, FLEET_MISSED, CANARY_AGE, CANARY_SECONDS, HEADS, WITNESSED, TRACKS,
-    CUSTODY, ERASED, OVERDUE_POSITIONS, AUDIT_DIFFERENCES, AUDIT_AGE, WIRE_MISSED,
+    CUSTODY, ERASED, OVERDUE_POSITIONS, AUDIT_DIFFERENCES, AUDIT_AGE, WIRE_MISSED, ACCEPTED_MINUS_OUTCOMES,
+    IN_HAND, EAR_MESSAGES, BOUNDED_USAGE, CLOCK_OFFSET, PIPELINE_OLDEST,
 )  # fmt: skip
 
 WITHHELD: Final = "withheld"

@@ -26,6 +26,7 @@ from tocsin.model.order import Order
 from tocsin.model.pulse import Pulse
 from tocsin.model.sign import Listening, Sign
 from tocsin.model.standing import Standing
+from tocsin.model.tally import Tally
 
 FIXES_HEADER = b"TOCFIX\x00\x01"
 NOUN_VERSION = b"\x01"
@@ -86,3 +87,4 @@ decode_ruling = NounDecoder(Ruling)
 decode_sign = NounDecoder(Sign)
 decode_standing = NounDecoder(Standing)
 decode_wire_answers = NounDecoder(WireAnswers)
+decode_tally = NounDecoder(Tally)

@@ -21,6 +21,7 @@ from nats.aio.msg import Msg
 
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus, Follower, JetStreamLog, open_bus
+from tocsin.clock import AffineClock
 from tocsin.embedded import EmbeddedBroker
 from tocsin.errors import LogUnavailable, SequenceConflict
 from tocsin.limits import LEASE_S
@@ -127,6 +128,7 @@ class TestBus:
         assert await real.log.progress(ALARMS, "nobody") == Progress(end=3, settled=0)
         async with real.log.queue(ALARMS, "progress", parallel=2) as queue:
             first, second = await within(_take(queue, 2))
+            assert (await real.log.progress(ALARMS, "progress")).handed == 2, "the third waits"
             await second.done()
             assert (await real.log.progress(ALARMS, "progress")).settled == 0
             await first.done()
@@ -139,7 +141,7 @@ class TestBus:
     async def test_what_a_queue_is_not_about_does_not_hold_it_up(self, real: Subject) -> None:
         async with real.log.queue(ALARMS, "progress", parallel=2, subject=ONE):
             await real.log.append(TWO, b"1")
-            assert await real.log.progress(ALARMS, "progress") == Progress(end=1, settled=1)
+            assert await real.log.progress(ALARMS, "progress") == Progress(end=1, settled=1, handed=1)
 
     async def test_compare_and_set_has_one_winner(self, real: Subject) -> None:
         place = subjects.episode("PROX_ALERT", "msr_1")
@@ -214,6 +216,23 @@ class TestBus:
             await real.log.append(ONE, b"2")
             await leased.again(0.0)
             assert [one.entry.payload for one in await within(_take(queue, 1))] == [b"2"]
+
+    async def test_what_is_bounded_says_how_full_it_is(self, real: Subject) -> None:
+        before = {one.resource: one for one in await real.log.usages()}
+        await real.log.append(ONE, b"1" * 1_000)
+        await real.log.append(subjects.refused("schema"), b"1" * 1_000)
+        after = {one.resource: one for one in await real.log.usages()}
+        assert after["ALARMS.bytes"].used >= before["ALARMS.bytes"].used + 1_000
+        assert after["ALARMS.bytes"].bound == ALARMS.max_bytes
+        assert not after["ALARMS.bytes"].gives_way
+        assert (after["REFUSED.messages"].used, after["REFUSED.messages"].gives_way) == (1, True)
+        assert "ALARMS.messages" not in after, "its bytes are its bound"
+
+    async def test_the_log_says_what_it_takes_for_the_time(self, real: Subject) -> None:
+        clock = AffineClock()
+        before_ms = clock.wall_ms()
+        hour_ms = await real.log.hour_ms()
+        assert before_ms - 1 <= hour_ms <= clock.wall_ms() + 1, "of one machine"
 
     async def test_a_subject_of_no_stream_is_not_confirmed(self, real: Subject) -> None:
         with pytest.raises(LogUnavailable):

@@ -36,9 +36,10 @@ from nats.js.api import (
 from nats.js.errors import APIError, BucketNotFoundError, NotFoundError, ObjectNotFoundError
 from nats.js.kv import KV_DEL, KV_PURGE, KeyValue
 
+from tocsin.clock import from_rfc3339
 from tocsin.errors import LogUnavailable, LogUnreachable, SequenceConflict
 from tocsin.limits import LEASE_S
-from tocsin.ports import Appended, Changed, Delivery, Entry, Extent, Progress
+from tocsin.ports import Appended, Changed, Delivery, Entry, Extent, Progress, Usage
 from tocsin.subjects import BUCKETS, SNAPSHOTS, STREAMS, Stream
 
 WRONG_LAST_SEQUENCE = 10071
@@ -158,8 +159,46 @@ class JetStreamLog:
         except (NatsError, TimeoutError) as error:
             raise LogUnavailable(f"{stream.name}: {error!r}") from error
         if not (info.num_pending or info.num_ack_pending):
-            return Progress(end=end, settled=end)  # asked behind the end: what came since is not counted
-        return Progress(end=end, settled=info.ack_floor.stream_seq if info.ack_floor else 0)
+            return Progress(
+                end=end, settled=end, handed=end
+            )  # asked behind the end: what came since is not counted
+        delivered = info.delivered.stream_seq if info.delivered else 0
+        return Progress(
+            end=end,
+            settled=info.ack_floor.stream_seq if info.ack_floor else 0,
+            handed=delivered if info.num_pending else end,
+        )
+
+    async def usages(self) -> Sequence[Usage]:
+        found: list[Usage] = []
+        try:
+            with _cancellable():
+                streams = await self._js.streams_info()
+        except (NatsError, TimeoutError) as error:
+            raise LogUnavailable(f"streams: {error!r}") from error
+        for stream in streams:
+            config, gives_way = stream.config, stream.config.discard == DiscardPolicy.OLD
+            for unit, used, bound in (
+                ("bytes", stream.state.bytes, config.max_bytes or -1),
+                ("messages", stream.state.messages, config.max_msgs or -1),
+            ):
+                if bound > 0:
+                    name = f"{config.name}.{unit}"
+                    found.append(Usage(resource=name, used=used, bound=bound, gives_way=gives_way))
+        return found
+
+    async def hour_ms(self) -> int:
+        """Any answer about a stream carries it."""
+        name = f"$JS.API.STREAM.INFO.{STREAMS[0].name}"
+        try:
+            with _cancellable():
+                answer = await self._client.request(name, b"", timeout=PUBLISH_TIMEOUT_S)
+        except (NatsError, TimeoutError) as error:
+            raise LogUnavailable(f"hour: {error!r}") from error
+        said = json.loads(answer.data).get("ts")
+        if said is None:
+            raise LogUnavailable("the server does not say its hour")
+        return from_rfc3339(said)
 
     async def forget(self, stream: Stream, subject: str, *, before: int) -> int:
         if before <= 1:

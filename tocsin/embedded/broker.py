@@ -4,12 +4,13 @@ One ``nats-server`` child is the MQTT 3.1.1 listener of the devices and the JetS
 MQTT topic ``tocsin/1/b7/pos`` is the subject ``tocsin.1.b7.pos``; a dot in a topic becomes ``//``.
 
 Users, all of one account: ``tocsin`` (services: everything, NATS only), ``ingest`` (MQTT: hears all devices,
-sends them orders), ``fleet`` (a lab's gateway, only when asked for: speaks for any device), and one user per
-device. Sizes are bytes, times seconds.
+sends them orders), ``ear`` (MQTT: the auditor's, hears what units report and says nothing), ``fleet`` (a lab's
+gateway, only when asked for: speaks for any device), and one user per device. Sizes are bytes, times seconds.
 """
 
 import asyncio
 import contextlib
+import hmac
 import importlib.metadata
 import json
 import os
@@ -58,6 +59,7 @@ BCRYPT_ROUNDS = 4  # see hash_password
 URL_SAFE = re.compile(r"[A-Za-z0-9._~-]+")  # nats-py does not decode %xx in an address
 BCRYPT_HASH = re.compile(r"\$2[ab]\$(?:0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
 TO_DEVICE = ("cmd", "cfg.want", "err")  # what a device hears and never says
+TO_EAR = ("loc", "bulk", "sos", "evt")
 READY = "Server is ready"
 RELOADED = "Reloaded server configuration"
 RELOAD_FAILED = "Failed to reload server configuration"
@@ -70,6 +72,7 @@ class BrokerAddresses:
     nats_url: str = field(repr=False)
     mqtt_url: str = field(repr=False)
     fleet_mqtt_url: str | None = field(repr=False)
+    ear_mqtt_url: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +126,11 @@ class EmbeddedBroker:
         self._home = home.resolve()
         self._ports_wanted = {"nats": nats_port, "mqtt": mqtt_port}
         self._hosts = {"nats": LOOPBACK, "mqtt": mqtt_host}
-        self._passwords = {"tocsin": service_password, "ingest": service_password}
+        self._passwords = {
+            "tocsin": service_password,
+            "ingest": service_password,
+            "ear": hmac.digest(service_password.encode(), b"ear", "sha256").hex(),  # the same at each start
+        }
         if fleet_password is not None:
             self._passwords["fleet"] = fleet_password
         for name, password in self._passwords.items():
@@ -249,6 +256,7 @@ class EmbeddedBroker:
             nats_url=url("nats", "tocsin"),
             mqtt_url=url("mqtt", "ingest"),
             fleet_mqtt_url=url("mqtt", "fleet") if "fleet" in self._passwords else None,
+            ear_mqtt_url=url("mqtt", "ear"),
         )
 
 
@@ -309,6 +317,9 @@ def service_users(hashes: Mapping[str, str]) -> list[dict[str, Any]]:
         user("tocsin", hashes["tocsin"], "STANDARD"),
         user("ingest", hashes["ingest"], "MQTT", publish=orders, subscribe=everything),
     ]
+    if "ear" in hashes:
+        heard = [f"tocsin.1.*.{leaf}" for leaf in TO_EAR]
+        users.append(user("ear", hashes["ear"], "MQTT", publish={"deny": [">"]}, subscribe=heard))
     if "fleet" in hashes:
         users.append(
             user("fleet", hashes["fleet"], "MQTT", publish=["tocsin.1.>", "owntracks.>"], subscribe=everything)

@@ -40,7 +40,7 @@ def is_derived(text: str) -> bool:
     return DERIVED.fullmatch(text) is not None
 
 
-RESERVED_NAMES = frozenset({"tocsin", "ingest", "fleet"})
+RESERVED_NAMES = frozenset({"tocsin", "ingest", "fleet", "ear"})
 """The services' own logins on the broker: no device may be called so."""
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from tocsin.clock import AffineClock
 from tocsin.errors import LogUnavailable, SequenceConflict
-from tocsin.ports import Appended, Changed, Delivery, Entry, Extent, Progress
+from tocsin.ports import Appended, Changed, Delivery, Entry, Extent, Progress, Usage
 from tocsin.subjects import STREAMS, Stream
 
 
@@ -46,6 +47,7 @@ class MemoryLog:
         self._streams = {stream.name: _Kept() for stream in STREAMS}
         self._changed = asyncio.Condition()
         self.down = False
+        self.wall_ms: Callable[[], int] = AffineClock().wall_ms
 
     def _kept(self, subject: str) -> _Kept:
         for stream in STREAMS:
@@ -95,7 +97,28 @@ class MemoryLog:
         kept = self._streams[stream.name]
         end = kept.end
         queue = kept.queues.get(name)
-        return Progress(end=end, settled=0 if queue is None else queue.settled(end))
+        if queue is None:
+            return Progress(end=end, settled=0)
+        return Progress(end=end, settled=queue.settled(end), handed=queue.handed(end))
+
+    async def usages(self) -> Sequence[Usage]:
+        if self.down:
+            raise LogUnavailable("streams: down")
+        found: list[Usage] = []
+        for stream in STREAMS:
+            entries, gives_way = self._streams[stream.name].entries, not stream.refuse_when_full
+            used = sum(len(entry.payload) + len(entry.subject) for entry in entries)
+            name = f"{stream.name}.bytes"
+            found.append(Usage(resource=name, used=used, bound=stream.max_bytes, gives_way=gives_way))
+            if stream.max_messages is not None:
+                name, bound = f"{stream.name}.messages", stream.max_messages
+                found.append(Usage(resource=name, used=len(entries), bound=bound, gives_way=gives_way))
+        return found
+
+    async def hour_ms(self) -> int:
+        if self.down:
+            raise LogUnavailable("hour: down")
+        return self.wall_ms()
 
     async def forget(self, stream: Stream, subject: str, *, before: int) -> int:
         if self.down:
@@ -186,6 +209,10 @@ class MemoryQueue:
         """The sequence in front of the first that is not settled; ``end`` if all are."""
         open_ = [*(entry.sequence for entry, _ in self._waiting), *self._leased]
         return min(open_, default=end + 1) - 1
+
+    def handed(self, end: int) -> int:
+        """The sequence in front of the first that waits for a worker; ``end`` if none does."""
+        return min((entry.sequence for entry, _ in self._waiting), default=end + 1) - 1
 
     async def take(self, limit: int) -> Sequence[Delivery]:
         while not self._waiting or len(self._leased) >= self._parallel:

@@ -521,3 +521,17 @@ def test_a_receiver_that_somebody_has_set_is_used_as_it_is(
     assert str(equipped.canary_url) == "http://127.0.0.1:9/"
     assert equipped.canary_secret is not None
     assert equipped.canary_secret.get_secret_value() == SECRET
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"ear_mqtt_url": "http://broker"}, "TOCSIN_EAR_MQTT_URL"),
+        ({"ear_mqtt_url": "mqtts://broker", "ear_mqtt_cert_file": "cert.pem"}, "TOCSIN_EAR_MQTT_KEY_FILE"),
+        ({"ear_mqtt_cert_file": "cert.pem", "ear_mqtt_key_file": "key.pem"}, "TOCSIN_EAR_MQTT_URL"),
+        ({"audit_share": 1.5}, "TOCSIN_AUDIT_SHARE"),
+    ],
+)
+def test_a_wrong_ear_is_refused_at_the_start(wrong: dict[str, object], named: str) -> None:
+    with pytest.raises(SettingError, match=named):
+        load(**wrong)

@@ -1,0 +1,220 @@
+"""The shell around the warden: look at every bound, queue and clock each few seconds, and say what began or ended.
+
+What cannot be asked now stands as it was: an outage of the log or the record is not said here. A notice that the
+log does not take is said at the next look, under the same name. With a moved clock (a replay) no hour is judged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import shutil
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+
+import structlog
+
+from audit import warden
+from audit.warden import STAGES, Asked, Backlog, Clocks, Stage, Standing, Trouble
+from tocsin import subjects
+from tocsin.adapters.capacity import record_hour_ms, record_usages
+from tocsin.adapters.postgres import Pool
+from tocsin.clock import MS, AffineClock
+from tocsin.errors import LogUnavailable, RecordUnavailable, WireError
+from tocsin.limits import BROKER_INFLIGHT_MAX
+from tocsin.model.finding import Code
+from tocsin.model.notice import Notice
+from tocsin.ports import Bucket, Entry, Log, Progress, Usage
+from tocsin.subjects import EPISODES, FIXES, STREAMS
+from tocsin.telemetry import BOUNDED_USAGE, CLOCK_OFFSET, PIPELINE_OLDEST
+from tocsin.wire import decode_ruling, decode_tally, encode
+
+LOOK_EVERY_S = 5.0
+CODES = frozenset({Code.SYS_CAPACITY, Code.SYS_PIPELINE_LAG, Code.SYS_CLOCK})
+STREAM_OF = {stream.name: stream for stream in STREAMS}
+OPEN_FILES = Path("/proc/self/fd")
+DISK_EVERY_MS = 60 * MS  # walking the folder of a large site takes a while
+INGEST = ("fixes", "alarms-1", "alarms-2")
+
+log = structlog.get_logger()
+
+
+class Warding:
+    """One life of the warden. ``folder``: whose disk is watched. ``pool`` None: there is no record to ask.
+    ``partitions``: of the geofence, which has no queue and tells its place in ``tallies``."""
+
+    def __init__(
+        self,
+        *,
+        log: Log,
+        tallies: Bucket,
+        pool: Pool | None,
+        clock: AffineClock,
+        folder: Path,
+        clock_moved: bool = False,
+        stages: Sequence[Stage] = STAGES,
+        partitions: int = 0,
+    ) -> None:
+        self._log = log
+        self._tallies = tallies
+        self._pool = pool
+        self._clock = clock
+        self._folder = folder
+        self._clock_moved = clock_moved
+        self._backlogs = [Backlog(stage) for stage in stages]
+        self._usages: dict[str, Usage] = {}
+        self._half: set[str] = set()
+        self._disk: tuple[int, int] | None = None
+        self._clocks = Clocks()
+        self._readers = [Backlog(warden.reader_of(partition)) for partition in range(partitions)]
+        self._unsaid: list[Notice] = []
+        self.standing = Standing()
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """``ready`` when it knows what stands."""
+        await self.adopt()
+        ready()
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def adopt(self) -> None:
+        """What another life has begun, and nobody ended."""
+        async for entries in self._log.read(EPISODES, EPISODES.subjects, newest_per_subject=True):
+            if not entries:
+                return
+            for entry in entries:
+                self._adopt(entry)
+
+    def _adopt(self, entry: Entry) -> None:
+        try:
+            episode = decode_ruling(entry.payload).episode
+        except WireError as error:
+            log.error("episode_unreadable", subject=entry.subject, error=str(error))
+            return
+        if episode.code in CODES and episode.lasts:
+            newest = episode.raises[-1]
+            self.standing.begun[episode.code, episode.subject] = newest.cause, newest.at_ms
+
+    async def look(self) -> None:
+        """Once at everything; what began or ended is said."""
+        troubles: list[Trouble] = []
+        judged: set[Code] = set()
+        begun = self.standing.begun
+        try:
+            await self._see_usages()
+            troubles += warden.too_full(self._usages.values(), begun)
+            troubles += warden.behind(await self._ages_ms())
+            judged |= {Code.SYS_CAPACITY, Code.SYS_PIPELINE_LAG}
+            if not self._clock_moved:
+                await self._see_clocks()
+                troubles += self._clocks.troubles(begun)
+                judged.add(Code.SYS_CLOCK)
+        except LogUnavailable as error:
+            log.info("warden_waits", error=str(error))
+            return
+        self._unsaid += self.standing.notices(troubles, frozenset(judged), self._clock.now_ms())
+        await self._say()
+
+    # --- full ------------------------------------------------------------------------------------------------
+
+    async def _see_usages(self) -> None:
+        found = [*await self._log.usages(), *self._of_this_machine(), *await self._of_ingest()]
+        if self._pool is not None:
+            try:
+                found += await record_usages(self._pool)
+            except RecordUnavailable as error:
+                log.info("record_not_asked", error=str(error))  # what was seen last stands
+        for one in found:
+            self._usages[one.resource] = one
+            BOUNDED_USAGE.labels(resource=one.resource).set(one.ratio)
+            self._note_half(one)
+
+    def _note_half(self, one: Usage) -> None:
+        if one.ratio < warden.HALF:
+            self._half.discard(one.resource)
+        elif one.resource not in self._half and not one.gives_way:
+            self._half.add(one.resource)
+            log.warning("half_full", resource=one.resource, used=f"{one.ratio:.0%}")
+
+    def _of_this_machine(self) -> Iterator[Usage]:
+        """Of the disk our own files against these and what is free: what is somebody else's was never ours."""
+        now_ms = self._clock.passed_ms()
+        if self._disk is None or now_ms - self._disk[0] >= DISK_EVERY_MS:
+            self._disk = now_ms, _bytes_in(self._folder)
+        own = self._disk[1]
+        yield Usage(resource="disk.data", used=own, bound=own + shutil.disk_usage(self._folder).free or 1)
+        most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if most > 0:
+            yield Usage(resource="auditor.open_files", used=len(list(OPEN_FILES.iterdir())), bound=most)
+
+    async def _of_ingest(self) -> list[Usage]:
+        """The window of the broker is the bound of ingest's memory."""
+        found = []
+        for part in INGEST:
+            value = await self._tallies.get(part)
+            with contextlib.suppress(WireError):  # another version's: it has no figure for us
+                held = decode_tally(value).accounts["messages"].in_hand if value is not None else 0
+                found.append(Usage(resource=f"{part}.in_flight", used=held, bound=BROKER_INFLIGHT_MAX))
+        return found
+
+    # --- behind ----------------------------------------------------------------------------------------------
+
+    async def _ages_ms(self) -> dict[Stage, int]:
+        ages: dict[Stage, int] = {}
+        for backlog in (*self._backlogs, *self._readers):
+            stage = backlog.stage
+            progress = await self._progress(stage)
+            ages[stage] = backlog.age_ms(progress, self._clock.passed_ms())
+            PIPELINE_OLDEST.labels(stage=stage.word).set(ages[stage] / MS)
+        return ages
+
+    async def _progress(self, stage: Stage) -> Progress:
+        if stage.queue:
+            return await self._log.progress(STREAM_OF[stage.stream], stage.queue)
+        last = await self._log.last(FIXES, stage.subject)
+        value = await self._tallies.get(stage.word)
+        place = decode_tally(value).places.get(stage.subject, 0) if value is not None else 0
+        return Progress(end=0 if last is None else last.sequence, settled=place)
+
+    # --- wrong about the time --------------------------------------------------------------------------------
+
+    async def _see_clocks(self) -> None:
+        step_ms = self._clocks.stepped_ms(self._clock.wall_ms(), self._clock.passed_ms())
+        CLOCK_OFFSET.labels(against="steady").set(step_ms / MS)
+        await self._ask("log", self._log.hour_ms)
+        if self._pool is not None:
+            pool = self._pool
+            try:
+                await self._ask("record", lambda: record_hour_ms(pool))
+            except RecordUnavailable as error:
+                log.info("record_not_asked", error=str(error))
+
+    async def _ask(self, whose: str, hour: Callable[[], Awaitable[int]]) -> None:
+        before_ms = self._clock.wall_ms()
+        said_ms = await hour()
+        asked = Asked(before_ms=before_ms, said_ms=said_ms, after_ms=self._clock.wall_ms())
+        offset_ms = self._clocks.answered(whose, asked)
+        if offset_ms is not None:
+            CLOCK_OFFSET.labels(against=whose).set(offset_ms / MS)
+
+    async def _say(self) -> None:
+        while self._unsaid:
+            notice = self._unsaid[0]
+            try:
+                await self._log.append(subjects.notice(notice.code.value), encode(notice), dedupe_id=notice.id)
+            except LogUnavailable as error:
+                log.warning("notices_wait", error=str(error))
+                return
+            del self._unsaid[0]
+            log.warning("noticed", code=notice.code.value, change=notice.change.value, subject=notice.subject)
+
+
+def _bytes_in(folder: Path) -> int:
+    """What its files hold. One that goes meanwhile, or is not ours to see, counts for nothing."""
+    total = 0
+    for file in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            total += file.stat().st_size if file.is_file() else 0
+    return total
