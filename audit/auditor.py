@@ -68,8 +68,8 @@ class AuditDoors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Laws:
-    """Those that this shell feeds, in its own hours (``attention``), and ``others`` that hear of the world in their
-    own way: these are asked at the hour of Tocsin's clock."""
+    """Those that this shell feeds, in its own hours (``attention``), and ``others`` that hear of the world in
+    their own way: these are asked at the hour of Tocsin's clock."""
 
     ruled: Ruled = field(default_factory=Ruled)
     sent: Sent = field(default_factory=Sent)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
-import importlib.util
 import json
 import os
 import sys
@@ -137,11 +135,10 @@ def _verified(file: Path, heads: Path | None) -> Verdict:
         return verify(lines_of(lines), replay=_replay(), published=published)
 
 
-def _replay() -> Replay | None:
-    """The real engine, where it is installed; loaded late, for it is large."""
-    if importlib.util.find_spec("audit.case") is None:
-        return None
-    check: Replay = importlib.import_module("audit.case").check
+def _replay() -> Replay:
+    """The real engine; loaded late, for it is large."""
+    from audit.case import check  # noqa: PLC0415
+
     return check
 
 

@@ -78,7 +78,7 @@ async def _follow(clerk: Clerk) -> None:
 async def test_of_a_canary_no_order_expires_and_no_unit_waits_to_be_fitted() -> None:
     doors = ClerkDoors(
         log=MemoryLog(), devices=MemoryBucket(), orders=MemoryBucket(), standings=MemoryBucket(),
-        signs=MemoryBucket(),
+        signs=MemoryBucket(), tallies=MemoryBucket(),
     )  # fmt: skip
     hers = Order(
         id="msr_1", version=1, wearer="wearer-1", protected="protected-1", alert_distance_m=1000,

@@ -15,7 +15,7 @@ from builders import preadvised as handle
 from msgspec import structs
 
 from alerts.channels import police, teleassistance
-from alerts.channels.cloudevent import CONTENT_TYPE, signed_headers
+from alerts.channels.cloudevent import CONTENT_TYPE
 from alerts.channels.form import Sender
 from audit.canary import _lasting, notice_of
 from audit.canary_acts import POLICE_WAITED_MS, Platform, next_act, platform
@@ -28,6 +28,7 @@ from tocsin.model.device import Device, DeviceKind
 from tocsin.model.episode import Channel, Episode, FindingCause, NoticeCause, Realm, Ruling, State, Verb
 from tocsin.model.finding import Change, Code
 from tocsin.ports import Entry
+from tocsin.signing import signed_headers
 from tocsin.wire import encode
 
 NUMBER = 30_000_000
