@@ -15,7 +15,7 @@ from builders import preadvised as handle
 from audit.notary import HeadsFile, Outside, publish
 from tocsin import wire
 from tocsin.adapters.accesses import AccessRecord, RecordedAccess
-from tocsin.adapters.episodes import EpisodeRecord, RecordedRuling
+from tocsin.adapters.episodes import EpisodeRecord, RecordedReceipt, RecordedRuling
 from tocsin.adapters.heads import Heads
 from tocsin.adapters.postgres import Pool, open_pool
 from tocsin.adapters.seals import Seals
@@ -24,23 +24,12 @@ from tocsin.clock import AffineClock, utc
 from tocsin.model.access import Access
 from tocsin.model.command import Command, CommandStatus, Stage
 from tocsin.model.episode import AlarmCause, FindingCause, Receipt, Ruling, Verb
+from tocsin.model.finding import Code
 from tocsin.sealing import access_chain, device_chain, of_access, of_receipt, of_ruling
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 HEADS_FILE = "heads.jsonl"
-
-ORDERS_TABLES = """
-create table if not exists tocsin.command (
-  stream_sequence bigint not null, device text not null, id text not null, action text not null,
-  at timestamptz not null, expires_at timestamptz not null, said_by text not null, payload bytea not null,
-  primary key (device, stream_sequence, id));
-create table if not exists tocsin.result (
-  stream_sequence bigint not null, device text not null, command text not null, stage text not null,
-  at timestamptz not null, reason text not null, payload bytea not null,
-  primary key (device, stream_sequence, command))
-"""
-"""As migration 0012 makes them, which may not be there yet."""
 
 FIRST = entry(measure="msr_1")
 SECOND = entry("fnd_in2", measure="msr_2", at_ms=NOW_MS + 1_000)
@@ -135,7 +124,9 @@ async def keep_rulings(pool: Pool, rulings: Sequence[RecordedRuling], at_ms: int
 
 async def keep_receipts(pool: Pool, receipts: Sequence[Receipt], at_ms: int) -> None:
     await Seals(pool).seal([of_receipt(each, is_tgd=False) for each in receipts], at_ms=at_ms)
-    await EpisodeRecord(pool).record_receipts(receipts)
+    await EpisodeRecord(pool).record_receipts(
+        [RecordedReceipt(code=Code.PROX_ALERT.value, subject="msr_1", receipt=each) for each in receipts]
+    )
 
 
 async def keep_access(pool: Pool, read: RecordedAccess) -> None:
@@ -147,7 +138,6 @@ async def keep_orders(pool: Pool, dsn: str) -> None:
     items = [linked_command(1, COMMAND), linked_result(1, STATUS)]
     await Seals(pool).seal(items, at_ms=NOW_MS + 500)
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        await connection.execute(ORDERS_TABLES)
         await connection.execute(
             "insert into tocsin.command (stream_sequence, device, id, action, at, expires_at, said_by, payload)"
             " values (1, %s, %s, %s, %s, %s, '', %s)",
