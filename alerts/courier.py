@@ -275,8 +275,9 @@ async def run_courier(
     heart = Heart(site=sender.site, realm=realm, clock=clock, faults=faults)
     tap = WireTap(log_, clock)
     async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-        doors = await _doors(stack, recipients, tap)
-        receiver = await _canary_doors(stack, canaries, tap)
+        trusted = trusted_by_all()
+        doors = await _doors(stack, recipients, trusted, tap)
+        receiver = await _canary_doors(stack, canaries, trusted, tap)
         tasks.create_task(tap.serve())
         for channel in office.forms:
             courier = Courier(channel=channel, doors=doors, office=office, canaries=receiver)
@@ -293,9 +294,11 @@ HEARD: Final = (Channel.TELEASSISTANCE, Channel.OPERATIONS)
 
 
 async def _doors(
-    stack: contextlib.AsyncExitStack, recipients: Mapping[Channel, Recipients], tap: WireTap
+    stack: contextlib.AsyncExitStack,
+    recipients: Mapping[Channel, Recipients],
+    trusted: ssl.SSLContext,
+    tap: WireTap,
 ) -> Doors:
-    trusted = trusted_by_all()
     return {
         channel: {
             room: Door(
@@ -310,10 +313,9 @@ async def _doors(
 
 
 async def _canary_doors(
-    stack: contextlib.AsyncExitStack, endpoints: Mapping[Channel, Endpoint], tap: WireTap
+    stack: contextlib.AsyncExitStack, endpoints: Mapping[Channel, Endpoint], trusted: ssl.SSLContext, tap: WireTap
 ) -> CanaryDoors:
     """Beside the others: without a heartbeat, and examined by nobody but the canary itself."""
-    trusted = trusted_by_all()
     return {
         channel: Door(
             name=f"{CANARY}-{channel.value}",
