@@ -279,3 +279,21 @@ async def test_no_identifier_is_narrower_than_64_bits(pool: Pool) -> None:
         assert await cursor.fetchall() == []
         cursor = await connection.execute("select sequencename, data_type::text from pg_sequences")
         assert {kind for _, kind in await cursor.fetchall()} == {"bigint"}
+
+
+async def test_a_unit_that_bears_a_canarys_name_stops_the_upgrade(empty_dsn: str, tmp_path: Path) -> None:
+    """F38: somebody real would be taken for invented, and the alerts about her told to nobody."""
+    for each in migrations():
+        if each.number < 15:
+            (tmp_path / each.name).write_bytes(each.sql)
+    await migrate(empty_dsn, tmp_path)
+    async with open_pool(empty_dsn) as pool, transaction(pool) as connection:
+        await connection.execute(
+            "insert into tocsin.device (id, kind, password_bcrypt, created_at)"
+            " values ('canary-3-w', 'bar_wearer', 'x', '2026-11-01')"
+        )
+    with pytest.raises(MigrationFailed, match=r"0015_reserved_names\.sql.*canary-3-w"):
+        await migrate(empty_dsn)
+    async with open_pool(empty_dsn) as pool, transaction(pool) as connection:
+        await connection.execute("delete from tocsin.device")
+    assert "0015_reserved_names.sql" in await migrate(empty_dsn)
