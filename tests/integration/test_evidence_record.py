@@ -399,5 +399,5 @@ async def test_out_of_one_instance_and_into_another(
 def test_a_command_makes_no_database_where_there_is_none(tmp_path: Path) -> None:
     said = tocsin("export", ALERT, cwd=tmp_path, TOCSIN_REALM="lab", TOCSIN_DATA_DIR=str(tmp_path / "none"))
     assert said.returncode == 2
-    assert "no database in" in said.stderr
+    assert "no Tocsin has run in" in said.stderr
     assert not (tmp_path / "none").exists()
