@@ -68,6 +68,10 @@ class ClockDoubted(TocsinError):
     """Nothing is erased, the hour is not believed:"""
 
 
+class HourNoted(ClockDoubted):
+    """Nothing is erased before the next pass:"""
+
+
 class Custodian:
     """One life of the part."""
 
@@ -101,6 +105,7 @@ class Custodian:
             return
         if known.position_ms is None and known.pass_ms is None:
             await self._record.passed(now_ms)
+            raise HourNoted(why)
         raise ClockDoubted(why)
 
     async def _forget(self, now_ms: int) -> int:
@@ -204,6 +209,9 @@ async def keep_in_turn(custodian: Custodian, pool: Pool, now_ms: int) -> bool:
     try:
         async with my_turn(pool) as mine:
             return await custodian.keep(now_ms) if mine else True
+    except HourNoted as error:  # as a new record begins: it is no failure
+        logger.info("custody begins", reason=str(error), again_in_s=RETRY_S)
+        return False
     except TocsinError as error:
         _failed("turn", error)
         return False

@@ -54,8 +54,6 @@ from tocsin.wire import decode_finding, decode_receipt, decode_ruling, encode
 
 CODE: Final = Code.SYS_CANARY_FAIL
 CROSSING: Final = Code.PROX_ALERT.value
-PART: Final = "canary"
-"""Under which name its pulse is."""
 COMPLETE: Final = "complete"
 LOOK_S: Final = 0.2  # of the machine's time: when nothing wakes it
 ENROL_AGAIN_S: Final = 10.0
@@ -179,7 +177,7 @@ class Canary:
     async def _beat(self) -> None:
         try:
             await self._doors.tallies.put(
-                PART, encode(Pulse(at_ms=self._clock.now_ms(), wall_ms=self._clock.wall_ms()))
+                subjects.CANARY_PULSE, encode(Pulse(at_ms=self._clock.now_ms(), wall_ms=self._clock.wall_ms()))
             )
         except LogUnavailable as error:
             log.warning("canary_pulse_not_written", error=str(error))

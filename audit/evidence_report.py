@@ -95,7 +95,7 @@ def _report(verdict: Verdict) -> Iterator[RenderableType]:
 
 
 def _rulings(story: Story) -> Table:
-    table = Table("at", "version", "state", "what", "who", title="What happened", title_justify="left")
+    table = _table("What happened", "at", "version", "state", "what", "who")
     for one in story.in_order[:SHOWN_MAX]:
         episode = one.ruling.episode
         what = " ".join(filter(None, (one.ruling.reason, episode.outcome)))
@@ -112,7 +112,7 @@ def _who(one: RulingSaid) -> str:
 
 
 def _told(story: Story) -> Iterator[RenderableType]:
-    table = Table("at", "channel", "to", "what", "attempt", "result", title="Who was told", title_justify="left")
+    table = _table("Who was told", "at", "channel", "to", "what", "attempt", "result")
     kinds = {each.id: each for one in story.rulings for each in one.ruling.notifications}
     for one in sorted(story.attempts, key=lambda one: one.t7_ms)[:SHOWN_MAX]:
         known = kinds.get(one.notification)
@@ -124,18 +124,13 @@ def _told(story: Story) -> Iterator[RenderableType]:
 
 
 def _units(story: Story) -> Iterator[RenderableType]:
-    if not story.commands:
+    told = story.told_units()
+    if not told:
         return
-    table = Table(
-        "at", "unit", "order", "by", "came of it", title="What the units were told", title_justify="left"
-    )
-    outcomes: dict[str, list[str]] = {}
-    for said in story.results:
-        outcomes.setdefault(said.status.command, []).append(said.status.stage)
-    for one in sorted(story.commands, key=lambda one: one.command.at_ms)[:SHOWN_MAX]:
-        command = one.command
-        came = ", ".join(outcomes.get(command.id, ["nothing known"]))
-        _row(table, rfc3339(command.at_ms), command.device, command.action, command.by, came)
+    table = _table("What the units were told", "at", "unit", "order", "by", "came of it")
+    for one in told[:SHOWN_MAX]:
+        came = ", ".join(one.stages) or "nothing known"
+        _row(table, rfc3339(one.at_ms), one.device, one.action, one.by, came)
     yield table
 
 
@@ -143,7 +138,7 @@ def _accesses(story: Story) -> Iterator[RenderableType]:
     if not story.accesses:
         return
     counted = Counter((one.who, one.role, one.purpose) for one in story.accesses)
-    table = Table("who", "role", "why", "times", title="Who has read it", title_justify="left")
+    table = _table("Who has read it", "who", "role", "why", "times")
     for (who, role, purpose), times in sorted(counted.items())[:SHOWN_MAX]:
         _row(table, who, role, purpose, str(times))
     yield table
@@ -183,12 +178,21 @@ def _proven(verdict: Verdict) -> Iterator[RenderableType]:
 
 
 def _faults(verdict: Verdict) -> Table:
-    table = Table("line", "what", "chain", "link", "kind", "in words", title="FAULTS", title_style="bold red")
+    table = _table("FAULTS", "line", "what", "chain", "link", "kind", "in words")
+    table.title_style = "bold red"
     for one in verdict.faults[:SHOWN_MAX]:
         number = str(one.number) if one.number else ""
         _row(table, str(one.line), one.what.value, one.chain, number, one.of, one.detail)
     if (behind := len(verdict.faults) - SHOWN_MAX + verdict.more_faults) > 0:
         table.caption = f"and {behind} more"
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    """On a narrow screen a cell has several lines: nothing of what is proven is cut off."""
+    table = Table(title=title, title_justify="left")
+    for name in columns:
+        table.add_column(name, overflow="fold")
     return table
 
 

@@ -36,6 +36,7 @@ READ = (FIXES, LATE, ALARMS)
 ASK_EVERY_S = 1.0
 RECONNECT_S = 0.5
 GRACE_MS = 5 * MS  # a unit that was registered or changed this moment may be another one at ingest's
+PULSES = (subjects.AUDITOR_PULSE, subjects.CANARY_PULSE)  # beside the tallies, in the same bucket
 NOBODY = "nobody"  # no queue has this name: asked for the end of a stream alone
 REFUSED = 0x80
 SHARES = 2**32
@@ -163,11 +164,11 @@ class Listening:
         async for change in self._doors.tallies.watch():
             if change is None:
                 present = True
-            elif present and change.value is not None:
+            elif present and change.value is not None and change.key not in PULSES:
                 try:
                     tally = decode_tally(change.value)
                 except WireError as error:
-                    log.info("tally_unreadable", key=change.key, error=str(error))  # another kind, or version
+                    log.info("tally_unreadable", key=change.key, error=str(error))  # another version's
                     continue
                 now_ms = self._clock.now_ms()
                 self.conservation.tallied(tally, now_ms)

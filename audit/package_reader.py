@@ -291,7 +291,7 @@ def _faults(run: RunRead) -> Iterator[Wrong]:
     def wrong(number: int, what: What, detail: str) -> Wrong:
         link = by_number.get(number)
         return Wrong(
-            line=run.line_of(number),
+            line=run.line_of(number) + (what is What.PAYLOAD_CHANGED),  # it stands below its link
             what=what,
             chain=run.said.chain,
             number=number,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,10 +16,14 @@ import msgspec
 
 from audit.package import ACCESSES, DEVICE, EPISODE, FORMAT, MEASURE, Header
 from tocsin.chain import Deletion, Kind, Link
+from tocsin.model.command import Action
+from tocsin.model.ids import derived
 
 AROUND_MS: Final = 3_600_000
 """What the units were told in the hour before an alert and the hour behind it belongs to it: the longest of the
 commanded intervals is a minute, the longest call of a ladder some minutes; an hour has all of it, many times."""
+INTERVALS_S: Final = (5, 10, 20, 30, 60)
+"""All that a unit is ever told to report by; whoever is asked several is told the shortest of them."""
 
 
 class _Episode(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,6 +146,8 @@ class _Status(msgspec.Struct, frozen=True, kw_only=True):
     device: str
     stage: str
     at_ms: int
+    action: str | None = None
+    by: str = ""
     reason: str = ""
 
 
@@ -156,6 +162,16 @@ class ResultSaid(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def source(self) -> str:
         return f"result:{self.sequence}"
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """One order to a unit, and the stages that are known of it, in their order."""
+
+    at_ms: int
+    device: str
+    action: str
+    by: str
+    stages: tuple[str, ...]
 
 
 class OrderSaid(msgspec.Struct, frozen=True, kw_only=True):
@@ -315,11 +331,36 @@ class Story:
             if (new.code, new.subject, new.realm) != (old.code, old.subject, old.realm):
                 yield f"ruling {after.sequence} is about something else than {before.sequence}"
 
+    def told_units(self) -> list[Told]:
+        """Orders of the log with what came of each; then those that the downlink gives by itself (what her unit
+        shows), of which only the results are kept."""
+        results: dict[str, list[_Status]] = {}
+        for said in sorted(self.results, key=lambda one: (one.status.at_ms, one.sequence)):
+            results.setdefault(said.status.command, []).append(said.status)
+        told = []
+        for one in self.commands:
+            command, known = one.command, [each for name in _names(one.command) for each in results.pop(name, ())]
+            told.append(_told(command.at_ms, command.device, command.action, command.by, known))
+        for known in results.values():
+            first = known[0]
+            told.append(_told(first.at_ms, first.device, first.action or "", first.by, known))
+        return sorted(told, key=lambda one: one.at_ms)
+
     def untold(self) -> Iterator[_Notification]:
         """Notifications that no attempt delivered."""
         delivered = {one.notification for one in self.attempts if one.t8_ms is not None}
         for one in self.in_order:
             yield from (each for each in one.ruling.notifications if each.id not in delivered)
+
+
+def _names(command: _Command) -> list[str]:
+    """Its own, and those under which a unit is told it with a shorter interval that another partition asks."""
+    others = INTERVALS_S if command.action == Action.SET_CADENCE else ()
+    return [command.id, *(derived("cmd", command.id, interval_s) for interval_s in others)]
+
+
+def _told(at_ms: int, device: str, action: str, by: str, known: Sequence[_Status]) -> Told:
+    return Told(at_ms=at_ms, device=device, action=action, by=by, stages=tuple(one.stage for one in known))
 
 
 def _said_twice(payload: bytes) -> str:

@@ -2,8 +2,8 @@
 
 A small fleet reports over MQTT; a wearer drives at the protected person; the téléassistance and the police are
 told over HTTP; an operator acknowledges over the API; the record is written. Each step is printed as it happens,
-the measured latencies at the end. What the oracle expects and what was heard are compared; a missing alert is a
-failure.
+the measured latencies at the end. What the oracle expects and what was heard are compared, and what is left behind
+is proven (``simulator.proof``); a missing alert, or a proof that does not hold, is a failure.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from simulator.gnss import URBAN
 from simulator.lab import Laboratory, PairWanted, address_of, laboratory, latency_ms, report_head
 from simulator.operator import Operator
 from simulator.oracle import ExpectedAlert, Reporting, oracle
+from simulator.proof import Proof, is_decided_again, is_proven, proof_of
 from simulator.receiver import Delivery
 from simulator.scenario import Scenario
 from tocsin.clock import MS, AffineClock, from_rfc3339
@@ -99,7 +100,8 @@ async def run_demo(demo: Demo, console: Console) -> dict[str, Any]:
             ]
             await fleet.run()
             report = await _settled(lab, fleet, scenario, expected, measures)
-            report = {**report_head("demo", demo.seed, started_ms, demo.seconds), **report}
+            proof = await _proven(lab)
+            report = {**report_head("demo", demo.seed, started_ms, demo.seconds), **report, "proof": proof}
             _print_report(console, report)
             if demo.stay:
                 console.print(f"La console reste ouverte : {lab.stack.addresses.api_url}/   (Ctrl-C pour finir)")
@@ -267,6 +269,17 @@ async def _settled(
         await asyncio.sleep(0.5)
 
 
+async def _proven(lab: Laboratory) -> Proof:
+    """What of the alerts that somebody was told can be proven, once the last of it is kept or SETTLE_WITHIN_S have
+    passed."""
+    deadline = asyncio.get_running_loop().time() + SETTLE_WITHIN_S
+    while True:
+        proof = await proof_of(lab, sorted({one.subject for one in lab.receiver.history.deliveries}))
+        if is_proven(proof) or asyncio.get_running_loop().time() > deadline:
+            return proof
+        await asyncio.sleep(0.5)
+
+
 def _is_complete(report: dict[str, Any]) -> bool:
     alerts, fixes = report["alerts"], report["fixes"]
     told = (alerts["raised"], alerts["delivered"], alerts["acknowledged"], alerts["recorded"])
@@ -276,7 +289,8 @@ def _is_complete(report: dict[str, Any]) -> bool:
 def holds(report: dict[str, Any]) -> bool:
     """Whether the demo kept its promise: the exit status."""
     alerts = report["alerts"]
-    return _is_complete(report) and alerts["duplicated"] == 0 and not alerts["unexpected"]
+    is_heard = alerts["duplicated"] == 0 and not alerts["unexpected"]
+    return _is_complete(report) and is_heard and is_proven(report["proof"])
 
 
 async def _figures(
@@ -361,9 +375,19 @@ def _print_report(console: Console, report: dict[str, Any]) -> None:
     for name, values in report["latency_ms"].items():
         start, _, end = name.partition("_")
         table.add_row(f"{start} → {end} p50 / p99 / max (ms)", _row(values, "p50", "p99", "max"))
+    _add_proof(table, report["proof"])
     console.print(table)
-    for problem in (*alerts["missing"], *alerts["unexpected"]):
+    for problem in (*alerts["missing"], *alerts["unexpected"], *report["proof"]["named"]):
         console.print(f"[red]{problem}[/]")
+
+
+def _add_proof(table: Table, proof: Proof) -> None:
+    table.add_row("écarts constatés par le contrôle indépendant", str(proof["differences"]))
+    table.add_row("chaînes vérifiées / maillons / fautes", _row(proof, "chains", "links", "faults"))
+    table.add_row("dossiers de preuve / sans faute", _row(proof, "packages", "packages_good"))
+    again = "oui" if is_decided_again(proof) else "non"
+    counted = _row(proof, "decided_again", "decisions")
+    table.add_row("décisions rejouées à l'identique", f"{again} ({counted})")
 
 
 def _row(values: Mapping[str, Any], *names: str) -> str:

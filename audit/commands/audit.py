@@ -70,7 +70,7 @@ def verify_record(
     configure_logging("audit", settings.realm.value, "warning")
     faults: list[Fault] = []
     try:
-        summary = asyncio.run(_verify(settings, chain, heads, faults))
+        summary = asyncio.run(verified(settings, chain, heads, faults))
     except RecordRefused as error:  # nobody of ours has written it: it cannot even be asked for
         why = type(error.__cause__).__name__
         console.print(f"[red]the record has a value that cannot be read: {why}[/]", soft_wrap=True)
@@ -86,7 +86,7 @@ def make_head(data_dir: DataDir = None) -> None:
     """Make a head of all that has grown now, and publish what is not published yet."""
     settings = load() if data_dir is None else load(data_dir=data_dir)
     configure_logging("audit", settings.realm.value, "warning")
-    head, troubles, waiting = asyncio.run(_head(settings))
+    head, troubles, waiting = asyncio.run(headed(settings))
     sys.stdout.write(f"head {head.number} of {head.day}, {head.leaves} chains: {head.hash.hex()}\n")
     for trouble in troubles:
         console.print(f"[red]{trouble.reason}[/]: {trouble.detail}", soft_wrap=True)
@@ -95,7 +95,7 @@ def make_head(data_dir: DataDir = None) -> None:
     raise typer.Exit(EXIT_WRONG if troubles or waiting else 0)
 
 
-async def _verify(settings: Settings, chain: str | None, copy: Path | None, faults: list[Fault]) -> Summary:
+async def verified(settings: Settings, chain: str | None, copy: Path | None, faults: list[Fault]) -> Summary:
     asked = await _asked(settings, chain, copy)
     async with record_address(settings) as dsn:
         await _look_at_tables(dsn)
@@ -122,7 +122,7 @@ async def _asked(settings: Settings, chain: str | None, copy: Path | None) -> As
     return Asked(chain=chain, lines=await file.lines(), place=place, slack_ms=slack_ms)
 
 
-async def _head(settings: Settings) -> tuple[Head, list[Trouble], str]:
+async def headed(settings: Settings) -> tuple[Head, list[Trouble], str]:
     outside = outside_of(settings)
     async with record_address(settings) as dsn:
         await _look_at_tables(dsn)

@@ -56,7 +56,7 @@ def export(
 ) -> None:
     """Write the evidence of one alert. It has personal data: the file is its owner's alone."""
     settings = _settings(data_dir)
-    package = asyncio.run(_gathered(settings, alert))
+    package = asyncio.run(gathered(settings, alert))
     with _opened(out) as file:
         for line in package.lines():
             file.write(line)
@@ -99,7 +99,7 @@ def _settings(data_dir: Path | None) -> Settings:
     return settings
 
 
-async def _gathered(settings: Settings, alert: str) -> Package:
+async def gathered(settings: Settings, alert: str) -> Package:
     async with (
         record(settings, statement_timeout_s=STATEMENT_TIMEOUT_S) as pool,
         Evidence(pool).reading() as reading,

@@ -23,6 +23,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
 from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
@@ -47,6 +48,7 @@ PUBLISH_TIMEOUT_S = 2.0
 LOOK_TIMEOUT_S = 3
 OBJECT_PATIENCE_S = (*(0.5,) * 8, 3.0, 30.0)
 """For an object, try by try: 1 MB is read in some 20 ms. The last ones are for a machine that is slow."""
+PUT_AGAIN_S = (0.05, 0.1, 0.2, 0.4)  # of a P1's 2 s at most 0.75, while nobody answers: a reload takes less
 PURGE_TIMEOUT_S = 10.0  # nobody waits for it; a place with thousands of rulings takes a moment
 DUPLICATE_WINDOW_S = 120.0
 HEARTBEAT_S = 2.0
@@ -487,12 +489,24 @@ class JetStreamObjects:
         self._bucket = bucket
 
     async def put(self, name: str, value: bytes) -> None:
+        """A broker that takes in new logins answers nobody for a moment: the snapshot that knows a new measure is
+        written at just that moment, and without it nothing could be decided again until the next one."""
+        for wait_s in PUT_AGAIN_S:
+            try:
+                return await self._put(name, value)
+            except NoRespondersError:
+                await asyncio.sleep(wait_s)
+            except (NatsError, TimeoutError) as error:
+                raise LogUnavailable(f"object {name}: {error!r}") from error
         try:
-            with _cancellable():
-                store = await self._js.object_store(self._bucket)
-                await store.put(name, value)
+            return await self._put(name, value)
         except (NatsError, TimeoutError) as error:
             raise LogUnavailable(f"object {name}: {error!r}") from error
+
+    async def _put(self, name: str, value: bytes) -> None:
+        with _cancellable():
+            store = await self._js.object_store(self._bucket)
+            await store.put(name, value)
 
     async def get(self, name: str) -> bytes | None:
         """Whoever reads one that is being written over waits for chunks that are gone: he asks again."""

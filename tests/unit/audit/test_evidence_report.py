@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 
+from builders import command
 from evidence_world import EPISODE, NOW_MS, Chains, access, lines, of_deletion, package, world
 from rich.console import Console
 
+from alerts.downlink import shortest
 from audit.evidence_report import as_json, show
 from audit.package_verification import Verdict, verify
 from tocsin import sealing
+from tocsin.model.command import Action, CommandStatus, Stage
 
 
 def said(verdict: Verdict) -> str:
@@ -38,6 +42,38 @@ def test_it_says_what_happened_and_what_nobody_compared() -> None:
         "good",
     ):
         assert part in text
+
+
+def test_what_came_of_an_order_is_found_under_the_name_that_the_unit_was_told() -> None:
+    """Two partitions asked different intervals; and what her unit shows only the downlink has ordered."""
+    asked = command("2", at_ms=NOW_MS)
+    said = shortest(asked, [command("1", interval_s=5)])
+    assert said.id != asked.id
+    chains = world()
+    for sequence, (name, stage, action) in enumerate(
+        [(said.id, Stage.SENT, Action.SET_CADENCE), (said.id, Stage.DONE, None), ("cmd_hers", Stage.SENT, "ring")],
+        7,
+    ):
+        status = CommandStatus(
+            command=name, device=asked.device, stage=stage, at_ms=NOW_MS + sequence, reason="", action=action
+        )
+        chains.seal([sealing.of_result(sequence, status)], NOW_MS + 1_000)
+    (of_units,) = [part for part in said_parts(chains) if part.startswith("What the units were told")]
+    assert "sent, done" in of_units
+    assert "nothing known" not in of_units
+    assert any("ring" in line and "sent" in line for line in of_units.splitlines())
+
+
+def said_parts(chains: Chains) -> list[str]:
+    text = said(verify(lines(package(chains))))
+    begins = [text.index(title) for title in ("What happened", "Who was told", "What the units", "Who has read")]
+    return [text[begin:end] for begin, end in itertools.pairwise([*begins, len(text)])]
+
+
+def test_on_a_narrow_screen_nothing_is_cut_off() -> None:
+    out = io.StringIO()
+    show(Console(file=out, width=60, color_system=None), verify(lines(package(world()))))
+    assert "…" not in out.getvalue().replace("Œuvre", "")
 
 
 def test_it_shows_no_place() -> None:
