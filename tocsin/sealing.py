@@ -132,12 +132,14 @@ def of_access(access: Access) -> Item:
 
 
 def of_command(sequence: int, command: Command) -> Item:
-    """In the file of the measure that its unit belongs to: no command says where anybody is."""
+    """In the file of the measure that its unit belongs to: no command says where anybody is.
+
+    The place on the log does not name it alone: a log that was made anew begins at 1 again."""
     return Item(
         chain=device_chain(command.device),
         kind=Kind.COMMAND,
         kept_as=KeptAs.MEASURE_FILE,
-        source=f"command:{sequence}",
+        source=f"command:{sequence}:{command.id}",
         payload=_encode(CommandPayload(sequence=sequence, command=command)),
     )
 
@@ -148,9 +150,22 @@ def of_result(sequence: int, status: CommandStatus) -> Item:
         chain=device_chain(status.device),
         kind=Kind.RESULT,
         kept_as=KeptAs.MEASURE_FILE,
-        source=f"result:{sequence}",
+        source=f"result:{sequence}:{status.command}:{status.stage.value}",
         payload=_encode(ResultPayload(sequence=sequence, status=status)),
     )
+
+
+def command_named(source: str) -> tuple[int, str]:
+    """Sequence and id out of the source of a command. Raises ValueError."""
+    _, sequence, name = source.split(":", 2)
+    return int(sequence), name
+
+
+def result_named(source: str) -> tuple[int, str, str]:
+    """Sequence, command and stage out of that of a result. Raises ValueError."""
+    _, sequence, rest = source.split(":", 2)
+    name, stage = rest.rsplit(":", 1)
+    return int(sequence), name, stage
 
 
 def of_order(order: Order) -> Item:

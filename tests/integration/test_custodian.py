@@ -168,6 +168,19 @@ class TestAYear:
         assert words[KeptAs.ACCESS, Word.OVER, None] == 12
 
 
+async def test_what_was_said_at_the_same_place_of_a_new_log_stays(site: Site) -> None:
+    """The log was lost and made anew: of two orders with the number 1 only the old one is over."""
+    old = await site.command("w-1", START_MS, sequence=1)
+    until_ms = plus_months(START_MS, MEASURE_MONTHS)
+    young = await site.command("w-1", until_ms - DAY_MS, sequence=1)
+    assert await site.keep(until_ms)
+    assert await site.rows("select id from tocsin.command") == [(young,)]
+    assert await site.rows("select command from tocsin.result") == [(young,)]
+    assert [one.numbers for one in await site.erased("device/w-1")] == [(1, 2)]
+    assert old not in str(await site.sources())
+    assert await site.faults() == []
+
+
 async def _alerts(site: Site) -> set[str]:
     return {row[0] for row in await site.rows("select id from tocsin.episode")}
 

@@ -25,7 +25,7 @@ create table tocsin.result (
   at timestamptz not null,
   reason text not null,
   payload bytea not null,
-  primary key (device, stream_sequence, command)
+  primary key (device, stream_sequence, command, stage)
 );
 create index result_at on tocsin.result (at);
 
