@@ -2,9 +2,9 @@
 
 Straight to the endpoint of operations, in the format that it reads already (Alertmanager, version 4), signed as
 any other webhook of ours (Standard Webhooks), where its name leads looked at (``tocsin.egress``): whatever is
-wrong with desk and courier, this goes out. One page is one law that does not agree: how many differences, and the first
-few in a sentence each. They name ids of alerts, findings and notifications; no place and no person. Tried again
-until it is taken; a bounded number of pages waits, the newest.
+wrong with desk and courier, this goes out. One page is one law that does not agree: how many differences, and the
+first few in a sentence each. They name ids of alerts, findings and notifications; no place and no person. Tried
+again until it is taken; a bounded number of pages waits, the newest.
 """
 
 from __future__ import annotations
