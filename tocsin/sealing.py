@@ -131,25 +131,25 @@ def of_access(access: Access) -> Item:
     )
 
 
-def of_command(sequence: int, command: Command) -> Item:
-    """In the file of the measure that its unit belongs to: no command says where anybody is.
+def of_command(sequence: int, command: Command, *, is_tgd: bool = False) -> Item:
+    """In the file of the measure that its unit belongs to, or of the phone: no command says where anybody is.
 
     The place on the log does not name it alone: a log that was made anew begins at 1 again."""
     return Item(
         chain=device_chain(command.device),
         kind=Kind.COMMAND,
-        kept_as=KeptAs.MEASURE_FILE,
+        kept_as=KeptAs.TGD_FILE if is_tgd else KeptAs.MEASURE_FILE,
         source=f"command:{sequence}:{command.id}",
         payload=_encode(CommandPayload(sequence=sequence, command=command)),
     )
 
 
-def of_result(sequence: int, status: CommandStatus) -> Item:
+def of_result(sequence: int, status: CommandStatus, *, is_tgd: bool = False) -> Item:
     """Of an order to a unit, in the chain of the unit; it never says where the unit was."""
     return Item(
         chain=device_chain(status.device),
         kind=Kind.RESULT,
-        kept_as=KeptAs.MEASURE_FILE,
+        kept_as=KeptAs.TGD_FILE if is_tgd else KeptAs.MEASURE_FILE,
         source=f"result:{sequence}:{status.command}:{status.stage.value}",
         payload=_encode(ResultPayload(sequence=sequence, status=status)),
     )

@@ -172,6 +172,15 @@ class TestAYear:
         assert words[KeptAs.ACCESS, Word.OVER, None] == 12
 
 
+async def test_what_a_phone_was_told_is_of_the_phones_file(site: Site) -> None:
+    """Whose time is a setting, and ends with no measure."""
+    await site.device("tgd-1", "tgd", START_MS)
+    await site.command("tgd-1", START_MS)
+    await site.command("w-1", START_MS)
+    kept = await site.rows("select distinct chain, kept_as from tocsin.link order by chain")
+    assert kept == [("device/tgd-1", "tgd_file"), ("device/w-1", "measure_file")]
+
+
 async def test_what_was_said_at_the_same_place_of_a_new_log_stays(site: Site) -> None:
     """The log was lost and made anew: of two orders with the number 1 only the old one is over."""
     old = await site.command("w-1", START_MS, sequence=1)
