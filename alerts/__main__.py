@@ -20,7 +20,6 @@ from alerts.dispatcher import run_dispatcher
 from alerts.downlink import run_downlink
 from alerts.line import Endpoint
 from alerts.order_projector import run_order_projector
-from alerts.reach import reach_of
 from alerts.recorder import run_recorder
 from alerts.routing import Routing
 from alerts.territory import Territory
@@ -36,6 +35,7 @@ from tocsin.adapters.postgres import RECORDER, open_pool
 from tocsin.embedded import hash_password
 from tocsin.model.episode import Channel, Realm
 from tocsin.model.room import DEFAULT_ROOM, SECOND
+from tocsin.reach import reach_of
 from tocsin.service import Ready, run_part
 from tocsin.settings import Settings, WebhookTls
 from tocsin.telemetry import RULINGS

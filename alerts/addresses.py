@@ -17,7 +17,8 @@ import structlog
 
 from alerts.doors import Door
 from alerts.faults import Faults
-from alerts.line import ADDRESS_REFUSED, Endpoint
+from alerts.line import Endpoint
+from tocsin.egress import ADDRESS_REFUSED
 
 LOOK_AGAIN_S: Final = 60.0
 PORTS: Final = {"https": 443, "http": 80}

@@ -1,10 +1,10 @@
 """Who sees to it that nothing is kept longer than it may be, and that what is held stays?
 
-A pass an hour by Tocsin's clock, one process at a time: superseded rulings from the log, then what is over from
-the record, each with its proof (``tocsin.adapters.retention``), rows of canaries, fixes of phones. What may go is
-decided by ``tocsin.retention``. Each chore is done in bounded steps, and one that fails is counted, logged and
-tried again while the others are done. A pass that is killed has erased what it had committed, each with its proof,
-and the next one goes on.
+A pass an hour by Tocsin's clock, one process at a time: superseded rulings and receipts of canaries from the log,
+then what is over from the record, each with its proof (``tocsin.adapters.retention``), rows of canaries, fixes of
+phones. What may go is decided by ``tocsin.retention``. Each chore is done in bounded steps, and one that fails is
+counted, logged and tried again while the others are done. A pass that is killed has erased what it had committed,
+each with its proof, and the next one goes on.
 
 An hour that is not believed erases nothing (F37): a clock far ahead would empty the record in one pass.
 """
@@ -20,6 +20,7 @@ from typing import Final
 import structlog
 
 from alerts.forgetting import PASS_MS, Forgetting
+from alerts.forgetting_receipts import ForgettingReceipts
 from tocsin import telemetry
 from tocsin.adapters.holds import Holds
 from tocsin.adapters.postgres import Pool
@@ -84,12 +85,14 @@ class Custodian:
             return await missing_rulings(pool, known)
 
         self._log = Forgetting(log, missing)
+        self._receipts = ForgettingReceipts(log)
 
     async def keep(self, now_ms: int) -> bool:
         """One pass; False when some of it has to be tried again. Raises RecordUnavailable, ClockDoubted."""
         await self._believe(now_ms)
         chores: tuple[tuple[str, Callable[[int], Awaitable[int]]], ...] = (
             ("log", self._forget),
+            ("receipts", self._receipts.forget),
             ("record", self._erase),
             ("canaries", self._erase_canaries),
             ("fixes", self._erase_fixes),

@@ -7,8 +7,8 @@ ANSWER_MAX_BYTES and no longer than ANSWER_TAIL_S: who goes on talking has said 
 
 TLS is always verified, the name too: by the machine's authorities, or by the one that is set for this recipient
 alone; with a certificate of ours where it asks for one. Where the connection has led to is looked at before
-anything is said on it (``reach``). Each recipient has a client of its own: with a pool in common, one that hangs
-would hold every connection.
+anything is said on it (``tocsin.egress``). Each recipient has a client of its own: with a pool in common, one that
+hangs would hold every connection.
 """
 
 from __future__ import annotations
@@ -17,29 +17,24 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import httpx2
 
-from alerts.reach import INTERNET, Reach
 from alerts.retries import ACCEPTED
+from tocsin.egress import ADDRESS_REFUSED, AddressRefused, watched
 from tocsin.limits import ANSWER_MAX_BYTES, ANSWER_TAIL_S, LINE_CONNECTIONS_MAX, LINE_EAGER, WEBHOOK_TIMEOUT_S
+from tocsin.reach import INTERNET, Reach
 from tocsin.signing import signed_headers
 from tocsin.tls import TlsFiles
 
 TIMEOUT: Final = "timeout"
-ADDRESS_REFUSED: Final = "address_refused"
 TLS_FAILED: Final = "tls_failed"
-"""Results beside ``accepted`` and ``status_NNN``; any other is the name of httpx2's error, in small letters. A yes
-that broke off has that word, and its status."""
+"""Results beside ``accepted``, ``status_NNN`` and ``address_refused``; any other is the name of httpx2's error, in
+small letters. A yes that broke off has that word, and its status."""
 
 NO_FILES: Final = TlsFiles()
-CONNECTED: Final = "connection.connect_tcp.complete"
-
-
-class AddressRefused(Exception):
-    """The name leads to where nothing of ours may go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +77,11 @@ class Line:
             async with (
                 asyncio.timeout(WEBHOOK_TIMEOUT_S),  # httpx counts each read alone: a drip would never end
                 self.http.stream(
-                    "POST", self.endpoint.url, content=body, headers=headers, extensions={"trace": self._look}
+                    "POST",
+                    self.endpoint.url,
+                    content=body,
+                    headers=headers,
+                    extensions=watched(self.endpoint.url, self.endpoint.reach),
                 ) as response,
             ):
                 said = _answered(response)
@@ -96,16 +95,6 @@ class Line:
                 return Outcome(result=_word_for(error))
             return Outcome(result=_word_for(error), status=said.status) if said.result == ACCEPTED else said
         return said
-
-    async def _look(self, event: str, info: dict[str, Any]) -> None:
-        """Called by the client at each of its steps; at this one it is connected, and has sent nothing yet."""
-        if event != CONNECTED:
-            return
-        stream = info["return_value"]
-        address = stream.get_extra_info("server_addr")[0]
-        if not self.endpoint.reach.allows(self.endpoint.host, address):
-            await stream.aclose()
-            raise AddressRefused
 
 
 def _answered(response: httpx2.Response) -> Outcome:

@@ -29,7 +29,9 @@ from tocsin.adapters.postgres import open_pool
 from tocsin.adapters.seals import Seals
 from tocsin.errors import SettingError
 from tocsin.limits import WEBHOOK_TIMEOUT_S
+from tocsin.model.episode import Realm
 from tocsin.mqtt import NO_FILES
+from tocsin.reach import reach_of
 from tocsin.service import Ready, run_part
 from tocsin.settings import PREFIX, Settings, WebhookTls
 from tocsin.tls import TlsFiles
@@ -159,7 +161,8 @@ async def _pager(settings: Settings, stack: AsyncExitStack) -> Pager:
     else:
         http = httpx2.AsyncClient(verify=trusted, timeout=WEBHOOK_TIMEOUT_S, trust_env=False)
         await stack.enter_async_context(http)
-    return Pager(url=str(url), secret=secret.get_secret_value(), http=http, clock=settings.clock)
+    reach = reach_of(settings.webhook_networks, is_lab=settings.realm is Realm.LAB)
+    return Pager(url=str(url), secret=secret.get_secret_value(), http=http, clock=settings.clock, reach=reach)
 
 
 PARTS: dict[str, Callable[[Settings, Ready], Awaitable[None]]] = {

@@ -42,8 +42,8 @@ FAILS_AFTER_S: Final = 180  # DOMAIN section 4 wants each minute walked: two rou
 FAILS_AFTER_MS: Final = FAILS_AFTER_S * MS
 HEARD_MAX: Final = 64  # what was heard of alerts: six stages of each, of rounds that are not given up yet
 PAIRS_MAX: Final = 3
-"""The receipts of a pair are 5.6 MB a day (measured, docs/watching.md), kept for 7 on a stream of 256 MiB that
-refuses when it is full: three are below half of it, and a watch must not stop what it watches."""
+"""What a pair leaves behind stays below half of every stream, and a watch must not stop or displace what it
+watches: its results are 2.5 MB a day (measured, docs/watching.md), kept for 7 on a stream of 128 MiB (ADR 46)."""
 NAMES_MAX: Final = 100_000  # with 64 partitions a free number is found within a few hundred
 
 assert ROUND_S % REPORT_S == 0

@@ -34,6 +34,7 @@ from tocsin.model.finding import Change, Code
 from tocsin.model.ids import derived
 from tocsin.model.notice import Notice
 from tocsin.ports import Log
+from tocsin.reach import reach_of
 from tocsin.settings import Settings, WebhookTls
 from tocsin.subjects import EPISODES
 from tocsin.telemetry import HEADS
@@ -115,6 +116,7 @@ def outside_of(settings: Settings) -> Outside:
             url=str(settings.heads_url),
             secret=settings.heads_secret.get_secret_value(),
             tls=settings.webhook_tls.get("heads", WebhookTls()).files,
+            reach=reach_of(settings.webhook_networks, is_lab=settings.realm is Realm.LAB),
         )
     file = HeadsFile(settings.published_heads)
     return Outside(site=settings.site, realm=settings.realm, file=file, webhook=webhook)

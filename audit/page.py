@@ -1,10 +1,10 @@
 """How does the auditor reach those who keep the system running, with nothing of the road between? ADR 45.
 
 Straight to the endpoint of operations, in the format that it reads already (Alertmanager, version 4), signed as
-any other webhook of ours (Standard Webhooks): whatever is wrong with desk and courier, this goes out. One page is
-one law that does not agree: how many differences, and the first few in a sentence each. They name ids of alerts,
-findings and notifications; no place and no person. Tried again until it is taken; a bounded number of pages
-waits, the newest.
+any other webhook of ours (Standard Webhooks), where its name leads looked at (``tocsin.egress``): whatever is
+wrong with desk and courier, this goes out. One page is one law that does not agree: how many differences, and the
+first few in a sentence each. They name ids of alerts, findings and notifications; no place and no person. Tried
+again until it is taken; a bounded number of pages waits, the newest.
 """
 
 from __future__ import annotations
@@ -22,15 +22,18 @@ import structlog
 
 from audit.law import Difference
 from tocsin.clock import Clock, rfc3339
+from tocsin.egress import ADDRESS_REFUSED, AddressRefused, watched
 from tocsin.limits import WEBHOOK_TIMEOUT_S
 from tocsin.model.episode import Realm
 from tocsin.model.finding import Code
 from tocsin.model.ids import derived
+from tocsin.reach import INTERNET, Reach
 from tocsin.signing import signed_headers
 
 CONTENT_TYPE: Final = "application/json"
 RUNS: Final = "0001-01-01T00:00:00Z"  # Go's zero time: it has not ended
 TOLD_MAX: Final = 5
+REFUSED: Final = "nothing is sent there: TOCSIN_WEBHOOK_NETWORKS names the private networks of recipients"
 AGAIN_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # of the machine's time; the last one for ever
 WAITING_MAX: Final = 64  # pages: a law says its own again when it differs again
 MARK: Final = {Realm.PRODUCTION: "", Realm.EXERCISE: "EXERCICE - ", Realm.LAB: "ESSAI - "}
@@ -87,12 +90,14 @@ def summary(law: str, found: Sequence[Difference]) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class Pager:
-    """``url`` None: nobody is configured; then the line in the log and the notice are all that there is."""
+    """``url`` None: nobody is configured; then the line in the log and the notice are all that there is.
+    ``reach``: where its name may lead."""
 
     url: str | None
     secret: str = field(repr=False, default="")
     http: httpx2.AsyncClient | None
     clock: Clock
+    reach: Reach = INTERNET
     _waiting: deque[Page] = field(default_factory=lambda: deque(maxlen=WAITING_MAX))
     _more: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -127,7 +132,12 @@ class Pager:
             async with asyncio.timeout(WEBHOOK_TIMEOUT_S):
                 if self.http is None:
                     raise httpx2.TransportError("its certificates cannot be used")  # noqa: TRY301
-                answer = await self.http.post(self.url, content=page.body, headers=headers)
+                answer = await self.http.post(
+                    self.url, content=page.body, headers=headers, extensions=watched(self.url, self.reach)
+                )
+        except AddressRefused:
+            log.critical("page_waits", law=page.law, error=ADDRESS_REFUSED, effect=REFUSED)
+            return False
         except (httpx2.TransportError, TimeoutError) as error:
             log.error("page_waits", law=page.law, error=type(error).__name__)
             return False

@@ -138,7 +138,7 @@ class CommandSaid(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def source(self) -> str:
-        return f"command:{self.sequence}"
+        return f"command:{self.sequence}:{self.command.id}"
 
 
 class _Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,7 +161,7 @@ class ResultSaid(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def source(self) -> str:
-        return f"result:{self.sequence}"
+        return f"result:{self.sequence}:{self.status.command}:{self.status.stage}"
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):

@@ -83,19 +83,30 @@ def _attempt_key(_: str, source: str) -> Key:
     return notification, int(attempt), int(t7_ms), line
 
 
+def _command_key(device: str, source: str) -> Key:
+    sequence, name = source.split(":", 1)
+    return device, int(sequence), name
+
+
+def _result_key(device: str, source: str) -> Key:
+    sequence, rest = source.split(":", 1)
+    command, stage = rest.rsplit(":", 1)
+    return device, int(sequence), command, stage
+
+
 _KEYS: Final[Mapping[Kind, Callable[[str, str], Key]]] = {
     Kind.RULING: lambda name, source: (name, int(source)),
     Kind.ATTEMPT: _attempt_key,
     Kind.ACCESS: lambda _, source: (source,),
-    Kind.COMMAND: lambda name, source: (name, int(source)),
-    Kind.RESULT: lambda name, source: (name, int(source)),
+    Kind.COMMAND: _command_key,
+    Kind.RESULT: _result_key,
 }
 KEY_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "ruling": ("episode", "stream_sequence"),
     "attempt": ("notification", "attempt", "t7", "line"),
     "access": ("id",),
-    "command": ("device", "stream_sequence"),
-    "result": ("device", "stream_sequence"),
+    "command": ("device", "stream_sequence", "id"),
+    "result": ("device", "stream_sequence", "command", "stage"),
 }
 
 
@@ -111,12 +122,20 @@ def _attempt_source(said: Json) -> str:
     return f"attempt:{said['notification']}:{said['attempt']}:{said['t7_ms']}:{said.get('line', '')}"
 
 
+def _command_source(said: Json) -> str:
+    return f"command:{said['sequence']}:{said['command']['id']}"
+
+
+def _result_source(said: Json) -> str:
+    return f"result:{said['sequence']}:{said['status']['command']}:{said['status']['stage']}"
+
+
 _PLACES: Final[Mapping[Kind, Callable[[Json], tuple[str, str]]]] = {
     Kind.RULING: lambda said: (episode_chain(said["ruling"]["episode"]["id"]), f"ruling:{said['sequence']}"),
     Kind.ATTEMPT: lambda said: (episode_chain(said["episode"]), _attempt_source(said)),
     Kind.ACCESS: lambda said: (access_chain(said["at_ms"]), f"access:{said['id']}"),
-    Kind.COMMAND: lambda said: (device_chain(said["command"]["device"]), f"command:{said['sequence']}"),
-    Kind.RESULT: lambda said: (device_chain(said["status"]["device"]), f"result:{said['sequence']}"),
+    Kind.COMMAND: lambda said: (device_chain(said["command"]["device"]), _command_source(said)),
+    Kind.RESULT: lambda said: (device_chain(said["status"]["device"]), _result_source(said)),
     Kind.ORDER: lambda said: (measure_chain(said["id"]), f"order:{said['version']}"),
 }
 

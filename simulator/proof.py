@@ -56,7 +56,7 @@ def is_decided_again(proof: Proof) -> bool:
 async def _evidence(settings: Settings, alert: str) -> Verdict | None:
     """None: the record has nothing of it yet."""
     try:
-        package = await gathered(settings, alert)
+        package = await gathered(settings, alert, by="demo", purpose=f"alert:{alert}")
     except NoSuchAlert:
         return None
     published = published_heads(settings.published_heads.read_bytes().splitlines(keepends=True))

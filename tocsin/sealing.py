@@ -131,26 +131,41 @@ def of_access(access: Access) -> Item:
     )
 
 
-def of_command(sequence: int, command: Command) -> Item:
-    """In the file of the measure that its unit belongs to: no command says where anybody is."""
+def of_command(sequence: int, command: Command, *, is_tgd: bool = False) -> Item:
+    """In the file of the measure that its unit belongs to, or of the phone: no command says where anybody is.
+
+    The place on the log does not name it alone: a log that was made anew begins at 1 again."""
     return Item(
         chain=device_chain(command.device),
         kind=Kind.COMMAND,
-        kept_as=KeptAs.MEASURE_FILE,
-        source=f"command:{sequence}",
+        kept_as=KeptAs.TGD_FILE if is_tgd else KeptAs.MEASURE_FILE,
+        source=f"command:{sequence}:{command.id}",
         payload=_encode(CommandPayload(sequence=sequence, command=command)),
     )
 
 
-def of_result(sequence: int, status: CommandStatus) -> Item:
+def of_result(sequence: int, status: CommandStatus, *, is_tgd: bool = False) -> Item:
     """Of an order to a unit, in the chain of the unit; it never says where the unit was."""
     return Item(
         chain=device_chain(status.device),
         kind=Kind.RESULT,
-        kept_as=KeptAs.MEASURE_FILE,
-        source=f"result:{sequence}",
+        kept_as=KeptAs.TGD_FILE if is_tgd else KeptAs.MEASURE_FILE,
+        source=f"result:{sequence}:{status.command}:{status.stage.value}",
         payload=_encode(ResultPayload(sequence=sequence, status=status)),
     )
+
+
+def command_named(source: str) -> tuple[int, str]:
+    """Sequence and id out of the source of a command. Raises ValueError."""
+    _, sequence, name = source.split(":", 2)
+    return int(sequence), name
+
+
+def result_named(source: str) -> tuple[int, str, str]:
+    """Sequence, command and stage out of that of a result. Raises ValueError."""
+    _, sequence, rest = source.split(":", 2)
+    name, stage = rest.rsplit(":", 1)
+    return int(sequence), name, stage
 
 
 def of_order(order: Order) -> Item:

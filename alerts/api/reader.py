@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request
 
@@ -12,8 +12,7 @@ from alerts.api.access import Credentials, requires
 from alerts.api.accesses import Accesses
 from alerts.api.deps import Deps, deps_of
 from alerts.api.roles import Caller, Permission
-
-PURPOSE: Final = r"^(alert|measure|audit|incident):[A-Za-z0-9_.-]{1,64}$"
+from tocsin.model.access import PURPOSE
 
 Purpose = Annotated[
     str | None,

@@ -1,6 +1,9 @@
 """Is the record what it was? ``tocsin audit verify`` names everything that is not; ``tocsin audit head`` makes a
 head of it now.
 
+Both read what the payloads say, places too, and show none of it: a fault names its table, key and kind. So neither
+is an access (invariant 17).
+
 Exit status of both: 0 all is well, 1 something is wrong (and was named), 2 it could not be looked at.
 """
 

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from audit.commands.database import record
 from audit.evidence import Package, gather
+from audit.evidence_access import note, problems_of
 from audit.evidence_import import Refused, taken_in
 from audit.evidence_report import as_json, show
 from audit.package_heads import HeadsUnreadable, published_heads
@@ -51,12 +52,18 @@ def evidence() -> None:
 @app.command("export")
 def export(
     alert: Annotated[str, typer.Argument(metavar="ALERT", help="alr_…")],
+    by: Annotated[str, typer.Option(help="Who takes it.", metavar="NAME")],
+    purpose: Annotated[str, typer.Option(help="Why: audit:2026-113, incident:…", metavar="REF")],
     out: Annotated[Path | None, typer.Option(help="Where to write; else to standard output.")] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Write the evidence of one alert. It has personal data: the file is its owner's alone."""
+    """Write the evidence of one alert. It has personal data: the file is its owner's alone.
+
+    Who took it and why is in the record before a byte of it is written."""
+    if problems := problems_of(by, purpose):
+        raise typer.BadParameter("; ".join(problems))
     settings = _settings(data_dir)
-    package = asyncio.run(gathered(settings, alert))
+    package = asyncio.run(gathered(settings, alert, by=by, purpose=purpose))
     with _opened(out) as file:
         for line in package.lines():
             file.write(line)
@@ -99,12 +106,13 @@ def _settings(data_dir: Path | None) -> Settings:
     return settings
 
 
-async def gathered(settings: Settings, alert: str) -> Package:
-    async with (
-        record(settings, statement_timeout_s=STATEMENT_TIMEOUT_S) as pool,
-        Evidence(pool).reading() as reading,
-    ):
-        return await gather(reading, alert)
+async def gathered(settings: Settings, alert: str, *, by: str, purpose: str) -> Package:
+    """Read, and then noted: in this order, or the package would tell of itself."""
+    async with record(settings, statement_timeout_s=STATEMENT_TIMEOUT_S) as pool:
+        async with Evidence(pool).reading() as reading:
+            package = await gather(reading, alert)
+        await note(pool, settings.clock, alert, by=by, purpose=purpose)
+        return package
 
 
 @contextlib.contextmanager

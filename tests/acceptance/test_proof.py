@@ -74,7 +74,8 @@ class Site:
         return self.folder / f"{alert}.jsonl"
 
     async def export(self, alert: str) -> None:
-        said = await self.typed("evidence", "export", alert, "--out", str(self.package(alert)))
+        why = ("--by", "A. Martin", "--purpose", f"alert:{alert}")
+        said = await self.typed("evidence", "export", alert, *why, "--out", str(self.package(alert)))
         assert said.status == 0, said.err
 
     async def checked(self, package: Path) -> tuple[Said, dict[str, Any]]:

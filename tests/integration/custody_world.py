@@ -7,28 +7,40 @@ from dataclasses import dataclass, field
 from itertools import count
 
 import msgspec
-from builders import REALM, act, entry, fix_point, press
+from builders import REALM, act, command, entry, fix_point, frozen_clock, press
 
 from alerts import desk
 from alerts.custodian import Custodian
 from alerts.forgetting import QUEUES
 from tocsin import chain, wire
+from tocsin.adapters.commands import CommandRecord, RecordedCommand, RecordedResult
 from tocsin.adapters.episodes import EpisodeRecord, RecordedRuling
 from tocsin.adapters.postgres import Pool, Row, transaction
 from tocsin.adapters.seals import Seals
-from tocsin.chain import Item, KeptAs, Kind
+from tocsin.chain import Item
 from tocsin.clock import utc
 from tocsin.model.access import Access
+from tocsin.model.command import CommandStatus, Stage
 from tocsin.model.episode import AlarmCause, Channel, Episode, Event, FindingCause, Outcome, Receipt, Ruling, Verb
 from tocsin.model.finding import Code
 from tocsin.retention import DAY_MS, Terms
-from tocsin.sealing import device_chain, of_access, of_receipt, of_ruling
+from tocsin.sealing import of_access, of_receipt, of_ruling
 from tocsin.subjects import EPISODES
 from tocsin.subjects import episode as place_subject
 from tocsin.testing.bus import MemoryLog
 
 TERMS = Terms()
-TABLES = ("ruling", "attempt", "notification", "episode", "access", "command", "opened", "past_incursion")
+TABLES = (
+    "ruling",
+    "attempt",
+    "notification",
+    "episode",
+    "access",
+    "command",
+    "result",
+    "opened",
+    "past_incursion",
+)
 
 
 @dataclass
@@ -169,18 +181,16 @@ class Site:
         )  # fmt: skip
         await self.seal([of_access(read)], at_ms)
 
-    async def command(self, device: str, at_ms: int) -> None:
+    async def command(self, device: str, at_ms: int, sequence: int | None = None) -> str:
+        """With what came of it, at one place of two streams."""
         number = next(self.numbers)
-        await self.run(
-            """insert into tocsin.command (stream_sequence, device, id, action, at, expires_at, said_by, payload)
-               values (%s, %s, %s, 'interval', %s, %s, '', '')""",
-            number, device, f"cmd_{number}", utc(at_ms), utc(at_ms),
-        )  # fmt: skip
-        item = Item(
-            chain=device_chain(device), kind=Kind.COMMAND, kept_as=KeptAs.MEASURE_FILE, source=f"command:{number}",
-            payload=msgspec.json.encode({"sequence": number}),
-        )  # fmt: skip
-        await self.seal([item], at_ms)
+        place = number if sequence is None else sequence
+        said = command(str(number), device, at_ms=at_ms, expires_ms=at_ms + 60_000)
+        came = CommandStatus(command=said.id, device=device, stage=Stage.DONE, at_ms=at_ms, reason="done")
+        record = CommandRecord(self.pool, clock=frozen_clock(at_ms))
+        await record.record_commands([RecordedCommand(sequence=place, command=said)])
+        await record.record_results([RecordedResult(sequence=place, status=came)])
+        return said.id
 
     async def incursion(self, measure: str, at_ms: int) -> None:
         await self.run(

@@ -8,24 +8,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-import psycopg
 from builders import NOW_MS, REALM, act, command, entry, press
 from builders import preadvised as handle
 
 from audit.notary import HeadsFile, Outside, publish
-from tocsin import wire
 from tocsin.adapters.accesses import AccessRecord, RecordedAccess
+from tocsin.adapters.commands import CommandRecord, RecordedCommand, RecordedResult
 from tocsin.adapters.episodes import EpisodeRecord, RecordedReceipt, RecordedRuling
 from tocsin.adapters.heads import Heads
 from tocsin.adapters.postgres import Pool, open_pool
 from tocsin.adapters.seals import Seals
-from tocsin.chain import Item, KeptAs, Kind
-from tocsin.clock import AffineClock, utc
+from tocsin.clock import AffineClock
 from tocsin.model.access import Access
-from tocsin.model.command import Command, CommandStatus, Stage
+from tocsin.model.command import CommandStatus, Stage
 from tocsin.model.episode import AlarmCause, FindingCause, Receipt, Ruling, Verb
-from tocsin.model.finding import Code
-from tocsin.sealing import access_chain, device_chain, of_access, of_receipt, of_ruling
+from tocsin.sealing import access_chain, device_chain, of_access, of_command, of_receipt, of_result, of_ruling
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
@@ -91,24 +88,8 @@ COMMAND = command()
 STATUS = CommandStatus(
     command=COMMAND.id, device=COMMAND.device, stage=Stage.SENT, at_ms=NOW_MS + 500, reason="sent"
 )  # fmt: skip
-
-
-def linked_command(sequence: int, said: Command) -> Item:
-    return Item(
-        chain=device_chain(said.device), kind=Kind.COMMAND, kept_as=KeptAs.MEASURE_FILE,
-        source=f"command:{sequence}", payload=_json({"sequence": sequence, "command": said}),
-    )  # fmt: skip
-
-
-def linked_result(sequence: int, said: CommandStatus) -> Item:
-    return Item(
-        chain=device_chain(said.device), kind=Kind.RESULT, kept_as=KeptAs.MEASURE_FILE,
-        source=f"result:{sequence}", payload=_json({"sequence": sequence, "status": said}),
-    )  # fmt: skip
-
-
-def _json(said: object) -> bytes:
-    return msgspec.json.encode(said)
+NEXT_COMMAND = command("2")
+DONE = msgspec.structs.replace(STATUS, stage=Stage.DONE, reason="done")
 
 
 def outside_of(folder: Path) -> Outside:
@@ -124,8 +105,9 @@ async def keep_rulings(pool: Pool, rulings: Sequence[RecordedRuling], at_ms: int
 
 async def keep_receipts(pool: Pool, receipts: Sequence[Receipt], at_ms: int) -> None:
     await Seals(pool).seal([of_receipt(each, is_tgd=False) for each in receipts], at_ms=at_ms)
+    place = OPENED.episode
     await EpisodeRecord(pool).record_receipts(
-        [RecordedReceipt(code=Code.PROX_ALERT.value, subject="msr_1", receipt=each) for each in receipts]
+        [RecordedReceipt(code=place.code, subject=place.subject, receipt=each) for each in receipts]
     )
 
 
@@ -134,22 +116,13 @@ async def keep_access(pool: Pool, read: RecordedAccess) -> None:
     await AccessRecord(pool).record_accesses([read])
 
 
-async def keep_orders(pool: Pool, dsn: str) -> None:
-    items = [linked_command(1, COMMAND), linked_result(1, STATUS)]
+async def keep_orders(pool: Pool) -> None:
+    """The log was lost behind the first two: the next two stand at the same places of a new one."""
+    items = [of_command(1, COMMAND), of_result(1, STATUS), of_command(1, NEXT_COMMAND), of_result(1, DONE)]
     await Seals(pool).seal(items, at_ms=NOW_MS + 500)
-    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        await connection.execute(
-            "insert into tocsin.command (stream_sequence, device, id, action, at, expires_at, said_by, payload)"
-            " values (1, %s, %s, %s, %s, %s, '', %s)",
-            (COMMAND.device, COMMAND.id, COMMAND.action.value, utc(COMMAND.at_ms), utc(COMMAND.expires_ms),
-             wire.encode(COMMAND)),
-        )  # fmt: skip
-        await connection.execute(
-            "insert into tocsin.result (stream_sequence, device, command, stage, at, reason, payload)"
-            " values (1, %s, %s, %s, %s, %s, %s)",
-            (STATUS.device, STATUS.command, STATUS.stage.value, utc(STATUS.at_ms), STATUS.reason,
-             wire.encode(STATUS)),
-        )  # fmt: skip
+    record = CommandRecord(pool)
+    await record.record_commands([RecordedCommand(sequence=1, command=one) for one in (COMMAND, NEXT_COMMAND)])
+    await record.record_results([RecordedResult(sequence=1, status=one) for one in (STATUS, DONE)])
 
 
 async def two_days(dsn: str, folder: Path) -> None:
@@ -159,7 +132,7 @@ async def two_days(dsn: str, folder: Path) -> None:
         await keep_rulings(pool, RULINGS, NOW_MS + 10_000)
         await keep_receipts(pool, RECEIPTS, NOW_MS + 11_000)
         await keep_access(pool, access(1, NOW_MS + 12_000))
-        await keep_orders(pool, dsn)
+        await keep_orders(pool)
         await heads.make(NOW_MS + HOUR_MS)
         await keep_rulings(pool, [LATER], NOW_MS + DAY_MS + 10_000)
         await heads.make(NOW_MS + DAY_MS + HOUR_MS)

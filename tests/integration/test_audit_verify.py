@@ -21,8 +21,10 @@ from builders import NOW_MS
 from record_world import (
     ACCESS_CHAIN,
     ALERT,
+    COMMAND,
     DAY_MS,
     HEADS_FILE,
+    NEXT_COMMAND,
     OTHER_ALERT,
     TOLD,
     TOLD_OF_TAKING,
@@ -106,7 +108,7 @@ def test_a_whole_record_has_no_fault_and_says_what_was_looked_at(record: Altered
         checked["tocsin.link"] == checked["tocsin.opened"] == record.ask("select count(*) from tocsin.link")[0][0]
     )
     expected = {
-        "tocsin.ruling": 5, "tocsin.attempt": 2, "tocsin.access": 2, "tocsin.command": 1, "tocsin.result": 1,
+        "tocsin.ruling": 5, "tocsin.attempt": 2, "tocsin.access": 2, "tocsin.command": 2, "tocsin.result": 2,
         "tocsin.episode": 3, "tocsin.head": 2, "published file": 2,
     }  # fmt: skip
     assert {name: checked[name] for name in expected} == expected
@@ -127,10 +129,12 @@ ALTERATIONS: dict[str, tuple[Sequence[str], set[tuple[str, str]]]] = {
         {("tocsin.access acc_1", "row_changed")},
     ),
     "a row changed: what a unit was told": (
-        ["update tocsin.command set action = 'ring'"], {("tocsin.command wearer-1 1", "row_changed")}
+        ["update tocsin.command set action = 'ring'"],
+        {(f"tocsin.command wearer-1 1 {one.id}", "row_changed") for one in (COMMAND, NEXT_COMMAND)},
     ),
     "a row changed: what came of it": (
-        ["update tocsin.result set stage = 'done'"], {("tocsin.result wearer-1 1", "row_changed")}
+        ["update tocsin.result set reason = 'seen' where stage = 'sent'"],
+        {(f"tocsin.result wearer-1 1 {COMMAND.id} sent", "row_changed")},
     ),
     "a row changed: how an alert stands": (
         ["update tocsin.episode set state = 'CLOSED', outcome = 'false_alarm' where id = '{alert}'"],
@@ -193,8 +197,8 @@ ALTERATIONS: dict[str, tuple[Sequence[str], set[tuple[str, str]]]] = {
     "a second row beside a command, under its number": (
         [("insert into tocsin.command (stream_sequence, device, id, action, at, expires_at, said_by, payload) "
          "select stream_sequence, device, 'cmd_other', action, at, expires_at, said_by, payload "
-         "from tocsin.command")],
-        {("tocsin.command wearer-1 1", "row_changed")},
+         "from tocsin.command limit 1")],
+        {("tocsin.command wearer-1 1 cmd_other", "row_added")},
     ),
     "a notification added": (
         [("insert into tocsin.notification select 'evt_x', episode, version, channel, type, created_at, "

@@ -12,13 +12,17 @@ from custody_world import TABLES, TERMS, Site
 from structlog.testing import capture_logs
 
 from alerts.custodian import ClockDoubted, judged, keep_in_turn, preview
+from alerts.forgetting_receipts import QUEUES as QUEUES_OF_RECEIPTS
+from tocsin import wire
 from tocsin.adapters.holds import Holds
 from tocsin.adapters.postgres import Pool
 from tocsin.adapters.retention import HoldsChanged, RetentionRecord
 from tocsin.chain import KeptAs
 from tocsin.clock import from_rfc3339
+from tocsin.model.episode import Channel, Receipt
 from tocsin.retention import DAY_MS, MEASURE_MONTHS, Hold, HoldKind, What, Word, plus_months
-from tocsin.subjects import EPISODES
+from tocsin.subjects import EPISODES, RECEIPTS
+from tocsin.subjects import receipt as receipts_of
 
 pytest_plugins = ("database",)
 
@@ -169,6 +173,28 @@ class TestAYear:
         assert words[KeptAs.ACCESS, Word.OVER, None] == 12
 
 
+async def test_what_a_phone_was_told_is_of_the_phones_file(site: Site) -> None:
+    """Whose time is a setting, and ends with no measure."""
+    await site.device("tgd-1", "tgd", START_MS)
+    await site.command("tgd-1", START_MS)
+    await site.command("w-1", START_MS)
+    kept = await site.rows("select distinct chain, kept_as from tocsin.link order by chain")
+    assert kept == [("device/tgd-1", "tgd_file"), ("device/w-1", "measure_file")]
+
+
+async def test_what_was_said_at_the_same_place_of_a_new_log_stays(site: Site) -> None:
+    """The log was lost and made anew: of two orders with the number 1 only the old one is over."""
+    old = await site.command("w-1", START_MS, sequence=1)
+    until_ms = plus_months(START_MS, MEASURE_MONTHS)
+    young = await site.command("w-1", until_ms - DAY_MS, sequence=1)
+    assert await site.keep(until_ms)
+    assert await site.rows("select id from tocsin.command") == [(young,)]
+    assert await site.rows("select command from tocsin.result") == [(young,)]
+    assert [one.numbers for one in await site.erased("device/w-1")] == [(1, 2)]
+    assert old not in str(await site.sources())
+    assert await site.faults() == []
+
+
 async def _alerts(site: Site) -> set[str]:
     return {row[0] for row in await site.rows("select id from tocsin.episode")}
 
@@ -300,6 +326,34 @@ async def test_canaries_are_gone_after_a_day_without_a_proof(site: Site) -> None
     assert await _alerts(site) == set()
     assert len(site.log.entries(EPISODES)) == 1
     assert await site.erased(f"episode/{alert.id}") == []
+
+
+async def test_receipts_of_canaries_are_gone_after_a_day_and_nobody_elses(site: Site) -> None:
+    """A pair writes eleven a minute, and the stream refuses when it is full."""
+    places = [receipts_of("PROX_ALERT", about) for about in ("canary-1", "canary-1-w", "m1", "canary-x")]
+    for hour in range(3):
+        for number, place in enumerate(places):
+            told = Receipt(
+                notification=f"evt_{hour}_{number}", episode="alr_1", version=1, channel=Channel.POLICE, attempt=1,
+                t7_ms=START_MS + hour * HOUR_MS, t8_ms=None, result="timeout",
+            )  # fmt: skip
+            await site.log.append(place, wire.encode(told))
+    custodian = site.custodian()
+    now_ms = START_MS + DAY_MS + HOUR_MS
+
+    async def kept() -> list[int]:
+        await site.heard(now_ms)
+        assert await custodian.keep(now_ms)
+        return [sum(one.subject == place for one in site.log.entries(RECEIPTS)) for place in places]
+
+    assert await kept() == [3, 3, 3, 3], "a queue that has not had them"
+    for name in QUEUES_OF_RECEIPTS:
+        async with site.log.queue(RECEIPTS, name, parallel=100) as queue:
+            for one in await queue.take(100):
+                await one.done()
+    assert await kept() == [1, 1, 3, 3]
+    now_ms += HOUR_MS
+    assert await kept() == [0, 0, 3, 3]
 
 
 # --- the clock, and holds that come in between ---

@@ -341,6 +341,22 @@ async def test_commands_have_their_rows_again(pool: Pool, second: Pool) -> None:
 # --- as it is typed ----------------------------------------------------------------------------------------------
 
 
+WHY = ("--by", "A. Martin", "--purpose", "audit:2026-113")
+
+
+async def taken(pool: Pool) -> list[tuple[str, str, str, bool]]:
+    """The exports that the record knows of."""
+    async with transaction(pool) as connection:
+        query = (
+            b"select role, who, purpose, places from tocsin.access where what = 'evidence' and %s = any(objects)"
+        )
+        return await (await connection.execute(query, [ALERT])).fetchall()
+
+
+def names_in(folder: Path) -> set[str]:
+    return {one.name for one in folder.iterdir()}
+
+
 def tocsin(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(Path(sys.executable).with_name("tocsin")), "evidence", *words],
@@ -379,25 +395,61 @@ async def test_out_of_one_instance_and_into_another(
     first = path | {"TOCSIN_DATABASE_URL": dsn}
     other = path | {"TOCSIN_DATABASE_URL": second.conninfo}
     package, again = tmp_path / "one.jsonl", tmp_path / "two.jsonl"
-    said = await asyncio.to_thread(tocsin, "export", ALERT, "--out", str(package), cwd=tmp_path, **first)
+    before = await exported(pool)
+    said = await asyncio.to_thread(tocsin, "export", ALERT, *WHY, "--out", str(package), cwd=tmp_path, **first)
     assert said.returncode == 0, said.stderr
+    assert package.read_bytes() == before, "its own access is not in it"
     assert package.stat().st_mode & 0o077 == 0, "it has personal data"
     said = await asyncio.to_thread(tocsin, "import", str(package), cwd=tmp_path, **other)
     assert said.returncode == 0, said.stderr
-    said = await asyncio.to_thread(tocsin, "export", ALERT, cwd=tmp_path, **other)
+    said = await asyncio.to_thread(tocsin, "export", ALERT, *WHY, cwd=tmp_path, **other)
     again.write_text(said.stdout, "utf-8")
-    assert again.read_bytes() == package.read_bytes() == await exported(pool)
+    assert again.read_bytes() == package.read_bytes()
+    for record in (pool, second):
+        assert await taken(record) == [("evidence", "A. Martin", "audit:2026-113", True)]
+    verdict = checked(await exported(pool))
+    assert verdict.faults == []
+    assert ("evidence", "audit:2026-113") in {(one.role, one.purpose) for one in verdict.story.accesses}
     package.write_bytes(package.read_bytes()[:-1])
     said = await asyncio.to_thread(tocsin, "import", str(package), cwd=tmp_path, **other)
     assert said.returncode == 1
     assert "cut_off" in said.stderr
-    said = await asyncio.to_thread(tocsin, "export", "alr_none", cwd=tmp_path, **first)
+    said = await asyncio.to_thread(tocsin, "export", "alr_none", *WHY, cwd=tmp_path, **first)
     assert said.returncode == 2
     assert "alr_none" in said.stderr
+    assert len(await taken(pool)) == 1, "nothing was read"
+
+
+async def test_evidence_that_could_not_be_noted_does_not_leave(pool: Pool, dsn: str, tmp_path: Path) -> None:
+    """Invariant 17."""
+    await record_world(pool)
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        owner.execute("alter table tocsin.access add constraint away check (role <> 'evidence')")
+    out = tmp_path / "one.jsonl"
+    setting = {"TOCSIN_REALM": "lab", "TOCSIN_DATA_DIR": str(tmp_path / "data"), "TOCSIN_DATABASE_URL": dsn}
+    for to in (["--out", str(out)], []):
+        said = await asyncio.to_thread(
+            tocsin, "export", ALERT, *WHY, *to, cwd=tmp_path, PATH=os.environ["PATH"], **setting
+        )
+        assert said.returncode != 0
+        assert said.stdout == ""
+    assert names_in(tmp_path) <= {"data"}
+    assert await taken(pool) == []
+
+
+def test_who_takes_it_and_why_has_to_be_said(tmp_path: Path) -> None:
+    said = tocsin("export", ALERT, "--by", "A. Martin", cwd=tmp_path)
+    assert said.returncode == 2
+    assert "--purpose" in said.stderr
+    said = tocsin("export", ALERT, "--by", " ", "--purpose", "I want to", cwd=tmp_path, COLUMNS="400")
+    assert said.returncode == 2
+    assert "--by:" in said.stderr, "both at once"
+    assert "--purpose:" in said.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_command_makes_no_database_where_there_is_none(tmp_path: Path) -> None:
-    said = tocsin("export", ALERT, cwd=tmp_path, TOCSIN_REALM="lab", TOCSIN_DATA_DIR=str(tmp_path / "none"))
+    said = tocsin("export", ALERT, *WHY, cwd=tmp_path, TOCSIN_REALM="lab", TOCSIN_DATA_DIR=str(tmp_path / "none"))
     assert said.returncode == 2
     assert "no Tocsin has run in" in said.stderr
     assert not (tmp_path / "none").exists()

@@ -21,9 +21,9 @@ from builders import SECRET
 from real_broker import cancelled
 
 from alerts.line import NO_FILES, Endpoint, Line, Outcome, client, trusted_by, trusted_by_all
-from alerts.reach import INTERNET, Reach, reach_of
 from tocsin.clock import AffineClock
 from tocsin.limits import ANSWER_MAX_BYTES, WEBHOOK_TIMEOUT_S
+from tocsin.reach import INTERNET, Reach, reach_of
 from tocsin.tls import TlsFiles
 
 CLOCK = AffineClock()

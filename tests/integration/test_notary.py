@@ -31,6 +31,7 @@ from audit.notary import (
     Trouble,
     make,
     make_if_due,
+    outside_of,
     place_of,
     publish,
     run_notary,
@@ -45,6 +46,8 @@ from tocsin.clock import AffineClock
 from tocsin.heads import DAY_MS, faults, faults_of_file, head_in, line_of
 from tocsin.model.episode import NoticeCause, Ruling, State
 from tocsin.model.finding import Change, Code
+from tocsin.reach import reach_of
+from tocsin.settings import load
 from tocsin.subjects import EPISODES, NOTICES
 from tocsin.testing.bus import MemoryLog
 from tocsin.wire import decode_notice, encode
@@ -182,6 +185,33 @@ async def test_a_receiver_that_hangs_or_is_not_there_is_a_result(monkeypatch: py
         assert await Webhook(url=receiver.url, secret=SECRET).post("evt_1", b"{}", 0) == "timeout"
     assert await Webhook(url="http://127.0.0.1:9", secret=SECRET).post("evt_1", b"{}", 0) == "connecterror"
     assert SECRET not in repr(Webhook(url="http://127.0.0.1:9", secret=SECRET))
+
+
+async def test_a_name_that_leads_into_our_own_house_is_told_nothing() -> None:
+    """Whoever answers for the name could lead the heads to a machine of ours; an address in the URL is meant."""
+    async with listening(204) as receiver:
+        named = receiver.url.replace("127.0.0.1", "localhost")
+        assert await Webhook(url=named, secret=SECRET).post("evt_1", b"{}", 0) == "address_refused"
+        assert receiver.heard == []
+        for hook in (
+            Webhook(url=named, secret=SECRET, reach=reach_of((), is_lab=True)),
+            Webhook(url=receiver.url, secret=SECRET),
+        ):
+            assert await hook.post("evt_1", b"{}", 0) == "accepted"
+    assert len(receiver.heard) == 2
+
+
+async def test_the_networks_of_recipients_hold_for_the_heads_too(tmp_path: Path) -> None:
+    setting = {
+        "realm": "exercise",
+        "data_dir": tmp_path,
+        "heads_url": "https://archive.example",
+        "heads_secret": SECRET,
+    }
+    webhook = outside_of(load(**setting, webhook_networks=["10.20.0.0/16"])).webhook
+    assert webhook is not None
+    assert webhook.reach.allows("archive.example", "10.20.0.7")
+    assert not webhook.reach.allows("archive.example", "127.0.0.1")
 
 
 async def test_who_died_while_he_wrote_leaves_a_file_that_agrees(pool: Pool, tmp_path: Path) -> None:

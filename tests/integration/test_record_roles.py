@@ -145,7 +145,7 @@ async def test_the_recorder_adds_and_can_do_nothing_else(place: Place) -> None:
                 assert await refused(pool, verb) == RIGHT, verb
         for verb in ("delete from tocsin.chain", "update tocsin.chain set name = 'x'",
                      "delete from tocsin.episode", "select from tocsin.opened", "select from tocsin.fixes",
-                     "select from tocsin.device",
+                     "select password_bcrypt from tocsin.device", "update tocsin.device set kind = 'tgd'",
                      "insert into tocsin.measure_version (measure) values ('x')"):  # fmt: skip
             assert await refused(pool, verb) == RIGHT, verb
 

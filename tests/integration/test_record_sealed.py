@@ -119,6 +119,19 @@ async def test_each_row_has_one_link_and_each_place_is_beside_it(pool: Pool) -> 
     assert await commands.results("b0000001") == (RecordedResult(sequence=F01 + 6, status=status(1)),)
 
 
+async def test_a_log_that_was_made_anew_gives_no_place_twice(pool: Pool) -> None:
+    """Its sequences begin at 1 again; what was said there first stays, and what is said there now is kept."""
+    record, done = CommandRecord(pool), msgspec.structs.replace(status(1), stage=Stage.DONE, reason="done")
+    for told, came in ((command(1), status(1)), (command(2), done)):
+        await record.record_commands([RecordedCommand(sequence=1, command=told)])
+        await record.record_results([RecordedResult(sequence=1, status=came)])
+    assert {one.command.id for one in await record.commands("b0000001")} == {"cmd_1", "cmd_2"}
+    assert {one.status.stage for one in await record.results("b0000001")} == {Stage.SENT, Stage.DONE}
+    assert [one.source for one in await links(pool)] == [
+        "command:1:cmd_1", "result:1:cmd_1:sent", "command:1:cmd_2", "result:1:cmd_1:done",
+    ]  # fmt: skip
+
+
 async def test_no_table_of_alerts_has_a_place(pool: Pool) -> None:
     """Searched as bytes, in every column: F33. The payload beside the link has it, and no other."""
     record = EpisodeRecord(pool)

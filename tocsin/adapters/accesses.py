@@ -1,14 +1,14 @@
 """Who has read this alert, or this measure?
 
-The record of accesses, written from the log by ``alerts.recorder``. Only ever added to: the table refuses anything
-else. A message may come twice; its id makes it one row. Each is linked into the chain of its day, in the same
-transaction. Times are milliseconds.
+The record of accesses, written from the log by ``alerts.recorder``, and by ``tocsin evidence export`` itself. Only
+ever added to: the table refuses anything else. A message may come twice; its id makes it one row. Each is linked
+into the chain of its day, in the same transaction. Times are milliseconds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -20,11 +20,14 @@ from tocsin.sealing import of_access
 
 SQL = load_queries("accesses.sql")
 
+OFF_THE_LOG: Final = 0
+"""The place of an access that did not come by the log, whose places begin at 1: a command wrote it."""
+
 LIST_MAX = 10_000  # of one alert: far above what a day of every console of a site makes
 
 
 class RecordedAccess(msgspec.Struct, frozen=True, kw_only=True):
-    """An access and its place on the log."""
+    """An access and its place on the log, or OFF_THE_LOG."""
 
     sequence: int
     access: Access

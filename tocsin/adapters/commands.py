@@ -7,7 +7,7 @@ place on the log and its name make it one row. Times are milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from tocsin.chain import Item
 from tocsin.clock import AffineClock, Clock, utc
 from tocsin.model.canary import is_canary
 from tocsin.model.command import Command, CommandStatus
+from tocsin.model.device import DeviceKind
 from tocsin.sealing import of_command, of_result
 
 SQL = load_queries("commands.sql")
@@ -51,15 +52,27 @@ class CommandRecord:
     async def record_commands(self, commands: Sequence[RecordedCommand]) -> int:
         """All or none; returns how many were new. Raises RecordRefused for a value the record cannot hold."""
         rows = sorted(_command_row(each) for each in commands)
-        items = [
-            of_command(each.sequence, each.command) for each in commands if not is_canary(each.command.device)
-        ]
+
+        def items(phones: frozenset[str]) -> list[Item]:
+            return [
+                of_command(each.sequence, each.command, is_tgd=each.command.device in phones)
+                for each in commands
+                if not is_canary(each.command.device)
+            ]
+
         return await self._keep("keep_commands", rows, items)
 
     async def record_results(self, results: Sequence[RecordedResult]) -> int:
         """The same of results."""
         rows = sorted(_result_row(each) for each in results)
-        items = [of_result(each.sequence, each.status) for each in results if not is_canary(each.status.device)]
+
+        def items(phones: frozenset[str]) -> list[Item]:
+            return [
+                of_result(each.sequence, each.status, is_tgd=each.status.device in phones)
+                for each in results
+                if not is_canary(each.status.device)
+            ]
+
         return await self._keep("keep_results", rows, items)
 
     async def commands(self, device: str) -> tuple[RecordedCommand, ...]:
@@ -76,14 +89,19 @@ class CommandRecord:
             RecordedResult(sequence=at, status=wire.decode_command_status(payload)) for at, payload in rows
         )
 
-    async def _keep(self, statement: str, rows: Sequence[tuple[Any, ...]], items: Sequence[Item]) -> int:
-        """``rows`` are locked in one order by everyone, and chains behind them."""
+    async def _keep(
+        self, statement: str, rows: Sequence[tuple[Any, ...]], items: Callable[[frozenset[str]], Sequence[Item]]
+    ) -> int:
+        """``rows`` are locked in one order by everyone, and chains behind them. ``items`` are made knowing which
+        of the units are phones; a unit that is not registered is taken for one of a measure."""
         if not rows:
             return 0
         async with transaction(self._pool) as connection:
             columns = [list(column) for column in zip(*rows, strict=True)]
             new = (await connection.execute(SQL[statement], columns)).rowcount
-            await seal_within(connection, items, at_ms=self._clock.now_ms())
+            phones = await connection.execute(SQL["phones"], [columns[1], DeviceKind.TGD.value])
+            of_phones = frozenset(name for (name,) in await phones.fetchall())
+            await seal_within(connection, items(of_phones), at_ms=self._clock.now_ms())
         return new
 
 

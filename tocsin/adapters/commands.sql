@@ -23,3 +23,6 @@ select stream_sequence, payload from tocsin.command where device = %s order by s
 
 -- name: results
 select stream_sequence, payload from tocsin.result where device = %s order by stream_sequence limit %s
+
+-- name: phones
+select id from tocsin.device where id = any(%s) and kind = %s

@@ -110,12 +110,13 @@ class Examination:
         if not keys:
             return []
         columns = [list(column) for column in zip(*keys, strict=True)]
-        values: dict[str, Any] = dict(zip(("names", "numbers", "hours", "lines"), columns, strict=False))
+        names = _KEYS_OF_UNITS if query in {"commands", "results"} else _KEYS
+        values: dict[str, Any] = dict(zip(names, columns, strict=False))
         if "hours" in values:
             values["hours"] = [utc(ms) for ms in values["hours"]]
         cursor = await self._connection.execute(SQL[query], values)
-        names = [column.name for column in cursor.description or ()]
-        return [dict(zip(names, _plain(row), strict=True)) for row in await cursor.fetchall()]
+        said = [column.name for column in cursor.description or ()]
+        return [dict(zip(said, _plain(row), strict=True)) for row in await cursor.fetchall()]
 
     async def unlinked(self, table: str, chain: str | None) -> AsyncIterator[list[Row]]:
         """Rows that no link names: of rulings, attempts, accesses, commands, results."""
@@ -147,6 +148,8 @@ _EPISODE: Final = (
     "version", "owner", "outcome", "measures", "device", "opened_at", "recorded_at", "acknowledged_at", "over_at",
     "closed_at", "points", "noun", "last_sequence",
 )  # fmt: skip
+_KEYS: Final = ("names", "numbers", "hours", "lines")
+_KEYS_OF_UNITS: Final = ("names", "numbers", "ids", "stages")
 _KINDS: Final = frozenset(Kind)
 _TOLD: Final = ("id", "episode", "version", "channel", "type", "created_at", "stream_sequence", "payload")
 

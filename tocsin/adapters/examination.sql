@@ -98,11 +98,13 @@ select to_regclass('tocsin.' || %s) is not null
 
 -- name: commands
 select device, stream_sequence, id, action, at, expires_at, said_by, payload from tocsin.command
-where (device, stream_sequence) in (select * from unnest(%(names)s::text[], %(numbers)s::bigint[]))
+where (device, stream_sequence, id) in (
+  select * from unnest(%(names)s::text[], %(numbers)s::bigint[], %(ids)s::text[]))
 
 -- name: results
 select device, stream_sequence, command, stage, at, reason, payload from tocsin.result
-where (device, stream_sequence) in (select * from unnest(%(names)s::text[], %(numbers)s::bigint[]))
+where (device, stream_sequence, command, stage) in (
+  select * from unnest(%(names)s::text[], %(numbers)s::bigint[], %(ids)s::text[], %(stages)s::text[]))
 
 -- name: unlinked_rulings
 -- What to_jsonb says of before_chains: null where the column is not there.
@@ -137,20 +139,21 @@ where (%(chain)s::text is null or 'accesses/' || to_char(row.at at time zone 'UT
 order by row.id
 
 -- name: unlinked_commands
-select row.device, row.stream_sequence from tocsin.command as row
+select row.device, row.stream_sequence, row.id from tocsin.command as row
 where (%(chain)s::text is null or 'device/' || row.device = %(chain)s)
   and not exists (
     select from tocsin.link as link
-    where link.chain = 'device/' || row.device and link.source = 'command:' || row.stream_sequence)
-order by row.device, row.stream_sequence
+    where link.chain = 'device/' || row.device and link.source = 'command:' || row.stream_sequence || ':' || row.id)
+order by row.device, row.stream_sequence, row.id
 
 -- name: unlinked_results
-select row.device, row.stream_sequence from tocsin.result as row
+select row.device, row.stream_sequence, row.command, row.stage from tocsin.result as row
 where (%(chain)s::text is null or 'device/' || row.device = %(chain)s)
   and not exists (
     select from tocsin.link as link
-    where link.chain = 'device/' || row.device and link.source = 'result:' || row.stream_sequence)
-order by row.device, row.stream_sequence
+    where link.chain = 'device/' || row.device
+      and link.source = 'result:' || row.stream_sequence || ':' || row.command || ':' || row.stage)
+order by row.device, row.stream_sequence, row.command, row.stage
 
 -- name: episodes
 -- Beside the newest ruling of each; either may be missing.

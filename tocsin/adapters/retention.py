@@ -27,7 +27,15 @@ from tocsin.model.access import Access
 from tocsin.model.canary import CANARY
 from tocsin.model.device import DeviceKind
 from tocsin.retention import File, Name, Terms, Verdict, What, begins_ms, begun_before_ms, pressed_ms
-from tocsin.sealing import TGD_CODES, access_chain, device_chain, episode_chain, measure_chain
+from tocsin.sealing import (
+    TGD_CODES,
+    access_chain,
+    command_named,
+    device_chain,
+    episode_chain,
+    measure_chain,
+    result_named,
+)
 
 SQL = load_queries("retention.sql")
 TURN_LOCK: Final = 0x637573746F6479  # "custody"
@@ -46,14 +54,15 @@ class HoldsChanged(TocsinError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """What goes from the tables beside the chain."""
+    """What goes from the tables beside the chain. ``commands`` by place on the log and id, ``results`` by place,
+    command and stage."""
 
     episodes: tuple[str, ...] = ()
     accesses: tuple[str, ...] = ()
     measure: str | None = None
     device: str | None = None
-    commands: tuple[int, ...] = ()
-    results: tuple[int, ...] = ()
+    commands: tuple[tuple[int, str], ...] = ()
+    results: tuple[tuple[int, str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,17 +332,20 @@ def _by_file(device: str, measures: Sequence[Row], rows: Sequence[Row]) -> Mappi
 
 
 def _of_device(chain: str, device: str, file: File, rows: Sequence[Row]) -> Candidate:
-    said = [source.split(":") for _, _, source, _, _ in rows]
     return Candidate(
         file=file,
         chain=chain,
         numbers=tuple(row[0] for row in rows),
         rows=Rows(
             device=device,
-            commands=tuple(int(one[1]) for one in said if one[0] == Kind.COMMAND),
-            results=tuple(int(one[1]) for one in said if one[0] == Kind.RESULT),
+            commands=tuple(command_named(row[2]) for row in rows if _is(Kind.COMMAND, row[2])),
+            results=tuple(result_named(row[2]) for row in rows if _is(Kind.RESULT, row[2])),
         ),
     )
+
+
+def _is(kind: Kind, source: str) -> bool:
+    return source.partition(":")[0] == kind
 
 
 def _access_file(at_ms: int, objects: Sequence[str]) -> File:
@@ -381,9 +393,11 @@ async def _erase_rows(connection: Connection, rows: Rows) -> int:
     if rows.accesses:
         await erase("erase_accesses", ids=list(rows.accesses))
     if rows.commands:
-        await erase("erase_commands", device=rows.device, commands=list(rows.commands))
+        sequences, ids = map(list, zip(*rows.commands, strict=True))
+        await erase("erase_commands", device=rows.device, sequences=sequences, ids=ids)
     if rows.results:
-        await erase("erase_results", device=rows.device, results=list(rows.results))
+        sequences, ids, stages = map(list, zip(*rows.results, strict=True))
+        await erase("erase_results", device=rows.device, sequences=sequences, ids=ids, stages=stages)
     if rows.measure is not None:
         await erase("erase_incursions", measure=rows.measure)
     return gone

@@ -101,10 +101,15 @@ delete from tocsin.notification where episode = any(%(ids)s)
 delete from tocsin.episode where id = any(%(ids)s)
 
 -- name: erase_commands
-delete from tocsin.command where device = %(device)s and stream_sequence = any(%(commands)s)
+delete from tocsin.command
+where device = %(device)s
+  and (stream_sequence, id) in (select * from unnest(%(sequences)s::bigint[], %(ids)s::text[]))
 
 -- name: erase_results
-delete from tocsin.result where device = %(device)s and stream_sequence = any(%(results)s)
+delete from tocsin.result
+where device = %(device)s
+  and (stream_sequence, command, stage) in (
+    select * from unnest(%(sequences)s::bigint[], %(ids)s::text[], %(stages)s::text[]))
 
 -- name: erase_accesses
 delete from tocsin.access where id = any(%(ids)s)

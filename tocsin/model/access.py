@@ -1,12 +1,17 @@
 """Who has read what of whom, when, and why? DOMAIN section 5, invariant 17.
 
-An ``Access`` is one reply of the API that showed alerts or measures: it holds the names of what was shown and
-nothing of what was in it.
+An ``Access`` is one reply of the API that showed alerts or measures, or one export of evidence: it holds the names
+of what was shown and nothing of what was in it.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
+
+PURPOSE: Final = r"^(alert|measure|audit|incident):[A-Za-z0-9_.-]{1,64}$"
+"""The form of a reason: what it is about, and its number there. No name of anybody."""
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):

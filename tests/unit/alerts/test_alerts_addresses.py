@@ -15,8 +15,8 @@ from alerts.addresses import examine
 from alerts.doors import Door
 from alerts.faults import Faults
 from alerts.line import Endpoint, Line
-from alerts.reach import INTERNET, Reach, reach_of
 from tocsin.model.episode import Channel
+from tocsin.reach import INTERNET, Reach, reach_of
 from tocsin.subjects import NOTICES
 from tocsin.testing.bus import MemoryLog
 from tocsin.wire import decode_notice

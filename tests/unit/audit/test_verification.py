@@ -24,8 +24,9 @@ from audit.verification import (
 from tocsin import wire
 from tocsin.chain import START, Item, KeptAs, Kind, Link, Opened, linked
 from tocsin.model.access import Access
+from tocsin.model.command import CommandStatus, Stage
 from tocsin.model.episode import Channel, FindingCause, Receipt, Ruling
-from tocsin.sealing import of_access, of_receipt, of_ruling
+from tocsin.sealing import of_access, of_command, of_receipt, of_result, of_ruling
 
 SALT = bytes(32)
 CONTEXT = Context(hours={1: NOW_MS + 3_600_000, 2: NOW_MS + 90_000_000})
@@ -111,10 +112,10 @@ RECEIPT = Receipt(
     t8_ms=None, result="timeout", line="own:CIC-13",
 )  # fmt: skip
 READ = Access(id="acc_1", at_ms=NOW_MS, who="A", role="court", what="alert", objects=("alr_1",))
-COMMANDED = Item(
-    chain=f"device/{command().device}", kind=Kind.COMMAND, kept_as=KeptAs.MEASURE_FILE, source="command:4",
-    payload=msgspec.json.encode({"sequence": 4, "command": command()}),
-)  # fmt: skip
+COMMANDED = of_command(4, command())
+CAME_OF_IT = of_result(
+    5, CommandStatus(command=command().id, device=command().device, stage=Stage.SENT, at_ms=NOW_MS, reason="sent")
+)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +126,7 @@ COMMANDED = Item(
         (of_receipt(RECEIPT, is_tgd=False), "result"),
         (of_access(READ), "purpose"),
         (COMMANDED, "said_by"),
+        (CAME_OF_IT, "reason"),
     ],
 )
 def test_a_row_says_what_was_linked_or_the_column_is_named(made: Item, column: str) -> None:
@@ -156,6 +158,23 @@ def test_a_payload_of_another_form_is_a_fault_and_no_crash(payload: bytes) -> No
     links, opened = chain_of(made, at_ms=CONTEXT.hours[2])
     rows = {("ruling", (RULING.episode.id, 1)): [{"payload": b"\x01\x01"}]}
     assert ("tocsin.opened", "unreadable") in words(judged(links, opened, rows))
+
+
+@pytest.mark.parametrize(
+    ("made", "source"),
+    [
+        (COMMANDED, "command:4"),
+        (COMMANDED, "command:x:cmd_1"),
+        (CAME_OF_IT, "result:4"),
+        (CAME_OF_IT, "result:4:cmd_1"),
+        (CAME_OF_IT, "result::cmd_1:sent"),
+    ],
+)
+def test_a_source_of_a_unit_names_its_row_or_nothing(made: Item, source: str) -> None:
+    """A place on the log alone is none: a log that was made anew begins at 1 again."""
+    links, opened = chain_of(msgspec.structs.replace(made, source=source), at_ms=CONTEXT.hours[2])
+    assert tables.key_of(links[0]) is None
+    assert ("tocsin.link", "unreadable") in words(judged(links, opened))
 
 
 @pytest.mark.parametrize("source", ["ruling:x", "attempt:1", "access:1", "ruling:99999999999999999999"])

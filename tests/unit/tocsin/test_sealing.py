@@ -108,8 +108,8 @@ def test_a_command_its_result_and_an_order_are_told_apart_and_placed() -> None:
     )  # fmt: skip
     items = [of_command(F01, command), of_result(F01 + 1, status), of_order(order)]
     assert [(item.chain, item.kind, item.source) for item in items] == [
-        ("device/b0000001", Kind.COMMAND, f"command:{F01}"),
-        ("device/b0000001", Kind.RESULT, f"result:{F01 + 1}"),
+        ("device/b0000001", Kind.COMMAND, f"command:{F01}:cmd_1"),
+        ("device/b0000001", Kind.RESULT, f"result:{F01 + 1}:cmd_1:sent"),
         (f"measure/{order.id}", Kind.ORDER, f"order:{order.version}"),
     ]
     assert msgspec.json.decode(items[0].payload, type=CommandPayload).command == command

@@ -25,7 +25,7 @@ create table tocsin.result (
   at timestamptz not null,
   reason text not null,
   payload bytea not null,
-  primary key (device, stream_sequence, command)
+  primary key (device, stream_sequence, command, stage)
 );
 create index result_at on tocsin.result (at);
 
@@ -70,6 +70,7 @@ begin
     grant usage on schema tocsin to tocsin_recorder;
     grant select, insert on tocsin.ruling, tocsin.attempt, tocsin.access, tocsin.command, tocsin.result,
       tocsin.episode, tocsin.notification, tocsin.link, tocsin.chain to tocsin_recorder;
+    grant select (id, kind) on tocsin.device to tocsin_recorder;  -- for how long a command is kept
     grant insert on tocsin.opened to tocsin_recorder;  -- it writes payloads, and never reads one again
     grant update on tocsin.episode, tocsin.notification to tocsin_recorder;  -- what follows from the rulings
     grant update (length, hash, at) on tocsin.chain to tocsin_recorder;  -- a cursor

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from alerts.reach import INTERNET, reach_of
+from tocsin.reach import INTERNET, reach_of
 
 NAME = "hook.example"
 PUBLIC = ["8.8.8.8", "2a01:cb00::1", "::ffff:8.8.8.8", "64:ff9b::808:808"]
