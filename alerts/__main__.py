@@ -211,7 +211,7 @@ async def clerk(settings: Settings, ready: Ready) -> None:
             standings=bus.standings,
             signs=bus.signs,
             tallies=bus.tallies,
-            watched=(pulses.CANARY,) if settings.canary_expected else (),
+            watched=(pulses.AUDITOR, pulses.CANARY) if settings.canary_expected else (pulses.AUDITOR,),
         )
         await run_clerk(doors, clock=settings.clock, ready=ready)
 

@@ -2,35 +2,37 @@
 
 Everything that it knows is read from the bus at its start; with the record down the buckets stand as they are, and
 so does what it says. It looks when all of them have been read: what it does not know yet has not ended. A notice
-that the log does not take now is due at the next look, under the same name. Beside it, each 15 s, it looks whether
-the auditor is there (``alerts.audit_watch``).
+that the log does not take now is due at the next look, under the same name. Each 15 s it looks whether those that
+watch the road still live (``alerts.pulses``).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Generic, TypeVar
 
 import structlog
 
 from alerts.administration import OURS, Place, Seen, is_of_measure, notices_due
-from alerts.audit_watch import AuditWatch
 from alerts.catalogue import CATALOGUE
-from alerts.pulses import Watched, notice_due
+from alerts.pulses import AUDITOR, Watched, age_ms, notice_due
 from tocsin import subjects
-from tocsin.clock import Clock
+from tocsin.clock import MS, Clock
 from tocsin.errors import LogUnavailable, WireError
 from tocsin.model.canary import is_canary
 from tocsin.model.device import Device
 from tocsin.model.episode import Episode
 from tocsin.model.notice import Notice
 from tocsin.model.order import Order
+from tocsin.model.pulse import Pulse
 from tocsin.model.sign import LISTENING, Listening, Sign
 from tocsin.model.standing import Standing
 from tocsin.ports import Bucket, Entry, Log
 from tocsin.subjects import EPISODES
+from tocsin.telemetry import AUDIT_AGE
 from tocsin.wire import (
     decode_device,
     decode_listening,
@@ -42,7 +44,8 @@ from tocsin.wire import (
     encode,
 )
 
-LOOK_EVERY_S = 60.0
+WATCH_EVERY_S = 15.0
+LOOK_EVERY = 4  # of these: once a minute
 
 FAULTS = frozenset(code for code, row in CATALOGUE.items() if row.fault)
 
@@ -69,12 +72,13 @@ async def run_clerk(doors: ClerkDoors, *, clock: Clock, ready: Callable[[], None
     clerk = Clerk(doors)
     async with asyncio.TaskGroup() as tasks:
         await clerk.follow(tasks)
-        clerk.begin(clock.now_ms())
-        tasks.create_task(AuditWatch(doors.log, doors.tallies, clock).serve())
+        clerk.begin(pulse_of(clock))
         ready()
-        while True:
-            await clerk.look(clock.now_ms())
-            await clock.sleep(LOOK_EVERY_S)
+        for number in count():
+            if number % LOOK_EVERY == 0:
+                await clerk.look(clock.now_ms())
+            await clerk.watch(pulse_of(clock))
+            await clock.sleep(WATCH_EVERY_S)
 
 
 class Shelf(Generic[T]):
@@ -117,15 +121,16 @@ class Clerk:
         self._lasting: dict[str, Episode] = {}
         self._said: dict[Place, Episode] = {}
         self._told: set[str] = set()
+        self._told_of_pulses: set[str] = set()
         self._episodes_read = asyncio.Event()
         self._tallies = doors.tallies
         self._watched = {subjects.episode(one.code.value, one.part): one for one in doors.watched}
         self._silent: dict[str, Episode] = {}
-        self._began_ms = 0
+        self._began = Pulse(at_ms=0, wall_ms=0)
 
-    def begin(self, now_ms: int) -> None:
+    def begin(self, now: Pulse) -> None:
         """From here on a pulse would have been seen."""
-        self._began_ms = now_ms
+        self._began = now
 
     async def follow(self, tasks: asyncio.TaskGroup) -> None:
         """Until all has been read; the tasks go on behind that."""
@@ -175,37 +180,45 @@ class Clerk:
         )
 
     async def look(self, now_ms: int) -> None:
-        """What is on the log in this life and waits for the dispatcher is not said each minute: the log forgets a
-        name after two."""
-        try:
-            due = [*notices_due(self.seen(), now_ms), *await self._pulses_due(now_ms)]
-        except LogUnavailable as error:
-            log.warning("notices_wait", error=str(error))
-            return
-        self._told &= {one.id for one in due}
+        await self._say(notices_due(self.seen(), now_ms), self._told)
+
+    async def watch(self, now: Pulse) -> None:
+        """Of the parts that watch the road."""
+        due = []
+        for subject, one in self._watched.items():
+            try:
+                value = await self._tallies.get(one.part)
+                pulse = None if value is None else decode_pulse(value)
+            except LogUnavailable as error:
+                log.warning("pulses_not_read", error=str(error))
+                return
+            except WireError as error:  # another version's: it lives
+                log.error("unreadable", key=one.part, error=str(error))
+                continue
+            if one is AUDITOR:
+                AUDIT_AGE.set(max(0, age_ms(one, pulse or self._began, now)) / MS)
+            due.append(notice_due(one, pulse, self._began, self._silent.get(subject), now))
+        await self._say([notice for notice in due if notice is not None], self._told_of_pulses)
+
+    async def _say(self, due: Sequence[Notice], told: set[str]) -> None:
+        """What is on the log in this life and waits for the dispatcher is not said at each look: the log forgets a
+        name after two minutes."""
+        told &= {one.id for one in due}
         for notice in due:
-            if notice.id in self._told:
+            if notice.id in told:
                 continue
             try:
                 await self._log.append(subjects.notice(notice.code.value), encode(notice), dedupe_id=notice.id)
             except LogUnavailable as error:
                 log.warning("notices_wait", error=str(error))
                 return
-            self._told.add(notice.id)
+            told.add(notice.id)
             log.info("noticed", code=notice.code.value, change=notice.change.value, reason=notice.reason)
 
-    async def _pulses_due(self, now_ms: int) -> list[Notice]:
-        """Of the parts that watch the road. Raises LogUnavailable."""
-        found = []
-        for subject, one in self._watched.items():
-            value = await self._tallies.get(one.part)
-            try:
-                pulse_ms = None if value is None else decode_pulse(value).at_ms
-            except WireError as error:  # another version's: it lives
-                log.error("unreadable", key=one.part, error=str(error))
-                continue
-            found.append(notice_due(one, pulse_ms, self._began_ms, self._silent.get(subject), now_ms))
-        return [notice for notice in found if notice is not None]
+
+def pulse_of(clock: Clock) -> Pulse:
+    """This moment, by both clocks."""
+    return Pulse(at_ms=clock.now_ms(), wall_ms=clock.wall_ms())
 
 
 def _shelve(shelf: dict[str, Episode], subject: str, episode: Episode, *, keep: bool) -> None:

@@ -167,11 +167,13 @@ async def run_fixes(
     lane = FixLane(log, known, clock, linger_ms, book)
     async with asyncio.TaskGroup() as tasks:
         directory = Directory(devices, known, "fixes")
+        open_sos = asyncio.Event()
         tasks.create_task(directory.follow())
+        tasks.create_task(follow_open_sos(log, known, open_sos))
         await directory.complete.wait()
+        await open_sos.wait()  # what the broker kept of a phone that rang meanwhile is not refused
         tasks.create_task(lane.flush_for_ever())
         tasks.create_task(write_for_ever(lane.counts, tallies, clock))
-        tasks.create_task(follow_open_sos(log, known))
         tasks.create_task(watch_quarantine(log))
         tasks.create_task(book.listen_for_ever())
         tasks.create_task(book.write_for_ever())
@@ -307,10 +309,13 @@ class Directory:
             log.error("device_unreadable", device=key, error=str(error))
 
 
-async def follow_open_sos(log_: Log, known: Known) -> None:
-    """Keep ``known.open_sos`` true to the episodes: a TGD is located while its alert is open (invariant 6)."""
+async def follow_open_sos(log_: Log, known: Known, complete: asyncio.Event) -> None:
+    """Keep ``known.open_sos`` true to the episodes: a TGD is located while its alert is open (invariant 6).
+    ``complete`` is set when all that stood has been read."""
     place = subjects.episode(Code.TGD_SOS.value, "*")
     async for entries in log_.read(subjects.EPISODES, place, newest_per_subject=True):
+        if not entries:
+            complete.set()
         for entry in entries:
             try:
                 episode = decode_ruling(entry.payload).episode

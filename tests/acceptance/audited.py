@@ -92,7 +92,7 @@ def _hours() -> Iterator[tuple[Callable[[], int], Callable[[int], None]]]:
         patch.setattr("audit.auditor.Auditor._show_pulse", counted)
 
         def skip(ms: int) -> None:
-            patch.setattr("audit.auditor.LOOK_S", 0.1)
+            patch.setattr("audit.auditor.LOOK_S", 0.01)
             skipped[0] += ms
 
         yield lambda: looked[0], skip

@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 from builders import NOW_MS, entry, leaving
-from timeline_world import MARTIN, PETIT, ROUX, TELEASSISTANCE, World, world
+from timeline_world import MARTIN, PETIT, ROUX, TELEASSISTANCE, World, audited_world
 
 from tocsin.adapters.jetstream import Bus
 from tocsin.embedded import BrokerAddresses
@@ -25,7 +25,7 @@ Site = Callable[..., AbstractAsyncContextManager[World]]
 
 @pytest.fixture
 def site(bus: Bus, broker: BrokerAddresses, dsn: str) -> Site:
-    return partial(world, bus, broker, dsn)
+    return partial(audited_world, bus, broker, dsn)
 
 
 async def test_an_alert_that_nobody_takes_climbs_to_the_police(site: Site) -> None:

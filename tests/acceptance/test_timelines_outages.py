@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from builders import NOW_MS, WEARER, entry, leaving, press
-from timeline_world import HER_UNIT, MARTIN, PETIT, RECORDING, TELEASSISTANCE, World, world
+from timeline_world import HER_UNIT, MARTIN, PETIT, RECORDING, TELEASSISTANCE, World, audited_world
 
 from tocsin.adapters.jetstream import Bus
 from tocsin.adapters.migrate import migrate
@@ -41,7 +41,7 @@ LADDER = [
 
 @pytest.fixture
 def site(bus: Bus, broker: BrokerAddresses, dsn: str) -> Site:
-    return partial(world, bus, broker, dsn)
+    return partial(audited_world, bus, broker, dsn)
 
 
 async def test_a_dispatcher_that_dies_between_all_rungs_changes_nothing(site: Site) -> None:
@@ -86,7 +86,7 @@ async def test_postgresql_stops_in_the_middle_of_a_ladder(
     dsn = await server.start()
     try:
         await migrate(dsn)
-        async with world(bus, broker, dsn) as here:
+        async with audited_world(bus, broker, dsn) as here:
             await here.happens(entry())
             await here.until("00:15")
             await server.stop()

@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 from builders import NOW_MS, PROTECTED, entry, fix_point, leaving, press
-from timeline_world import HER_UNIT, MARTIN, TELEASSISTANCE, World, world
+from timeline_world import HER_UNIT, MARTIN, TELEASSISTANCE, World, audited_world
 
 from tocsin.adapters.jetstream import Bus
 from tocsin.embedded import BrokerAddresses
@@ -27,7 +27,7 @@ ROOMS = ("CIC-13", "CORG-13", "elsewhere")
 
 @pytest.fixture
 def site(bus: Bus, broker: BrokerAddresses, dsn: str) -> Site:
-    return partial(world, bus, broker, dsn)
+    return partial(audited_world, bus, broker, dsn)
 
 
 async def test_by_operators_alone_the_rooms_wait_for_a_word(site: Site) -> None:

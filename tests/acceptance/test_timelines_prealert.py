@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 from builders import NOW_MS, entry, leaving
-from timeline_world import MARTIN, TELEASSISTANCE, World, world
+from timeline_world import MARTIN, TELEASSISTANCE, World, audited_world
 
 from tocsin.adapters.jetstream import Bus
 from tocsin.embedded import BrokerAddresses
@@ -26,7 +26,7 @@ BECAME = "téléassistance: raised PREALERT_NO_ANSWER P1"
 
 @pytest.fixture
 def site(bus: Bus, broker: BrokerAddresses, dsn: str) -> Site:
-    return partial(world, bus, broker, dsn)
+    return partial(audited_world, bus, broker, dsn)
 
 
 def raised(here: World) -> list[str]:

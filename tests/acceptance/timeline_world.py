@@ -21,6 +21,7 @@ from typing import Any, Final
 import aiomqtt
 import httpx2
 import msgspec
+from audited import STEP_MS, audited
 from builders import DEVICES, NOW_MS, PROTECTED, REALM, at_the_border, eventually, topic
 from doors import NatsDoor
 from moved_clock import MovedClock
@@ -37,6 +38,8 @@ from alerts.escalation import Step, next_step
 from alerts.protection_orders import ALERT_EXPIRES_MS, OVER_EXPIRES_MS
 from alerts.recorder import run_recorder
 from alerts.routing import Routing
+from audit.auditor import Laws
+from audit.laws.answered import Answered
 from tocsin import subjects
 from tocsin.adapters.accesses import AccessRecord
 from tocsin.adapters.alarm_load import AlarmLoadRecord
@@ -54,14 +57,16 @@ from tocsin.model.notice import Notice
 from tocsin.model.order import Order
 from tocsin.model.protocol import PoliceMode, Protocol
 from tocsin.settings import ApiUser, Settings
-from tocsin.subjects import EPISODES, RECEIPTS, Stream
-from tocsin.wire import decode_receipt, decode_ruling, encode
+from tocsin.subjects import EPISODES, RECEIPTS, WIRES, Stream
+from tocsin.wire import decode_receipt, decode_ruling, decode_wire_answers, encode
 
 PATIENCE_S: Final = 30.0
 """For everything to be still: a bound for a machine that is very busy, and no measure of anything."""
 WATCHED: Final = (subjects.ALARMS, subjects.FINDINGS, subjects.NOTICES, subjects.RECEIPTS, EPISODES)
 RECORDING: Final = frozenset({subjects.RECORDER_EPISODES, "recorder-receipts"})
 DAY_MS: Final = 86_400_000
+AUDITED_S: Final = 28
+"""Over the patience of every law about P1 and P2; her unit and P3 have 65 s (test_auditor_agrees.py)."""
 
 MARTIN, PETIT, ROUX = "A. Martin", "B. Petit", "S. Roux"
 STAFF: Final = {
@@ -276,6 +281,14 @@ class World:
     def priorities(self) -> list[tuple[str, int]]:
         return [(one.code.value, one.priority) for one in self._in_places().values()]
 
+    async def is_tapped(self) -> bool:
+        """What the courier has handed over is on the log, as it came over the wire: that is written each half
+        second of the machine's, while the hours of a test pass in none."""
+        async with aclosing(self.bus.log.read(WIRES, WIRES.subjects)) as reader:
+            batches = [decode_wire_answers(entry.payload) for entry in await anext(reader)]
+        noted = sum(len(one.answers) for one in batches)
+        return noted >= sum(len(one.heard) for one in self.people.values())
+
     def no_part_died(self) -> None:
         died = {name: one.exception() for name, one in self.parts.items() if one.done()}
         assert not died, died
@@ -391,6 +404,25 @@ async def world(
         finally:
             for part in site.parts.values():
                 await cancelled(part)
+
+
+@asynccontextmanager
+async def audited_world(
+    bus: Bus, broker: BrokerAddresses, dsn: str, mode: PoliceMode = PoliceMode.AUTO_ON_TIMEOUT
+) -> AsyncIterator[World]:
+    """The same, with the auditor beside it from the first moment on. What it heard it judges at the end, when its
+    own hours pass with those of the site: until then the site's are moved, and no minute of its patience is."""
+    async with world(bus, broker, dsn, mode) as site, audited(bus, site.clock, laws=laws_of(mode)) as auditor:
+        yield site
+        for _ in range(AUDITED_S * MS // STEP_MS):
+            await site.until(hour_of(site.clock.now_ms() + STEP_MS))
+            await eventually(site.is_tapped, within_s=PATIENCE_S)
+            await auditor.passes(STEP_MS // MS)
+        assert auditor.pages == []
+
+
+def laws_of(mode: PoliceMode) -> Laws:
+    return Laws(answered=Answered(mode))
 
 
 ORDER: Final = Order(

@@ -17,12 +17,13 @@ from pathlib import Path
 import aiomqtt
 import pytest
 from builders import eventually
-from doors import SHIPPED, MosquittoDoor, Papers, answer, client, skip_without_mosquitto
+from doors import SHIPPED, MosquittoDoor, Papers, answer, client, maybe_cut, skip_without_mosquitto
 
 from ingest.listener import FIX_TOPICS
 from ingest.mqtt import MqttSession, client_id, session_secret
 from tocsin.clock import AffineClock
-from tocsin.mqtt import password_in
+from tocsin.mqtt import client_to, password_in
+from tocsin.tls import TlsFiles
 
 CONNECT = b"\x10\x11\x00\x04MQTT\x04\x02\x00\x3c\x00\x05raw-1"  # 3.1.1, clean, no user name
 ADMITTED = b"\x20\x02\x00\x00"
@@ -187,6 +188,60 @@ async def test_a_renewed_key_meets_the_session_of_the_old_one(
     async with ingest() as listener:
         assert await next_payload(listener) == b"kept"
     assert await answer(door.services_port, CONNECT, door.papers.trusting.context()) == b""
+
+
+# --- the auditor's ear ---------------------------------------------------------------------------------------
+
+REPORTED = ("loc", "bulk", "sos", "evt")
+SAID_BY_UNITS = (*REPORTED, "state", "lwt", "res", "cfg/got")
+SAID_TO_UNITS = ("cmd", "cfg/want", "err")
+
+
+@pytest.fixture
+async def ear(door: MosquittoDoor) -> TlsFiles:
+    door.papers.make("service", "ear")
+    door.hand_over()
+    return door.papers.of("services", "ear")
+
+
+async def test_the_ear_hears_what_units_report_and_nothing_else(door: MosquittoDoor, ear: TlsFiles) -> None:
+    """Whatever it asks for: no order, no answer, no phone, and nothing that the broker says of itself."""
+    async with client_to(door.bare_url, ear) as listening:
+        for asked in ("#", "tocsin/1/#", "owntracks/#", "$SYS/#", *(f"tocsin/1/+/{leaf}" for leaf in REPORTED)):
+            await listening.subscribe(asked, qos=1)
+        async with door.ingest("downlink", clean=True) as ingest, door.device("u-1") as unit:
+            for leaf in SAID_TO_UNITS:
+                await ingest.publish(f"tocsin/1/u-1/{leaf}", b"an order", qos=1)
+            await ingest.publish("owntracks/u-1/phone/cmd", b"an order", qos=1)
+            for at in ("owntracks/u-1/phone", *(f"tocsin/1/u-1/{leaf}" for leaf in SAID_BY_UNITS)):
+                await unit.publish(at, b"a report", qos=1)
+            await unit.publish("tocsin/1/u-1/evt", b"the last", qos=1)
+        heard: set[str] = set()
+        async with asyncio.timeout(DEADLINE_S):
+            async for message in listening.messages:
+                heard.add(message.topic.value)
+                if message.payload == b"the last":
+                    break
+    assert heard == {f"tocsin/1/u-1/{leaf}" for leaf in REPORTED}
+
+
+async def test_the_ear_may_say_nothing_to_anybody(door: MosquittoDoor, ear: TlsFiles) -> None:
+    """F31. Who only listens cannot report for a unit, nor give it orders, nor press its key."""
+    leaves = (*SAID_BY_UNITS, *SAID_TO_UNITS)
+    topics = [f"tocsin/1/{name}/{leaf}" for name in ("u-1", "ear") for leaf in leaves]
+    async with session(door) as listener, door.device("u-1") as unit, door.ingest("downlink", clean=True) as ours:
+        for leaf in SAID_TO_UNITS:
+            await unit.subscribe(f"tocsin/1/u-1/{leaf}", qos=1)
+        for at in (*topics, "owntracks/u-1/phone", "owntracks/u-1/phone/cmd", "owntracks/ear/phone"):
+            async with maybe_cut(client_to(door.bare_url, ear)) as speaking:
+                await speaking.publish(at, b"forged", qos=1)
+                with pytest.raises(aiomqtt.MqttError):  # acknowledged, given to nobody, and hung up upon
+                    await anext(aiter(speaking.messages))
+        await unit.publish("tocsin/1/u-1/loc", b"own", qos=1)
+        assert await next_payload(listener) == b"own"
+        await ours.publish("tocsin/1/u-1/cmd", b"an order", qos=1)
+        async with asyncio.timeout(DEADLINE_S):
+            assert (await anext(aiter(unit.messages))).payload == b"an order"
 
 
 # --- phones --------------------------------------------------------------------------------------------------

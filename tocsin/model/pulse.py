@@ -1,6 +1,6 @@
 """When was a part that watches the road last alive? Its newest word in the bucket ``tallies``, under its own name.
 
-A dead part cannot say so: whoever reads this can (``alerts.pulses``, ``alerts.audit_watch``). Milliseconds.
+A dead part cannot say so: whoever reads this can (``alerts.pulses``). Milliseconds.
 """
 
 from __future__ import annotations

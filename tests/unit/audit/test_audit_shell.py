@@ -17,7 +17,6 @@ import pytest
 from builders import NOW_MS, REALM, SECRET, entry, eventually, frozen_clock
 from real_broker import cancelled
 
-from alerts.audit_watch import SILENT_S, AuditWatch
 from alerts.desk import handle
 from alerts.wire_tap import BATCH_MAX, WAITING_MAX, WireTap
 from audit.attention import RECOVER_MS, STEP_MAX_MS, Attention
@@ -30,10 +29,9 @@ from tocsin.clock import AffineClock
 from tocsin.model.episode import FindingCause, NoticeCause, Ruling
 from tocsin.model.finding import Change, Code
 from tocsin.model.notice import Notice
-from tocsin.model.pulse import Pulse
 from tocsin.subjects import AUDITOR_PULSE, NOTICES, WIRES
 from tocsin.testing.bus import MemoryBucket, MemoryLog
-from tocsin.wire import decode_notice, decode_pulse, decode_ruling, decode_wire_answers, encode
+from tocsin.wire import decode_notice, decode_pulse, decode_wire_answers, encode
 
 # --- hours ---------------------------------------------------------------------------------------------------
 
@@ -269,58 +267,6 @@ async def test_a_page_is_tried_until_it_is_taken(monkeypatch: pytest.MonkeyPatch
         await cancelled(task)
     assert len({one.headers["webhook-id"] for one in heard}) == 1
     assert json.loads(heard[0].content)["commonLabels"]["alertname"] == "SYS_AUDIT"
-
-
-# --- who misses it -------------------------------------------------------------------------------------------
-
-
-class Hours:
-    def __init__(self) -> None:
-        self.ms = NOW_MS
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    wall_ms = now_ms
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-
-async def watched(*ages_s: int) -> list[tuple[Change, str]]:
-    """What the clerk says, look by look, of a pulse that is so old; the desk rules on each."""
-    log, tallies, hours = MemoryLog(), MemoryBucket(), Hours()
-    watch = AuditWatch(log, tallies, hours)
-    said = []
-    for age_s in ages_s:
-        hours.ms += 15_000
-        if age_s >= 0:
-            await tallies.put(
-                AUDITOR_PULSE, encode(Pulse(at_ms=hours.ms - age_s * 1000, wall_ms=hours.ms - age_s * 1000))
-            )
-        before = len(log.entries(NOTICES))
-        await watch.look()
-        for one in log.entries(NOTICES)[before:]:
-            notice = decode_notice(one.payload)
-            said.append((notice.change, notice.subject))
-            place = subjects.episode("SYS_AUDIT", "auditor")
-            last = await log.last(subjects.EPISODES, place)
-            episode = None if last is None else decode_ruling(last.payload).episode
-            ruling = handle(episode, NoticeCause(notice=notice), REALM, hours.ms)
-            assert isinstance(ruling, Ruling)
-            await log.append(place, encode(ruling))
-    return said
-
-
-async def test_an_auditor_that_is_silent_for_a_minute_is_missed_once_and_heard_again() -> None:
-    assert await watched(0, SILENT_S, SILENT_S + 1, 80, 95, 2, 4) == [
-        (Change.ENTRY, "auditor"), (Change.EXIT, "auditor"),
-    ]  # fmt: skip
-
-
-async def test_one_that_was_never_there_is_missed_too() -> None:
-    assert await watched(-1, -1, -1, -1) == []
-    assert await watched(-1, -1, -1, -1, -1) == [(Change.ENTRY, "auditor")]
 
 
 # --- the tap -------------------------------------------------------------------------------------------------
