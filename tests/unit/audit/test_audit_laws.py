@@ -189,6 +189,8 @@ def test_nothing_is_asked_of_a_courier_without_a_tap_nor_of_her_unit() -> None:
         (Channel.POLICE, "own", "CIC-13", "police-CIC-13"),
         (Channel.POLICE, "default", "CIC-13", "police"),
         (Channel.OPERATIONS, "operations", "", "operations"),
+        (Channel.TELEASSISTANCE, "canary", "", "canary-teleassistance"),
+        (Channel.POLICE, "canary", "CIC-13", "canary-police"),
     ],
 )
 def test_lines_are_named_as_the_tap_names_them(channel: Channel, line: str, recipient: str, named: str) -> None:
