@@ -7,7 +7,8 @@
 
 Of what a SYS_NOTIFY_FAIL or an attempt explained the end is asked for once more behind the longest ladder of P1 to
 P3 (an hour). Her unit is told over MQTT, to which no bound of the domain applies: a receipt of any kind has to be
-there. Pure; hours are those of ``audit.attention``.
+there. So it has for an invented pair: whether its receiver takes it is SYS_CANARY_FAIL's to say, and no receipt of
+that receiver settles what is about anybody else. Pure; hours are those of ``audit.attention``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Final
 import msgspec
 
 from audit.law import Difference
-from audit.laws.reading import Place
+from audit.laws.reading import CANARY_LINE, Place
 from tocsin.model.episode import Channel, Notification, Receipt, Ruling
 from tocsin.model.finding import Code
 
@@ -44,6 +45,7 @@ class _Owed(msgspec.Struct, kw_only=True):
     episode: str
     priority: int
     due_ms: int
+    is_canary: bool
     tried: bool = False
     was_excused: bool = False
 
@@ -78,6 +80,8 @@ class Sent:
     def owe(self, ruling: Ruling, heard_ms: int) -> None:
         for one in ruling.notifications:
             if one.channel in self._channels and one.id not in self._settled:
+                if ruling.episode.is_canary and one.id in self._tried:
+                    continue
                 priority = ruling.episode.priority
                 within_ms = UNIT_WITHIN_MS if one.channel is Channel.UNIT else WITHIN_MS[priority]
                 self._owed[one.id] = _Owed(
@@ -85,6 +89,7 @@ class Sent:
                     episode=ruling.episode.id,
                     priority=priority,
                     due_ms=heard_ms + within_ms,
+                    is_canary=ruling.episode.is_canary,
                     tried=one.id in self._tried,
                 )
 
@@ -96,7 +101,9 @@ class Sent:
             self._owed.pop(name, None)
             return
         self._tried[name] = heard_ms
-        if owed is not None:
+        if owed is not None and owed.is_canary:
+            self._owed.pop(name)
+        elif owed is not None:
             owed.tried = True
 
     def differences(self, now_ms: int) -> list[Difference]:
@@ -136,7 +143,8 @@ def _settles(receipt: Receipt, channel: Channel | None) -> bool:
     """Operations that took what the téléassistance did not take settle nothing."""
     if receipt.channel is Channel.UNIT:
         return receipt.result != "no_broker"
-    return receipt.result in SETTLED and (channel is None or receipt.channel is channel)
+    of_its_channel = channel is None or receipt.channel is channel
+    return receipt.result in SETTLED and of_its_channel and receipt.line != CANARY_LINE
 
 
 def _difference(owed: _Owed) -> Difference:

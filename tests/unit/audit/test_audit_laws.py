@@ -123,6 +123,41 @@ def test_an_attempt_excuses_what_no_fault_is_said_of() -> None:
         assert len(law.differences(WITHIN_MS[ruling.episode.priority])) == found
 
 
+def canary(code: Code = Code.PROX_ALERT) -> Ruling:
+    ruling = opening(code, measure="canary-0")
+    assert ruling.episode.is_canary
+    return ruling
+
+
+@pytest.mark.parametrize("first", ["ruling", "receipt"])
+@pytest.mark.parametrize("code", [Code.PROX_ALERT, Code.W_COMMS_LOSS])
+@pytest.mark.parametrize("result", ["accepted", "status_503", "timeout", "no_endpoint"])
+def test_an_invented_pair_is_owed_an_attempt_whatever_its_receiver_says(
+    result: str, code: Code, first: str
+) -> None:
+    """F38: that its receiver is away is SYS_CANARY_FAIL, and nobody's alert."""
+    ruling = canary(code)
+    law, one = Sent(frozenset({Channel.TELEASSISTANCE})), receipt(ruling, result, line="canary")
+    steps = [lambda: law.ruling(PROX, ruling, 0), lambda: law.receipt(one, 10)]
+    for step in steps if first == "ruling" else reversed(steps):
+        step()
+    assert law.differences(10**8) == []
+
+
+def test_an_invented_pair_that_the_courier_leaves_alone_is_a_difference() -> None:
+    assert len(owing(canary()).differences(WITHIN_MS[1])) == 1
+
+
+@pytest.mark.parametrize("first", ["ruling", "receipt"])
+def test_a_person_is_not_told_by_what_the_receiver_of_canaries_took(first: str) -> None:
+    ruling = opening()
+    law, one = Sent(frozenset({Channel.TELEASSISTANCE})), receipt(ruling, line="canary")
+    steps = [lambda: law.ruling(PROX, ruling, 0), lambda: law.receipt(one, 10)]
+    for step in steps if first == "ruling" else reversed(steps):
+        step()
+    assert len(law.differences(WITHIN_MS[1])) == 1
+
+
 # --- carried -------------------------------------------------------------------------------------------------
 
 
