@@ -124,7 +124,7 @@ async def test_what_was_dropped_is_said_and_what_was_ruled_upon_is_not(world: Wo
         await world.finds("fnd_1")
         await world.rules("fnd_1")
         await world.finds("fnd_2")
-        await world.looks(4)
+        await world.looks(5)
         (page,) = world.pages
         assert "fnd_2" in page["commonAnnotations"]["description"]
         assert page["commonAnnotations"]["differences"] == "1"
