@@ -360,3 +360,24 @@ async def test_while_the_log_is_away_a_tap_keeps_the_newest_and_says_how_many_it
         await eventually(lambda: len(kept(log)) == WAITING_MAX, within_s=30)
         assert kept(log)[0] == "evt_3"
         assert sum(decode_wire_answers(one.payload).missed for one in log.entries(WIRES)) == 3
+
+
+async def test_a_tap_that_is_stopped_in_order_hands_in_what_it_has_noted() -> None:
+    """Their receipts are on the log already, and the next life is some seconds away."""
+    log = MemoryLog()
+    names = [f"evt_{number}" for number in range(BATCH_MAX + 7)]
+    async with tapped(log) as tap:
+        await eventually(lambda: log.entries(WIRES))
+        for name in names:
+            tap.note("teleassistance", name, 200)
+    assert kept(log) == names
+
+
+async def test_a_tap_that_is_stopped_without_the_log_ends_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alerts.wire_tap.LAST_S", 0.05)
+    log = MemoryLog()
+    async with tapped(log) as tap:
+        await eventually(lambda: log.entries(WIRES))
+        log.down = True
+        tap.note("teleassistance", "evt_1", 200)
+    assert kept(log) == []
