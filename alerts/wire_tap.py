@@ -6,7 +6,7 @@ from the request as it left. ``audit.laws.carried`` compares.
 
 Off the road of the alert: to note is to append to a list in memory, nothing waits for the log, and nothing that
 fails here reaches a delivery. What cannot be kept is counted and said (``missed``). A life that ends in order
-hands in what it has noted; one that begins says so, for a killed one's notes of the last quarter second died with it.
+hands in what it has noted; one that begins says so, for the last quarter second of a killed one died with it.
 """
 
 from __future__ import annotations
