@@ -37,6 +37,7 @@ MOVING_MS: Final = 3_000
 LATE_MS: Final = 30_000
 URGENT_LATE_MS: Final = 8_000
 RECENT_MS: Final = 120_000  # of rulings: readers of two streams are never so far apart while both are followed
+RECENT_MAX: Final = 200_000  # ten minutes of a desk that rules on hundreds a second
 CLOSED_MS: Final = 3_600_000  # what ends a closed episode comes from the same unit, within the hour
 AWAITED_MAX: Final = 200_000  # ten minutes of a storm that a desk would need an hour for
 
@@ -120,6 +121,8 @@ class Ruled:
             return
         self._ruled_ms = heard_ms
         self._recent[place, cause] = heard_ms
+        if len(self._recent) > RECENT_MAX:  # while no look succeeds nothing is forgotten by its hour
+            self._recent.pop(next(iter(self._recent)))
         found = self._awaited.pop((place, cause), None)
         if found is not None:
             self._lanes[found[0].lane].ruled(found[0].sequence, heard_ms)

@@ -14,7 +14,7 @@ that receiver settles what is about anybody else. Pure; hours are those of ``aud
 from __future__ import annotations
 
 from itertools import takewhile
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -35,6 +35,7 @@ LADDER_MAX: Final = 3
 LADDER_MS: Final = 3_900_000  # their ladder ends after an hour; 5 min for what began late
 FAULT_MS: Final = 150_000  # a fault that a human has closed, and that lasts, is said anew within a minute
 KEPT_MS: Final = 600_000  # receipts whose ruling has not been read yet
+KEPT_MAX: Final = 200_000  # while no look succeeds nothing is forgotten by its hour
 
 NO_ENDPOINT: Final = "no_endpoint"
 NO_LONGER_TOLD: Final = "no_longer_told"
@@ -102,8 +103,10 @@ class Sent:
         if owed is None:
             if name not in self._settled:
                 self._early.setdefault(name, (heard_ms, []))[1].append(receipt)
+                _drop_oldest(self._early)
         elif owed.is_canary or _settles(receipt, owed):
             self._settled[name] = heard_ms
+            _drop_oldest(self._settled)
             self._owed.pop(name)
         elif receipt.result == NO_ENDPOINT:
             owed.is_unreached = True
@@ -145,6 +148,11 @@ class Sent:
             self._settled.pop(name)
         for name, _ in list(takewhile(lambda one: now_ms - one[1][0] > KEPT_MS, self._early.items())):
             self._early.pop(name)
+
+
+def _drop_oldest(kept: dict[str, Any]) -> None:
+    if len(kept) > KEPT_MAX:
+        kept.pop(next(iter(kept)))
 
 
 def _owed(one: Notification, episode: Episode, heard_ms: int) -> _Owed:

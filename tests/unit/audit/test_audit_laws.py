@@ -153,6 +153,20 @@ def test_in_production_that_nobody_is_configured_is_a_fault_that_has_to_be_said(
         assert ruling.notifications[0].id not in [one.about for one in again], "nothing more will become of it"
 
 
+def test_while_nobody_looks_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sent, "KEPT_MAX", 5)
+    ruling, law = opening(), Sent()
+    for number in range(50):
+        law.receipt(receipt(ruling, notification=f"evt_{number}"), 0)
+    assert len(law._early) == 5
+    for number in range(50):
+        name = f"evt_{number}"
+        one = msgspec.structs.replace(ruling.notifications[0], id=name)
+        law.owe(msgspec.structs.replace(ruling, notifications=(one,)), 0)
+        law.receipt(receipt(ruling, notification=name), 0)
+    assert len(law._settled) == 5
+
+
 def test_a_second_endpoint_need_not_be_there() -> None:
     ruling = in_production(opening())
     (first, *_) = ruling.notifications

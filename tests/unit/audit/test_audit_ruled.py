@@ -274,5 +274,14 @@ def test_a_ruling_may_be_read_before_what_it_is_about() -> None:
     assert site.differs() == []
 
 
+def test_while_nobody_looks_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audit.laws.ruled.RECENT_MAX", 5)
+    site = Site()
+    for number in range(50):
+        site.happens(entry(f"fnd_{number}", measure=f"msr_{number}"))
+    assert len(site.law._recent) == 5
+    assert site.differs() == [], "the ruling was there when it was found"
+
+
 def test_our_own_word_is_not_asked_for() -> None:
     assert reading.of_notice(notice("ntc_audit", Code.SYS_AUDIT), 1) is None
