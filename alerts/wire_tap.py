@@ -5,13 +5,14 @@ nothing of notifications, ladders or receipts, so that a fault up there cannot h
 from the request as it left. ``audit.laws.carried`` compares.
 
 Off the road of the alert: to note is to append to a list in memory, nothing waits for the log, and nothing that
-fails here reaches a delivery. What cannot be kept is counted and said (``missed``). A life that begins says so,
-for the notes of the last half second of the one before may have died with it.
+fails here reaches a delivery. What cannot be kept is counted and said (``missed``). A life that ends in order
+hands in what it has noted; one that begins says so, for the last quarter second of a killed one died with it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from itertools import islice
@@ -30,6 +31,7 @@ from tocsin.wire import encode
 
 PART: Final = "courier"
 FLUSH_S: Final = 0.25  # of the machine's time: the auditor waits 10 s
+LAST_S: Final = 1.0  # of a courier that is stopped: nobody waits longer for what only excuses
 BATCH_MAX: Final = 500  # of 80 bytes: 40 kB
 WAITING_MAX: Final = 50_000  # 4 MB and some: an hour without the log at 14 answers a second; the oldest give way
 
@@ -62,13 +64,25 @@ class WireTap:
         self._waiting.append(WireAnswer(notification=notification, line=line, status=status, at_ms=now_ms))
 
     async def serve(self) -> None:
-        """Until cancelled."""
+        """Until cancelled; then what still waits."""
         begun = False
-        while True:
-            if self._waiting or not begun:
-                begun = await self._flush() or begun
-            if not self._waiting:
-                await asyncio.sleep(FLUSH_S)
+        try:
+            while True:
+                if self._waiting or not begun:
+                    begun = await self._flush() or begun
+                if not self._waiting:
+                    await asyncio.sleep(FLUSH_S)
+        finally:
+            await self._hand_in()
+
+    async def _hand_in(self) -> None:
+        """Their receipts are on the log, and the next life's word that excuses them may come too late."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_S):
+                while self._waiting:
+                    await self._flush()
+        if self._waiting:
+            log.warning("wire_answers_lost", answers=len(self._waiting))
 
     async def _flush(self) -> bool:
         """What was noted while this is under way stays for the next."""

@@ -50,7 +50,10 @@ from tocsin.wire import (
 LOOK_S: Final = 2.0
 READ_WITHIN_S: Final = 5.0  # up to the end as it was: a follower that lost its server asks again after 6 s
 BACK_MS: Final = 60_000  # how far behind its start it looks back
-BACK_MAX: Final = 2_000  # entries of a stream; as many rulings and receipts as that minute has on a busy night
+BACK_MAX: Final = 2_000  # entries of a stream; of a storm they may be less than that minute: see _horizon
+RECEIPTS_BACK_MAX: Final = 8 * BACK_MAX  # a ruling has two notifications and more, each with its attempts
+WRITTEN_MS: Final = 10_000  # an attempt has 5 s, and then its receipt is written: later ones may stand before it
+CAUSES: Final = (FINDINGS, ALARMS, NOTICES)
 TURN: Final = 64  # entries between two turns of the loop
 
 log = structlog.get_logger()
@@ -108,12 +111,16 @@ class Auditor:
         self._attention = Attention(_steady_ms())
         self._read: dict[str, int] = {}
         self._began: dict[str, int] = {}
+        self._horizons: dict[str, int] = {}  # what is of before has its answer, perhaps, where we do not read
         self._moved = asyncio.Event()
 
     async def begin(self, tasks: asyncio.TaskGroup) -> None:
         """Until all that stood has been read."""
         ends = await self._ends_in_the_end()
         self._began = dict(ends)
+        receipts_ms = await self._horizon(RECEIPTS, ends, lambda one: decode_receipt(one).t7_ms + WRITTEN_MS)
+        rulings_ms = await self._horizon(EPISODES, ends, lambda one: decode_ruling(one).at_ms)
+        self._horizons = {EPISODES.name: receipts_ms, **dict.fromkeys((one.name for one in CAUSES), rulings_ms)}
         await self._read_standing()
         shelves = [(self._doors.orders, self._order), (self._doors.devices, self._device)]
         complete = [asyncio.Event() for _ in shelves]
@@ -126,10 +133,24 @@ class Auditor:
             (RECEIPTS, self._receipt), (WIRES, self._wires), (FIXES, self._fixes),
         ]  # fmt: skip
         for stream, hear_one in hearing:
-            back = 0 if stream is FIXES else BACK_MAX
-            after = max(0, ends[stream.name] - back)
+            after = _after(stream, ends)
             self._read[stream.name] = after
             tasks.create_task(self._follow(stream, after, hear_one))
+
+    async def _horizon(self, stream: Stream, ends: dict[str, int], hour_of: Callable[[bytes], int]) -> int:
+        """From which hour on all of a stream is read back: that of its oldest entry which is; 0: of any."""
+        after = _after(stream, ends)
+        if after == 0:
+            return 0
+        async for entries in self._doors.log.read(stream, stream.subjects, after=after):
+            for entry in entries:
+                try:
+                    return hour_of(entry.payload)
+                except WireError as error:
+                    log.error("audit_unreadable", subject=entry.subject, error=str(error))
+            if not entries:
+                break
+        return self._clock.now_ms()
 
     async def _ends_in_the_end(self) -> dict[str, int]:
         while True:
@@ -224,7 +245,8 @@ class Auditor:
 
     def _is_old(self, stream: Stream, sequence: int, at_ms: int) -> bool:
         """Of before our time: whether it was dealt with cannot be told any more."""
-        return sequence <= self._began[stream.name] and at_ms < self._clock.now_ms() - BACK_MS
+        since_ms = max(self._clock.now_ms() - BACK_MS, self._horizons.get(stream.name, 0))
+        return sequence <= self._began[stream.name] and at_ms < since_ms
 
     # --- what is heard -------------------------------------------------------------------------------------
 
@@ -286,6 +308,13 @@ class Auditor:
 
     def _device(self, change: Changed) -> None:
         self._laws.near.device(change.key, None if change.value is None else decode_device(change.value))
+
+
+def _after(stream: Stream, ends: dict[str, int]) -> int:
+    """Behind which entry we begin to read."""
+    if stream is FIXES:
+        return ends[stream.name]
+    return max(0, ends[stream.name] - (RECEIPTS_BACK_MAX if stream is RECEIPTS else BACK_MAX))
 
 
 def _steady_ms() -> int:

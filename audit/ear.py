@@ -32,6 +32,7 @@ from tocsin.telemetry import EAR_MESSAGES
 NAME = "ear"
 PATIENCE_MS = 5 * MS  # ingest's 5 ms of company and an append are a twentieth of a second
 OVERTAKEN_MS = 1 * MS  # two sessions hear the same message within milliseconds
+HELD_MS = 10 * MS  # the same words without a number, so soon behind an alarm: a key held down, on the log once
 TALLY_FRESH_MS = 3 * MS  # one is written each second
 WAIT_MAX_MS = 60 * MS  # a part that is restarted is back long before
 RECENT_MS = 60 * MS  # what was read from the log waits so long for being heard
@@ -110,6 +111,7 @@ class Ear:
         self._windows: dict[int, Window] = {}
         self._nameless: list[Expectation] = []
         self._rang_ms: dict[str, int] = {}
+        self._words_ms: dict[tuple[str, bytes], int] = {}
         self._known_alarms: dict[Key, int] = {}
         self._read_ms: dict[str, int] = {}
         self._unwell_ms = since_ms
@@ -130,8 +132,8 @@ class Ear:
                 self._expect(FIX, one.key, hour_ms, Expectation(one.device, seq, now_ms))
             elif one.id is not None and one.at_ms is not None:
                 self._expect(ALARM, one.id, one.at_ms, Expectation(one.device, one.seq, now_ms))
-            elif now_ms - self._rang_ms.get(one.device, 0) > self._span(OVERTAKEN_MS):
-                self._nameless.append(Expectation(one.device, None, now_ms))
+            else:
+                self._expect_any(one, now_ms)
         if self.waiting > EXPECTED_MAX:
             self.forget(now_ms)
 
@@ -146,6 +148,16 @@ class Ear:
             EAR_MESSAGES.labels(outcome="repeated").inc()
         else:
             lane.expected.setdefault(key, expectation)
+
+    def _expect_any(self, one: Ringing, now_ms: int) -> None:
+        behind_ms = now_ms - self._rang_ms.get(one.device, 0)
+        said_ms = self._words_ms.get((one.device, one.words))
+        self._words_ms[one.device, one.words] = now_ms
+        held_ms = HELD_MS + self._span(OVERTAKEN_MS)
+        if said_ms is not None and max(behind_ms, now_ms - said_ms) <= held_ms:
+            EAR_MESSAGES.labels(outcome="repeated").inc()
+        elif behind_ms > self._span(OVERTAKEN_MS):
+            self._nameless.append(Expectation(one.device, None, now_ms))
 
     def _is_repeated(self, key: Key) -> bool:
         if isinstance(key, str):
@@ -258,7 +270,9 @@ class Ear:
         for lane in self._lanes.values():
             _drop_older(lane.recent, now_ms - self._span(RECENT_MS))
         _drop_older(self._known_alarms, now_ms - self._span(ALARM_KNOWN_MS))
-        self._rang_ms = {one: at for one, at in self._rang_ms.items() if at >= now_ms - self._span(RECENT_MS)}
+        since_ms = now_ms - self._span(RECENT_MS)
+        self._rang_ms = {one: at for one, at in self._rang_ms.items() if at >= since_ms}
+        self._words_ms = {one: at for one, at in self._words_ms.items() if at >= since_ms}
         named = [_difference(where, one) for where, one in missing[:NAMED_MAX]]
         if more := missing[NAMED_MAX:]:
             since_ms = min(one.heard_ms for _, one in more)

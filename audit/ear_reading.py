@@ -8,6 +8,7 @@ which account for it without knowing what it was. Coordinates are looked at and 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -34,12 +35,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Ringing:
-    """An alarm without fail, on ALARMS: under this id, or under any (None) where the press has no numbers."""
+    """An alarm without fail, on ALARMS: under this id, or under any (None) where the press has no numbers; then
+    ``words`` tells whether it is said again (a digest)."""
 
     device: str
     id: str | None
     seq: int | None
     at_ms: int | None
+    words: bytes = b""
 
 
 Test = Callable[[Any], bool]
@@ -186,6 +189,6 @@ def _press(payload: bytes, device: Device) -> Ringing:
     named = ("tst", "seq", "boot")
     sound = said is not None and all(name in said and NUMBERS[name](said[name]) for name in named)
     if said is None or not sound or not NUMBERS["ms"](said.get("ms", 0)) or said.get("_type") != "sos":
-        return Ringing(device.id, None, None, None)
+        return Ringing(device.id, None, None, None, hashlib.sha256(payload).digest())
     hour_ms = hour_of(said)
     return Ringing(device.id, alarm_id(device.id, said["boot"], said["seq"], hour_ms), said["seq"], hour_ms)

@@ -15,6 +15,7 @@ from itertools import takewhile
 from typing import Final
 
 from audit.law import Difference
+from audit.laws.reading import CANARY_LINE
 from tocsin.model.audit import WireAnswers
 from tocsin.model.episode import Channel, Receipt
 from tocsin.model.room import DEFAULT_ROOM
@@ -80,6 +81,8 @@ class Carried:
 
 def line_of(receipt: Receipt) -> str:
     """By what word the tap knows the endpoint that this receipt names."""
+    if receipt.line == CANARY_LINE:
+        return f"{CANARY_LINE}-{receipt.channel.value}"
     match receipt.channel:
         case channel if receipt.line == CANARY:  # the test receiver of invented pairs has a line for each form
             return f"{CANARY}-{channel.value}"

@@ -46,6 +46,7 @@ LEFT_M: Final = 500.0
 LEFT_SHARE: Final = 0.5  # of d_A: who is so far outside has left by any rule of leaving
 AROUND_MS: Final = 120_000  # of authorised hours: nothing is asked so near to them
 NO_GOOD: Final = FixFlag.CLOCK_SKEW | FixFlag.BULK | FixFlag.PRESENCE
+WAITING_MAX: Final = 5_000  # rows beside the newest of each unit, 500 kB: looks may fail for hours
 EQUATOR_M: Final = 6_378_137.0
 E2: Final = 0.00669437999014
 PROX: Final = Code.PROX_ALERT.value
@@ -81,6 +82,7 @@ class Near:
         self._rows: dict[int, int] = {}
         self._table: _Table | None = None
         self._batches: list[Fixes] = []
+        self._waiting = 0
         self._lat, self._lon, self._ms = (np.zeros(0, np.int64) for _ in range(3))
         self._good, self._fresh, self._leapt = (np.zeros(0, bool) for _ in range(3))
         self._lasting: set[str] = set()
@@ -113,6 +115,9 @@ class Near:
 
     def fixes(self, batch: Fixes) -> None:
         self._batches.append(batch)
+        self._waiting += len(batch)
+        if self._waiting >= WAITING_MAX:
+            self._batches, self._waiting = [_newest(np.concatenate(self._batches))], 0
 
     def ruling(self, place: Place, ruling: Ruling) -> None:
         code, measure = place
@@ -177,18 +182,13 @@ class Near:
     def _take(self, table: _Table) -> None:
         """The newest place of each unit, of what came since the last look."""
         self._fresh[:] = False
-        batches, self._batches = self._batches, []
+        batches, self._batches, self._waiting = self._batches, [], 0
         if not batches or not len(table.numbers):
             return
-        fixes = np.concatenate(batches)
-        fixes = fixes[(fixes["flags"] & np.uint16(FixFlag.PRESENCE)) == 0]
+        fixes = _newest(np.concatenate(batches))
         index = np.minimum(np.searchsorted(table.numbers, fixes["device"]), len(table.numbers) - 1)
         known = table.numbers[index] == fixes["device"]
-        fixes, rows = fixes[known], table.rows[index[known]]
-        order = np.argsort(fixes["fix_ms"], kind="stable")[::-1]
-        _, first = np.unique(rows[order], return_index=True)
-        newest = order[first]
-        self._keep(fixes[newest], rows[newest])
+        self._keep(fixes[known], table.rows[index[known]])
 
     def _keep(self, fixes: Fixes, rows: npt.NDArray[np.int64]) -> None:
         newer = fixes["fix_ms"] > self._ms[rows]
@@ -228,6 +228,15 @@ class Near:
         known = measure in self._lasting or (measure not in self._asked and measure in self._there)
         self._asked.add(measure)
         self._near[measure] = None if known else now_ms
+
+
+def _newest(fixes: Fixes) -> Fixes:
+    """Where each unit was last; of one hour what came last. Units that are not known yet among them."""
+    places = fixes[(fixes["flags"] & np.uint16(FixFlag.PRESENCE)) == 0]
+    order = np.argsort(places["fix_ms"], kind="stable")[::-1]
+    _, first = np.unique(places["device"][order], return_index=True)
+    newest: Fixes = places[order[first]]
+    return newest
 
 
 def _is_good(fixes: Fixes) -> Mask:

@@ -14,6 +14,9 @@ from tocsin.model.episode import AlarmCause, Event, FindingCause, NoticeCause
 from tocsin.model.finding import LATCHED, MEASURE_ENDED_REASON, Alarm, Change, Code, Finding
 from tocsin.model.notice import Notice
 
+CANARY_LINE: Final = "canary"
+"""Of the words in ``Receipt.line``: the receiver of invented pairs (``tocsin.model.canary``), and nobody else."""
+
 Place = tuple[str, str]
 """Of an episode: code and subject, as they stand in the name of its subject on the log."""
 

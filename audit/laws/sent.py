@@ -1,26 +1,28 @@
 """Was everybody told whom a ruling names, or does somebody know that they were not? DOMAIN section 2; F02.
 
     each notification has, within its hard bound: a receipt ``accepted``,
-        or a receipt that says why it is not told (any longer),
+        or a receipt that says why it is not told, and is believed (``_settles``),
         or a SYS_NOTIFY_FAIL of its channel, which a human has before him,
         or (P3 to P5, of which that is not said) an attempt, which the ladder goes on with
 
 Of what a SYS_NOTIFY_FAIL or an attempt explained the end is asked for once more behind the longest ladder of P1 to
 P3 (an hour). Her unit is told over MQTT, to which no bound of the domain applies: a receipt of any kind has to be
-there. Pure; hours are those of ``audit.attention``.
+there. So it has for an invented pair: whether its receiver takes it is SYS_CANARY_FAIL's to say, and no receipt of
+that receiver settles what is about anybody else. Pure; hours are those of ``audit.attention``.
 """
 
 from __future__ import annotations
 
 from itertools import takewhile
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from audit.law import Difference
-from audit.laws.reading import Place
-from tocsin.model.episode import Channel, Notification, Receipt, Ruling
+from audit.laws.reading import CANARY_LINE, Place
+from tocsin.model.episode import Channel, Episode, Notification, Realm, Receipt, Ruling
 from tocsin.model.finding import Code
+from tocsin.model.room import SECOND
 
 NAME: Final = "sent"
 
@@ -33,17 +35,29 @@ LADDER_MAX: Final = 3
 LADDER_MS: Final = 3_900_000  # their ladder ends after an hour; 5 min for what began late
 FAULT_MS: Final = 150_000  # a fault that a human has closed, and that lasts, is said anew within a minute
 KEPT_MS: Final = 600_000  # receipts whose ruling has not been read yet
+KEPT_MAX: Final = 200_000  # while no look succeeds nothing is forgotten by its hour
 
-SETTLED: Final = frozenset({"accepted", "default_accepted", "no_endpoint", "no_longer_told", "gave_up"})
+NO_ENDPOINT: Final = "no_endpoint"
+NO_LONGER_TOLD: Final = "no_longer_told"
+SETTLED: Final = frozenset({"accepted", "default_accepted", "gave_up"})
+
+CLOSED: Final = "org.tocsin.alert.closed"
+LEFT: Final = frozenset({"org.tocsin.alert.acknowledged", "org.tocsin.alert.released"})
+"""Of Notification.type; a room of the police has no message for these."""
 
 
 class _Owed(msgspec.Struct, kw_only=True):
-    """``due_ms``: when somebody has to know. ``tried``: something was attempted."""
+    """``due_ms``: when somebody has to know. ``tried``: something was attempted. ``may_be_left``: it may rightly
+    not be told; ``must_be_reached``: that nobody is there is a fault, and ``is_unreached``: so it is said."""
 
     notification: Notification
     episode: str
     priority: int
     due_ms: int
+    is_canary: bool
+    may_be_left: bool
+    must_be_reached: bool
+    is_unreached: bool = False
     tried: bool = False
     was_excused: bool = False
 
@@ -55,7 +69,7 @@ class Sent:
         self._channels = channels
         self._owed: dict[str, _Owed] = {}
         self._settled: dict[str, int] = {}
-        self._tried: dict[str, int] = {}
+        self._early: dict[str, tuple[int, list[Receipt]]] = {}  # of rulings that have not been read yet
         self._faults: dict[str, int | None] = {}  # by endpoint; since when it is said no longer, None: it lasts
 
     @property
@@ -78,25 +92,25 @@ class Sent:
     def owe(self, ruling: Ruling, heard_ms: int) -> None:
         for one in ruling.notifications:
             if one.channel in self._channels and one.id not in self._settled:
-                priority = ruling.episode.priority
-                within_ms = UNIT_WITHIN_MS if one.channel is Channel.UNIT else WITHIN_MS[priority]
-                self._owed[one.id] = _Owed(
-                    notification=one,
-                    episode=ruling.episode.id,
-                    priority=priority,
-                    due_ms=heard_ms + within_ms,
-                    tried=one.id in self._tried,
-                )
+                self._owed[one.id] = _owed(one, ruling.episode, heard_ms)
+                _, early = self._early.pop(one.id, (0, []))
+                for receipt in early:
+                    self.receipt(receipt, heard_ms)
 
     def receipt(self, receipt: Receipt, heard_ms: int) -> None:
         name = receipt.notification
         owed = self._owed.get(name)
-        if _settles(receipt, None if owed is None else owed.notification.channel):
+        if owed is None:
+            if name not in self._settled:
+                self._early.setdefault(name, (heard_ms, []))[1].append(receipt)
+                _drop_oldest(self._early)
+        elif owed.is_canary or _settles(receipt, owed):
             self._settled[name] = heard_ms
-            self._owed.pop(name, None)
-            return
-        self._tried[name] = heard_ms
-        if owed is not None:
+            _drop_oldest(self._settled)
+            self._owed.pop(name)
+        elif receipt.result == NO_ENDPOINT:
+            owed.is_unreached = True
+        elif receipt.result != NO_LONGER_TOLD:  # which is no attempt
             owed.tried = True
 
     def differences(self, now_ms: int) -> list[Difference]:
@@ -107,6 +121,9 @@ class Sent:
             if now_ms < owed.due_ms:
                 continue
             if not owed.was_excused and self._is_excused(owed, now_ms):
+                if owed.is_unreached:  # it will never be tried, and the fault is said
+                    self._owed.pop(name)
+                    continue
                 owed.was_excused = True
                 owed.due_ms += LADDER_MS
                 if owed.priority <= LADDER_MAX:
@@ -127,16 +144,60 @@ class Sent:
         )
 
     def _forget(self, now_ms: int) -> None:
-        for kept in (self._settled, self._tried):
-            for name, _ in list(takewhile(lambda one: now_ms - one[1] > KEPT_MS, kept.items())):
-                kept.pop(name)
+        for name, _ in list(takewhile(lambda one: now_ms - one[1] > KEPT_MS, self._settled.items())):
+            self._settled.pop(name)
+        for name, _ in list(takewhile(lambda one: now_ms - one[1][0] > KEPT_MS, self._early.items())):
+            self._early.pop(name)
 
 
-def _settles(receipt: Receipt, channel: Channel | None) -> bool:
+def _drop_oldest(kept: dict[str, Any]) -> None:
+    if len(kept) > KEPT_MAX:
+        kept.pop(next(iter(kept)))
+
+
+def _owed(one: Notification, episode: Episode, heard_ms: int) -> _Owed:
+    within_ms = UNIT_WITHIN_MS if one.channel is Channel.UNIT else WITHIN_MS[episode.priority]
+    return _Owed(
+        notification=one,
+        episode=episode.id,
+        priority=episode.priority,
+        due_ms=heard_ms + within_ms,
+        is_canary=episode.is_canary,
+        may_be_left=_may_be_left(one, episode),
+        must_be_reached=_must_be_reached(one, episode),
+    )
+
+
+def _may_be_left(one: Notification, episode: Episode) -> bool:
+    """A room of the police is sent no message for who has an alert, nor the end of what it never heard begin."""
+    if one.channel is not Channel.POLICE:
+        return False
+    if one.type != CLOSED:
+        return one.type in LEFT
+    began = (sent.id for told in episode.told if told.room == one.recipient for sent in told.sent)
+    return all(name == one.id for name in began)
+
+
+def _must_be_reached(one: Notification, episode: Episode) -> bool:
+    """In production somebody has to be there: always who answers first, the police where an alert is urgent. Of a
+    second endpoint there need be none."""
+    if episode.realm is not Realm.PRODUCTION or one.recipient == SECOND:
+        return False
+    urgent = one.channel is Channel.POLICE and episode.priority <= URGENT_MAX
+    return urgent or one.channel is Channel.TELEASSISTANCE
+
+
+def _settles(receipt: Receipt, owed: _Owed) -> bool:
     """Operations that took what the téléassistance did not take settle nothing."""
     if receipt.channel is Channel.UNIT:
         return receipt.result != "no_broker"
-    return receipt.result in SETTLED and (channel is None or receipt.channel is channel)
+    if receipt.channel is not owed.notification.channel or receipt.line == CANARY_LINE:
+        return False
+    if receipt.result == NO_LONGER_TOLD:
+        return owed.may_be_left
+    if receipt.result == NO_ENDPOINT:
+        return not owed.must_be_reached
+    return receipt.result in SETTLED
 
 
 def _difference(owed: _Owed) -> Difference:

@@ -16,10 +16,13 @@ from alerts.channels.form import Sender
 from alerts.courier import run_courier
 from alerts.line import Endpoint
 from alerts.retries import ACCEPTED, NO_ENDPOINT
+from audit.laws.carried import WITHIN_MS, Carried
 from tocsin import subjects
-from tocsin.model.episode import Channel, Realm
+from tocsin.model.audit import WireAnswer
+from tocsin.model.episode import Channel, Realm, Receipt
 from tocsin.model.room import DEFAULT_ROOM, SECOND
 from tocsin.testing.bus import MemoryLog
+from tocsin.wire import decode_wire_answers
 
 CANARY = "canary-0"
 
@@ -64,8 +67,8 @@ async def test_both_forms_go_to_its_receiver_and_nothing_to_anybody_else() -> No
         ruling = await rule(log, CANARY)
         await eventually(lambda: len(test.heard) == len(ruling.notifications))
         await eventually(lambda: len(receipts(log)) == 1)
-        (taken,) = receipts(log)
-        assert (taken.result, taken.line) == (ACCEPTED, "canary")
+        (one,) = receipts(log)
+        assert (one.result, one.line) == (ACCEPTED, "canary")
         assert {b"<status>Test</status>" in one.body or b'"test":true' in one.body for one in test.heard} == {True}
         assert stages() == before
         await rule(log, "msr_1")
@@ -94,3 +97,26 @@ async def test_what_its_receiver_does_not_take_is_nobodys_failure(has_receiver: 
             assert receipts(log, Channel.POLICE)[0].result == NO_ENDPOINT
         assert real.heard == []
         assert log.entries(subjects.NOTICES) == []
+
+
+async def test_its_deliveries_are_known_at_the_wire_by_the_word_of_its_receiver() -> None:
+    """F11: the auditor compares what the tap noted with the receipts, of an invented pair too."""
+    log = MemoryLog()
+    async with listening(200) as real, listening(200) as test, courier(log, real, of(test.url)):
+        names = {one.id for one in (await rule(log, CANARY)).notifications}
+        await eventually(lambda: names == {one.notification for one in taken(log)})
+        await eventually(lambda: names <= {one.notification for one in answers(log)})
+    law = Carried()
+    for said in log.entries(subjects.WIRES):
+        law.wires(decode_wire_answers(said.payload), 0)
+    for one in taken(log):
+        law.receipt(one, 0)
+    assert law.differences(WITHIN_MS) == []
+
+
+def taken(log: MemoryLog) -> list[Receipt]:
+    return [*receipts(log, Channel.TELEASSISTANCE), *receipts(log, Channel.POLICE)]
+
+
+def answers(log: MemoryLog) -> list[WireAnswer]:
+    return [one for said in log.entries(subjects.WIRES) for one in decode_wire_answers(said.payload).answers]

@@ -136,6 +136,38 @@ def test_a_press_without_numbers_is_answered_by_any_alarm_of_its_unit(world: Wor
     assert world.passes(10) == ["protected-1 said without a number; it is not on ALARMS."]
 
 
+def presses(world: World, words: bytes, *, written: str | None = None) -> None:
+    world.ear.heard(read(words, "sos", PROTECTED), world.now_ms)
+    if written is not None:
+        world.ear.alarm(written, PROTECTED, world.now_ms)
+
+
+def test_a_key_that_is_held_is_on_the_log_once_in_ten_seconds(world: World) -> None:
+    """Ingest names what has no number by its words and ten seconds, and the log keeps a name once."""
+    presses(world, b"help", written="alm_x")
+    for _ in range(2):
+        assert world.passes(5) == []
+        presses(world, b"help")
+    assert world.passes(30) == []
+
+
+def test_a_slot_of_ten_seconds_that_begins_under_a_held_key(world: World) -> None:
+    presses(world, b"help", written="alm_x")
+    assert world.passes(10) == []
+    presses(world, b"help", written="alm_y")
+    assert world.passes(9) == []
+    presses(world, b"help")
+    assert world.passes(30) == []
+
+
+@pytest.mark.parametrize(("words", "after_s"), [(b"help!", 5), (b"help", 12)])
+def test_other_words_or_later_ones_have_to_be_there(world: World, words: bytes, after_s: int) -> None:
+    presses(world, b"help", written="alm_x")
+    assert world.passes(after_s) == []
+    presses(world, words)
+    assert world.passes(10) == ["protected-1 said without a number; it is not on ALARMS."]
+
+
 def test_many_missing_are_counted_and_some_are_named(world: World) -> None:
     world.says(*range(NAMED_MAX + 5))
     said = world.passes(10)

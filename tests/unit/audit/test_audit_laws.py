@@ -18,7 +18,20 @@ from audit.laws.carried import Carried, line_of
 from audit.laws.reading import place_in
 from audit.laws.sent import LADDER_MS, WITHIN_MS, Sent
 from tocsin.model.audit import WireAnswer, WireAnswers
-from tocsin.model.episode import Channel, Due, Event, FindingCause, NoticeCause, Receipt, Ruling, Verb
+from tocsin.model.episode import (
+    Channel,
+    Due,
+    Event,
+    FindingCause,
+    NoticeCause,
+    Notification,
+    Realm,
+    Receipt,
+    Ruling,
+    Told,
+    Verb,
+)
+from tocsin.model.episode import Sent as Message
 from tocsin.model.finding import Change, Code
 from tocsin.model.notice import Notice
 from tocsin.model.protocol import AS_AGREED, PoliceMode
@@ -77,7 +90,7 @@ def test_what_nobody_takes_is_a_difference_at_the_bound_of_its_class(code: Code)
     assert law.differences(within_ms + 1) == []
 
 
-@pytest.mark.parametrize("result", ["accepted", "no_endpoint", "no_longer_told", "gave_up"])
+@pytest.mark.parametrize("result", ["accepted", "default_accepted", "no_endpoint", "gave_up"])
 @pytest.mark.parametrize("first", ["ruling", "receipt"])
 def test_what_a_receipt_settles_is_none_in_whatever_order_they_are_read(result: str, first: str) -> None:
     ruling = opening()
@@ -88,6 +101,79 @@ def test_what_a_receipt_settles_is_none_in_whatever_order_they_are_read(result: 
     if first == "ruling":
         law.receipt(receipt(ruling, result), 10)
     assert law.differences(10**7) == []
+
+
+@pytest.mark.parametrize("first", ["ruling", "receipt"])
+@pytest.mark.parametrize("code", [Code.PROX_ALERT, Code.W_COMMS_LOSS])
+def test_a_beginning_that_the_courier_calls_no_longer_told_is_a_difference(code: Code, first: str) -> None:
+    """F11: a courier that finds nothing to write silences everybody, and says so in every receipt."""
+    ruling = opening(code)
+    for channel in {one.channel for one in ruling.notifications} - {Channel.UNIT}:
+        law, one = Sent(frozenset({channel})), receipt(ruling, "no_longer_told", channel)
+        steps = [lambda: law.ruling(PROX, ruling, 0), lambda: law.receipt(one, 10)]  # noqa: B023
+        for step in steps if first == "ruling" else reversed(steps):
+            step()
+        assert len(law.differences(WITHIN_MS[ruling.episode.priority])) == 1
+
+
+def ending(*, room_heard: bool) -> Ruling:
+    """A room of the police is told the end; ``room_heard``: it was told the beginning, too."""
+    began = (Told(room="CIC-13", sent=(Message(id="evt_begin", at_ms=NOW_MS),)),) if room_heard else ()
+    ruling = opening()
+    told = Notification(id="evt_end", channel=Channel.POLICE, type="org.tocsin.alert.closed", recipient="CIC-13")
+    episode = msgspec.structs.replace(ruling.episode, told=began)
+    return msgspec.structs.replace(ruling, episode=episode, notifications=(told,))
+
+
+@pytest.mark.parametrize(("room_heard", "found"), [(True, 1), (False, 0)])
+def test_only_the_end_of_what_a_room_never_heard_begin_may_be_left(room_heard: bool, found: int) -> None:
+    ruling = ending(room_heard=room_heard)
+    law = owing(ruling, Channel.POLICE)
+    law.receipt(receipt(ruling, "no_longer_told", Channel.POLICE), 10)
+    assert len(law.differences(WITHIN_MS[1])) == found
+
+
+def in_production(ruling: Ruling) -> Ruling:
+    return msgspec.structs.replace(ruling, episode=msgspec.structs.replace(ruling.episode, realm=Realm.PRODUCTION))
+
+
+@pytest.mark.parametrize("code", [Code.PROX_ALERT, Code.W_COMMS_LOSS])
+@pytest.mark.parametrize("is_said", [True, False])
+def test_in_production_that_nobody_is_configured_is_a_fault_that_has_to_be_said(code: Code, is_said: bool) -> None:
+    ruling = in_production(opening(code))
+    law = owing(ruling)
+    law.receipt(receipt(ruling, "no_endpoint", line=""), 10)
+    if is_said:
+        law.ruling(("SYS_NOTIFY_FAIL", "teleassistance"), failing("teleassistance"), 1_000)
+    within_ms = WITHIN_MS[ruling.episode.priority]
+    found = [one for one in law.differences(within_ms) if one.about == ruling.notifications[0].id]
+    assert len(found) == (0 if is_said else 1)
+    if is_said:
+        again = law.differences(within_ms + LADDER_MS)
+        assert ruling.notifications[0].id not in [one.about for one in again], "nothing more will become of it"
+
+
+def test_while_nobody_looks_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sent, "KEPT_MAX", 5)
+    ruling, law = opening(), Sent()
+    for number in range(50):
+        law.receipt(receipt(ruling, notification=f"evt_{number}"), 0)
+    assert len(law._early) == 5
+    for number in range(50):
+        name = f"evt_{number}"
+        one = msgspec.structs.replace(ruling.notifications[0], id=name)
+        law.owe(msgspec.structs.replace(ruling, notifications=(one,)), 0)
+        law.receipt(receipt(ruling, notification=name), 0)
+    assert len(law._settled) == 5
+
+
+def test_a_second_endpoint_need_not_be_there() -> None:
+    ruling = in_production(opening())
+    (first, *_) = ruling.notifications
+    ruling = msgspec.structs.replace(ruling, notifications=(msgspec.structs.replace(first, recipient="second"),))
+    law = owing(ruling, first.channel)
+    law.receipt(receipt(ruling, "no_endpoint", first.channel, line=""), 10)
+    assert law.differences(WITHIN_MS[1]) == []
 
 
 def test_operations_that_take_it_in_her_place_settle_nothing() -> None:
@@ -121,6 +207,41 @@ def test_an_attempt_excuses_what_no_fault_is_said_of() -> None:
         law = owing(ruling)
         law.receipt(receipt(ruling, "status_503", t8_ms=None), 10)
         assert len(law.differences(WITHIN_MS[ruling.episode.priority])) == found
+
+
+def canary(code: Code = Code.PROX_ALERT) -> Ruling:
+    ruling = opening(code, measure="canary-0")
+    assert ruling.episode.is_canary
+    return ruling
+
+
+@pytest.mark.parametrize("first", ["ruling", "receipt"])
+@pytest.mark.parametrize("code", [Code.PROX_ALERT, Code.W_COMMS_LOSS])
+@pytest.mark.parametrize("result", ["accepted", "status_503", "timeout", "no_endpoint"])
+def test_an_invented_pair_is_owed_an_attempt_whatever_its_receiver_says(
+    result: str, code: Code, first: str
+) -> None:
+    """F38: that its receiver is away is SYS_CANARY_FAIL, and nobody's alert."""
+    ruling = canary(code)
+    law, one = Sent(frozenset({Channel.TELEASSISTANCE})), receipt(ruling, result, line="canary")
+    steps = [lambda: law.ruling(PROX, ruling, 0), lambda: law.receipt(one, 10)]
+    for step in steps if first == "ruling" else reversed(steps):
+        step()
+    assert law.differences(10**8) == []
+
+
+def test_an_invented_pair_that_the_courier_leaves_alone_is_a_difference() -> None:
+    assert len(owing(canary()).differences(WITHIN_MS[1])) == 1
+
+
+@pytest.mark.parametrize("first", ["ruling", "receipt"])
+def test_a_person_is_not_told_by_what_the_receiver_of_canaries_took(first: str) -> None:
+    ruling = opening()
+    law, one = Sent(frozenset({Channel.TELEASSISTANCE})), receipt(ruling, line="canary")
+    steps = [lambda: law.ruling(PROX, ruling, 0), lambda: law.receipt(one, 10)]
+    for step in steps if first == "ruling" else reversed(steps):
+        step()
+    assert len(law.differences(WITHIN_MS[1])) == 1
 
 
 # --- carried -------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pyproj import Geod
 
 from alerts.desk import handle
+from audit.laws import near as near_law
 from audit.laws.near import NEW_MS, WITHIN_MS, Near, distances_m
 from tocsin.model.episode import Event, FindingCause, Ruling
 from tocsin.model.fix import FIX_DTYPE, Fixes, FixFlag, Source
@@ -106,6 +107,30 @@ def walk_on(near: Near, *north_m: float) -> list[str]:
         found += near.differences(now_ms + index)
     found += near.differences(now_ms + 10 + WITHIN_MS)
     return [one.about for one in found]
+
+
+def test_while_nobody_looks_the_newest_of_each_unit_is_kept_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audit.laws.near.WAITING_MAX", 50)
+    near = law()
+    for second in range(1_000):
+        near.fixes(np.concatenate([fix(one, 1_300.0, NOW_MS + second) for one in (PROTECTED, WEARER)]))
+    assert sum(map(len, near._batches)) <= 52
+
+
+@given(st.lists(st.tuples(st.sampled_from([PROTECTED, WEARER]), st.integers(0, 20)), min_size=1, max_size=40))
+def test_what_is_kept_is_what_a_look_at_all_of_them_would_have_kept(said: list[tuple[str, int]]) -> None:
+    """The newest by its own hour, and of one hour what came last, however often it was thinned before."""
+    rows = [fix(device, 10.0 * number, NOW_MS + second * 1_000) for number, (device, second) in enumerate(said)]
+    thinned = rows[0]
+    for row in rows[1:]:
+        thinned = near_law._newest(np.concatenate([thinned, row]))
+    assert near_law._newest(np.concatenate(rows)).tobytes() == near_law._newest(thinned).tobytes()
+    for device in (PROTECTED, WEARER):
+        of = [row for row in rows if row["device"][0] == DEVICES[device].number]
+        newest = [row for row in thinned if row["device"] == DEVICES[device].number]
+        assert len(newest) == min(len(of), 1)
+        if of:
+            assert newest[0] == max(enumerate(of), key=lambda one: (one[1]["fix_ms"][0], one[0]))[1][0]
 
 
 @pytest.mark.parametrize("when", ["before", "behind"])

@@ -20,7 +20,7 @@ from alerts.dispatcher import _alarm_event
 from alerts.episodes import place_of
 from audit.laws import reading
 from audit.laws.reading import Place
-from audit.laws.ruled import LATE_MS, PROOF_WITHIN_MS, URGENT_WITHIN_MS, WITHIN_MS, Ruled
+from audit.laws.ruled import LATE_MS, LEFT_OUT_MS, MOVING_MS, PROOF_WITHIN_MS, WITHIN_MS, Ruled
 from tocsin.model.episode import (
     Act,
     Episode,
@@ -212,14 +212,38 @@ def waiting(many: int, code: Code = Code.W_COMMS_LOSS) -> Site:
     return site
 
 
-@pytest.mark.parametrize(
-    ("code", "within_ms"), [(Code.PROX_ALERT, URGENT_WITHIN_MS), (Code.W_BATT_LOW, WITHIN_MS)]
-)
-def test_a_difference_is_said_once_when_its_time_has_come(code: Code, within_ms: int) -> None:
+@pytest.mark.parametrize("code", [Code.PROX_ALERT, Code.W_BATT_LOW])
+def test_a_difference_is_said_once_when_its_time_has_come(code: Code) -> None:
     site = waiting(1, code)
-    assert site.differs(within_ms - 1) == []
-    assert site.differs(within_ms) == ["fnd_0"]
-    assert site.differs(within_ms + 1) == []
+    assert site.differs(WITHIN_MS - 1) == []
+    assert site.differs(WITHIN_MS) == ["fnd_0"]
+    assert site.differs(WITHIN_MS + 1) == []
+
+
+RESTART_MS = 6_000
+"""From the death of a dispatcher to the first ruling of the next, on a machine with other things to do."""
+
+
+@pytest.mark.parametrize("code", [Code.PROX_ALERT, Code.W_COMMS_LOSS])
+def test_a_dispatcher_that_is_started_anew_is_no_difference(code: Code) -> None:
+    site = waiting(20, code)
+    for after_ms in range(0, RESTART_MS, 500):
+        assert site.differs(after_ms) == []
+    site.heard_ms = RESTART_MS
+    for number in range(20):
+        ruled = FindingCause(finding=entry(f"fnd_{number}", measure=f"msr_{number}", code=code))
+        site._ruled((code.value, f"msr_{number}"), ruled, dropped=False)
+    assert site.differs() == []
+
+
+def test_what_is_overtaken_is_said_before_its_time() -> None:
+    """A finding that was dropped, among others that are ruled upon: in whole looks within 10 s."""
+    site = waiting(1, Code.PROX_ALERT)
+    site.heard_ms = LEFT_OUT_MS - MOVING_MS
+    site.happens(entry("fnd_next", measure="msr_next"))
+    site.heard_ms = 0
+    assert site.differs(LEFT_OUT_MS - 1) == []
+    assert site.differs(LEFT_OUT_MS) == ["fnd_0"]
 
 
 def test_a_desk_that_is_behind_and_goes_on_is_no_difference_and_one_that_stands_is() -> None:
@@ -248,6 +272,15 @@ def test_a_ruling_may_be_read_before_what_it_is_about() -> None:
     site._ruled(("PROX_ALERT", "msr_1"), FindingCause(finding=IN), dropped=False)
     site.law.await_(awaited(IN, 1)[0], 10)
     assert site.differs() == []
+
+
+def test_while_nobody_looks_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audit.laws.ruled.RECENT_MAX", 5)
+    site = Site()
+    for number in range(50):
+        site.happens(entry(f"fnd_{number}", measure=f"msr_{number}"))
+    assert len(site.law._recent) == 5
+    assert site.differs() == [], "the ruling was there when it was found"
 
 
 def test_our_own_word_is_not_asked_for() -> None:

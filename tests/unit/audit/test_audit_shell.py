@@ -26,10 +26,10 @@ from audit.page import TOLD_MAX, Pager, page_of
 from audit.spokesman import PAGE_LOOKS, QUIET_LOOKS, Spokesman
 from tocsin import subjects
 from tocsin.clock import AffineClock
-from tocsin.model.episode import FindingCause, NoticeCause, Ruling
+from tocsin.model.episode import FindingCause, NoticeCause, Receipt, Ruling
 from tocsin.model.finding import Change, Code
 from tocsin.model.notice import Notice
-from tocsin.subjects import AUDITOR_PULSE, NOTICES, WIRES
+from tocsin.subjects import AUDITOR_PULSE, NOTICES, RECEIPTS, WIRES
 from tocsin.testing.bus import MemoryBucket, MemoryLog
 from tocsin.wire import decode_notice, decode_pulse, decode_wire_answers, encode
 
@@ -122,7 +122,7 @@ async def test_what_was_dropped_is_said_and_what_was_ruled_upon_is_not(world: Wo
         await world.finds("fnd_1")
         await world.rules("fnd_1")
         await world.finds("fnd_2")
-        await world.looks(4)
+        await world.looks(5)
         (page,) = world.pages
         assert "fnd_2" in page["commonAnnotations"]["description"]
         assert page["commonAnnotations"]["differences"] == "1"
@@ -164,6 +164,58 @@ async def test_a_restart_asks_for_what_is_a_minute_old_and_for_nothing_older(wor
         (page,) = world.pages
         assert "fnd_young" in page["commonAnnotations"]["description"]
         assert page["commonAnnotations"]["differences"] == "1"
+
+
+async def opened(log: MemoryLog, number: int, at_ms: int) -> Ruling:
+    found = entry(f"fnd_{number}", at_ms, measure=f"msr_{number}")
+    ruling = handle(None, FindingCause(finding=found), REALM, at_ms)
+    assert isinstance(ruling, Ruling)
+    await log.append(subjects.findings(0, found.code.value), encode(found))
+    await log.append(subjects.episode("PROX_ALERT", f"msr_{number}"), encode(ruling))
+    return ruling
+
+
+async def taken(log: MemoryLog, ruling: Ruling) -> None:
+    """By everybody, at the second attempt."""
+    for one in ruling.notifications:
+        for attempt, result in ((1, "status_503"), (2, "accepted")):
+            receipt = Receipt(
+                notification=one.id, episode=ruling.episode.id, version=1, channel=one.channel, attempt=attempt,
+                t7_ms=ruling.at_ms + attempt, t8_ms=None, result=result,
+            )  # fmt: skip
+            await log.append(subjects.receipt("PROX_ALERT", ruling.episode.subject), encode(receipt))
+
+
+async def test_a_restart_behind_a_storm_asks_for_no_receipt_that_it_did_not_read_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("audit.auditor.RECEIPTS_BACK_MAX", 40)
+    rulings = [await opened(world.log, number, NOW_MS - 50_000 + 1_000 * number) for number in range(48)]
+    for ruling in rulings[:-1]:
+        await taken(world.log, ruling)
+    assert len(world.log.entries(RECEIPTS)) > 40
+    async with beginning(world):
+        await world.looks(15)
+        said = [one for one in world.pages if one["commonLabels"]["law"] == "sent"]
+        told = "".join(one["commonAnnotations"]["description"] for one in said)
+        assert rulings[-1].episode.id in told, "of what it has read all of it goes on asking"
+        assert not [one for one in rulings[:-1] if one.episode.id in told]
+
+
+async def test_nor_for_a_ruling_that_it_did_not_read_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a place that has been written over since, so that what stands there does not say it."""
+    monkeypatch.setattr("audit.auditor.BACK_MAX", 6)
+    await world.finds("fnd_first", NOW_MS - 30_000)
+    await world.rules("fnd_first")
+    for number in range(8):
+        ruling = handle(
+            None, FindingCause(finding=entry(f"fnd_{number}", NOW_MS - 20_000)), REALM, NOW_MS - 20_000
+        )
+        assert isinstance(ruling, Ruling)
+        await world.log.append(subjects.episode("PROX_ALERT", "msr_1"), encode(ruling))
+    async with beginning(world):
+        await world.looks(8)
+        assert not [one for one in world.pages if one["commonLabels"]["law"] == "ruled"]
 
 
 async def test_what_it_cannot_read_silences_nothing_else(world: World) -> None:
@@ -306,3 +358,24 @@ async def test_while_the_log_is_away_a_tap_keeps_the_newest_and_says_how_many_it
         await eventually(lambda: len(kept(log)) == WAITING_MAX, within_s=30)
         assert kept(log)[0] == "evt_3"
         assert sum(decode_wire_answers(one.payload).missed for one in log.entries(WIRES)) == 3
+
+
+async def test_a_tap_that_is_stopped_in_order_hands_in_what_it_has_noted() -> None:
+    """Their receipts are on the log already, and the next life is some seconds away."""
+    log = MemoryLog()
+    names = [f"evt_{number}" for number in range(BATCH_MAX + 7)]
+    async with tapped(log) as tap:
+        await eventually(lambda: log.entries(WIRES))
+        for name in names:
+            tap.note("teleassistance", name, 200)
+    assert kept(log) == names
+
+
+async def test_a_tap_that_is_stopped_without_the_log_ends_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alerts.wire_tap.LAST_S", 0.05)
+    log = MemoryLog()
+    async with tapped(log) as tap:
+        await eventually(lambda: log.entries(WIRES))
+        log.down = True
+        tap.note("teleassistance", "evt_1", 200)
+    assert kept(log) == []
