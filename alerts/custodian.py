@@ -1,9 +1,10 @@
 """Who sees to it that nothing is kept longer than it may be, and that what is held stays?
 
-A pass an hour by Tocsin's clock, one process at a time: superseded rulings from the log, then what is over from
-the record, each with its proof (``tocsin.adapters.retention``), rows of canaries, fixes of phones. What may go is
-decided by ``tocsin.retention``. Each chore is done in bounded steps, and one that fails is counted, logged and
-tried again while the others are done. A pass that is killed has erased what it had committed, each with its proof,
+A pass an hour by Tocsin's clock, one process at a time: positions of phones from the record, which need nothing
+but PostgreSQL and have the strictest law; superseded rulings from the log; then what is over from the record, each
+with its proof (``tocsin.adapters.retention``), rows of canaries, fixes of phones. What may go is decided by
+``tocsin.retention``. Each chore is done in bounded steps, and one that fails is counted, logged and tried again
+while the others are done. A pass that is killed has erased what it had committed, each with its proof,
 and the next one goes on.
 
 An hour that is not believed erases nothing (F37): a clock far ahead would empty the record in one pass.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -68,6 +69,10 @@ class ClockDoubted(TocsinError):
     """Nothing is erased, the hour is not believed:"""
 
 
+class Unforeseen(TocsinError):
+    """What a chore was not written for; the name of the error."""
+
+
 class Custodian:
     """One life of the part."""
 
@@ -85,8 +90,9 @@ class Custodian:
         """One pass; False when some of it has to be tried again. Raises RecordUnavailable, ClockDoubted."""
         await self._believe(now_ms)
         chores: tuple[tuple[str, Callable[[int], Awaitable[int]]], ...] = (
+            ("positions", self._erase_positions),
             ("log", self._forget),
-            ("record", self._erase),
+            ("record", self._erase_files),
             ("canaries", self._erase_canaries),
             ("fixes", self._erase_fixes),
         )
@@ -110,10 +116,16 @@ class Custodian:
             logger.error("positions beyond their time on the log", rulings=forgotten.overdue)
         return forgotten.rulings
 
-    async def _erase(self, now_ms: int) -> int:
+    async def _erase_positions(self, now_ms: int) -> int:
+        return await self._erase(self._record.positions(), now_ms)
+
+    async def _erase_files(self, now_ms: int) -> int:
+        return await self._erase(self._record.files(now_ms, self._terms), now_ms)
+
+    async def _erase(self, candidates: AsyncIterator[Candidate], now_ms: int) -> int:
         erased = 0
         revision, holds = await self._record.revision(), await self._holds.standing()
-        async for one in self._record.walk(now_ms, self._terms):
+        async for one in candidates:
             said = judged(one, holds, now_ms, self._terms)
             if said.word is not Word.OVER:
                 continue
@@ -187,6 +199,9 @@ async def _do(name: str, chore: Callable[[int], Awaitable[int]], now_ms: int) ->
         return False
     except TocsinError as error:
         _failed(name, error)
+        return False
+    except Exception as error:  # noqa: BLE001  # a fault of ours in one chore must not stop the law's hours of the others
+        _failed(name, Unforeseen(type(error).__name__))  # its words may have a place in them
         return False
     telemetry.CUSTODY.labels(chore=name, outcome="done").inc()
     if total:

@@ -10,7 +10,8 @@ what could not be recorded stays on the log. Hours are milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -18,7 +19,7 @@ from typing import Final, NamedTuple
 import structlog
 
 from alerts.channels.registry import FORMS
-from tocsin.errors import WireError
+from tocsin.errors import LogUnavailable, WireError
 from tocsin.model.canary import is_canary
 from tocsin.model.episode import Episode
 from tocsin.ports import Entry, Log
@@ -33,6 +34,9 @@ SUPERSEDED_KEPT_MS: Final = TGD_POSITION_DAYS * DAY_MS
 writes 576 rulings a day, and would fill the stream by itself in the end."""
 PASS_MS: Final = 3_600_000
 """A pass is an hour behind the last one: what has to be gone at an hour goes with the pass before it."""
+SILENCE_MAX_S: Final = 60.0
+"""Of a log that is read up to the present, where it has always something to say at once. Several tries of the
+reader to reach the server; the other chores of the pass wait meanwhile."""
 QUEUES: Final = (RECORDER_EPISODES, *(f"courier-{channel.value}" for channel in FORMS))
 
 Recorded = tuple[str, int]
@@ -59,6 +63,15 @@ class Forgotten:
 
     rulings: int
     overdue: int
+
+
+async def _next(reader: AsyncIterator[Sequence[Entry]]) -> Sequence[Entry]:
+    """A reader of the log waits for ever for a server that is away. Raises LogUnavailable."""
+    try:
+        async with asyncio.timeout(SILENCE_MAX_S):
+            return await anext(reader)
+    except TimeoutError as error:
+        raise LogUnavailable(f"{EPISODES.name}: nothing was read for {SILENCE_MAX_S} s") from error
 
 
 def seen(entry: Entry) -> Seen:
@@ -117,7 +130,8 @@ class Forgetting:
     async def follow(self) -> None:
         """Read what has come since. Raises LogUnavailable."""
         async with aclosing(self._log.read(EPISODES, EPISODES.subjects, after=self._after)) as reader:  # type: ignore[type-var]
-            async for entries in reader:
+            while True:
+                entries = await _next(reader)
                 if not entries:
                     return
                 if entries[0].sequence <= self._after:  # a log that was made anew

@@ -6,18 +6,22 @@ On a real PostgreSQL, with a year of invented data and a clock that is moved (in
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from custody_world import TABLES, TERMS, Site
 
+from alerts import forgetting
 from alerts.custodian import ClockDoubted, judged, keep_in_turn, preview
 from tocsin.adapters.holds import Holds
 from tocsin.adapters.postgres import Pool
 from tocsin.adapters.retention import HoldsChanged, RetentionRecord
 from tocsin.chain import KeptAs
 from tocsin.clock import from_rfc3339
+from tocsin.ports import Entry
 from tocsin.retention import DAY_MS, MEASURE_MONTHS, Hold, HoldKind, What, Word, plus_months
 from tocsin.subjects import EPISODES
+from tocsin.testing.bus import MemoryLog
 
 pytest_plugins = ("database",)
 
@@ -287,6 +291,58 @@ async def test_with_the_log_away_the_record_loses_no_alert(site: Site) -> None:
     assert len(await _alerts(site)) == 1
     site.log.down = False
     assert await custodian.keep(EVER_MS)
+    assert await _alerts(site) == set()
+
+
+class DeafLog(MemoryLog):
+    """A server that is away: whoever reads waits, as JetStream's reader does."""
+
+    async def read(self, *_: object, **how: object) -> AsyncIterator[Sequence[Entry]]:  # type: ignore[override]
+        await asyncio.Event().wait()
+        yield ()
+
+
+@pytest.fixture
+def deaf(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> Site:
+    monkeypatch.setattr(forgetting, "SILENCE_MAX_S", 0.01)
+    return Site(pool, log=DeafLog())
+
+
+async def test_with_the_log_away_positions_and_the_rest_still_go(deaf: Site) -> None:
+    """The reader of the log waits for ever; the law does not."""
+    await deaf.device("tgd-1", "tgd", START_MS)
+    await deaf.pressed("tgd-1", START_MS)
+    await deaf.access(START_MS, "alr_1")
+    assert not await deaf.keep(EVER_MS)
+    assert await deaf.sources("places:") == set()
+    assert await deaf.sources("access:") == set()
+
+
+async def test_positions_go_before_the_log_is_asked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may answer slowly; the slack of the law's days is one hour."""
+    await site.device("tgd-1", "tgd", START_MS)
+    await site.pressed("tgd-1", START_MS)
+    left: list[set[str]] = []
+    follow = forgetting.Forgetting.follow
+
+    async def looked(self: forgetting.Forgetting) -> None:
+        left.append(await site.sources("places:"))
+        await follow(self)
+
+    monkeypatch.setattr(forgetting.Forgetting, "follow", looked)
+    assert await site.keep(START_MS + 3 * DAY_MS)
+    assert left == [set()]
+
+
+async def test_a_chore_with_a_fault_of_ours_starves_no_other(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    await site.measure("canary-1", START_MS, EVER_MS)
+    await site.approach("canary-1", START_MS)
+
+    async def broken(_: object) -> int:
+        raise KeyError("not a word of this is logged")
+
+    monkeypatch.setattr(RetentionRecord, "revision", broken)
+    assert not await site.keep(START_MS + 2 * DAY_MS)
     assert await _alerts(site) == set()
 
 

@@ -98,6 +98,11 @@ class RetentionRecord:
         """Everything that may be over at that hour, or soon; positions first: their law is the strictest."""
         async for one in self.positions():
             yield one
+        async for one in self.files(now_ms, terms):
+            yield one
+
+    async def files(self, now_ms: int, terms: Terms) -> AsyncIterator[Candidate]:
+        """All but the positions."""
         for walked in (self._alerts, self._measures, self._devices, self._accesses, self._old_accesses):
             async for one in walked(now_ms, terms):
                 yield one
