@@ -129,23 +129,25 @@ class Custodian:
             said = judged(one, holds, now_ms, self._terms)
             if said.word is not Word.OVER:
                 continue
-            await self._erase_one(one, said, revision, now_ms)
-            erased += 1
+            erased += await self._erase_one(one, said, revision, now_ms)
             if erased >= ERASED_MAX:
                 logger.warning("more is over than one pass erases", erased=erased)
                 break
         return erased
 
-    async def _erase_one(self, one: Candidate, said: Verdict, revision: int, now_ms: int) -> None:
-        """From the log first: once the record has lost it nobody could say that the log may."""
+    async def _erase_one(self, one: Candidate, said: Verdict, revision: int, now_ms: int) -> bool:
+        """From the log first: once the record has lost it nobody could say that the log may. False: not yet."""
         if one.place is not None:
             code, subject, last_sequence = one.place
-            await self._log.forget_alert(code, subject, one.rows.episodes[0], last_sequence)
+            if not await self._log.forget_alert(code, subject, one.rows.episodes[0], last_sequence):
+                logger.info("its log cannot go yet", chain=one.chain)
+                return False
         again = True
         while again:
             done = await self._record.erase(one, said, revision=revision, at_ms=now_ms, by=BY)
             again = done.again
             telemetry.ERASED.labels(kept_as=one.file.kept_as.value).inc(done.payloads)
+        return True
 
     async def _erase_canaries(self, now_ms: int) -> int:
         total = 0

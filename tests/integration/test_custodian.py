@@ -263,9 +263,7 @@ async def test_what_the_record_does_not_hold_stays_on_the_log(site: Site) -> Non
     """What could not be recorded was settled all the same: the log is then the only place that has it."""
     await site.device("tgd-1", "tgd", START_MS)
     alert = await site.pressed("tgd-1", START_MS)
-    async with site.pool.connection() as connection:
-        await connection.execute("set local role tocsin_custodian")
-        await connection.execute("delete from tocsin.ruling where episode = %s", [alert.id])
+    await _unrecorded(site, alert.id)
     assert await site.keep(START_MS + 5 * DAY_MS)
     assert len(site.log.entries(EPISODES)) == 3
 
@@ -316,6 +314,38 @@ async def test_with_the_log_away_positions_and_the_rest_still_go(deaf: Site) -> 
     assert not await deaf.keep(EVER_MS)
     assert await deaf.sources("places:") == set()
     assert await deaf.sources("access:") == set()
+
+
+async def test_a_log_that_was_not_read_is_not_a_log_that_has_forgotten(deaf: Site) -> None:
+    """A custodian that has just begun knows nothing of the log: the record's alert stays until it does."""
+    await deaf.measure("m1", START_MS, START_MS + DAY_MS)
+    alert = await deaf.approach("m1", START_MS)
+    assert not await deaf.keep(EVER_MS)
+    assert await _alerts(deaf) == {alert.id}
+    heard_again = Site(deaf.pool, log=MemoryLog())
+    heard_again.log.__dict__.update(deaf.log.__dict__)
+    assert await heard_again.keep(EVER_MS)
+    assert await _alerts(deaf) == set()
+    assert heard_again.log.entries(EPISODES) == []
+
+
+async def test_an_alert_behind_one_that_the_log_must_keep_stays_in_the_record(site: Site) -> None:
+    """The log forgets a place from its oldest end; of what it still has the record must be able to say what it is."""
+    await site.measure("m1", START_MS, START_MS + DAY_MS)
+    first = await site.approach("m1", START_MS)
+    second = await site.approach("m1", START_MS + DAY_MS)
+    await _unrecorded(site, first.id)
+    kept = await _sources_of(site, f"episode/{second.id}")
+    assert await site.keep(EVER_MS)
+    assert len(site.log.entries(EPISODES)) == 6
+    assert second.id in await _alerts(site)
+    assert await _sources_of(site, f"episode/{second.id}") == kept
+
+
+async def _unrecorded(site: Site, alert: str) -> None:
+    async with site.pool.connection() as connection:
+        await connection.execute("set local role tocsin_custodian")
+        await connection.execute("delete from tocsin.ruling where episode = %s", [alert])
 
 
 async def test_positions_go_before_the_log_is_asked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
