@@ -76,10 +76,11 @@ class Unforeseen(TocsinError):
 class Custodian:
     """One life of the part."""
 
-    def __init__(self, *, log: Log, pool: Pool, terms: Terms) -> None:
+    def __init__(self, *, log: Log, pool: Pool, terms: Terms, clock: Clock) -> None:
         self._record = RetentionRecord(pool)
         self._holds = Holds(pool)
         self._terms = terms
+        self._clock = clock
 
         async def missing(known: Sequence[tuple[str, int]]) -> Sequence[tuple[str, int]]:
             return await missing_rulings(pool, known)
@@ -87,7 +88,7 @@ class Custodian:
         self._log = Forgetting(log, missing)
 
     async def keep(self, now_ms: int) -> bool:
-        """One pass; False when some of it has to be tried again. Raises RecordUnavailable, ClockDoubted."""
+        """One pass, judged at this hour; False when some of it has to be tried again. Raises RecordUnavailable, ClockDoubted."""
         await self._believe(now_ms)
         chores: tuple[tuple[str, Callable[[int], Awaitable[int]]], ...] = (
             ("positions", self._erase_positions),
@@ -129,13 +130,13 @@ class Custodian:
             said = judged(one, holds, now_ms, self._terms)
             if said.word is not Word.OVER:
                 continue
-            erased += await self._erase_one(one, said, revision, now_ms)
+            erased += await self._erase_one(one, said, revision)
             if erased >= ERASED_MAX:
                 logger.warning("more is over than one pass erases", erased=erased)
                 break
         return erased
 
-    async def _erase_one(self, one: Candidate, said: Verdict, revision: int, now_ms: int) -> bool:
+    async def _erase_one(self, one: Candidate, said: Verdict, revision: int) -> bool:
         """From the log first: once the record has lost it nobody could say that the log may. False: not yet."""
         if one.place is not None:
             code, subject, last_sequence = one.place
@@ -144,7 +145,7 @@ class Custodian:
                 return False
         again = True
         while again:
-            done = await self._record.erase(one, said, revision=revision, at_ms=now_ms, by=BY)
+            done = await self._record.erase(one, said, revision=revision, clock=self._clock, by=BY)
             again = done.again
             telemetry.ERASED.labels(kept_as=one.file.kept_as.value).inc(done.payloads)
         return True
@@ -228,7 +229,7 @@ async def keep_in_turn(custodian: Custodian, pool: Pool, now_ms: int) -> bool:
 
 async def run_custodian(*, log: Log, pool: Pool, terms: Terms, clock: Clock, ready: Callable[[], None]) -> None:
     """A pass now and one each hour, until cancelled; after one that was not whole, another one soon."""
-    custodian = Custodian(log=log, pool=pool, terms=terms)
+    custodian = Custodian(log=log, pool=pool, terms=terms, clock=clock)
     ready()
     while True:
         if await keep_in_turn(custodian, pool, clock.now_ms()):

@@ -16,7 +16,7 @@ from alerts.custodian import ClockDoubted, judged, keep_in_turn, preview
 from tocsin.adapters.holds import Holds
 from tocsin.adapters.postgres import Pool
 from tocsin.adapters.retention import HoldsChanged, RetentionRecord
-from tocsin.chain import KeptAs
+from tocsin.chain import Item, KeptAs, Kind
 from tocsin.clock import from_rfc3339
 from tocsin.ports import Entry
 from tocsin.retention import DAY_MS, MEASURE_MONTHS, Hold, HoldKind, What, Word, plus_months
@@ -433,7 +433,28 @@ async def test_a_hold_that_is_placed_after_the_verdict_is_obeyed(site: Site) -> 
     await held(site, What.MEASURE, "m00", at_ms=EVER_MS)
     said = judged(candidates[0], [], EVER_MS, TERMS)
     with pytest.raises(HoldsChanged):
-        await record.erase(candidates[0], said, revision=revision, at_ms=EVER_MS, by="test")
+        await record.erase(candidates[0], said, revision=revision, clock=site, by="test")
+
+
+async def test_a_proof_is_dated_when_it_is_linked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass lasts minutes, and others link to the same chains meanwhile: no chain says that a clock was set back."""
+    await site.device("tgd-1", "tgd", START_MS)
+    alert = await site.pressed("tgd-1", START_MS)
+    pass_ms, later_ms = START_MS + 3 * DAY_MS, START_MS + 3 * DAY_MS + 90_000
+    revision = RetentionRecord.revision
+
+    async def slow(self: RetentionRecord) -> int:
+        site.hour_ms = later_ms
+        item = Item(
+            chain=f"episode/{alert.id}", kind=Kind.HOLD, kept_as=KeptAs.PROOF, source="meanwhile", payload=b"{}"
+        )
+        await site.seal([item], later_ms - 1)
+        return await revision(self)
+
+    monkeypatch.setattr(RetentionRecord, "revision", slow)
+    assert await site.keep(pass_ms)
+    assert await site.faults() == []
+    assert {one.at_ms for one in await site.erased(f"episode/{alert.id}")} == {later_ms}
 
 
 async def test_an_open_alert_has_no_time(site: Site) -> None:

@@ -21,7 +21,7 @@ from tocsin import wire
 from tocsin.adapters.postgres import Connection, Pool, Row, load_queries, ms_of, transaction, translated
 from tocsin.adapters.seals import seal_within
 from tocsin.chain import Deletion, Item, KeptAs, Kind
-from tocsin.clock import utc
+from tocsin.clock import Clock, utc
 from tocsin.errors import TocsinError, WireError
 from tocsin.model.access import Access
 from tocsin.model.canary import CANARY
@@ -193,8 +193,9 @@ class RetentionRecord:
         """Another number whenever a hold was placed or lifted."""
         return int((await self._ask("holds_revision"))[0][0])
 
-    async def erase(self, one: Candidate, said: Verdict, *, revision: int, at_ms: int, by: str) -> Erased:
-        """A part of it, in one transaction with its proof. Raises HoldsChanged."""
+    async def erase(self, one: Candidate, said: Verdict, *, revision: int, clock: Clock, by: str) -> Erased:
+        """A part of it, in one transaction with its proof, which is dated when it is linked and not when its pass
+        began. Raises HoldsChanged."""
         async with transaction(self._pool) as connection:
             await connection.execute(SQL["lock_holds"])  # who places one waits, or we see it
             if await _one(connection, "holds_revision") != revision:
@@ -205,8 +206,8 @@ class RetentionRecord:
             rows = 0 if again else await _erase_rows(connection, one.rows)
             await connection.execute(SQL["become_oneself"])
             if gone or rows:
-                proof = _proof(one, gone, said.rule, at_ms=at_ms, by=by)
-                await seal_within(connection, [proof], at_ms=at_ms)
+                proof = _proof(one, gone, said.rule, at_ms=clock.now_ms(), by=by)
+                await seal_within(connection, [proof], at_ms=clock.now_ms)
         return Erased(payloads=len(gone), rows=rows, again=again)
 
     async def erase_canaries(self, before_ms: int) -> int:
