@@ -28,7 +28,7 @@ from tocsin.adapters.reconcile import missing_rulings
 from tocsin.adapters.retention import PAGE, Candidate, HoldsChanged, RetentionRecord, my_turn
 from tocsin.chain import KeptAs
 from tocsin.clock import MS, Clock
-from tocsin.errors import TocsinError
+from tocsin.errors import RecordUnavailable, TocsinError
 from tocsin.ports import Log
 from tocsin.retention import (
     CANARY_KEPT_MS,
@@ -48,6 +48,8 @@ from tocsin.retention import (
 EVERY_S: Final = PASS_MS // MS
 RETRY_S: Final = 60
 STATEMENT_TIMEOUT_S: Final = 300.0  # a file of some ten thousand rulings
+AWAY_MAX: Final = 3
+"""Candidates in a row that the record does not answer to: it is away. One alone may be a file that takes long."""
 ERASED_MAX: Final = 20_000  # transactions of one pass: at some 5 ms each two minutes; more waits for the next one
 BY: Final = "tocsin custodian"
 
@@ -73,6 +75,39 @@ class Unforeseen(TocsinError):
     """What a chore was not written for; the name of the error."""
 
 
+class Unreadable(TocsinError):
+    """Nobody here can read it, nor say what it is about."""
+
+
+@dataclass(slots=True)
+class _PassedOver:
+    """What one walk could not do. ``away``: how often in a row the record did not answer."""
+
+    chore: str
+    amount: int = 0
+    first: tuple[str, str] = ("", "")
+    again: TocsinError | None = None
+    away: int = 0
+
+    def add(self, one: Candidate, error: TocsinError) -> None:
+        """Raises the error when the record is away."""
+        telemetry.CUSTODY.labels(chore=self.chore, outcome="passed_over").inc()
+        self.amount += 1
+        self.first = self.first if self.amount > 1 else (one.chain, str(error))
+        self.again = error if error.retry else self.again
+        self.away = self.away + 1 if isinstance(error, RecordUnavailable) else 0
+        if self.away >= AWAY_MAX:
+            raise error
+
+    def tell(self) -> None:
+        """Once for all of them; raises one that may pass."""
+        if self.amount:
+            chain, reason = self.first
+            logger.error("passed over", chore=self.chore, amount=self.amount, first=chain, reason=reason)
+        if self.again is not None:
+            raise self.again
+
+
 class Custodian:
     """One life of the part."""
 
@@ -88,7 +123,9 @@ class Custodian:
         self._log = Forgetting(log, missing)
 
     async def keep(self, now_ms: int) -> bool:
-        """One pass, judged at this hour; False when some of it has to be tried again. Raises RecordUnavailable, ClockDoubted."""
+        """One pass, judged at this hour; False when some of it has to be tried again.
+
+        Raises RecordUnavailable, ClockDoubted."""
         await self._believe(now_ms)
         chores: tuple[tuple[str, Callable[[int], Awaitable[int]]], ...] = (
             ("positions", self._erase_positions),
@@ -118,22 +155,31 @@ class Custodian:
         return forgotten.rulings
 
     async def _erase_positions(self, now_ms: int) -> int:
-        return await self._erase(self._record.positions(), now_ms)
+        return await self._erase("positions", self._record.positions(), now_ms)
 
     async def _erase_files(self, now_ms: int) -> int:
-        return await self._erase(self._record.files(now_ms, self._terms), now_ms)
+        return await self._erase("record", self._record.files(now_ms, self._terms), now_ms)
 
-    async def _erase(self, candidates: AsyncIterator[Candidate], now_ms: int) -> int:
-        erased = 0
+    async def _erase(self, chore: str, candidates: AsyncIterator[Candidate], now_ms: int) -> int:
+        """What is over of these. One that fails is passed over, and the rest goes; raises its error at the end if
+        trying again can help."""
+        erased, over = 0, _PassedOver(chore)
         revision, holds = await self._record.revision(), await self._holds.standing()
         async for one in candidates:
-            said = judged(one, holds, now_ms, self._terms)
-            if said.word is not Word.OVER:
-                continue
-            erased += await self._erase_one(one, said, revision)
+            if one.unreadable:
+                over.add(one, Unreadable())
+            elif (said := judged(one, holds, now_ms, self._terms)).word is Word.OVER:
+                try:
+                    erased += await self._erase_one(one, said, revision)
+                    over.away = 0
+                except HoldsChanged:
+                    raise
+                except TocsinError as error:
+                    over.add(one, error)
             if erased >= ERASED_MAX:
                 logger.warning("more is over than one pass erases", erased=erased)
                 break
+        over.tell()
         return erased
 
     async def _erase_one(self, one: Candidate, said: Verdict, revision: int) -> bool:

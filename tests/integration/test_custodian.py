@@ -12,12 +12,14 @@ import pytest
 from custody_world import TABLES, TERMS, Site
 
 from alerts import forgetting
-from alerts.custodian import ClockDoubted, judged, keep_in_turn, preview
+from alerts.custodian import AWAY_MAX, ClockDoubted, judged, keep_in_turn, preview
+from tocsin import telemetry
 from tocsin.adapters.holds import Holds
-from tocsin.adapters.postgres import Pool
-from tocsin.adapters.retention import HoldsChanged, RetentionRecord
+from tocsin.adapters.postgres import Pool, RecordRefused
+from tocsin.adapters.retention import Candidate, HoldsChanged, RetentionRecord
 from tocsin.chain import Item, KeptAs, Kind
 from tocsin.clock import from_rfc3339
+from tocsin.errors import RecordUnavailable
 from tocsin.ports import Entry
 from tocsin.retention import DAY_MS, MEASURE_MONTHS, Hold, HoldKind, What, Word, plus_months
 from tocsin.subjects import EPISODES
@@ -330,7 +332,7 @@ async def test_a_log_that_was_not_read_is_not_a_log_that_has_forgotten(deaf: Sit
 
 
 async def test_an_alert_behind_one_that_the_log_must_keep_stays_in_the_record(site: Site) -> None:
-    """The log forgets a place from its oldest end; of what it still has the record must be able to say what it is."""
+    """The log forgets a place from its oldest end; of what it still has the record must know what it is."""
     await site.measure("m1", START_MS, START_MS + DAY_MS)
     first = await site.approach("m1", START_MS)
     second = await site.approach("m1", START_MS + DAY_MS)
@@ -346,6 +348,7 @@ async def _unrecorded(site: Site, alert: str) -> None:
     async with site.pool.connection() as connection:
         await connection.execute("set local role tocsin_custodian")
         await connection.execute("delete from tocsin.ruling where episode = %s", [alert])
+        await connection.execute("delete from tocsin.episode where id = %s", [alert])
 
 
 async def test_positions_go_before_the_log_is_asked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -362,6 +365,64 @@ async def test_positions_go_before_the_log_is_asked(site: Site, monkeypatch: pyt
     monkeypatch.setattr(forgetting.Forgetting, "follow", looked)
     assert await site.keep(START_MS + 3 * DAY_MS)
     assert left == [set()]
+
+
+async def test_what_cannot_be_read_is_passed_over_and_the_rest_goes(site: Site) -> None:
+    """One payload of another version, and one source of a foreign record, among those that are over."""
+    await site.device("tgd-1", "tgd", START_MS)
+    alert = await site.pressed("tgd-1", START_MS)
+    for chain, kind, kept_as, source in (
+        ("accesses/2026-01-05", Kind.ACCESS, KeptAs.ACCESS, "access:odd"),
+        ("device/w-1", Kind.COMMAND, KeptAs.MEASURE_FILE, "command:odd"),
+        (f"episode/{alert.id}", Kind.PLACES, KeptAs.TGD_POSITION, "places:odd"),
+    ):
+        item = Item(chain=chain, kind=kind, kept_as=kept_as, source=source, payload=b"[]")
+        await site.seal([item], START_MS + 60_000)
+    await site.access(START_MS + 61_000, "alr_1")
+    await site.command("w-1", START_MS + 61_000)
+    before = _passed_over()
+    assert await site.keep(EVER_MS), "to try again in a minute would not help"
+    left = {one for one in await site.sources() if not one.startswith("deletion:")}
+    assert left == {"access:odd", "command:odd"}
+    assert _passed_over() - before == 2
+    assert await site.faults() == []
+
+
+async def test_what_the_record_refuses_is_passed_over_and_the_rest_goes(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alerts = await site.a_year(START_MS)
+    odd = alerts[3][0]
+    erase = RetentionRecord.erase
+
+    async def refusing(self: RetentionRecord, one: Candidate, *args: object, **how: object) -> object:
+        if one.chain == f"episode/{odd}":
+            raise RecordRefused("this one")
+        return await erase(self, one, *args, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(RetentionRecord, "erase", refusing)
+    assert await site.keep(EVER_MS)
+    assert await _alerts(site) == {odd}
+    assert await site.sources("access:") == set()
+
+
+async def test_a_record_that_is_away_ends_the_chore(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not asked for each of a hundred thousand."""
+    await site.a_year(START_MS)
+    asked = 0
+
+    async def away(*_: object, **__: object) -> object:
+        nonlocal asked
+        asked += 1
+        raise RecordUnavailable("away")
+
+    monkeypatch.setattr(RetentionRecord, "erase", away)
+    assert not await site.keep(EVER_MS)
+    assert asked == 2 * AWAY_MAX, "positions, files"
+
+
+def _passed_over() -> float:
+    return telemetry.CUSTODY.labels(chore="record", outcome="passed_over")._value.get()  # type: ignore[no-any-return]
 
 
 async def test_a_chore_with_a_fault_of_ours_starves_no_other(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -437,7 +498,7 @@ async def test_a_hold_that_is_placed_after_the_verdict_is_obeyed(site: Site) -> 
 
 
 async def test_a_proof_is_dated_when_it_is_linked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pass lasts minutes, and others link to the same chains meanwhile: no chain says that a clock was set back."""
+    """A pass lasts minutes, and others link to the same chains meanwhile: no clock was set back."""
     await site.device("tgd-1", "tgd", START_MS)
     alert = await site.pressed("tgd-1", START_MS)
     pass_ms, later_ms = START_MS + 3 * DAY_MS, START_MS + 3 * DAY_MS + 90_000

@@ -334,8 +334,8 @@ class Orders:
     async def seal_versions(self, now_ms: Hour, *, of: Iterable[str] | None = None) -> int:
         """Link every version of these measures, of all of them by default, that is not linked yet.
 
-        ``now_ms``: the hour of linking. From what the table keeps, so that none is passed over because nobody looked when it was made. Returns how
-        many were linked.
+        ``now_ms``: the hour of linking. From what the table keeps, so that none is passed over because nobody
+        looked when it was made. Returns how many were linked.
         """
         sealed, after = 0, ("", 0)
         names = None if of is None else list(of)

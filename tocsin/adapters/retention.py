@@ -9,6 +9,8 @@ placed or lifted since the verdict stops it (``HoldsChanged``). Hours: milliseco
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -59,13 +61,15 @@ class Rows:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """``numbers`` None: everything of the file's class that the chain has. ``place``: of an alert, its place on
-    the log and the newest sequence there that is its own."""
+    the log and the newest sequence there that is its own. ``unreadable``: nobody here can say what it is about,
+    and so by whom it may be held."""
 
     file: File
     chain: str
     numbers: tuple[int, ...] | None = None
     rows: Rows = field(default_factory=Rows)
     place: tuple[str, str, int] | None = None
+    unreadable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +117,7 @@ class RetentionRecord:
         while rows := await self._ask("positions", after=after, number=number, limit=PAGE):
             names = await self._names_of_alerts({_episode_of(row[0]) for row in rows})
             for chain, number, kind, at, payload, ruling in rows:
-                from_ms = min(ms_of(at), _position_ms(Kind(kind), bytes(payload), ruling) or ms_of(at))
+                from_ms = min(ms_of(at), _position_ms(kind, bytes(payload), ruling) or ms_of(at))
                 episode = _episode_of(chain)
                 file = File(
                     kept_as=KeptAs.TGD_POSITION,
@@ -149,7 +153,10 @@ class RetentionRecord:
             device = chain.removeprefix(device_chain(""))
             measures = await self._ask("measures_of_device", device=device)
             async for rows in self._payloads(chain, before):
-                for key, some in _by_file(device, measures, rows).items():
+                for number, kept_as, *_ in itertools.filterfalse(_is_sourced, rows):
+                    yield _unreadable(chain, number, KeptAs(kept_as))
+                sourced = list(filter(_is_sourced, rows))
+                for key, some in _by_file(device, measures, sourced).items():
                     yield _of_device(chain, device, key, some)
 
     async def _accesses(self, now_ms: int, terms: Terms) -> AsyncIterator[Candidate]:
@@ -157,13 +164,7 @@ class RetentionRecord:
         async for chain in self._fronts("accesses/", before):
             async for rows in self._payloads(chain, before):
                 for number, _, source, at, payload in rows:
-                    access = msgspec.json.decode(bytes(payload), type=Access)
-                    yield Candidate(
-                        file=_access_file(ms_of(at), access.objects),
-                        chain=chain,
-                        numbers=(number,),
-                        rows=Rows(accesses=(source.partition(":")[2],)),
-                    )
+                    yield _access(chain, number, source, at, payload)
 
     async def _old_accesses(self, now_ms: int, terms: Terms) -> AsyncIterator[Candidate]:
         before = utc(begun_before_ms(KeptAs.ACCESS, now_ms, terms))
@@ -271,10 +272,10 @@ async def my_turn(pool: Pool) -> AsyncIterator[bool]:
                     await connection.set_autocommit(False)
 
 
-def _position_ms(kind: Kind, payload: bytes, ruling: bytes | None) -> int | None:
+def _position_ms(kind: str, payload: bytes, ruling: bytes | None) -> int | None:
     """What is known besides the hour of the link. A ruling that another version wrote knows nothing."""
     try:
-        if kind is Kind.TRACK:
+        if kind == Kind.TRACK:
             return msgspec.json.decode(payload, type=_Track).from_ms
         return None if ruling is None else pressed_ms(wire.decode_ruling(ruling).episode)
     except (msgspec.DecodeError, WireError):
@@ -314,6 +315,20 @@ def _alert(row: Row) -> Candidate:
     )
 
 
+def _access(chain: str, number: int, source: str, at: datetime, payload: bytes) -> Candidate:
+    try:
+        objects = msgspec.json.decode(bytes(payload), type=Access).objects
+    except msgspec.DecodeError:
+        return _unreadable(chain, number, KeptAs.ACCESS)
+    rows = Rows(accesses=(source.partition(":")[2],))
+    return Candidate(file=_access_file(ms_of(at), objects), chain=chain, numbers=(number,), rows=rows)
+
+
+def _unreadable(chain: str, number: int, kept_as: KeptAs) -> Candidate:
+    file = File(kept_as=kept_as, from_ms=None, names=frozenset())
+    return Candidate(file=file, chain=chain, numbers=(number,), unreadable=True)
+
+
 def _by_file(device: str, measures: Sequence[Row], rows: Sequence[Row]) -> Mapping[File, list[Row]]:
     """An order to a unit belongs to the measures that the unit served at that hour; a unit in the drawer, to its
     own hour."""
@@ -326,6 +341,14 @@ def _by_file(device: str, measures: Sequence[Row], rows: Sequence[Row]) -> Mappi
         file = File(kept_as=KeptAs(kept_as), from_ms=begins_ms(ms_of(at), ends), names=frozenset(names))
         found.setdefault(file, []).append(row)
     return found
+
+
+_SOURCED: Final = re.compile(r"(?!command:|result:)|(command|result):[0-9]{1,18}(:.*)?$")
+
+
+def _is_sourced(row: Row) -> bool:
+    """Whether its rows can be found: a source that this version, or its record, has not written."""
+    return _SOURCED.match(row[2]) is not None
 
 
 def _of_device(chain: str, device: str, file: File, rows: Sequence[Row]) -> Candidate:

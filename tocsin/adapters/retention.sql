@@ -20,7 +20,8 @@ update tocsin.custody set believed_at = %s, believed_by = %s
 select link.chain, link.number, link.kind, link.at, opened.payload, ruling.payload
 from tocsin.link join tocsin.opened using (chain, number)
 left join tocsin.ruling on ruling.episode = substr(link.chain, 9)
-  and ruling.stream_sequence = case when link.kind = 'places' then split_part(link.source, ':', 2)::bigint end
+  and ruling.stream_sequence = case when link.source ~ '^places:[0-9]{1,18}$'
+    then split_part(link.source, ':', 2)::bigint end
 where link.kept_as = 'tgd_position' and (link.chain, link.number) > (%(after)s, %(number)s)
 order by link.chain, link.number limit %(limit)s
 
