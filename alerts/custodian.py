@@ -7,7 +7,8 @@ with its proof (``tocsin.adapters.retention``), rows of canaries, fixes of phone
 while the others are done. A pass that is killed has erased what it had committed, each with its proof,
 and the next one goes on.
 
-An hour that is not believed erases nothing (F37): a clock far ahead would empty the record in one pass.
+An hour that is not believed erases nothing (F37): a clock far ahead would empty the record in one pass. Positions
+of phones go all the same where only a silent fleet speaks against it (``tocsin.retention.doubt_of_positions``).
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, NoReturn
 
 import structlog
 
@@ -25,10 +26,10 @@ from tocsin import telemetry
 from tocsin.adapters.holds import Holds
 from tocsin.adapters.postgres import Pool
 from tocsin.adapters.reconcile import missing_rulings
-from tocsin.adapters.retention import PAGE, Candidate, HoldsChanged, RetentionRecord, my_turn
+from tocsin.adapters.retention import PAGE, Candidate, HoldsChanged, Hours, RetentionRecord, my_turn
 from tocsin.chain import KeptAs
 from tocsin.clock import MS, Clock
-from tocsin.errors import RecordUnavailable, TocsinError
+from tocsin.errors import LogUnavailable, RecordUnavailable, TocsinError
 from tocsin.ports import Log
 from tocsin.retention import (
     CANARY_KEPT_MS,
@@ -42,6 +43,7 @@ from tocsin.retention import (
     What,
     Word,
     doubt,
+    doubt_of_positions,
     verdict,
 )
 
@@ -52,6 +54,8 @@ AWAY_MAX: Final = 3
 """Candidates in a row that the record does not answer to: it is away. One alone may be a file that takes long."""
 ERASED_MAX: Final = 20_000  # transactions of one pass: at some 5 ms each two minutes; more waits for the next one
 BY: Final = "tocsin custodian"
+
+Chores = tuple[tuple[str, Callable[[int], Awaitable[int]]], ...]
 
 logger = structlog.get_logger(__name__)
 
@@ -116,6 +120,7 @@ class Custodian:
         self._holds = Holds(pool)
         self._terms = terms
         self._clock = clock
+        self._hour_of_log = log.hour_ms
 
         async def missing(known: Sequence[tuple[str, int]]) -> Sequence[tuple[str, int]]:
             return await missing_rulings(pool, known)
@@ -126,26 +131,46 @@ class Custodian:
         """One pass, judged at this hour; False when some of it has to be tried again.
 
         Raises RecordUnavailable, ClockDoubted."""
-        await self._believe(now_ms)
-        chores: tuple[tuple[str, Callable[[int], Awaitable[int]]], ...] = (
-            ("positions", self._erase_positions),
-            ("log", self._forget),
-            ("record", self._erase_files),
-            ("canaries", self._erase_canaries),
-            ("fixes", self._erase_fixes),
-        )
-        done = [await _do(name, chore, now_ms) for name, chore in chores]
-        await self._record.passed(now_ms)
+        known = await self._record.hours()
+        why = doubt(now_ms, position_ms=known.position_ms, pass_ms=known.pass_ms, believed_ms=known.believed_ms)
+        if why is not None:
+            await self._keep_doubting(now_ms, known, why)
+        return await self._do_all((*self._of_phones(), *self._of_years()), now_ms)
+
+    def _of_phones(self) -> Chores:
+        """What has a law of days."""
+        return (("positions", self._erase_positions), ("log", self._forget), ("fixes", self._erase_fixes))
+
+    def _of_years(self) -> Chores:
+        return (("record", self._erase_files), ("canaries", self._erase_canaries))
+
+    async def _do_all(self, chores: Chores, hour_ms: int) -> bool:
+        done = [await _do(name, chore, hour_ms) for name, chore in chores]
+        await self._record.passed(hour_ms)
         return all(done)
 
-    async def _believe(self, now_ms: int) -> None:
-        known = await self._record.hours()
-        why = doubt(now_ms, **asdict(known))
-        if why is None:
-            return
+    async def _keep_doubting(self, now_ms: int, known: Hours, why: str) -> NoReturn:
+        """Positions of phones alone, if a fleet that is silent is all that speaks against the hour."""
         if known.position_ms is None and known.pass_ms is None:
             await self._record.passed(now_ms)
-        raise ClockDoubted(why)
+            raise ClockDoubted(why)
+        hour_ms = now_ms - await self._ahead_ms(known)
+        still = doubt_of_positions(
+            hour_ms, position_ms=known.position_ms, heard_ms=known.heard_ms, pass_ms=known.pass_ms
+        )
+        if still is None:
+            await self._do_all(self._of_phones(), hour_ms)
+            raise ClockDoubted(f"{why}; positions of phones went by every clock in reach")
+        raise ClockDoubted(f"{why}; {still}")
+
+    async def _ahead_ms(self, known: Hours) -> int:
+        """How far our clock is ahead of that of PostgreSQL, or of the log: the one that is furthest behind."""
+        witnesses = [known.server_ms]
+        try:
+            witnesses.append(await self._hour_of_log())
+        except LogUnavailable as error:
+            logger.info("the log says no hour", reason=str(error))
+        return max(0, self._clock.wall_ms() - min(witnesses))
 
     async def _forget(self, now_ms: int) -> int:
         forgotten = await self._log.forget(now_ms)

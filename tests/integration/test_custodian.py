@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import pytest
 from custody_world import TABLES, TERMS, Site
@@ -16,7 +17,7 @@ from alerts.custodian import AWAY_MAX, ClockDoubted, judged, keep_in_turn, previ
 from tocsin import telemetry
 from tocsin.adapters.holds import Holds
 from tocsin.adapters.postgres import Pool, RecordRefused
-from tocsin.adapters.retention import Candidate, HoldsChanged, RetentionRecord
+from tocsin.adapters.retention import Candidate, HoldsChanged, Hours, RetentionRecord
 from tocsin.chain import Item, KeptAs, Kind
 from tocsin.clock import from_rfc3339
 from tocsin.errors import RecordUnavailable
@@ -483,6 +484,50 @@ async def test_without_a_fleet_the_first_pass_notes_the_hour_and_the_next_erases
         await site.custodian().keep(EVER_MS)
     await RetentionRecord(site.pool).believe(EVER_MS, "A. Martin")
     assert await site.custodian().keep(EVER_MS + HOUR_MS)
+
+
+async def test_phones_lose_their_places_although_the_fleet_is_silent(site: Site) -> None:
+    """The last bracelet was taken off; nobody has to say each day what hour it is."""
+    await site.device("tgd-1", "tgd", START_MS)
+    await site.measure("m1", START_MS, START_MS + DAY_MS)
+    near = await site.approach("m1", START_MS)
+    await site.heard(START_MS)
+    for day in range(1, 20):
+        press = await site.pressed("tgd-1", START_MS + day * DAY_MS)
+        site.hour_ms = START_MS + day * DAY_MS
+        assert await keep_in_turn(site.custodian(), site.pool, site.hour_ms) is (day <= 1)
+        query = "select from tocsin.link join tocsin.opened using (chain, number) where kept_as = 'tgd_position'"
+        assert len(await site.rows(query)) <= 3 * len(await _places_of(site, press.id)), "of three days"
+    assert near.id in await _alerts(site)
+    assert await site.faults() == []
+
+
+@pytest.mark.parametrize("wrong", ["ours", "ours and the record's"])
+async def test_one_clock_that_is_right_keeps_the_positions_of_a_silent_fleet(
+    site: Site, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    """F37: five days ahead."""
+    await site.device("tgd-1", "tgd", START_MS)
+    await site.pressed("tgd-1", START_MS)
+    await site.heard(START_MS - DAY_MS)
+    site.hour_ms = START_MS + 5 * DAY_MS
+    right_ms = site.wall_ms()
+    monkeypatch.setattr(Site, "wall_ms", lambda _: right_ms + 5 * DAY_MS)
+    if wrong != "ours":
+        hours = RetentionRecord.hours
+
+        async def ahead(self: RetentionRecord) -> Hours:
+            return replace(await hours(self), server_ms=right_ms + 5 * DAY_MS)
+
+        monkeypatch.setattr(RetentionRecord, "hours", ahead)
+    before = await site.sources()
+    with pytest.raises(ClockDoubted):
+        await site.custodian().keep(site.hour_ms)
+    assert await site.sources() == before
+    monkeypatch.setattr(Site, "wall_ms", lambda _: right_ms)
+    with pytest.raises(ClockDoubted, match="went by every clock"):
+        await site.custodian().keep(site.hour_ms)
+    assert await site.sources("places:") == set()
 
 
 async def test_a_hold_that_is_placed_after_the_verdict_is_obeyed(site: Site) -> None:

@@ -83,11 +83,13 @@ class Erased:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hours:
-    """What is known of the hour besides the clock."""
+    """What is known of the hour besides the clock. ``server_ms``: what PostgreSQL's machine has."""
 
     position_ms: int | None
     pass_ms: int | None
     believed_ms: int | None
+    heard_ms: int | None
+    server_ms: int
 
 
 class RetentionRecord:
@@ -240,8 +242,14 @@ class RetentionRecord:
     # --- the hour ---
 
     async def hours(self) -> Hours:
-        position, passed, believed = (await self._ask("hours"))[0]
-        return Hours(position_ms=_ms(position), pass_ms=_ms(passed), believed_ms=_ms(believed))
+        position, passed, believed, server, heard = (await self._ask("hours"))[0]
+        return Hours(
+            position_ms=_ms(position),
+            pass_ms=_ms(passed),
+            believed_ms=_ms(believed),
+            heard_ms=_ms(heard),
+            server_ms=ms_of(server),
+        )
 
     async def passed(self, now_ms: int) -> None:
         async with transaction(self._pool) as connection:

@@ -7,7 +7,12 @@ select pg_try_advisory_lock(%s)
 select pg_advisory_unlock_all()
 
 -- name: hours
-select tocsin.fleet_hour(), passed_at, believed_at from tocsin.custody
+-- And when the fleet was last heard, by the clock of whoever received it.
+select tocsin.fleet_hour(), passed_at, believed_at, clock_timestamp(),
+  (select max(measured_at + delay_ms * interval '1 millisecond')
+   from tocsin.last_position left join tocsin.device on number = device_number
+   where id is null or not starts_with(id, 'canary-'))
+from tocsin.custody
 
 -- name: passed
 update tocsin.custody set passed_at = %s
