@@ -57,7 +57,7 @@ PASS_LATE_MAX_MS: Final = 31 * DAY_MS
 """Without a fleet: of the last pass. Longer than any outage that nobody looks at."""
 SILENT_PASS_MAX_MS: Final = LEAVE_DAYS * DAY_MS
 """With a silent fleet: of the last pass, or its newest position. No position of a phone lasts longer; and well
-within the 30 days for which a fix counts as late, not as astray: a fleet that is heard shows a clock that is ahead."""
+within the 30 days for which a fix counts as late, not as astray: a fleet that is heard shows a clock ahead."""
 _FOR_EVER_MS: Final = 2**63 - 1
 
 assert TGD_POSITION_DAYS < LEAVE_DAYS

@@ -9,12 +9,15 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
+import msgspec
+import psycopg
 import pytest
 from custody_world import TABLES, TERMS, Site
 
 from alerts import forgetting
 from alerts.custodian import AWAY_MAX, ClockDoubted, judged, keep_in_turn, preview
-from tocsin import telemetry
+from tocsin import telemetry, wire
+from tocsin.adapters.episodes import EpisodeRecord
 from tocsin.adapters.holds import Holds
 from tocsin.adapters.postgres import Pool, RecordRefused
 from tocsin.adapters.retention import Candidate, HoldsChanged, Hours, RetentionRecord
@@ -569,3 +572,94 @@ async def test_an_open_alert_has_no_time(site: Site) -> None:
     alert = await site.pressed("tgd-1", START_MS, closed=False)
     await site.keep(EVER_MS)
     assert await _alerts(site) == {alert.id}
+
+
+# --- what no link covers ---
+
+
+async def test_a_place_from_before_the_chains_is_blanked_in_time(site: Site) -> None:
+    """Invariant 6, on a site that was there before migration 0012. What was done about the press stays."""
+    await site.device("tgd-1", "tgd", START_MS)
+    alert = await site.pressed("tgd-1", START_MS)
+    await site.run("delete from tocsin.chain")  # it was another release that ran
+    entries = [(one.sequence, one.payload) for one in site.log.entries(EPISODES)]
+    assert sum(b"lat_e6" in payload for _, payload in entries) > 0
+    ruled = [(sequence, wire.decode_ruling(payload)) for sequence, payload in entries]
+    async with site.pool.connection() as connection:
+        await connection.execute("set local session_replication_role = replica")
+        for sequence, ruling in ruled:
+            await connection.execute(
+                """update tocsin.ruling set payload = %s, event = %s, before_chains = true
+                   where stream_sequence = %s""",
+                [wire.encode(ruling), msgspec.json.encode(ruling.event).decode(), sequence],
+            )
+        await connection.execute("delete from tocsin.opened")
+        await connection.execute("delete from tocsin.link")
+        noun = msgspec.json.encode(ruled[0][1].episode).decode()
+        await connection.execute("update tocsin.episode set noun = %s where id = %s", [noun, alert.id])
+    assert await _with_places(site) == 3
+    assert await site.keep(START_MS + 3 * DAY_MS - 2 * HOUR_MS)
+    assert await _with_places(site) == 3
+    assert await site.keep(START_MS + 3 * DAY_MS - HOUR_MS)
+    assert await _with_places(site) == 0
+    assert len(await site.rows("select from tocsin.ruling")) == len(ruled)
+    assert (await EpisodeRecord(site.pool).timeline(alert.id)).rulings[0].ruling.episode.id == alert.id
+    assert await site.faults() == []
+
+
+async def _with_places(site: Site) -> int:
+    """Rows, of every table and column that may have one."""
+    queries = (
+        "select from tocsin.ruling where position('lat_e6'::bytea in payload) > 0",
+        "select from tocsin.ruling where position('lat_e6' in event::text) > 0",
+        "select from tocsin.episode where position('lat_e6' in noun::text) > 0",
+    )
+    return sum([len(await site.rows(query)) > 0 for query in queries])
+
+
+REFUSED = (psycopg.errors.InsufficientPrivilege, psycopg.errors.IntegrityConstraintViolation)
+
+
+@pytest.mark.parametrize(
+    "change", ["payload = ''", "version = version + 1", "at = at + interval '1 hour'", "before_chains = true"]
+)
+async def test_what_is_linked_is_not_blanked_by_the_custodian_either(site: Site, change: str) -> None:
+    await site.device("tgd-1", "tgd", START_MS)
+    await site.pressed("tgd-1", START_MS)
+    async with site.pool.connection() as connection:
+        await connection.execute("set local role tocsin_custodian")
+        with pytest.raises(REFUSED):
+            await connection.execute(f"update tocsin.ruling set {change}".encode())  # noqa: S608  (ours)
+        await connection.rollback()
+
+
+async def test_the_homes_in_an_order_go_with_the_file_of_the_measure(site: Site) -> None:
+    """Those that a judge has named, in every version; its units and hours stay."""
+    for name in ("m1", "m2"):
+        await site.measure(name, START_MS, START_MS + DAY_MS)
+        home = '[{"name": "home"}]'
+        await site.run("update tocsin.measure set zones = %s, authorised = '{}' where id = %s", home, name)
+        await site.run(
+            """insert into tocsin.measure_version (measure, version, wearer, protected, alert_distance_m,
+                 valid_from, valid_until, changed_at, changed_by, zones)
+               select id, 1, wearer, protected, 1000, valid_from, valid_until, created_at, 'tj', zones
+               from tocsin.measure where id = %s""",
+            name,
+        )
+    await held(site, What.MEASURE, "m2")
+    over_ms = plus_months(START_MS + DAY_MS, MEASURE_MONTHS)
+    assert await site.keep(over_ms - 1)
+    assert await _zoned(site) == [("m1",), ("m1",), ("m2",), ("m2",)]
+    assert await site.keep(over_ms)
+    assert await _zoned(site) == [("m2",), ("m2",)]
+    assert len(await site.erased("measure/m1")) == 1
+    assert await site.keep(over_ms + HOUR_MS)
+    assert len(await site.erased("measure/m1")) == 1, "nothing is left to go"
+    assert len(await site.rows("select from tocsin.measure where wearer = 'w-m1'")) == 1
+
+
+async def _zoned(site: Site) -> list[tuple[str]]:
+    return await site.rows(
+        """select id from tocsin.measure where zones <> '[]' or authorised is not null
+           union all select measure from tocsin.measure_version where zones <> '[]' order by 1"""
+    )

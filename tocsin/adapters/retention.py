@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -28,8 +28,17 @@ from tocsin.errors import TocsinError, WireError
 from tocsin.model.access import Access
 from tocsin.model.canary import CANARY
 from tocsin.model.device import DeviceKind
+from tocsin.model.episode import Ruling
 from tocsin.retention import File, Name, Terms, Verdict, What, begins_ms, begun_before_ms, pressed_ms
-from tocsin.sealing import TGD_CODES, access_chain, device_chain, episode_chain, measure_chain
+from tocsin.sealing import (
+    TGD_CODES,
+    access_chain,
+    blanked,
+    device_chain,
+    episode_chain,
+    measure_chain,
+    without_places,
+)
 
 SQL = load_queries("retention.sql")
 TURN_LOCK: Final = 0x637573746F6479  # "custody"
@@ -47,6 +56,18 @@ class HoldsChanged(TocsinError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Blanked:
+    """A ruling of before the chains, and its alert, without their places. ``noun``: the alert as it was read."""
+
+    episode: str
+    sequence: int
+    payload: bytes
+    event: str
+    noun: str
+    blank: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
     """What goes from the tables beside the chain."""
 
@@ -56,6 +77,7 @@ class Rows:
     device: str | None = None
     commands: tuple[int, ...] = ()
     results: tuple[int, ...] = ()
+    blanked: Blanked | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +150,18 @@ class RetentionRecord:
                 )
                 yield Candidate(file=file, chain=chain, numbers=(number,))
             after = rows[-1][0]
+        async for one in self.old_positions():
+            yield one
+
+    async def old_positions(self) -> AsyncIterator[Candidate]:
+        """The same of rows from before the chains."""
+        after, number = "", 0
+        codes = [one.value for one in TGD_CODES]
+        while rows := await self._ask("old_positions", codes=codes, after=after, number=number, limit=PAGE):
+            names = await self._names_of_alerts({row[0] for row in rows})
+            for row in rows:
+                yield _old_position(row, names.get(row[0], frozenset({(What.ALERT, row[0])})))
+            after, number, *_ = rows[-1]
 
     async def _names_of_alerts(self, ids: Iterable[str]) -> dict[str, frozenset[Name]]:
         return {row[0]: _names_of_alert(row) for row in await self._ask("alerts_named", ids=list(ids))}
@@ -323,6 +357,26 @@ def _alert(row: Row) -> Candidate:
     )
 
 
+def _old_position(row: Row, names: frozenset[Name]) -> Candidate:
+    episode, sequence, at, payload, noun = row
+    chain = episode_chain(episode)
+    try:
+        ruling = wire.decode_ruling(bytes(payload))
+    except WireError:
+        return _unreadable(chain, 0, KeptAs.TGD_POSITION)
+    blank = msgspec.convert(without_places(ruling)[0], Ruling)
+    alert = "null" if noun is None else _encode(blanked(msgspec.json.decode(noun))[0]).decode()
+    rows = Rows(
+        blanked=Blanked(
+            episode=episode, sequence=sequence, payload=wire.encode(blank), event=_encode(blank.event).decode(),
+            noun=noun or "null", blank=alert,
+        )
+    )  # fmt: skip
+    from_ms = min(ms_of(at), pressed_ms(ruling.episode))
+    file = File(kept_as=KeptAs.TGD_POSITION, from_ms=from_ms, names=names)
+    return Candidate(file=file, chain=chain, numbers=(), rows=rows)
+
+
 def _access(chain: str, number: int, source: str, at: datetime, payload: bytes) -> Candidate:
     try:
         objects = msgspec.json.decode(bytes(payload), type=Access).objects
@@ -407,23 +461,27 @@ async def _erase_opened(connection: Connection, chain: str, numbers: Sequence[in
 
 async def _erase_rows(connection: Connection, rows: Rows) -> int:
     gone = 0
-
-    async def erase(query: str, **values: object) -> None:
-        nonlocal gone
-        gone += (await connection.execute(SQL[query], values)).rowcount
-
-    if rows.episodes:
-        for query in ("erase_rulings", "erase_attempts", "erase_notifications", "erase_episodes"):
-            await erase(query, ids=list(rows.episodes))
-    if rows.accesses:
-        await erase("erase_accesses", ids=list(rows.accesses))
-    if rows.commands:
-        await erase("erase_commands", device=rows.device, commands=list(rows.commands))
-    if rows.results:
-        await erase("erase_results", device=rows.device, results=list(rows.results))
-    if rows.measure is not None:
-        await erase("erase_incursions", measure=rows.measure)
+    for queries, values in _statements(rows):
+        for query in queries:
+            gone += (await connection.execute(SQL[query], values)).rowcount
     return gone
+
+
+def _statements(rows: Rows) -> Iterator[tuple[Sequence[str], Mapping[str, object]]]:
+    """And their values; of what there is."""
+    if rows.episodes:
+        of_alerts = ("erase_rulings", "erase_attempts", "erase_notifications", "erase_episodes")
+        yield of_alerts, {"ids": list(rows.episodes)}
+    if rows.accesses:
+        yield ("erase_accesses",), {"ids": list(rows.accesses)}
+    if rows.commands:
+        yield ("erase_commands",), {"device": rows.device, "commands": list(rows.commands)}
+    if rows.results:
+        yield ("erase_results",), {"device": rows.device, "results": list(rows.results)}
+    if rows.measure is not None:
+        yield ("erase_incursions", "blank_versions", "blank_measure"), {"measure": rows.measure}
+    if rows.blanked is not None:
+        yield ("blank_ruling", "blank_alert"), asdict(rows.blanked)
 
 
 async def _one(connection: Connection, query: str) -> int:
