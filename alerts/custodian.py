@@ -1,21 +1,20 @@
 """Who sees to it that nothing is kept longer than it may be, and that what is held stays?
 
-A pass an hour by Tocsin's clock, one process at a time: superseded rulings and receipts of canaries from the log,
-then what is over from the record, each with its proof (``tocsin.adapters.retention``), rows of canaries, fixes of
-phones. What may go is decided by ``tocsin.retention``. Each chore is done in bounded steps, and one that fails is
-counted, logged and tried again while the others are done. A pass that is killed has erased what it had committed,
-each with its proof, and the next one goes on.
-
-An hour that is not believed erases nothing (F37): a clock far ahead would empty the record in one pass.
+A pass an hour by Tocsin's clock, one process at a time: positions of phones from the record, which need nothing
+but PostgreSQL and have the strictest law; superseded rulings and receipts of canaries from the log; then what is
+over from the record, each with its proof (``tocsin.adapters.retention``), rows of canaries, fixes of phones. What
+may go is decided by ``tocsin.retention``. Each chore is done in bounded steps, and one that fails is counted,
+logged and tried again while the others are done. A pass that is killed has erased what it had committed, each with
+its proof, and the next one goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, NoReturn
 
 import structlog
 
@@ -25,10 +24,10 @@ from tocsin import telemetry
 from tocsin.adapters.holds import Holds
 from tocsin.adapters.postgres import Pool
 from tocsin.adapters.reconcile import missing_rulings
-from tocsin.adapters.retention import PAGE, Candidate, HoldsChanged, RetentionRecord, my_turn
+from tocsin.adapters.retention import PAGE, Candidate, HoldsChanged, Hours, RetentionRecord, my_turn
 from tocsin.chain import KeptAs
 from tocsin.clock import MS, Clock
-from tocsin.errors import TocsinError
+from tocsin.errors import LogUnavailable, RecordUnavailable, TocsinError
 from tocsin.ports import Log
 from tocsin.retention import (
     CANARY_KEPT_MS,
@@ -42,14 +41,19 @@ from tocsin.retention import (
     What,
     Word,
     doubt,
+    doubt_of_positions,
     verdict,
 )
 
 EVERY_S: Final = PASS_MS // MS
 RETRY_S: Final = 60
 STATEMENT_TIMEOUT_S: Final = 300.0  # a file of some ten thousand rulings
+AWAY_MAX: Final = 3
+"""Candidates in a row that the record does not answer to: it is away. One alone may be a file that takes long."""
 ERASED_MAX: Final = 20_000  # transactions of one pass: at some 5 ms each two minutes; more waits for the next one
 BY: Final = "tocsin custodian"
+
+Chores = tuple[tuple[str, Callable[[int], Awaitable[int]]], ...]
 
 logger = structlog.get_logger(__name__)
 
@@ -73,13 +77,52 @@ class HourNoted(ClockDoubted):
     """Nothing is erased before the next pass:"""
 
 
+class Unforeseen(TocsinError):
+    """What a chore was not written for; the name of the error."""
+
+
+class Unreadable(TocsinError):
+    """Nobody here can read it, nor say what it is about."""
+
+
+@dataclass(slots=True)
+class _PassedOver:
+    """What one walk could not do. ``away``: how often in a row the record did not answer."""
+
+    chore: str
+    amount: int = 0
+    first: tuple[str, str] = ("", "")
+    again: TocsinError | None = None
+    away: int = 0
+
+    def add(self, one: Candidate, error: TocsinError) -> None:
+        """Raises the error when the record is away."""
+        telemetry.CUSTODY.labels(chore=self.chore, outcome="passed_over").inc()
+        self.amount += 1
+        self.first = self.first if self.amount > 1 else (one.chain, str(error))
+        self.again = error if error.retry else self.again
+        self.away = self.away + 1 if isinstance(error, RecordUnavailable) else 0
+        if self.away >= AWAY_MAX:
+            raise error
+
+    def tell(self) -> None:
+        """Once for all of them; raises one that may pass."""
+        if self.amount:
+            chain, reason = self.first
+            logger.error("passed over", chore=self.chore, amount=self.amount, first=chain, reason=reason)
+        if self.again is not None:
+            raise self.again
+
+
 class Custodian:
     """One life of the part."""
 
-    def __init__(self, *, log: Log, pool: Pool, terms: Terms) -> None:
+    def __init__(self, *, log: Log, pool: Pool, terms: Terms, clock: Clock) -> None:
         self._record = RetentionRecord(pool)
         self._holds = Holds(pool)
         self._terms = terms
+        self._clock = clock
+        self._hour_of_log = log.hour_ms
 
         async def missing(known: Sequence[tuple[str, int]]) -> Sequence[tuple[str, int]]:
             return await missing_rulings(pool, known)
@@ -88,28 +131,53 @@ class Custodian:
         self._receipts = ForgettingReceipts(log)
 
     async def keep(self, now_ms: int) -> bool:
-        """One pass; False when some of it has to be tried again. Raises RecordUnavailable, ClockDoubted."""
-        await self._believe(now_ms)
-        chores: tuple[tuple[str, Callable[[int], Awaitable[int]]], ...] = (
-            ("log", self._forget),
+        """One pass, judged at this hour; False when some of it has to be tried again.
+
+        Raises RecordUnavailable, ClockDoubted."""
+        known = await self._record.hours()
+        why = doubt(now_ms, position_ms=known.position_ms, pass_ms=known.pass_ms, believed_ms=known.believed_ms)
+        if why is not None:
+            await self._keep_doubting(now_ms, known, why)
+        return await self._do_all((*self._of_phones(), *self._of_years()), now_ms)
+
+    def _of_phones(self) -> Chores:
+        """What has a law of days."""
+        return (("positions", self._erase_positions), ("log", self._forget), ("fixes", self._erase_fixes))
+
+    def _of_years(self) -> Chores:
+        return (
             ("receipts", self._receipts.forget),
-            ("record", self._erase),
+            ("record", self._erase_files),
             ("canaries", self._erase_canaries),
-            ("fixes", self._erase_fixes),
         )
-        done = [await _do(name, chore, now_ms) for name, chore in chores]
-        await self._record.passed(now_ms)
+
+    async def _do_all(self, chores: Chores, hour_ms: int) -> bool:
+        done = [await _do(name, chore, hour_ms) for name, chore in chores]
+        await self._record.passed(hour_ms)
         return all(done)
 
-    async def _believe(self, now_ms: int) -> None:
-        known = await self._record.hours()
-        why = doubt(now_ms, **asdict(known))
-        if why is None:
-            return
+    async def _keep_doubting(self, now_ms: int, known: Hours, why: str) -> NoReturn:
+        """Positions of phones alone, if a fleet that is silent is all that speaks against the hour."""
         if known.position_ms is None and known.pass_ms is None:
             await self._record.passed(now_ms)
             raise HourNoted(why)
-        raise ClockDoubted(why)
+        hour_ms = now_ms - await self._ahead_ms(known)
+        still = doubt_of_positions(
+            hour_ms, position_ms=known.position_ms, heard_ms=known.heard_ms, pass_ms=known.pass_ms
+        )
+        if still is None:
+            await self._do_all(self._of_phones(), hour_ms)
+            raise ClockDoubted(f"{why}; positions of phones went by every clock in reach")
+        raise ClockDoubted(f"{why}; {still}")
+
+    async def _ahead_ms(self, known: Hours) -> int:
+        """How far our clock is ahead of that of PostgreSQL, or of the log: the one that is furthest behind."""
+        witnesses = [known.server_ms]
+        try:
+            witnesses.append(await self._hour_of_log())
+        except LogUnavailable as error:
+            logger.info("the log says no hour", reason=str(error))
+        return max(0, self._clock.wall_ms() - min(witnesses))
 
     async def _forget(self, now_ms: int) -> int:
         forgotten = await self._log.forget(now_ms)
@@ -118,30 +186,47 @@ class Custodian:
             logger.error("positions beyond their time on the log", rulings=forgotten.overdue)
         return forgotten.rulings
 
-    async def _erase(self, now_ms: int) -> int:
-        erased = 0
+    async def _erase_positions(self, now_ms: int) -> int:
+        return await self._erase("positions", self._record.positions(), now_ms)
+
+    async def _erase_files(self, now_ms: int) -> int:
+        return await self._erase("record", self._record.files(now_ms, self._terms), now_ms)
+
+    async def _erase(self, chore: str, candidates: AsyncIterator[Candidate], now_ms: int) -> int:
+        """What is over of these. One that fails is passed over, and the rest goes; raises its error at the end if
+        trying again can help."""
+        erased, over = 0, _PassedOver(chore)
         revision, holds = await self._record.revision(), await self._holds.standing()
-        async for one in self._record.walk(now_ms, self._terms):
-            said = judged(one, holds, now_ms, self._terms)
-            if said.word is not Word.OVER:
-                continue
-            await self._erase_one(one, said, revision, now_ms)
-            erased += 1
+        async for one in candidates:
+            if one.unreadable:
+                over.add(one, Unreadable())
+            elif (said := judged(one, holds, now_ms, self._terms)).word is Word.OVER:
+                try:
+                    erased += await self._erase_one(one, said, revision)
+                    over.away = 0
+                except HoldsChanged:
+                    raise
+                except TocsinError as error:
+                    over.add(one, error)
             if erased >= ERASED_MAX:
                 logger.warning("more is over than one pass erases", erased=erased)
                 break
+        over.tell()
         return erased
 
-    async def _erase_one(self, one: Candidate, said: Verdict, revision: int, now_ms: int) -> None:
-        """From the log first: once the record has lost it nobody could say that the log may."""
+    async def _erase_one(self, one: Candidate, said: Verdict, revision: int) -> bool:
+        """From the log first: once the record has lost it nobody could say that the log may. False: not yet."""
         if one.place is not None:
             code, subject, last_sequence = one.place
-            await self._log.forget_alert(code, subject, one.rows.episodes[0], last_sequence)
+            if not await self._log.forget_alert(code, subject, one.rows.episodes[0], last_sequence):
+                logger.info("its log cannot go yet", chain=one.chain)
+                return False
         again = True
         while again:
-            done = await self._record.erase(one, said, revision=revision, at_ms=now_ms, by=BY)
+            done = await self._record.erase(one, said, revision=revision, clock=self._clock, by=BY)
             again = done.again
             telemetry.ERASED.labels(kept_as=one.file.kept_as.value).inc(done.payloads)
+        return True
 
     async def _erase_canaries(self, now_ms: int) -> int:
         total = 0
@@ -196,6 +281,9 @@ async def _do(name: str, chore: Callable[[int], Awaitable[int]], now_ms: int) ->
     except TocsinError as error:
         _failed(name, error)
         return False
+    except Exception as error:  # noqa: BLE001  # a fault of ours in one chore must not stop the law's hours of the others
+        _failed(name, Unforeseen(type(error).__name__))  # its words may have a place in them
+        return False
     telemetry.CUSTODY.labels(chore=name, outcome="done").inc()
     if total:
         logger.info("custody", chore=name, amount=total)
@@ -222,7 +310,7 @@ async def keep_in_turn(custodian: Custodian, pool: Pool, now_ms: int) -> bool:
 
 async def run_custodian(*, log: Log, pool: Pool, terms: Terms, clock: Clock, ready: Callable[[], None]) -> None:
     """A pass now and one each hour, until cancelled; after one that was not whole, another one soon."""
-    custodian = Custodian(log=log, pool=pool, terms=terms)
+    custodian = Custodian(log=log, pool=pool, terms=terms, clock=clock)
     ready()
     while True:
         if await keep_in_turn(custodian, pool, clock.now_ms()):

@@ -18,7 +18,8 @@ from typing import Final, NamedTuple
 import structlog
 
 from alerts.channels.registry import FORMS
-from tocsin.errors import WireError
+from alerts.patience import next_of
+from tocsin.errors import LogUnavailable, WireError
 from tocsin.model.canary import is_canary
 from tocsin.model.episode import Episode
 from tocsin.ports import Entry, Log
@@ -105,6 +106,18 @@ def forgettable(place: Sequence[Seen], now_ms: int, settled: int) -> Sequence[Se
     return going[:unreadable]
 
 
+def whole(place: Sequence[Seen], episode: str, last_sequence: int) -> Sequence[Seen] | None:
+    """All of this episode, if they are the oldest of their place and none is newer than the record's last. Empty:
+    they have gone before. None: they cannot go yet, or there is one before them that nobody here can read."""
+    last = max((index for index, one in enumerate(place) if one.episode == episode), default=-1)
+    going = place[: last + 1]
+    if not going:
+        unread = any(one.at_ms is None and one.sequence <= last_sequence for one in place)
+        return None if unread else ()
+    alone = all(one.episode == episode for one in going)
+    return going if alone and going[-1].sequence <= last_sequence else None
+
+
 class Forgetting:
     """The places of EPISODES as this life has read them: some 100 bytes for each ruling that is kept."""
 
@@ -113,12 +126,16 @@ class Forgetting:
         self._missing = missing
         self._places: dict[str, list[Seen]] = {}
         self._after = 0
+        self._at_present = False
 
     async def follow(self) -> None:
         """Read what has come since. Raises LogUnavailable."""
+        self._at_present = False
         async with aclosing(self._log.read(EPISODES, EPISODES.subjects, after=self._after)) as reader:  # type: ignore[type-var]
-            async for entries in reader:
+            while True:
+                entries = await next_of(reader)
                 if not entries:
+                    self._at_present = True
                     return
                 if entries[0].sequence <= self._after:  # a log that was made anew
                     self._places.clear()
@@ -148,18 +165,24 @@ class Forgetting:
         first = min(missing, default=None)
         return going if first is None else [one for one in going if one.sequence < first]
 
-    async def forget_alert(self, code: str, subject: str, episode: str, last_sequence: int) -> int:
+    async def forget_alert(self, code: str, subject: str, episode: str, last_sequence: int) -> bool:
         """The rulings of an alert whose file goes, the newest of its place too if it is its own; before the record
-        loses them. Raises LogUnavailable."""
+        loses them. False: the log still has some that cannot go, so neither may the record's; they are behind
+        another alert of the same place, or the record has not caught up. Raises LogUnavailable."""
+        if not self._at_present:
+            raise LogUnavailable(f"{EPISODES.name}: not read up to the present")
         at = place_subject(code, subject)
-        place = self._places.get(at, [])
-        own = [one for one in place if one.sequence <= last_sequence]
-        if not own or any(one.episode != episode for one in own):
-            return 0  # gone before, or still behind an older alert of the same place: with that one, then
-        return await self._forget(at, last_sequence)
+        going = whole(self._places.get(at, []), episode, last_sequence)
+        if going:
+            await self._forget(at, going[-1].sequence)
+        return going is not None
 
     async def _forget(self, subject: str, last: int) -> int:
-        gone = await self._log.forget(EPISODES, subject, before=last + 1)
+        try:
+            gone = await self._log.forget(EPISODES, subject, before=last + 1)
+        except LogUnavailable:
+            self._at_present = False  # the rest of this pass need not wait for it
+            raise
         rest = [one for one in self._places[subject] if one.sequence > last]
         if rest:
             self._places[subject] = rest

@@ -11,6 +11,7 @@ from collections import deque
 from contextlib import aclosing
 from typing import Final
 
+from alerts.patience import next_of
 from tocsin.errors import WireError
 from tocsin.model.canary import is_canary
 from tocsin.ports import Entry, Log
@@ -46,9 +47,7 @@ class ForgettingReceipts:
 
     async def _follow(self) -> None:
         async with aclosing(self._log.read(RECEIPTS, RECEIPTS.subjects, after=self._after)) as reader:  # type: ignore[type-var]
-            async for entries in reader:
-                if not entries:
-                    return
+            while entries := await next_of(reader):
                 if entries[0].sequence <= self._after:  # a log that was made anew
                     self._places.clear()
                 for entry in entries:

@@ -40,7 +40,7 @@ async def run_order_projector(
     *, source: Orders, devices: Bucket, orders: Bucket, clock: Clock, ready: Callable[[], None]
 ) -> None:
     """Project until cancelled. ``ready``: the buckets agree with the record, or another projector sees to it."""
-    projector = OrderProjector(source=source, devices=devices, orders=orders)
+    projector = OrderProjector(source=source, devices=devices, orders=orders, hour=clock.now_ms)
     backoff_s = POLL_S
     told = False
     while True:
@@ -60,9 +60,13 @@ async def run_order_projector(
 
 
 class OrderProjector:
-    """One look after another, each with its hour. ``since`` is up to when all is projected, None: not known."""
+    """One look after another, each with its hour. ``since`` is up to when all is projected, None: not known.
+    ``hour``: of linking, which a long look may come to late; by default that of the look."""
 
-    def __init__(self, *, source: Orders, devices: Bucket, orders: Bucket) -> None:
+    def __init__(
+        self, *, source: Orders, devices: Bucket, orders: Bucket, hour: Callable[[], int] | None = None
+    ) -> None:
+        self._hour = hour
         self._source = source
         self._devices = devices
         self._orders = orders
@@ -84,7 +88,7 @@ class OrderProjector:
             await self._put(projection)
         self._since_ms = now_ms
         if projection.orders:
-            await self._source.seal_versions(now_ms, of=projection.orders)
+            await self._source.seal_versions(self._hour or now_ms, of=projection.orders)
         return bool(projection.devices or projection.orders)
 
     async def _reconcile(self, now_ms: int) -> bool:
@@ -100,7 +104,7 @@ class OrderProjector:
         self._since_ms = self._reconciled_ms = now_ms
         if repairs.devices or repairs.orders:
             log.info("buckets repaired", devices=len(repairs.devices), orders=len(repairs.orders))
-        await self._source.seal_versions(now_ms)
+        await self._source.seal_versions(self._hour or now_ms)
         return False
 
     async def _put(self, projection: Projection) -> None:

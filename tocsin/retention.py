@@ -55,6 +55,9 @@ CLOCK_AHEAD_MAX_MS: Final = DAY_MS
 """Of the newest position of the fleet: as the history of fixes has it (migration 0002)."""
 PASS_LATE_MAX_MS: Final = 31 * DAY_MS
 """Without a fleet: of the last pass. Longer than any outage that nobody looks at."""
+SILENT_PASS_MAX_MS: Final = LEAVE_DAYS * DAY_MS
+"""With a silent fleet: of the last pass, or its newest position. No position of a phone lasts longer; and well
+within the 30 days for which a fix counts as late, not as astray: a fleet that is heard shows a clock ahead."""
 _FOR_EVER_MS: Final = 2**63 - 1
 
 assert TGD_POSITION_DAYS < LEAVE_DAYS
@@ -239,3 +242,22 @@ def doubt(now_ms: int, *, position_ms: int | None, pass_ms: int | None, believed
         return "the first pass without a fleet only notes the hour"
     ahead = now_ms - pass_ms > PASS_LATE_MAX_MS
     return "the clock is more than 31 days ahead of the last pass, and there is no fleet" if ahead else None
+
+
+def doubt_of_positions(
+    hour_ms: int, *, position_ms: int | None, heard_ms: int | None, pass_ms: int | None
+) -> str | None:
+    """Of an hour that is in ``doubt``: why it does not even do for positions of phones; None: it does.
+
+    The law gives these days, and a fleet that is silent, or has ended, says nothing against the hour: it must not
+    keep them. A fleet that is heard does. ``hour_ms``: the earliest that any clock in reach has, so that it takes
+    all of them to be wrong, by less than SILENT_PASS_MAX_MS of the last pass. ``heard_ms``: when we received the
+    newest position. Links are no witnesses: the same clock may have dated them."""
+    if heard_ms is not None and hour_ms - heard_ms <= CLOCK_AHEAD_MAX_MS:
+        return "the fleet is heard, and says that it is another hour"
+    known_ms = max((one for one in (position_ms, pass_ms) if one is not None), default=None)
+    if known_ms is None:
+        return "no earlier hour is known"
+    if hour_ms - known_ms > SILENT_PASS_MAX_MS:
+        return "the fleet is silent, and every clock is more than 8 days ahead of it and of the last pass"
+    return None

@@ -194,6 +194,11 @@ def is_tgd(code: str) -> bool:
 
 def without_places(ruling: Ruling) -> tuple[dict[str, Any], dict[str, FixPoint]]:
     """The ruling as JSON has it, null for each point, and the points by their path."""
+    return blanked(msgspec.to_builtins(ruling))
+
+
+def blanked(noun: dict[str, Any]) -> tuple[dict[str, Any], dict[str, FixPoint]]:
+    """The same of any noun."""
     places: dict[str, FixPoint] = {}
 
     def blank(value: object, path: str) -> object:
@@ -211,9 +216,9 @@ def without_places(ruling: Ruling) -> tuple[dict[str, Any], dict[str, FixPoint]]
             blank(one, f"{path}/{number}") if isinstance(one, _NESTS) else one for number, one in enumerate(value)
         ]
 
-    blanked = blank(msgspec.to_builtins(ruling), "")
-    assert isinstance(blanked, dict)
-    return blanked, places
+    found = blank(noun, "")
+    assert isinstance(found, dict)
+    return found, places
 
 
 _NESTS: Final = (dict, list, tuple)

@@ -18,7 +18,7 @@ from tocsin.adapters.episodes import EpisodeRecord, RecordedRuling
 from tocsin.adapters.postgres import Pool, Row, transaction
 from tocsin.adapters.seals import Seals
 from tocsin.chain import Item
-from tocsin.clock import utc
+from tocsin.clock import AffineClock, utc
 from tocsin.model.access import Access
 from tocsin.model.command import CommandStatus, Stage
 from tocsin.model.episode import AlarmCause, Channel, Episode, Event, FindingCause, Outcome, Receipt, Ruling, Verb
@@ -45,14 +45,24 @@ TABLES = (
 
 @dataclass
 class Site:
-    """``at``: the fleet is heard at that hour, so that the clock is believed."""
+    """Its own clock: the hour at which the fleet was last ``heard``, so that the clock is believed."""
 
     pool: Pool
     log: MemoryLog = field(default_factory=MemoryLog)
     numbers: count[int] = field(default_factory=lambda: count(1))
+    hour_ms: int = 0
 
     def custodian(self, terms: Terms = TERMS) -> Custodian:
-        return Custodian(log=self.log, pool=self.pool, terms=terms)
+        return Custodian(log=self.log, pool=self.pool, terms=terms, clock=self)
+
+    def now_ms(self) -> int:
+        return self.hour_ms
+
+    def wall_ms(self) -> int:
+        return AffineClock().wall_ms()
+
+    async def sleep(self, seconds: float) -> None:
+        raise NotImplementedError
 
     async def keep(self, now_ms: int) -> bool:
         """One pass of a custodian that has just begun."""
@@ -60,6 +70,7 @@ class Site:
         return await self.custodian().keep(now_ms)
 
     async def heard(self, now_ms: int, device: int = 999_999) -> None:
+        self.hour_ms = now_ms
         await self.run(
             """insert into tocsin.last_position (device_number, measured_at, delay_ms, lat_e6, lon_e6)
                values (%s, %s, 0, 0, 0)

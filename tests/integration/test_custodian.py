@@ -6,23 +6,32 @@ On a real PostgreSQL, with a year of invented data and a clock that is moved (in
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
+import msgspec
+import psycopg
 import pytest
 from custody_world import TABLES, TERMS, Site
 from structlog.testing import capture_logs
 
-from alerts.custodian import ClockDoubted, judged, keep_in_turn, preview
+from alerts import patience
+from alerts.custodian import AWAY_MAX, ClockDoubted, judged, keep_in_turn, preview
 from alerts.forgetting_receipts import QUEUES as QUEUES_OF_RECEIPTS
-from tocsin import wire
+from tocsin import telemetry, wire
+from tocsin.adapters.episodes import EpisodeRecord
 from tocsin.adapters.holds import Holds
-from tocsin.adapters.postgres import Pool
-from tocsin.adapters.retention import HoldsChanged, RetentionRecord
-from tocsin.chain import KeptAs
+from tocsin.adapters.postgres import Pool, RecordRefused
+from tocsin.adapters.retention import Candidate, HoldsChanged, Hours, RetentionRecord
+from tocsin.chain import Item, KeptAs, Kind
 from tocsin.clock import from_rfc3339
+from tocsin.errors import RecordUnavailable
 from tocsin.model.episode import Channel, Receipt
+from tocsin.ports import Entry
 from tocsin.retention import DAY_MS, MEASURE_MONTHS, Hold, HoldKind, What, Word, plus_months
 from tocsin.subjects import EPISODES, RECEIPTS
 from tocsin.subjects import receipt as receipts_of
+from tocsin.testing.bus import MemoryLog
 
 pytest_plugins = ("database",)
 
@@ -286,9 +295,7 @@ async def test_what_the_record_does_not_hold_stays_on_the_log(site: Site) -> Non
     """What could not be recorded was settled all the same: the log is then the only place that has it."""
     await site.device("tgd-1", "tgd", START_MS)
     alert = await site.pressed("tgd-1", START_MS)
-    async with site.pool.connection() as connection:
-        await connection.execute("set local role tocsin_custodian")
-        await connection.execute("delete from tocsin.ruling where episode = %s", [alert.id])
+    await _unrecorded(site, alert.id)
     assert await site.keep(START_MS + 5 * DAY_MS)
     assert len(site.log.entries(EPISODES)) == 3
 
@@ -314,6 +321,149 @@ async def test_with_the_log_away_the_record_loses_no_alert(site: Site) -> None:
     assert len(await _alerts(site)) == 1
     site.log.down = False
     assert await custodian.keep(EVER_MS)
+    assert await _alerts(site) == set()
+
+
+class DeafLog(MemoryLog):
+    """A server that is away: whoever reads waits, as JetStream's reader does."""
+
+    async def read(self, *_: object, **how: object) -> AsyncIterator[Sequence[Entry]]:  # type: ignore[override]
+        await asyncio.Event().wait()
+        yield ()
+
+
+@pytest.fixture
+def deaf(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> Site:
+    monkeypatch.setattr(patience, "SILENCE_MAX_S", 0.01)
+    return Site(pool, log=DeafLog())
+
+
+async def test_with_the_log_away_positions_and_the_rest_still_go(deaf: Site) -> None:
+    """The reader of the log waits for ever; the law does not."""
+    await deaf.device("tgd-1", "tgd", START_MS)
+    await deaf.pressed("tgd-1", START_MS)
+    await deaf.access(START_MS, "alr_1")
+    assert not await deaf.keep(EVER_MS)
+    assert await deaf.sources("places:") == set()
+    assert await deaf.sources("access:") == set()
+
+
+async def test_a_log_that_was_not_read_is_not_a_log_that_has_forgotten(deaf: Site) -> None:
+    """A custodian that has just begun knows nothing of the log: the record's alert stays until it does."""
+    await deaf.measure("m1", START_MS, START_MS + DAY_MS)
+    alert = await deaf.approach("m1", START_MS)
+    assert not await deaf.keep(EVER_MS)
+    assert await _alerts(deaf) == {alert.id}
+    heard_again = Site(deaf.pool, log=MemoryLog())
+    heard_again.log.__dict__.update(deaf.log.__dict__)
+    assert await heard_again.keep(EVER_MS)
+    assert await _alerts(deaf) == set()
+    assert heard_again.log.entries(EPISODES) == []
+
+
+async def test_an_alert_behind_one_that_the_log_must_keep_stays_in_the_record(site: Site) -> None:
+    """The log forgets a place from its oldest end; of what it still has the record must know what it is."""
+    await site.measure("m1", START_MS, START_MS + DAY_MS)
+    first = await site.approach("m1", START_MS)
+    second = await site.approach("m1", START_MS + DAY_MS)
+    await _unrecorded(site, first.id)
+    kept = await _sources_of(site, f"episode/{second.id}")
+    assert await site.keep(EVER_MS)
+    assert len(site.log.entries(EPISODES)) == 6
+    assert second.id in await _alerts(site)
+    assert await _sources_of(site, f"episode/{second.id}") == kept
+
+
+async def _unrecorded(site: Site, alert: str) -> None:
+    async with site.pool.connection() as connection:
+        await connection.execute("set local role tocsin_custodian")
+        await connection.execute("delete from tocsin.ruling where episode = %s", [alert])
+        await connection.execute("delete from tocsin.episode where id = %s", [alert])
+
+
+async def test_positions_go_before_the_log_is_asked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may answer slowly; the slack of the law's days is one hour."""
+    await site.device("tgd-1", "tgd", START_MS)
+    await site.pressed("tgd-1", START_MS)
+    left: list[set[str]] = []
+    follow = forgetting.Forgetting.follow
+
+    async def looked(self: forgetting.Forgetting) -> None:
+        left.append(await site.sources("places:"))
+        await follow(self)
+
+    monkeypatch.setattr(forgetting.Forgetting, "follow", looked)
+    assert await site.keep(START_MS + 3 * DAY_MS)
+    assert left == [set()]
+
+
+async def test_what_cannot_be_read_is_passed_over_and_the_rest_goes(site: Site) -> None:
+    """One payload of another version, and one source of a foreign record, among those that are over."""
+    await site.device("tgd-1", "tgd", START_MS)
+    alert = await site.pressed("tgd-1", START_MS)
+    for chain, kind, kept_as, source in (
+        ("accesses/2026-01-05", Kind.ACCESS, KeptAs.ACCESS, "access:odd"),
+        ("device/w-1", Kind.COMMAND, KeptAs.MEASURE_FILE, "command:odd"),
+        (f"episode/{alert.id}", Kind.PLACES, KeptAs.TGD_POSITION, "places:odd"),
+    ):
+        item = Item(chain=chain, kind=kind, kept_as=kept_as, source=source, payload=b"[]")
+        await site.seal([item], START_MS + 60_000)
+    await site.access(START_MS + 61_000, "alr_1")
+    await site.command("w-1", START_MS + 61_000)
+    before = _passed_over()
+    assert await site.keep(EVER_MS), "to try again in a minute would not help"
+    left = {one for one in await site.sources() if not one.startswith("deletion:")}
+    assert left == {"access:odd", "command:odd"}
+    assert _passed_over() - before == 2
+    assert await site.faults() == []
+
+
+async def test_what_the_record_refuses_is_passed_over_and_the_rest_goes(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alerts = await site.a_year(START_MS)
+    odd = alerts[3][0]
+    erase = RetentionRecord.erase
+
+    async def refusing(self: RetentionRecord, one: Candidate, *args: object, **how: object) -> object:
+        if one.chain == f"episode/{odd}":
+            raise RecordRefused("this one")
+        return await erase(self, one, *args, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(RetentionRecord, "erase", refusing)
+    assert await site.keep(EVER_MS)
+    assert await _alerts(site) == {odd}
+    assert await site.sources("access:") == set()
+
+
+async def test_a_record_that_is_away_ends_the_chore(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not asked for each of a hundred thousand."""
+    await site.a_year(START_MS)
+    asked = 0
+
+    async def away(*_: object, **__: object) -> object:
+        nonlocal asked
+        asked += 1
+        raise RecordUnavailable("away")
+
+    monkeypatch.setattr(RetentionRecord, "erase", away)
+    assert not await site.keep(EVER_MS)
+    assert asked == 2 * AWAY_MAX, "positions, files"
+
+
+def _passed_over() -> float:
+    return telemetry.CUSTODY.labels(chore="record", outcome="passed_over")._value.get()  # type: ignore[no-any-return]
+
+
+async def test_a_chore_with_a_fault_of_ours_starves_no_other(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    await site.measure("canary-1", START_MS, EVER_MS)
+    await site.approach("canary-1", START_MS)
+
+    async def broken(_: object) -> int:
+        raise KeyError("not a word of this is logged")
+
+    monkeypatch.setattr(RetentionRecord, "revision", broken)
+    assert not await site.keep(START_MS + 2 * DAY_MS)
     assert await _alerts(site) == set()
 
 
@@ -395,6 +545,50 @@ async def test_without_a_fleet_the_first_pass_notes_the_hour_and_the_next_erases
     assert await site.custodian().keep(EVER_MS + HOUR_MS)
 
 
+async def test_phones_lose_their_places_although_the_fleet_is_silent(site: Site) -> None:
+    """The last bracelet was taken off; nobody has to say each day what hour it is."""
+    await site.device("tgd-1", "tgd", START_MS)
+    await site.measure("m1", START_MS, START_MS + DAY_MS)
+    near = await site.approach("m1", START_MS)
+    await site.heard(START_MS)
+    for day in range(1, 20):
+        press = await site.pressed("tgd-1", START_MS + day * DAY_MS)
+        site.hour_ms = START_MS + day * DAY_MS
+        assert await keep_in_turn(site.custodian(), site.pool, site.hour_ms) is (day <= 1)
+        query = "select from tocsin.link join tocsin.opened using (chain, number) where kept_as = 'tgd_position'"
+        assert len(await site.rows(query)) <= 3 * len(await _places_of(site, press.id)), "of three days"
+    assert near.id in await _alerts(site)
+    assert await site.faults() == []
+
+
+@pytest.mark.parametrize("wrong", ["ours", "ours and the record's"])
+async def test_one_clock_that_is_right_keeps_the_positions_of_a_silent_fleet(
+    site: Site, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    """F37: five days ahead."""
+    await site.device("tgd-1", "tgd", START_MS)
+    await site.pressed("tgd-1", START_MS)
+    await site.heard(START_MS - DAY_MS)
+    site.hour_ms = START_MS + 5 * DAY_MS
+    right_ms = site.wall_ms()
+    monkeypatch.setattr(Site, "wall_ms", lambda _: right_ms + 5 * DAY_MS)
+    if wrong != "ours":
+        hours = RetentionRecord.hours
+
+        async def ahead(self: RetentionRecord) -> Hours:
+            return replace(await hours(self), server_ms=right_ms + 5 * DAY_MS)
+
+        monkeypatch.setattr(RetentionRecord, "hours", ahead)
+    before = await site.sources()
+    with pytest.raises(ClockDoubted):
+        await site.custodian().keep(site.hour_ms)
+    assert await site.sources() == before
+    monkeypatch.setattr(Site, "wall_ms", lambda _: right_ms)
+    with pytest.raises(ClockDoubted, match="went by every clock"):
+        await site.custodian().keep(site.hour_ms)
+    assert await site.sources("places:") == set()
+
+
 async def test_a_hold_that_is_placed_after_the_verdict_is_obeyed(site: Site) -> None:
     await site.a_year(START_MS)
     await site.heard(EVER_MS)
@@ -404,7 +598,28 @@ async def test_a_hold_that_is_placed_after_the_verdict_is_obeyed(site: Site) -> 
     await held(site, What.MEASURE, "m00", at_ms=EVER_MS)
     said = judged(candidates[0], [], EVER_MS, TERMS)
     with pytest.raises(HoldsChanged):
-        await record.erase(candidates[0], said, revision=revision, at_ms=EVER_MS, by="test")
+        await record.erase(candidates[0], said, revision=revision, clock=site, by="test")
+
+
+async def test_a_proof_is_dated_when_it_is_linked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass lasts minutes, and others link to the same chains meanwhile: no clock was set back."""
+    await site.device("tgd-1", "tgd", START_MS)
+    alert = await site.pressed("tgd-1", START_MS)
+    pass_ms, later_ms = START_MS + 3 * DAY_MS, START_MS + 3 * DAY_MS + 90_000
+    revision = RetentionRecord.revision
+
+    async def slow(self: RetentionRecord) -> int:
+        site.hour_ms = later_ms
+        item = Item(
+            chain=f"episode/{alert.id}", kind=Kind.HOLD, kept_as=KeptAs.PROOF, source="meanwhile", payload=b"{}"
+        )
+        await site.seal([item], later_ms - 1)
+        return await revision(self)
+
+    monkeypatch.setattr(RetentionRecord, "revision", slow)
+    assert await site.keep(pass_ms)
+    assert await site.faults() == []
+    assert {one.at_ms for one in await site.erased(f"episode/{alert.id}")} == {later_ms}
 
 
 async def test_an_open_alert_has_no_time(site: Site) -> None:
@@ -413,3 +628,94 @@ async def test_an_open_alert_has_no_time(site: Site) -> None:
     alert = await site.pressed("tgd-1", START_MS, closed=False)
     await site.keep(EVER_MS)
     assert await _alerts(site) == {alert.id}
+
+
+# --- what no link covers ---
+
+
+async def test_a_place_from_before_the_chains_is_blanked_in_time(site: Site) -> None:
+    """Invariant 6, on a site that was there before migration 0012. What was done about the press stays."""
+    await site.device("tgd-1", "tgd", START_MS)
+    alert = await site.pressed("tgd-1", START_MS)
+    await site.run("delete from tocsin.chain")  # it was another release that ran
+    entries = [(one.sequence, one.payload) for one in site.log.entries(EPISODES)]
+    assert sum(b"lat_e6" in payload for _, payload in entries) > 0
+    ruled = [(sequence, wire.decode_ruling(payload)) for sequence, payload in entries]
+    async with site.pool.connection() as connection:
+        await connection.execute("set local session_replication_role = replica")
+        for sequence, ruling in ruled:
+            await connection.execute(
+                """update tocsin.ruling set payload = %s, event = %s, before_chains = true
+                   where stream_sequence = %s""",
+                [wire.encode(ruling), msgspec.json.encode(ruling.event).decode(), sequence],
+            )
+        await connection.execute("delete from tocsin.opened")
+        await connection.execute("delete from tocsin.link")
+        noun = msgspec.json.encode(ruled[0][1].episode).decode()
+        await connection.execute("update tocsin.episode set noun = %s where id = %s", [noun, alert.id])
+    assert await _with_places(site) == 3
+    assert await site.keep(START_MS + 3 * DAY_MS - 2 * HOUR_MS)
+    assert await _with_places(site) == 3
+    assert await site.keep(START_MS + 3 * DAY_MS - HOUR_MS)
+    assert await _with_places(site) == 0
+    assert len(await site.rows("select from tocsin.ruling")) == len(ruled)
+    assert (await EpisodeRecord(site.pool).timeline(alert.id)).rulings[0].ruling.episode.id == alert.id
+    assert await site.faults() == []
+
+
+async def _with_places(site: Site) -> int:
+    """Rows, of every table and column that may have one."""
+    queries = (
+        "select from tocsin.ruling where position('lat_e6'::bytea in payload) > 0",
+        "select from tocsin.ruling where position('lat_e6' in event::text) > 0",
+        "select from tocsin.episode where position('lat_e6' in noun::text) > 0",
+    )
+    return sum([len(await site.rows(query)) > 0 for query in queries])
+
+
+REFUSED = (psycopg.errors.InsufficientPrivilege, psycopg.errors.IntegrityConstraintViolation)
+
+
+@pytest.mark.parametrize(
+    "change", ["payload = ''", "version = version + 1", "at = at + interval '1 hour'", "before_chains = true"]
+)
+async def test_what_is_linked_is_not_blanked_by_the_custodian_either(site: Site, change: str) -> None:
+    await site.device("tgd-1", "tgd", START_MS)
+    await site.pressed("tgd-1", START_MS)
+    async with site.pool.connection() as connection:
+        await connection.execute("set local role tocsin_custodian")
+        with pytest.raises(REFUSED):
+            await connection.execute(f"update tocsin.ruling set {change}".encode())  # noqa: S608  (ours)
+        await connection.rollback()
+
+
+async def test_the_homes_in_an_order_go_with_the_file_of_the_measure(site: Site) -> None:
+    """Those that a judge has named, in every version; its units and hours stay."""
+    for name in ("m1", "m2"):
+        await site.measure(name, START_MS, START_MS + DAY_MS)
+        home = '[{"name": "home"}]'
+        await site.run("update tocsin.measure set zones = %s, authorised = '{}' where id = %s", home, name)
+        await site.run(
+            """insert into tocsin.measure_version (measure, version, wearer, protected, alert_distance_m,
+                 valid_from, valid_until, changed_at, changed_by, zones)
+               select id, 1, wearer, protected, 1000, valid_from, valid_until, created_at, 'tj', zones
+               from tocsin.measure where id = %s""",
+            name,
+        )
+    await held(site, What.MEASURE, "m2")
+    over_ms = plus_months(START_MS + DAY_MS, MEASURE_MONTHS)
+    assert await site.keep(over_ms - 1)
+    assert await _zoned(site) == [("m1",), ("m1",), ("m2",), ("m2",)]
+    assert await site.keep(over_ms)
+    assert await _zoned(site) == [("m2",), ("m2",)]
+    assert len(await site.erased("measure/m1")) == 1
+    assert await site.keep(over_ms + HOUR_MS)
+    assert len(await site.erased("measure/m1")) == 1, "nothing is left to go"
+    assert len(await site.rows("select from tocsin.measure where wearer = 'w-m1'")) == 1
+
+
+async def _zoned(site: Site) -> list[tuple[str]]:
+    return await site.rows(
+        """select id from tocsin.measure where zones <> '[]' or authorised is not null
+           union all select measure from tocsin.measure_version where zones <> '[]' order by 1"""
+    )

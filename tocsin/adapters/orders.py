@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from tocsin.adapters.postgres import BadCursor, Connection, Page, Pool, Row, load_queries, ms_of, transaction
-from tocsin.adapters.seals import seal_within
+from tocsin.adapters.seals import Hour, seal_within
 from tocsin.clock import MS, rfc3339, utc
 from tocsin.errors import TocsinError
 from tocsin.model.canary import is_canary
@@ -331,11 +331,11 @@ class Orders:
             named = _named(order for order in orders.values() if order.valid_until_ms > now_ms)
             yield Projection(devices={row[1]: _device((*row, named[row[1]])) for row in devices}, orders=orders)
 
-    async def seal_versions(self, now_ms: int, *, of: Iterable[str] | None = None) -> int:
+    async def seal_versions(self, now_ms: Hour, *, of: Iterable[str] | None = None) -> int:
         """Link every version of these measures, of all of them by default, that is not linked yet.
 
-        From what the table keeps, so that none is passed over because nobody looked when it was made. Returns how
-        many were linked.
+        ``now_ms``: the hour of linking. From what the table keeps, so that none is passed over because nobody
+        looked when it was made. Returns how many were linked.
         """
         sealed, after = 0, ("", 0)
         names = None if of is None else list(of)

@@ -9,9 +9,11 @@ placed or lifted since the verdict stops it (``HoldsChanged``). Hours: milliseco
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+import itertools
+import re
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -21,20 +23,23 @@ from tocsin import wire
 from tocsin.adapters.postgres import Connection, Pool, Row, load_queries, ms_of, transaction, translated
 from tocsin.adapters.seals import seal_within
 from tocsin.chain import Deletion, Item, KeptAs, Kind
-from tocsin.clock import utc
+from tocsin.clock import Clock, utc
 from tocsin.errors import TocsinError, WireError
 from tocsin.model.access import Access
 from tocsin.model.canary import CANARY
 from tocsin.model.device import DeviceKind
+from tocsin.model.episode import Ruling
 from tocsin.retention import File, Name, Terms, Verdict, What, begins_ms, begun_before_ms, pressed_ms
 from tocsin.sealing import (
     TGD_CODES,
     access_chain,
+    blanked,
     command_named,
     device_chain,
     episode_chain,
     measure_chain,
     result_named,
+    without_places,
 )
 
 SQL = load_queries("retention.sql")
@@ -53,6 +58,18 @@ class HoldsChanged(TocsinError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Blanked:
+    """A ruling of before the chains, and its alert, without their places. ``noun``: the alert as it was read."""
+
+    episode: str
+    sequence: int
+    payload: bytes
+    event: str
+    noun: str
+    blank: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
     """What goes from the tables beside the chain. ``commands`` by place on the log and id, ``results`` by place,
     command and stage."""
@@ -63,18 +80,21 @@ class Rows:
     device: str | None = None
     commands: tuple[tuple[int, str], ...] = ()
     results: tuple[tuple[int, str, str], ...] = ()
+    blanked: Blanked | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """``numbers`` None: everything of the file's class that the chain has. ``place``: of an alert, its place on
-    the log and the newest sequence there that is its own."""
+    the log and the newest sequence there that is its own. ``unreadable``: nobody here can say what it is about,
+    and so by whom it may be held."""
 
     file: File
     chain: str
     numbers: tuple[int, ...] | None = None
     rows: Rows = field(default_factory=Rows)
     place: tuple[str, str, int] | None = None
+    unreadable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +108,13 @@ class Erased:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hours:
-    """What is known of the hour besides the clock."""
+    """What is known of the hour besides the clock. ``server_ms``: what PostgreSQL's machine has."""
 
     position_ms: int | None
     pass_ms: int | None
     believed_ms: int | None
+    heard_ms: int | None
+    server_ms: int
 
 
 class RetentionRecord:
@@ -107,6 +129,11 @@ class RetentionRecord:
         """Everything that may be over at that hour, or soon; positions first: their law is the strictest."""
         async for one in self.positions():
             yield one
+        async for one in self.files(now_ms, terms):
+            yield one
+
+    async def files(self, now_ms: int, terms: Terms) -> AsyncIterator[Candidate]:
+        """All but the positions."""
         for walked in (self._alerts, self._measures, self._devices, self._accesses, self._old_accesses):
             async for one in walked(now_ms, terms):
                 yield one
@@ -117,7 +144,7 @@ class RetentionRecord:
         while rows := await self._ask("positions", after=after, number=number, limit=PAGE):
             names = await self._names_of_alerts({_episode_of(row[0]) for row in rows})
             for chain, number, kind, at, payload, ruling in rows:
-                from_ms = min(ms_of(at), _position_ms(Kind(kind), bytes(payload), ruling) or ms_of(at))
+                from_ms = min(ms_of(at), _position_ms(kind, bytes(payload), ruling) or ms_of(at))
                 episode = _episode_of(chain)
                 file = File(
                     kept_as=KeptAs.TGD_POSITION,
@@ -126,6 +153,18 @@ class RetentionRecord:
                 )
                 yield Candidate(file=file, chain=chain, numbers=(number,))
             after = rows[-1][0]
+        async for one in self.old_positions():
+            yield one
+
+    async def old_positions(self) -> AsyncIterator[Candidate]:
+        """The same of rows from before the chains."""
+        after, number = "", 0
+        codes = [one.value for one in TGD_CODES]
+        while rows := await self._ask("old_positions", codes=codes, after=after, number=number, limit=PAGE):
+            names = await self._names_of_alerts({row[0] for row in rows})
+            for row in rows:
+                yield _old_position(row, names.get(row[0], frozenset({(What.ALERT, row[0])})))
+            after, number, *_ = rows[-1]
 
     async def _names_of_alerts(self, ids: Iterable[str]) -> dict[str, frozenset[Name]]:
         return {row[0]: _names_of_alert(row) for row in await self._ask("alerts_named", ids=list(ids))}
@@ -153,7 +192,10 @@ class RetentionRecord:
             device = chain.removeprefix(device_chain(""))
             measures = await self._ask("measures_of_device", device=device)
             async for rows in self._payloads(chain, before):
-                for key, some in _by_file(device, measures, rows).items():
+                for number, kept_as, *_ in itertools.filterfalse(_is_sourced, rows):
+                    yield _unreadable(chain, number, KeptAs(kept_as))
+                sourced = list(filter(_is_sourced, rows))
+                for key, some in _by_file(device, measures, sourced).items():
                     yield _of_device(chain, device, key, some)
 
     async def _accesses(self, now_ms: int, terms: Terms) -> AsyncIterator[Candidate]:
@@ -161,13 +203,7 @@ class RetentionRecord:
         async for chain in self._fronts("accesses/", before):
             async for rows in self._payloads(chain, before):
                 for number, _, source, at, payload in rows:
-                    access = msgspec.json.decode(bytes(payload), type=Access)
-                    yield Candidate(
-                        file=_access_file(ms_of(at), access.objects),
-                        chain=chain,
-                        numbers=(number,),
-                        rows=Rows(accesses=(source.partition(":")[2],)),
-                    )
+                    yield _access(chain, number, source, at, payload)
 
     async def _old_accesses(self, now_ms: int, terms: Terms) -> AsyncIterator[Candidate]:
         before = utc(begun_before_ms(KeptAs.ACCESS, now_ms, terms))
@@ -197,8 +233,9 @@ class RetentionRecord:
         """Another number whenever a hold was placed or lifted."""
         return int((await self._ask("holds_revision"))[0][0])
 
-    async def erase(self, one: Candidate, said: Verdict, *, revision: int, at_ms: int, by: str) -> Erased:
-        """A part of it, in one transaction with its proof. Raises HoldsChanged."""
+    async def erase(self, one: Candidate, said: Verdict, *, revision: int, clock: Clock, by: str) -> Erased:
+        """A part of it, in one transaction with its proof, which is dated when it is linked and not when its pass
+        began. Raises HoldsChanged."""
         async with transaction(self._pool) as connection:
             await connection.execute(SQL["lock_holds"])  # who places one waits, or we see it
             if await _one(connection, "holds_revision") != revision:
@@ -209,8 +246,8 @@ class RetentionRecord:
             rows = 0 if again else await _erase_rows(connection, one.rows)
             await connection.execute(SQL["become_oneself"])
             if gone or rows:
-                proof = _proof(one, gone, said.rule, at_ms=at_ms, by=by)
-                await seal_within(connection, [proof], at_ms=at_ms)
+                proof = _proof(one, gone, said.rule, at_ms=clock.now_ms(), by=by)
+                await seal_within(connection, [proof], at_ms=clock.now_ms)
         return Erased(payloads=len(gone), rows=rows, again=again)
 
     async def erase_canaries(self, before_ms: int) -> int:
@@ -242,8 +279,14 @@ class RetentionRecord:
     # --- the hour ---
 
     async def hours(self) -> Hours:
-        position, passed, believed = (await self._ask("hours"))[0]
-        return Hours(position_ms=_ms(position), pass_ms=_ms(passed), believed_ms=_ms(believed))
+        position, passed, believed, server, heard = (await self._ask("hours"))[0]
+        return Hours(
+            position_ms=_ms(position),
+            pass_ms=_ms(passed),
+            believed_ms=_ms(believed),
+            heard_ms=_ms(heard),
+            server_ms=ms_of(server),
+        )
 
     async def passed(self, now_ms: int) -> None:
         async with transaction(self._pool) as connection:
@@ -274,10 +317,10 @@ async def my_turn(pool: Pool) -> AsyncIterator[bool]:
                     await connection.set_autocommit(False)
 
 
-def _position_ms(kind: Kind, payload: bytes, ruling: bytes | None) -> int | None:
+def _position_ms(kind: str, payload: bytes, ruling: bytes | None) -> int | None:
     """What is known besides the hour of the link. A ruling that another version wrote knows nothing."""
     try:
-        if kind is Kind.TRACK:
+        if kind == Kind.TRACK:
             return msgspec.json.decode(payload, type=_Track).from_ms
         return None if ruling is None else pressed_ms(wire.decode_ruling(ruling).episode)
     except (msgspec.DecodeError, WireError):
@@ -317,6 +360,40 @@ def _alert(row: Row) -> Candidate:
     )
 
 
+def _old_position(row: Row, names: frozenset[Name]) -> Candidate:
+    episode, sequence, at, payload, noun = row
+    chain = episode_chain(episode)
+    try:
+        ruling = wire.decode_ruling(bytes(payload))
+    except WireError:
+        return _unreadable(chain, 0, KeptAs.TGD_POSITION)
+    blank = msgspec.convert(without_places(ruling)[0], Ruling)
+    alert = "null" if noun is None else _encode(blanked(msgspec.json.decode(noun))[0]).decode()
+    rows = Rows(
+        blanked=Blanked(
+            episode=episode, sequence=sequence, payload=wire.encode(blank), event=_encode(blank.event).decode(),
+            noun=noun or "null", blank=alert,
+        )
+    )  # fmt: skip
+    from_ms = min(ms_of(at), pressed_ms(ruling.episode))
+    file = File(kept_as=KeptAs.TGD_POSITION, from_ms=from_ms, names=names)
+    return Candidate(file=file, chain=chain, numbers=(), rows=rows)
+
+
+def _access(chain: str, number: int, source: str, at: datetime, payload: bytes) -> Candidate:
+    try:
+        objects = msgspec.json.decode(bytes(payload), type=Access).objects
+    except msgspec.DecodeError:
+        return _unreadable(chain, number, KeptAs.ACCESS)
+    rows = Rows(accesses=(source.partition(":")[2],))
+    return Candidate(file=_access_file(ms_of(at), objects), chain=chain, numbers=(number,), rows=rows)
+
+
+def _unreadable(chain: str, number: int, kept_as: KeptAs) -> Candidate:
+    file = File(kept_as=kept_as, from_ms=None, names=frozenset())
+    return Candidate(file=file, chain=chain, numbers=(number,), unreadable=True)
+
+
 def _by_file(device: str, measures: Sequence[Row], rows: Sequence[Row]) -> Mapping[File, list[Row]]:
     """An order to a unit belongs to the measures that the unit served at that hour; a unit in the drawer, to its
     own hour."""
@@ -329,6 +406,14 @@ def _by_file(device: str, measures: Sequence[Row], rows: Sequence[Row]) -> Mappi
         file = File(kept_as=KeptAs(kept_as), from_ms=begins_ms(ms_of(at), ends), names=frozenset(names))
         found.setdefault(file, []).append(row)
     return found
+
+
+_SOURCED: Final = re.compile(r"(?!command:|result:)|(command|result):[0-9]{1,18}(:.*)?$")
+
+
+def _is_sourced(row: Row) -> bool:
+    """Whether its rows can be found: a source that this version, or its record, has not written."""
+    return _SOURCED.match(row[2]) is not None
 
 
 def _of_device(chain: str, device: str, file: File, rows: Sequence[Row]) -> Candidate:
@@ -382,25 +467,29 @@ async def _erase_opened(connection: Connection, chain: str, numbers: Sequence[in
 
 async def _erase_rows(connection: Connection, rows: Rows) -> int:
     gone = 0
+    for queries, values in _statements(rows):
+        for query in queries:
+            gone += (await connection.execute(SQL[query], values)).rowcount
+    return gone
 
-    async def erase(query: str, **values: object) -> None:
-        nonlocal gone
-        gone += (await connection.execute(SQL[query], values)).rowcount
 
+def _statements(rows: Rows) -> Iterator[tuple[Sequence[str], Mapping[str, object]]]:
+    """And their values; of what there is."""
     if rows.episodes:
-        for query in ("erase_rulings", "erase_attempts", "erase_notifications", "erase_episodes"):
-            await erase(query, ids=list(rows.episodes))
+        of_alerts = ("erase_rulings", "erase_attempts", "erase_notifications", "erase_episodes")
+        yield of_alerts, {"ids": list(rows.episodes)}
     if rows.accesses:
-        await erase("erase_accesses", ids=list(rows.accesses))
+        yield ("erase_accesses",), {"ids": list(rows.accesses)}
     if rows.commands:
         sequences, ids = map(list, zip(*rows.commands, strict=True))
-        await erase("erase_commands", device=rows.device, sequences=sequences, ids=ids)
+        yield ("erase_commands",), {"device": rows.device, "sequences": sequences, "ids": ids}
     if rows.results:
         sequences, ids, stages = map(list, zip(*rows.results, strict=True))
-        await erase("erase_results", device=rows.device, sequences=sequences, ids=ids, stages=stages)
+        yield ("erase_results",), {"device": rows.device, "sequences": sequences, "ids": ids, "stages": stages}
     if rows.measure is not None:
-        await erase("erase_incursions", measure=rows.measure)
-    return gone
+        yield ("erase_incursions", "blank_versions", "blank_measure"), {"measure": rows.measure}
+    if rows.blanked is not None:
+        yield ("blank_ruling", "blank_alert"), asdict(rows.blanked)
 
 
 async def _one(connection: Connection, query: str) -> int:

@@ -7,7 +7,12 @@ select pg_try_advisory_lock(%s)
 select pg_advisory_unlock_all()
 
 -- name: hours
-select tocsin.fleet_hour(), passed_at, believed_at from tocsin.custody
+-- And when the fleet was last heard, by the clock of whoever received it.
+select tocsin.fleet_hour(), passed_at, believed_at, clock_timestamp(),
+  (select max(measured_at + delay_ms * interval '1 millisecond')
+   from tocsin.last_position left join tocsin.device on number = device_number
+   where id is null or not starts_with(id, 'canary-'))
+from tocsin.custody
 
 -- name: passed
 update tocsin.custody set passed_at = %s
@@ -20,9 +25,26 @@ update tocsin.custody set believed_at = %s, believed_by = %s
 select link.chain, link.number, link.kind, link.at, opened.payload, ruling.payload
 from tocsin.link join tocsin.opened using (chain, number)
 left join tocsin.ruling on ruling.episode = substr(link.chain, 9)
-  and ruling.stream_sequence = case when link.kind = 'places' then split_part(link.source, ':', 2)::bigint end
+  and ruling.stream_sequence = case when link.source ~ '^places:[0-9]{1,18}$'
+    then split_part(link.source, ':', 2)::bigint end
 where link.kept_as = 'tgd_position' and (link.chain, link.number) > (%(after)s, %(number)s)
 order by link.chain, link.number limit %(limit)s
+
+-- name: old_positions
+-- From before the chains: in the rows themselves.
+select episode, stream_sequence, at, payload, (select noun::text from tocsin.episode where id = episode)
+from tocsin.ruling
+where before_chains and code = any(%(codes)s) and position('lat_e6'::bytea in payload) > 0
+  and (episode, stream_sequence) > (%(after)s, %(number)s)
+order by episode, stream_sequence limit %(limit)s
+
+-- name: blank_ruling
+update tocsin.ruling set payload = %(payload)s, event = %(event)s::jsonb
+where episode = %(episode)s and stream_sequence = %(sequence)s and before_chains
+
+-- name: blank_alert
+-- Unless it was ruled upon since: then it has no place any more.
+update tocsin.episode set noun = %(blank)s::jsonb where id = %(episode)s and noun = %(noun)s::jsonb
 
 -- name: alerts_named
 select id, code, subject, measures, device, opened_at, closed_at, last_sequence,
@@ -41,7 +63,10 @@ order by opened_at, id limit %(limit)s
 -- name: measures
 select id, wearer, protected, coalesce(ended_at, valid_until) from tocsin.measure
 where coalesce(ended_at, valid_until) < %(before)s and id > %(after)s
-  and (exists (select from tocsin.past_incursion where past_incursion.measure = measure.id)
+  and (zones <> '[]' or authorised is not null
+    or exists (select from tocsin.measure_version as kept
+               where kept.measure = measure.id and (zones <> '[]' or authorised is not null))
+    or exists (select from tocsin.past_incursion where past_incursion.measure = measure.id)
     or exists (select from tocsin.opened join tocsin.link using (chain, number)
                where chain = 'measure/' || measure.id and kept_as <> 'proof'))
 order by id limit %(limit)s
@@ -116,6 +141,15 @@ delete from tocsin.access where id = any(%(ids)s)
 
 -- name: erase_incursions
 delete from tocsin.past_incursion where measure = %(measure)s
+
+-- name: blank_measure
+-- Of the order stays what others need: names, units, hours.
+update tocsin.measure set zones = '[]', authorised = null
+where id = %(measure)s and (zones <> '[]' or authorised is not null)
+
+-- name: blank_versions
+update tocsin.measure_version set zones = '[]', authorised = null
+where measure = %(measure)s and (zones <> '[]' or authorised is not null)
 
 -- name: canary_episodes
 -- Those that the last day has said nothing of.

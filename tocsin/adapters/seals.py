@@ -42,13 +42,19 @@ def draw_salt() -> bytes:
     return secrets.token_bytes(SALT_BYTES)
 
 
+Hour = int | Callable[[], int]
+"""Of linking. Asked for once the chains are locked, of whoever has other work, or may wait, before that: what is
+linked meanwhile by others would be dated after it, which no reader can tell from a clock that was set back."""
+
+
 async def seal_within(
-    connection: Connection, items: Sequence[Item], *, at_ms: int, draw: Draw = draw_salt
+    connection: Connection, items: Sequence[Item], *, at_ms: Hour, draw: Draw = draw_salt
 ) -> list[Link]:
     """Link what is not linked yet, in the order given; inside the caller's transaction. Returns the new links."""
     if not items:
         return []
     ends = await _locked(connection, sorted({item.chain for item in items}))
+    hour_ms = at_ms() if callable(at_ms) else at_ms
     known = await _known(connection, items)
     made: list[tuple[Link, Opened]] = []
     for item in items:
@@ -57,7 +63,7 @@ async def seal_within(
         known.add((item.chain, item.source))
         end = ends[item.chain]
         link, opened = linked(
-            item, draw(), number=end.length + 1, previous=end.hash, at_ms=_dated(at_ms, behind_ms=end.at_ms)
+            item, draw(), number=end.length + 1, previous=end.hash, at_ms=_dated(hour_ms, behind_ms=end.at_ms)
         )
         ends[item.chain] = _End(link.number, link.hash, link.at_ms)
         made.append((link, opened))

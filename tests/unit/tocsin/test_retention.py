@@ -22,6 +22,7 @@ from tocsin.retention import (
     begins_ms,
     begun_before_ms,
     doubt,
+    doubt_of_positions,
     plus_months,
     verdict,
 )
@@ -186,6 +187,32 @@ def test_a_clock_alone_does_not_empty_the_record(hours_known: dict[str, int], is
     """F37."""
     known: dict[str, int | None] = {"position_ms": None, "pass_ms": None, "believed_ms": None, **hours_known}
     assert (doubt(LATE_MS, **known) is not None) == is_doubted
+
+
+@pytest.mark.parametrize(
+    ("hours_known", "is_doubted"),
+    [
+        (
+            {"pass_ms": LATE_MS - DAY_MS // 24, "position_ms": LATE_MS - 400 * DAY_MS},
+            False,
+        ),  # the last BAR has ended
+        (
+            {"position_ms": LATE_MS - 2 * DAY_MS, "heard_ms": LATE_MS - 2 * DAY_MS},
+            False,
+        ),  # few pairs, off for a day
+        ({"position_ms": LATE_MS - 2 * DAY_MS, "heard_ms": LATE_MS}, True),  # they are heard: our clock is ahead
+        ({"position_ms": LATE_MS - 8 * DAY_MS, "heard_ms": LATE_MS - 8 * DAY_MS}, False),
+        ({"position_ms": LATE_MS - 8 * DAY_MS - 1, "heard_ms": LATE_MS - 8 * DAY_MS}, True),
+        ({"position_ms": LATE_MS - 7168 * DAY_MS, "pass_ms": LATE_MS - 7168 * DAY_MS}, True),  # F37
+        ({}, True),
+    ],
+)
+def test_a_silent_fleet_keeps_no_position_and_a_wrong_clock_empties_nothing(
+    hours_known: dict[str, int], is_doubted: bool
+) -> None:
+    """F37 and invariant 6."""
+    known: dict[str, int | None] = {"position_ms": None, "pass_ms": None, "heard_ms": None, **hours_known}
+    assert (doubt_of_positions(LATE_MS, **known) is not None) == is_doubted
 
 
 def test_a_month_and_71_months_would_have_lost_days() -> None:
