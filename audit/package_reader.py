@@ -67,6 +67,8 @@ class What(StrEnum):
     PAYLOAD_MISSING = "payload_missing"
     PAYLOAD_ADDED = "payload_added"
     PAYLOAD_FOREIGN = "payload_foreign"
+    DELETION_UNLAWFUL = "deletion_unlawful"
+    NOT_ERASED = "not_erased"
     HEAD_CHANGED = "head_changed"
     HEAD_OTHER = "head_other"
     DISAGREES = "disagrees"
@@ -299,7 +301,8 @@ def _faults(run: RunRead) -> Iterator[Wrong]:
             detail=detail,
         )
 
-    for fault in chains.faults(run.said.chain, run.links, run.opened, after=run.after, undisclosed=True):
+    found = chains.faults(run.said.chain, run.links, run.opened, after=run.after, undisclosed=True, erased={})
+    for fault in found:
         yield wrong(fault.number, What(fault.wrong.value), fault.detail)
     if len(run.links) != run.said.links:
         last = run.links[-1].number if run.links else run.after[0]

@@ -19,7 +19,8 @@ from audit.package import ACCESSES, Header, HeadLine
 from audit.package_heads import problem_of_head
 from audit.package_reader import HeaderRead, HeadRead, RunRead, What, Wrong, may_be_withheld, parts
 from audit.story import HOMES, Story
-from tocsin.chain import Deletion, Kind, Link, Opened, deletions
+from tocsin.chain import Deletion, Kind, Link, Opened, erasures, excusing
+from tocsin.retention import keeping_of
 
 Replay = Callable[[bytes], list[str]]
 FAULTS_MAX: Final = 1_000
@@ -101,7 +102,7 @@ class _Check:
     published: Mapping[int, str] | None
     _links: dict[str, dict[int, Link]] = field(default_factory=lambda: defaultdict(dict))
     _there: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
-    _deletions: dict[str, list[Deletion]] = field(default_factory=lambda: defaultdict(list))
+    _proofs: dict[str, list[tuple[Link, Opened]]] = field(default_factory=lambda: defaultdict(list))
     _lines: dict[tuple[str, int], int] = field(default_factory=dict)
     _ends: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     _leaves: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
@@ -129,7 +130,11 @@ class _Check:
             if (beside := run.opened.get(link.number)) is not None:
                 self._there[chain].add(link.number)
                 self._on_payload(link, beside, run.lines[link.number] + 1)
-        self._deletions[chain].extend(deletions(run.links, run.opened))
+        self._proofs[chain] += [
+            (link, run.opened[link.number])
+            for link in run.links
+            if link.kind in {Kind.DELETION, Kind.HOLD} and link.number in run.opened
+        ]
         self._ends[chain].append(run.links[-1].number if run.links else run.said.after)
 
     def _on_payload(self, link: Link, beside: Opened, line: int) -> None:
@@ -159,25 +164,29 @@ class _Check:
             return [f"it cannot be decided again: {type(error).__name__}"]
 
     def _missing(self, chain: str) -> Iterator[Wrong]:
-        """Payloads that are not there, told apart: erased, withheld, gone."""
-        by_number = {number: one for one in self._deletions[chain] for number in one.numbers}
+        """Payloads that are not there, told apart: erased as they may be, withheld, gone."""
+        proofs, links = self._proofs[chain], self._links[chain]
+        named = erasures([link for link, _ in proofs], {link.number: beside for link, beside in proofs})
+        judge = keeping_of(chain, min((link.at_ms for link in links.values()), default=None), proofs)
         window = self.verdict.story.window
-        for number, link in self._links[chain].items():
+        for number, link in links.items():
+            excuse, why = excusing(link, named, judge)
+
+            def wrong(what: What, detail: str, link: Link = link) -> Wrong:
+                line = self._lines[chain, link.number]
+                return Wrong(line=line, what=what, chain=chain, number=link.number, of=link.kind, detail=detail)
+
             if number in self._there[chain]:
-                continue
-            if (deletion := by_number.get(number)) is not None:
-                self.verdict.erased.append(_erased(link, deletion))
+                if excuse is not None:
+                    yield wrong(What.NOT_ERASED, f"link {excuse.link.number} says it was, and it is there")
+            elif excuse is not None:
+                self.verdict.erased.append(_erased(link, excuse.said))
+            elif why:
+                yield wrong(What.DELETION_UNLAWFUL, f"the {link.kind} is not there; {why}")
             elif may_be_withheld(link, window):
                 self.verdict.withheld[chain] = self.verdict.withheld.get(chain, 0) + 1
             else:
-                yield Wrong(
-                    line=self._lines[chain, number],
-                    what=What.PAYLOAD_MISSING,
-                    chain=chain,
-                    number=number,
-                    of=link.kind,
-                    detail=f"the {link.kind} is not there, and no deletion names it",
-                )
+                yield wrong(What.PAYLOAD_MISSING, f"the {link.kind} is not there, and no deletion names it")
 
     # --- heads ---------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -22,7 +21,7 @@ from audit import tables
 from audit.tables import Json, Key
 from tocsin import chain as chains
 from tocsin import heads
-from tocsin.chain import Kind, Link, Opened, commitment
+from tocsin.chain import Erasures, Judge, Kind, Link, Opened, commitment
 from tocsin.heads import Head
 from tocsin.model.canary import is_canary
 
@@ -61,7 +60,8 @@ class Context:
 class Stretch:
     """Some links of one chain behind ``before``, and what stands beside them.
 
-    ``erased``: the numbers that deletions of this chain name. ``rows``: by table and key, those that a link of it
+    ``named``: the deletions of this chain, by the numbers that they name. ``judge``: which of them may have been
+    emptied. ``rows``: by table and key, those that a link of it
     may be about. ``told``: notifications by id. ``covered``: (length, number) of the heads that the chain is in,
     the shortest first.
     """
@@ -70,7 +70,8 @@ class Stretch:
     before: Link | None
     links: Sequence[Link]
     opened: Mapping[int, Opened]
-    erased: AbstractSet[int]
+    named: Erasures
+    judge: Judge
     rows: Mapping[tuple[str, Key], Sequence[Json]]
     told: Mapping[str, Json]
     covered: Sequence[tuple[int, int]]
@@ -90,11 +91,16 @@ def _of_chain(stretch: Stretch) -> Iterator[Fault]:
     after, behind = (0, chains.START), 0
     if before is not None:
         after, behind, links = (before.number - 1, before.previous), before.number, [before, *links]
-    for fault in chains.faults(stretch.chain, links, stretch.opened, after=after):
-        excused = fault.wrong is chains.Wrong.PAYLOAD_MISSING and fault.number in stretch.erased
-        if fault.number > behind and not excused:
-            table = OPENED if fault.wrong.startswith("payload") else LINK
+    found = chains.faults(
+        stretch.chain, links, stretch.opened, after=after, erased=stretch.named, judge=stretch.judge
+    )
+    for fault in found:
+        if fault.number > behind:
+            table = OPENED if fault.wrong.startswith("payload") or fault.wrong in _OF_ERASURE else LINK
             yield _fault(table, stretch.chain, fault.number, fault.wrong, fault.detail)
+
+
+_OF_ERASURE: Final = {chains.Wrong.DELETION_UNLAWFUL, chains.Wrong.NOT_ERASED}
 
 
 def _of_hour(link: Link, covered: Sequence[tuple[int, int]], context: Context) -> Iterator[Fault]:
@@ -122,7 +128,7 @@ def _of_row(link: Link, stretch: Stretch) -> Iterator[Fault]:
         yield _fault(LINK, link.chain, link.number, UNREADABLE, f"its source is not that of a {link.kind}")
         return
     found, where = stretch.rows.get((table, key), ()), " ".join(map(str, key))
-    if link.number in stretch.erased and beside is None:
+    if link.number in stretch.named and beside is None:
         for _ in found:
             detail = f"its payload was erased (link {link.number} of {link.chain}), and the row still stands there"
             yield Fault(table=f"tocsin.{table}", key=where, wrong=NOT_ERASED, detail=detail)

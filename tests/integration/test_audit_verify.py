@@ -445,14 +445,18 @@ def test_a_record_that_was_cut_back_to_yesterday_in_every_table_is_found_by_the_
 def test_an_erased_payload_is_no_fault_once_a_deletion_proves_it(record: Altered) -> None:
     async def erase() -> None:
         gone = Deletion(
-            numbers=(1,), kept_as=KeptAs.ACCESS, at_ms=NOW_MS + 2 * DAY_MS, rule="accesses, a year", by="custodian"
+            numbers=(1,),
+            kept_as=KeptAs.ACCESS,
+            at_ms=NOW_MS + 40 * DAY_MS,
+            rule="accesses, a year",
+            by="custodian",
         )
         item = Item(
             chain=ACCESS_CHAIN, kind=Kind.DELETION, kept_as=KeptAs.PROOF, source="deletion:1",
             payload=msgspec.json.encode(gone),
         )  # fmt: skip
         async with open_pool(record.dsn) as pool:
-            await Seals(pool).seal([item], at_ms=NOW_MS + 2 * DAY_MS)
+            await Seals(pool).seal([item], at_ms=NOW_MS + 40 * DAY_MS)
 
     asyncio.run(erase())
     record.sql("delete from tocsin.opened where chain = '{access_chain}' and number = 1")
@@ -462,6 +466,29 @@ def test_an_erased_payload_is_no_fault_once_a_deletion_proves_it(record: Altered
     said = record.verify()
     assert (said.code, said.lines) == (0, [])
     assert "1 payloads erased" in said.error
+
+
+def test_a_deletion_that_somebody_forged_excuses_nothing(record: Altered) -> None:
+    """F09: linked as the custodian links it, of the young, of another class, and of what comes behind it."""
+
+    async def forge() -> None:
+        said = Deletion(
+            numbers=(1, 9), kept_as=KeptAs.MEASURE_FILE, at_ms=NOW_MS + 2 * DAY_MS, rule="R631-11", by="custodian"
+        )
+        item = Item(
+            chain=CHAIN, kind=Kind.DELETION, kept_as=KeptAs.PROOF, source="deletion:1",
+            payload=msgspec.json.encode(said),
+        )  # fmt: skip
+        async with open_pool(record.dsn) as pool:
+            await Seals(pool).seal([item], at_ms=NOW_MS + 2 * DAY_MS)
+
+    asyncio.run(forge())
+    record.sql("delete from tocsin.opened where chain = '{chain}' and number = 1")
+    said = record.verify()
+    assert said.words >= {
+        (f"tocsin.opened {CHAIN} 1", "deletion_unlawful"), (f"tocsin.opened {CHAIN} 7", "deletion_unlawful")
+    }  # fmt: skip
+    assert any("days too early for measure_file" in line for line in said.lines)
 
 
 def test_one_chain_alone_is_looked_at_when_asked(record: Altered) -> None:

@@ -62,8 +62,9 @@ class Examination:
         async for rows in self._chunks("links", chain):
             yield [_with_payload(row) for row in rows]
 
-    async def deletions(self, chain: str) -> list[tuple[Link, Opened | None]]:
-        return [_with_payload(row) for row in await self._all("deletions", [chain])]
+    async def proofs(self, chain: str) -> list[tuple[Link, Opened | None]]:
+        """Its deletions and holds, in their order."""
+        return [_with_payload(row) for row in await self._all("proofs", [chain])]
 
     async def orphans(self, chain: str | None) -> AsyncIterator[list[Row]]:
         """(chain, number) of payloads without a link."""

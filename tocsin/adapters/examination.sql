@@ -36,12 +36,12 @@ full join (
 where %(chain)s::text is null or coalesce(cursor.name, last.chain) = %(chain)s
 order by 1
 
--- name: deletions
+-- name: proofs
 select link.chain, link.number, link.kind, link.kept_as, link.source, link.at, link.commitment, link.previous,
   link.hash, opened.salt, opened.payload
 from tocsin.link as link
 join tocsin.opened as opened on opened.chain = link.chain and opened.number = link.number
-where link.chain = %s and link.kind = 'deletion'
+where link.chain = %s and link.kept_as = 'proof'
 order by link.number
 
 -- name: heads

@@ -22,7 +22,7 @@ from audit.verification import (
     of_told,
 )
 from tocsin import wire
-from tocsin.chain import START, Item, KeptAs, Kind, Link, Opened, linked
+from tocsin.chain import START, Item, KeptAs, Kind, Link, Opened, linked, no_judge
 from tocsin.model.access import Access
 from tocsin.model.episode import Channel, FindingCause, Receipt, Ruling
 from tocsin.sealing import of_access, of_receipt, of_ruling
@@ -48,7 +48,7 @@ def chain_of(*items: Item, at_ms: int = NOW_MS) -> tuple[list[Link], dict[int, O
 def judged(
     links: Sequence[Link], opened: dict[int, Opened], rows: dict[Any, Any] | None = None, **beside: Any
 ) -> list[Fault]:
-    whole = {"before": None, "erased": frozenset(), "told": {}, "covered": (), **beside}
+    whole = {"before": None, "named": {}, "judge": no_judge, "told": {}, "covered": (), **beside}
     stretch = Stretch(chain=links[0].chain, links=links, opened=opened, rows=rows or {}, **whole)
     return list(faults_of_stretch(stretch, CONTEXT))
 
