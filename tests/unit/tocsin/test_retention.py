@@ -240,7 +240,7 @@ def test_a_position_has_no_shortest_time() -> None:
 
 
 def test_of_an_alert_its_first_link_counts_and_of_a_unit_each_one_its_own() -> None:
-    """Its measure may have ended long before a human closed it; an old unit's chain is no licence for this year."""
+    """Its measure may have ended long before a human closed it; an old unit's chain is no licence for today."""
     over_ms = plus_months(BEGAN_MS, 72)
     late, _ = a_link(5, KeptAs.MEASURE_FILE, BEGAN_MS + 365 * DAY_MS)
     erasure = an_erasure(KeptAs.MEASURE_FILE, over_ms, over_ms)
@@ -262,8 +262,8 @@ def test_what_was_held_when_it_was_erased_was_not_erased_lawfully(
     kind: HoldKind, steps: tuple[int, ...], is_held: bool
 ) -> None:
     """The first step places, the second lifts; the deletion is link 9."""
-    placed = Hold(id="hld_1", kind=kind, what=What.ALERT, subject="alr_1", reason="r", authority="a", placed_by="b",
-                  placed_ms=BEGAN_MS)  # fmt: skip
+    placed = Hold(id="hld_1", kind=kind, what=What.ALERT, subject="alr_1", reason="r", authority="a",
+                  placed_by="b", placed_ms=BEGAN_MS)  # fmt: skip
     lifted = msgspec.structs.replace(placed, lifted_by="b", lifted_ms=BEGAN_MS + 1, lifted_because="c")
     pairs = [a_link(1, KeptAs.MEASURE_FILE, BEGAN_MS)]
     for number, hold in zip(steps, (placed, lifted), strict=False):
