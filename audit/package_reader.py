@@ -71,6 +71,7 @@ class What(StrEnum):
     NOT_ERASED = "not_erased"
     HEAD_CHANGED = "head_changed"
     HEAD_OTHER = "head_other"
+    NOT_COVERED = "not_covered"
     DISAGREES = "disagrees"
     DECIDED_OTHERWISE = "decided_otherwise"
 

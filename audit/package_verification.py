@@ -23,6 +23,8 @@ from tocsin.chain import Deletion, Kind, Link, Opened, erasures, excusing
 from tocsin.retention import keeping_of
 
 Replay = Callable[[bytes], list[str]]
+CLOCK_SLACK_MS: Final = 60_000
+"""As ``audit.verification`` has it: a link is dated before its transaction is seen."""
 FAULTS_MAX: Final = 1_000
 """A file that is no package at all is wrong on each line; behind so many nobody reads on."""
 
@@ -70,14 +72,17 @@ def verify(
     *,
     replay: Replay | None = None,
     published: Mapping[int, str] | None = None,
+    published_until_ms: int | None = None,
     keep: Callable[[RunRead | HeadRead], None] = lambda _: None,
 ) -> Verdict:
-    """Everything that is wrong, and what was proven. ``published``: the hash of each head, by its number. ``keep``
+    """Everything that is wrong, and what was proven. ``published``: the hash of each head, by its number;
+    ``published_until_ms``: the hour of the newest of them, before which every link has to be under one. ``keep``
     is handed each run and each head on the way."""
     check = _Check(
         verdict=Verdict(replayed=None if replay is None else 0, compared=None if published is None else 0),
         replay=replay,
         published=published,
+        published_until_ms=published_until_ms,
     )
     for part in parts(lines):
         match part:
@@ -100,12 +105,14 @@ class _Check:
     verdict: Verdict
     replay: Replay | None
     published: Mapping[int, str] | None
+    published_until_ms: int | None
     _links: dict[str, dict[int, Link]] = field(default_factory=lambda: defaultdict(dict))
     _there: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     _proofs: dict[str, list[tuple[Link, Opened]]] = field(default_factory=lambda: defaultdict(list))
     _lines: dict[tuple[str, int], int] = field(default_factory=dict)
     _ends: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     _leaves: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    _compared: dict[str, int] = field(default_factory=dict)
     _head: HeadLine | None = None
 
     def found(self, wrong: Wrong) -> None:
@@ -228,6 +235,7 @@ class _Check:
         known = self.published.get(said.number)
         if known == said.hash:
             self.verdict.compared += 1
+            self._compared[said.chain] = max(said.length, self._compared.get(said.chain, 0))
         elif known is not None:
             wrong(What.HEAD_OTHER, f"head {said.number} was published with another hash")
         elif said.number < max(self.published, default=0):
@@ -246,10 +254,25 @@ class _Check:
             reach = max(self._leaves.get(chain, ()), default=0)
             if behind := sum(number > reach for number in self._links[chain]):
                 verdict.unproven[chain] = behind
+            for wrong in self._not_covered(chain):
+                self.found(wrong)
         if verdict.header is None:
             return
         for wrong in [*self._of_header(verdict.header), *self._of_chains()]:
             self.found(wrong)
+
+    def _not_covered(self, chain: str) -> Iterator[Wrong]:
+        """Who makes a package anew and leaves its heads out must not be believed by whoever has the heads."""
+        until_ms, reach = (self.published_until_ms or 0) - CLOCK_SLACK_MS, self._compared.get(chain, 0)
+        bare = [one for number, one in self._links[chain].items() if number > reach and one.at_ms < until_ms]
+        if bare:
+            detail = (
+                f"{len(bare)} links from here are older than the newest published head, and under none"
+            )
+            line, number = self._lines[chain, bare[0].number], bare[0].number
+            yield Wrong(
+                line=line, what=What.NOT_COVERED, chain=chain, number=number, of=bare[0].kind, detail=detail
+            )
 
     def _of_header(self, header: Header) -> Iterator[Wrong]:
         right = self.verdict.story.header()

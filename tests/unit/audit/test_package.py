@@ -284,6 +284,21 @@ def _again(link: Link) -> Item:
     return Item(chain=link.chain, kind=link.kind, kept_as=link.kept_as, source=link.source, payload=payload)
 
 
+def test_without_its_heads_a_package_is_not_good_for_whoever_has_the_heads() -> None:
+    """Made anew, cut off, resealed: the published file decides, also where nothing is left to compare with it."""
+    content = package(CHAINS)
+    known = {"published": {1: json.loads(lines(content)[found(content, kind="head")[0]])["hash"]}}
+    known["published_until_ms"] = NOW_MS + 86_400_000
+    assert check(content, **known).faults == []
+    bare = package(CHAINS, with_head=False)
+    assert check(bare).faults == []
+    verdict = check(bare, **known)
+    assert {(one.what.value, one.chain) for one in verdict.faults} >= {
+        ("not_covered", EPISODE), ("not_covered", ORDERS), ("not_covered", HIS), ("not_covered", DAY)
+    }  # fmt: skip
+    assert check(bare, published={}, published_until_ms=NOW_MS - 86_400_000).faults == []
+
+
 def test_what_is_erased_is_not_there() -> None:
     chains = world()
     chains.seal([of_deletion(EPISODE, 2)], OVER_MS)
