@@ -31,12 +31,16 @@ CLOCK_SLACK_MS: Final = 60_000
 """A link is dated before its transaction begins and seen after its end, and two machines' clocks are not one."""
 
 LINK, OPENED, CHAIN, HEAD, LEAF = "tocsin.link", "tocsin.opened", "tocsin.chain", "tocsin.head", "tocsin.head_leaf"
-EPISODE, NOTIFICATION = "tocsin.episode", "tocsin.notification"
+EPISODE, NOTIFICATION, MEASURE = "tocsin.episode", "tocsin.notification", "tocsin.measure"
 FILE: Final = "published file"
 
 ROW_CHANGED, ROW_MISSING, ROW_ADDED = "row_changed", "row_missing", "row_added"
 FOREIGN, UNREADABLE, NOT_ERASED = "payload_foreign", "unreadable", "not_erased"
 """Words beside those of ``tocsin.chain.Wrong`` and ``tocsin.heads.Wrong``."""
+
+
+STAYS: Final = {"measure_version"}
+"""Its row outlives its payload: which unit served whom, and until when, is needed to erase the rest."""
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,7 +133,7 @@ def _of_row(link: Link, stretch: Stretch) -> Iterator[Fault]:
         return
     found, where = stretch.rows.get((table, key), ()), " ".join(map(str, key))
     if link.number in stretch.named and beside is None:
-        for _ in found:
+        for _ in found if table not in STAYS else ():
             detail = f"its payload was erased (link {link.number} of {link.chain}), and the row still stands there"
             yield Fault(table=f"tocsin.{table}", key=where, wrong=NOT_ERASED, detail=detail)
         return
@@ -234,6 +238,11 @@ def of_episode(row: Json) -> Iterator[Fault]:
         yield Fault(table=EPISODE, key=name, wrong=ROW_CHANGED, detail=detail)
 
 
+def of_measure(name: str) -> Fault:
+    detail = "says otherwise than its newest version"
+    return Fault(table=MEASURE, key=name, wrong=ROW_CHANGED, detail=detail)
+
+
 def of_told(row: Json) -> Iterator[Fault]:
     """Has the ruling that it names made this notification?"""
     sequence = row["stream_sequence"]
@@ -276,7 +285,7 @@ def names_told(link: Link, beside: Opened) -> list[str]:
 
 def is_a_canarys(table: str, key: Key, rest: Sequence[object]) -> bool:
     """Of a row that no link names. ``rest``: what was read of it besides its key."""
-    if table in {"command", "result"}:
+    if table in {"command", "result", "measure_version"}:
         return is_canary(str(key[0]))
     if table == "ruling" and isinstance(rest[0], bytes):
         ruling = tables.noun_in(rest[0])

@@ -38,7 +38,8 @@ Progress = Callable[[int, int], None]
 """(links done, of how many)."""
 Pairs = Sequence[tuple[Link, Opened | None]]
 
-QUERIES: Final = {name: {"access": "accesses"}.get(name, f"{name}s") for name in tables.KEY_COLUMNS}
+_PLURALS: Final = {"access": "accesses", "measure_version": "orders"}
+QUERIES: Final = {name: _PLURALS.get(name, f"{name}s") for name in tables.KEY_COLUMNS}
 """The statement that reads the rows of a table."""
 YOUNG_TABLES: Final = ("command", "result")
 """Not there in a record of before migration 0012."""
@@ -246,6 +247,8 @@ class Verifier:
 
     async def what_follows(self) -> None:
         """Of the rulings: how alerts stand, and who was to be told."""
+        async for rows in self._record.measures(self._asked.chain):
+            self._tell(verification.of_measure(name) for (name,) in rows)
         await self._each(EPISODE, self._record.episodes(self._asked.chain), verification.of_episode)
         await self._each(NOTIFICATION, self._record.told(self._asked.chain), verification.of_told)
 

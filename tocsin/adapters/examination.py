@@ -123,6 +123,11 @@ class Examination:
         async for rows in self._chunks(f"unlinked_{table}", chain):
             yield [_plain(row) for row in rows]
 
+    async def measures(self, chain: str | None) -> AsyncIterator[list[Row]]:
+        """Those that stand otherwise than their newest version."""
+        async for rows in self._chunks("measures", chain):
+            yield rows
+
     async def episodes(self, chain: str | None) -> AsyncIterator[list[Said]]:
         """(id, sequence and payload of its newest ruling, then the row); either half may be missing."""
         async for rows in self._chunks("episodes", chain):
