@@ -266,9 +266,7 @@ class _Check:
         until_ms, reach = (self.published_until_ms or 0) - CLOCK_SLACK_MS, self._compared.get(chain, 0)
         bare = [one for number, one in self._links[chain].items() if number > reach and one.at_ms < until_ms]
         if bare:
-            detail = (
-                f"{len(bare)} links from here are older than the newest published head, and under none"
-            )
+            detail = f"{len(bare)} links from here are older than the newest published head, and under none"
             line, number = self._lines[chain, bare[0].number], bare[0].number
             yield Wrong(
                 line=line, what=What.NOT_COVERED, chain=chain, number=number, of=bare[0].kind, detail=detail

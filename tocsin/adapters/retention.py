@@ -26,7 +26,18 @@ from tocsin.errors import TocsinError, WireError
 from tocsin.model.access import Access
 from tocsin.model.canary import CANARY
 from tocsin.model.device import DeviceKind
-from tocsin.retention import File, Name, Terms, Verdict, What, begins_ms, begun_before_ms, pressed_ms
+from tocsin.retention import (
+    File,
+    Hold,
+    HoldKind,
+    Name,
+    Terms,
+    Verdict,
+    What,
+    begins_ms,
+    begun_before_ms,
+    pressed_ms,
+)
 from tocsin.sealing import TGD_CODES, access_chain, device_chain, episode_chain, measure_chain
 
 SQL = load_queries("retention.sql")
@@ -117,6 +128,16 @@ class RetentionRecord:
                 )
                 yield Candidate(file=file, chain=chain, numbers=(number,))
             after = rows[-1][0]
+
+    async def held_with(self, holds: Sequence[Hold]) -> list[Hold]:
+        """As well what a package of a held alert has from other chains: of its measures, or of its phone."""
+        held = {one.subject: one for one in holds if (one.kind, one.what) == (HoldKind.HOLD, What.ALERT)}
+        rows = await self._ask("alerts_named", ids=list(held))
+        return [
+            msgspec.structs.replace(held[row[0]], what=what, subject=subject)
+            for row in rows
+            for what, subject in _kept_with(measures=row[3], device=row[4])
+        ]
 
     async def _names_of_alerts(self, ids: Iterable[str]) -> dict[str, frozenset[Name]]:
         return {row[0]: _names_of_alert(row) for row in await self._ask("alerts_named", ids=list(ids))}
@@ -277,6 +298,12 @@ def _position_ms(kind: Kind, payload: bytes, ruling: bytes | None) -> int | None
 
 class _Track(msgspec.Struct):
     from_ms: int
+
+
+def _kept_with(*, measures: Sequence[str], device: str | None) -> list[Name]:
+    if measures or device is None:
+        return [(What.MEASURE, one) for one in measures]
+    return [(What.DEVICE, device)]
 
 
 def _episode_of(chain: str) -> str:
