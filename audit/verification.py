@@ -182,6 +182,19 @@ def _beside_its_payload(
 # ------------------------------------------------------------------------------------------------ the rest of it
 
 
+def is_gap_of_import(chain: str, fault: Fault) -> bool:
+    """What a package may lawfully leave out of this chain (docs/evidence.md), and that its links are older than
+    heads of this instance, which is another one. Orders and holds come as links alone."""
+    if fault.wrong == chains.Wrong.CLOCK_BACK:
+        return "head" in fault.detail
+    if fault.wrong == ROW_MISSING:
+        return fault.table in {"tocsin.measure_version", "tocsin.hold"} or chain.startswith(_IN_PART)
+    return chain.startswith(_IN_PART) and fault.wrong in {chains.Wrong.LINK_MISSING, chains.Wrong.PAYLOAD_MISSING}
+
+
+_IN_PART: Final = ("device/", "accesses/")
+
+
 def of_end(chain: str, cursor: tuple[int, bytes] | None, last: tuple[int, bytes] | None) -> Iterator[Fault]:
     """The cursor of a chain beside its last link."""
     length, number = cursor[0] if cursor else 0, last[0] if last else 0

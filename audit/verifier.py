@@ -43,6 +43,7 @@ QUERIES: Final = {name: _PLURALS.get(name, f"{name}s") for name in tables.KEY_CO
 """The statement that reads the rows of a table."""
 YOUNG_TABLES: Final = ("command", "result")
 """Not there in a record of before migration 0012."""
+GAPS_OF_IMPORT: Final = "gaps of chains that came in with packages"
 BEFORE_CHAINS: Final = "rows from before the chains"
 
 
@@ -97,6 +98,7 @@ class Verifier:
         self._progress = progress
         self._context = Context(hours={}, slack_ms=asked.slack_ms)
         self._there: set[str] = set()
+        self._imported: frozenset[str] = frozenset()
 
     def _tell(self, found: Iterable[Fault]) -> None:
         for fault in found:
@@ -150,6 +152,7 @@ class Verifier:
 
     async def chains(self) -> None:
         """Every link, payload and cursor, and the row of each link."""
+        self._imported = await self._record.imported()
         total, done = await self._record.size(self._asked.chain), 0
         for name in tables.KEY_COLUMNS:
             if name not in YOUNG_TABLES or await self._record.has_table(name):
@@ -209,7 +212,12 @@ class Verifier:
         for link in stretch.links:
             if (name := tables.NAMES.get(link.kind)) is not None:
                 self._count(f"tocsin.{name}", 1)
-        self._tell(verification.faults_of_stretch(stretch, self._context))
+        found = list(verification.faults_of_stretch(stretch, self._context))
+        if chain in self._imported:
+            gaps = [fault for fault in found if verification.is_gap_of_import(chain, fault)]
+            self._count(GAPS_OF_IMPORT, len(gaps))
+            found = [fault for fault in found if fault not in gaps]
+        self._tell(found)
 
     async def _erased(self, chain: str, first_ms: int) -> Erased:
         """Asked once a chain, for what a deletion names stands before it."""

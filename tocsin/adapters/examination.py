@@ -76,6 +76,10 @@ class Examination:
         async for rows in self._chunks("ends", chain):
             yield rows
 
+    async def imported(self) -> frozenset[str]:
+        """Chains that came in with packages; of some only a part did."""
+        return frozenset(chain for (chain,) in await self._all("imported", {}))
+
     async def heads(self) -> list[Head]:
         return [read_head(row) for row in await self._all("heads", {})]
 

@@ -44,6 +44,9 @@ join tocsin.opened as opened on opened.chain = link.chain and opened.number = li
 where link.chain = %s and link.kept_as = 'proof'
 order by link.number
 
+-- name: imported
+select distinct chain from tocsin.imported_head
+
 -- name: heads
 select number, day::text, at, previous, root, leaves, hash from tocsin.head order by number
 
