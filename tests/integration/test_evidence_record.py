@@ -51,6 +51,7 @@ from tocsin.adapters.postgres import Pool, open_pool, transaction
 from tocsin.adapters.seals import Seals
 from tocsin.heads import line_of
 from tocsin.model.episode import Realm
+from tocsin.model.finding import Past
 
 pytest_plugins = ("database",)
 
@@ -77,7 +78,9 @@ async def record_alert(pool: Pool, alert: str, opened_ms: int, first: int) -> No
     await record.record_receipts(
         [RecordedReceipt(code="PROX_ALERT", subject=MEASURE, receipt=receipt(alert, opened_ms))]
     )
-    uncased = {"made": "uncased", "software": "0.1.0", "finding": entry(at_ms=opened_ms), "why": "from_history"}
+    past = Past(first_ms=opened_ms, last_ms=opened_ms, nearest_ms=opened_ms, wearer=None, protected=None, late=())
+    finding = msgspec.structs.replace(entry(at_ms=opened_ms), past=past)
+    uncased = {"made": "uncased", "software": "0.1.0", "finding": finding, "why": "from_history"}
     await Seals(pool).seal([of_case(msgspec.json.encode(uncased), alert)], at_ms=opened_ms + 2 * MINUTE_MS)
 
 
