@@ -44,6 +44,7 @@ from tocsin.retention import (
     doubt_of_positions,
     verdict,
 )
+from tocsin.sealing import device_chain, measure_chain
 
 EVERY_S: Final = PASS_MS // MS
 RETRY_S: Final = 60
@@ -197,10 +198,11 @@ class Custodian:
         trying again can help."""
         erased, over = 0, _PassedOver(chore)
         revision, holds = await self._record.revision(), await self._holds.standing()
+        with_them = await self._record.held_with(holds)
         async for one in candidates:
             if one.unreadable:
                 over.add(one, Unreadable())
-            elif (said := judged(one, holds, now_ms, self._terms)).word is Word.OVER:
+            elif (said := judged(one, holds, with_them, now_ms, self._terms)).word is Word.OVER:
                 try:
                     erased += await self._erase_one(one, said, revision)
                     over.away = 0
@@ -249,8 +251,11 @@ class Custodian:
         return total
 
 
-def judged(one: Candidate, holds: Sequence[Hold], now_ms: int, terms: Terms) -> Verdict:
-    """A position goes with the pass before its time is over: the next one would be too late."""
+def judged(one: Candidate, holds: Sequence[Hold], with_them: Sequence[Hold], now_ms: int, terms: Terms) -> Verdict:
+    """A position goes with the pass before its time is over: the next one would be too late. A held alert keeps
+    the orders of its measures and what their units were told (``with_them``), and no other alert of them."""
+    if one.chain.startswith((measure_chain(""), device_chain(""))):
+        holds = [*holds, *with_them]
     hour_ms = now_ms + PASS_MS if one.file.kept_as is KeptAs.TGD_POSITION else now_ms
     return verdict(one.file, holds, hour_ms, terms)
 
@@ -263,8 +268,10 @@ async def preview(pool: Pool, now_ms: int, terms: Terms) -> list[Line]:
     """What a pass at that hour would do to the record, and nothing is done. Raises RecordUnavailable."""
     holds = await Holds(pool).standing()
     counted: Counter[tuple[KeptAs, Word, str, str]] = Counter()
-    async for one in RetentionRecord(pool).walk(now_ms, terms):
-        said = judged(one, holds, now_ms, terms)
+    record = RetentionRecord(pool)
+    with_them = await record.held_with(holds)
+    async for one in record.walk(now_ms, terms):
+        said = judged(one, holds, with_them, now_ms, terms)
         counted[one.file.kept_as, said.word, said.rule, said.hold or ""] += 1
     return [
         Line(kept_as=kept_as, word=word, rule=rule, files=files, hold=hold or None)

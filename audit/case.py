@@ -273,7 +273,9 @@ def check(payload: bytes) -> list[str]:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return [f"it cannot be read as a case: {error}"]
     if isinstance(made, Uncased):
-        return [] if made.why is Why.FROM_HISTORY else [f"it cannot be decided again: {WORDS[made.why]}"]
+        if made.why is Why.FROM_HISTORY:  # anybody can write the word; the finding itself has to say so
+            return [] if made.finding.past is not None else ["it is said to be from the history, and is not"]
+        return [f"it cannot be decided again: {WORDS[made.why]}"]
     found = _differences(made)
     if found and made.software != __version__:
         found.insert(0, f"it was made by version {made.software} and decided again by {__version__}")

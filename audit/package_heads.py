@@ -47,6 +47,11 @@ def problem_of_head(line: HeadLine) -> str:
     return ""
 
 
+def newest_ms(lines: Iterable[bytes]) -> int | None:
+    """The hour of the newest head of a published file (one that ``published_heads`` can read)."""
+    return max((head.at_ms for line in lines if (head := head_in(line)) is not None), default=None)
+
+
 def published_heads(lines: Iterable[bytes]) -> dict[int, str]:
     """The hash of each head in a published file, by its number. The same one may stand there twice, and the last
     line may be cut off: who published died then. Raises HeadsUnreadable with every reason."""

@@ -67,8 +67,11 @@ class What(StrEnum):
     PAYLOAD_MISSING = "payload_missing"
     PAYLOAD_ADDED = "payload_added"
     PAYLOAD_FOREIGN = "payload_foreign"
+    DELETION_UNLAWFUL = "deletion_unlawful"
+    NOT_ERASED = "not_erased"
     HEAD_CHANGED = "head_changed"
     HEAD_OTHER = "head_other"
+    NOT_COVERED = "not_covered"
     DISAGREES = "disagrees"
     DECIDED_OTHERWISE = "decided_otherwise"
 
@@ -299,7 +302,8 @@ def _faults(run: RunRead) -> Iterator[Wrong]:
             detail=detail,
         )
 
-    for fault in chains.faults(run.said.chain, run.links, run.opened, after=run.after, undisclosed=True):
+    found = chains.faults(run.said.chain, run.links, run.opened, after=run.after, undisclosed=True, erased={})
+    for fault in found:
         yield wrong(fault.number, What(fault.wrong.value), fault.detail)
     if len(run.links) != run.said.links:
         last = run.links[-1].number if run.links else run.after[0]

@@ -19,9 +19,12 @@ from audit.package import ACCESSES, Header, HeadLine
 from audit.package_heads import problem_of_head
 from audit.package_reader import HeaderRead, HeadRead, RunRead, What, Wrong, may_be_withheld, parts
 from audit.story import HOMES, Story
-from tocsin.chain import Deletion, Kind, Link, Opened, deletions
+from tocsin.chain import Deletion, Kind, Link, Opened, erasures, excusing
+from tocsin.retention import keeping_of
 
 Replay = Callable[[bytes], list[str]]
+CLOCK_SLACK_MS: Final = 60_000
+"""As ``audit.verification`` has it: a link is dated before its transaction is seen."""
 FAULTS_MAX: Final = 1_000
 """A file that is no package at all is wrong on each line; behind so many nobody reads on."""
 
@@ -69,14 +72,17 @@ def verify(
     *,
     replay: Replay | None = None,
     published: Mapping[int, str] | None = None,
+    published_until_ms: int | None = None,
     keep: Callable[[RunRead | HeadRead], None] = lambda _: None,
 ) -> Verdict:
-    """Everything that is wrong, and what was proven. ``published``: the hash of each head, by its number. ``keep``
+    """Everything that is wrong, and what was proven. ``published``: the hash of each head, by its number;
+    ``published_until_ms``: the hour of the newest of them, before which every link has to be under one. ``keep``
     is handed each run and each head on the way."""
     check = _Check(
         verdict=Verdict(replayed=None if replay is None else 0, compared=None if published is None else 0),
         replay=replay,
         published=published,
+        published_until_ms=published_until_ms,
     )
     for part in parts(lines):
         match part:
@@ -99,12 +105,14 @@ class _Check:
     verdict: Verdict
     replay: Replay | None
     published: Mapping[int, str] | None
+    published_until_ms: int | None
     _links: dict[str, dict[int, Link]] = field(default_factory=lambda: defaultdict(dict))
     _there: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
-    _deletions: dict[str, list[Deletion]] = field(default_factory=lambda: defaultdict(list))
+    _proofs: dict[str, list[tuple[Link, Opened]]] = field(default_factory=lambda: defaultdict(list))
     _lines: dict[tuple[str, int], int] = field(default_factory=dict)
     _ends: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     _leaves: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    _compared: dict[str, int] = field(default_factory=dict)
     _head: HeadLine | None = None
 
     def found(self, wrong: Wrong) -> None:
@@ -129,7 +137,11 @@ class _Check:
             if (beside := run.opened.get(link.number)) is not None:
                 self._there[chain].add(link.number)
                 self._on_payload(link, beside, run.lines[link.number] + 1)
-        self._deletions[chain].extend(deletions(run.links, run.opened))
+        self._proofs[chain] += [
+            (link, run.opened[link.number])
+            for link in run.links
+            if link.kind in {Kind.DELETION, Kind.HOLD} and link.number in run.opened
+        ]
         self._ends[chain].append(run.links[-1].number if run.links else run.said.after)
 
     def _on_payload(self, link: Link, beside: Opened, line: int) -> None:
@@ -159,25 +171,29 @@ class _Check:
             return [f"it cannot be decided again: {type(error).__name__}"]
 
     def _missing(self, chain: str) -> Iterator[Wrong]:
-        """Payloads that are not there, told apart: erased, withheld, gone."""
-        by_number = {number: one for one in self._deletions[chain] for number in one.numbers}
+        """Payloads that are not there, told apart: erased as they may be, withheld, gone."""
+        proofs, links = self._proofs[chain], self._links[chain]
+        named = erasures([link for link, _ in proofs], {link.number: beside for link, beside in proofs})
+        judge = keeping_of(chain, min((link.at_ms for link in links.values()), default=None), proofs)
         window = self.verdict.story.window
-        for number, link in self._links[chain].items():
+        for number, link in links.items():
+            excuse, why = excusing(link, named, judge)
+
+            def wrong(what: What, detail: str, link: Link = link) -> Wrong:
+                line = self._lines[chain, link.number]
+                return Wrong(line=line, what=what, chain=chain, number=link.number, of=link.kind, detail=detail)
+
             if number in self._there[chain]:
-                continue
-            if (deletion := by_number.get(number)) is not None:
-                self.verdict.erased.append(_erased(link, deletion))
+                if excuse is not None:
+                    yield wrong(What.NOT_ERASED, f"link {excuse.link.number} says it was, and it is there")
+            elif excuse is not None:
+                self.verdict.erased.append(_erased(link, excuse.said))
+            elif why:
+                yield wrong(What.DELETION_UNLAWFUL, f"the {link.kind} is not there; {why}")
             elif may_be_withheld(link, window):
                 self.verdict.withheld[chain] = self.verdict.withheld.get(chain, 0) + 1
             else:
-                yield Wrong(
-                    line=self._lines[chain, number],
-                    what=What.PAYLOAD_MISSING,
-                    chain=chain,
-                    number=number,
-                    of=link.kind,
-                    detail=f"the {link.kind} is not there, and no deletion names it",
-                )
+                yield wrong(What.PAYLOAD_MISSING, f"the {link.kind} is not there, and no deletion names it")
 
     # --- heads ---------------------------------------------------------------------------------------------------
 
@@ -219,6 +235,7 @@ class _Check:
         known = self.published.get(said.number)
         if known == said.hash:
             self.verdict.compared += 1
+            self._compared[said.chain] = max(said.length, self._compared.get(said.chain, 0))
         elif known is not None:
             wrong(What.HEAD_OTHER, f"head {said.number} was published with another hash")
         elif said.number < max(self.published, default=0):
@@ -237,10 +254,23 @@ class _Check:
             reach = max(self._leaves.get(chain, ()), default=0)
             if behind := sum(number > reach for number in self._links[chain]):
                 verdict.unproven[chain] = behind
+            for wrong in self._not_covered(chain):
+                self.found(wrong)
         if verdict.header is None:
             return
         for wrong in [*self._of_header(verdict.header), *self._of_chains()]:
             self.found(wrong)
+
+    def _not_covered(self, chain: str) -> Iterator[Wrong]:
+        """Who makes a package anew and leaves its heads out must not be believed by whoever has the heads."""
+        until_ms, reach = (self.published_until_ms or 0) - CLOCK_SLACK_MS, self._compared.get(chain, 0)
+        bare = [one for number, one in self._links[chain].items() if number > reach and one.at_ms < until_ms]
+        if bare:
+            detail = f"{len(bare)} links from here are older than the newest published head, and under none"
+            line, number = self._lines[chain, bare[0].number], bare[0].number
+            yield Wrong(
+                line=line, what=What.NOT_COVERED, chain=chain, number=number, of=bare[0].kind, detail=detail
+            )
 
     def _of_header(self, header: Header) -> Iterator[Wrong]:
         right = self.verdict.story.header()

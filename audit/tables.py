@@ -27,6 +27,8 @@ NAMES: Final[Mapping[Kind, str]] = {
     Kind.ACCESS: "access",
     Kind.COMMAND: "command",
     Kind.RESULT: "result",
+    Kind.ORDER: "measure_version",
+    Kind.HOLD: "hold",
 }
 """The table that has the row of a link of this kind."""
 
@@ -100,13 +102,27 @@ _KEYS: Final[Mapping[Kind, Callable[[str, str], Key]]] = {
     Kind.ACCESS: lambda _, source: (source,),
     Kind.COMMAND: _command_key,
     Kind.RESULT: _result_key,
+    Kind.ORDER: lambda name, source: (name, int(source)),
+    Kind.HOLD: lambda _, source: _hold_key(*source.rsplit(":", 1)),
 }
+
+
+def _hold_key(name: str, step: str) -> Key:
+    if step not in HOLD_STEPS:
+        raise ValueError(step)
+    return name, step
+
+
+HOLD_STEPS: Final = ("placed", "lifted")
+"""One row has two links; the second is about its last columns as well."""
 KEY_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "ruling": ("episode", "stream_sequence"),
     "attempt": ("notification", "attempt", "t7", "line"),
     "access": ("id",),
     "command": ("device", "stream_sequence", "id"),
     "result": ("device", "stream_sequence", "command", "stage"),
+    "measure_version": ("measure", "version"),
+    "hold": ("id", "step"),
 }
 
 
@@ -137,7 +153,15 @@ _PLACES: Final[Mapping[Kind, Callable[[Json], tuple[str, str]]]] = {
     Kind.COMMAND: lambda said: (device_chain(said["command"]["device"]), _command_source(said)),
     Kind.RESULT: lambda said: (device_chain(said["status"]["device"]), _result_source(said)),
     Kind.ORDER: lambda said: (measure_chain(said["id"]), f"order:{said['version']}"),
+    Kind.HOLD: lambda said: (_HELD[said["what"]](said["subject"]), f"hold:{said['id']}:{_step(said)}"),
 }
+_HELD: Final[Mapping[str, Callable[[str], str]]] = {
+    "alert": episode_chain, "measure": measure_chain, "device": device_chain
+}  # fmt: skip
+
+
+def _step(said: Json) -> str:
+    return HOLD_STEPS[said.get("lifted_ms") is not None]
 
 
 # ------------------------------------------------------------------------------------------- what a row has to say
@@ -204,12 +228,30 @@ def _result_row(said: Json) -> Json:
     return {"stream_sequence": said["sequence"], **same, "at": status["at_ms"], "payload": status}
 
 
+def _order_row(said: Json) -> Json:
+    same = {name: said[name] for name in ("version", "wearer", "protected", "alert_distance_m")}
+    hours = {"valid_from": said["valid_from_ms"], "valid_until": said["valid_until_ms"]}
+    shapes = {"zones": said.get("zones", []), "authorised": said.get("authorised")}
+    return {"measure": said["id"], **same, **hours, **shapes}
+
+
+def _hold_row(said: Json) -> Json:
+    same = ("id", "kind", "what", "subject", "reason", "authority", "placed_by")
+    row = {name: said[name] for name in same} | {"placed_at": said["placed_ms"], "step": _step(said)}
+    if said.get("lifted_ms") is not None:
+        row |= {"lifted_by": said["lifted_by"], "lifted_at": said["lifted_ms"]}
+        row |= {"lifted_because": said["lifted_because"]}
+    return row
+
+
 _ROWS: Final[Mapping[Kind, Callable[[Json], Json]]] = {
     Kind.RULING: _ruling_row,
     Kind.ATTEMPT: _attempt_row,
     Kind.ACCESS: _access_row,
     Kind.COMMAND: _command_row,
     Kind.RESULT: _result_row,
+    Kind.ORDER: _order_row,
+    Kind.HOLD: _hold_row,
 }
 
 

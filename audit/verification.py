@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -22,7 +21,7 @@ from audit import tables
 from audit.tables import Json, Key
 from tocsin import chain as chains
 from tocsin import heads
-from tocsin.chain import Kind, Link, Opened, commitment
+from tocsin.chain import Erasures, Judge, Kind, Link, Opened, commitment
 from tocsin.heads import Head
 from tocsin.model.canary import is_canary
 
@@ -32,12 +31,16 @@ CLOCK_SLACK_MS: Final = 60_000
 """A link is dated before its transaction begins and seen after its end, and two machines' clocks are not one."""
 
 LINK, OPENED, CHAIN, HEAD, LEAF = "tocsin.link", "tocsin.opened", "tocsin.chain", "tocsin.head", "tocsin.head_leaf"
-EPISODE, NOTIFICATION = "tocsin.episode", "tocsin.notification"
+EPISODE, NOTIFICATION, MEASURE = "tocsin.episode", "tocsin.notification", "tocsin.measure"
 FILE: Final = "published file"
 
 ROW_CHANGED, ROW_MISSING, ROW_ADDED = "row_changed", "row_missing", "row_added"
 FOREIGN, UNREADABLE, NOT_ERASED = "payload_foreign", "unreadable", "not_erased"
 """Words beside those of ``tocsin.chain.Wrong`` and ``tocsin.heads.Wrong``."""
+
+
+STAYS: Final = {"measure_version"}
+"""Its row outlives its payload: which unit served whom, and until when, is needed to erase the rest."""
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +64,8 @@ class Context:
 class Stretch:
     """Some links of one chain behind ``before``, and what stands beside them.
 
-    ``erased``: the numbers that deletions of this chain name. ``rows``: by table and key, those that a link of it
+    ``named``: the deletions of this chain, by the numbers that they name. ``judge``: which of them may have been
+    emptied. ``rows``: by table and key, those that a link of it
     may be about. ``told``: notifications by id. ``covered``: (length, number) of the heads that the chain is in,
     the shortest first.
     """
@@ -70,7 +74,8 @@ class Stretch:
     before: Link | None
     links: Sequence[Link]
     opened: Mapping[int, Opened]
-    erased: AbstractSet[int]
+    named: Erasures
+    judge: Judge
     rows: Mapping[tuple[str, Key], Sequence[Json]]
     told: Mapping[str, Json]
     covered: Sequence[tuple[int, int]]
@@ -90,11 +95,16 @@ def _of_chain(stretch: Stretch) -> Iterator[Fault]:
     after, behind = (0, chains.START), 0
     if before is not None:
         after, behind, links = (before.number - 1, before.previous), before.number, [before, *links]
-    for fault in chains.faults(stretch.chain, links, stretch.opened, after=after):
-        excused = fault.wrong is chains.Wrong.PAYLOAD_MISSING and fault.number in stretch.erased
-        if fault.number > behind and not excused:
-            table = OPENED if fault.wrong.startswith("payload") else LINK
+    found = chains.faults(
+        stretch.chain, links, stretch.opened, after=after, erased=stretch.named, judge=stretch.judge
+    )
+    for fault in found:
+        if fault.number > behind:
+            table = OPENED if fault.wrong.startswith("payload") or fault.wrong in _OF_ERASURE else LINK
             yield _fault(table, stretch.chain, fault.number, fault.wrong, fault.detail)
+
+
+_OF_ERASURE: Final = {chains.Wrong.DELETION_UNLAWFUL, chains.Wrong.NOT_ERASED}
 
 
 def _of_hour(link: Link, covered: Sequence[tuple[int, int]], context: Context) -> Iterator[Fault]:
@@ -122,8 +132,8 @@ def _of_row(link: Link, stretch: Stretch) -> Iterator[Fault]:
         yield _fault(LINK, link.chain, link.number, UNREADABLE, f"its source is not that of a {link.kind}")
         return
     found, where = stretch.rows.get((table, key), ()), " ".join(map(str, key))
-    if link.number in stretch.erased and beside is None:
-        for _ in found:
+    if link.number in stretch.named and beside is None:
+        for _ in found if table not in STAYS else ():
             detail = f"its payload was erased (link {link.number} of {link.chain}), and the row still stands there"
             yield Fault(table=f"tocsin.{table}", key=where, wrong=NOT_ERASED, detail=detail)
         return
@@ -170,6 +180,19 @@ def _beside_its_payload(
 
 
 # ------------------------------------------------------------------------------------------------ the rest of it
+
+
+def is_gap_of_import(chain: str, fault: Fault) -> bool:
+    """What a package may lawfully leave out of this chain (docs/evidence.md), and that its links are older than
+    heads of this instance, which is another one. Orders and holds come as links alone."""
+    if fault.wrong == chains.Wrong.CLOCK_BACK:
+        return "head" in fault.detail
+    if fault.wrong == ROW_MISSING:
+        return fault.table in {"tocsin.measure_version", "tocsin.hold"} or chain.startswith(_IN_PART)
+    return chain.startswith(_IN_PART) and fault.wrong in {chains.Wrong.LINK_MISSING, chains.Wrong.PAYLOAD_MISSING}
+
+
+_IN_PART: Final = ("device/", "accesses/")
 
 
 def of_end(chain: str, cursor: tuple[int, bytes] | None, last: tuple[int, bytes] | None) -> Iterator[Fault]:
@@ -228,6 +251,11 @@ def of_episode(row: Json) -> Iterator[Fault]:
         yield Fault(table=EPISODE, key=name, wrong=ROW_CHANGED, detail=detail)
 
 
+def of_measure(name: str) -> Fault:
+    detail = "says otherwise than its newest version"
+    return Fault(table=MEASURE, key=name, wrong=ROW_CHANGED, detail=detail)
+
+
 def of_told(row: Json) -> Iterator[Fault]:
     """Has the ruling that it names made this notification?"""
     sequence = row["stream_sequence"]
@@ -270,7 +298,7 @@ def names_told(link: Link, beside: Opened) -> list[str]:
 
 def is_a_canarys(table: str, key: Key, rest: Sequence[object]) -> bool:
     """Of a row that no link names. ``rest``: what was read of it besides its key."""
-    if table in {"command", "result"}:
+    if table in {"command", "result", "measure_version"}:
         return is_canary(str(key[0]))
     if table == "ruling" and isinstance(rest[0], bytes):
         ruling = tables.noun_in(rest[0])

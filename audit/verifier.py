@@ -29,18 +29,21 @@ from audit.verification import (
 from tocsin import chain as chains
 from tocsin import heads
 from tocsin.adapters.examination import Examination
-from tocsin.chain import Link, Opened
+from tocsin.chain import Erasures, Judge, Link, Opened
 from tocsin.heads import Head
+from tocsin.retention import keeping_of
 
 Told = Callable[[Fault], None]
 Progress = Callable[[int, int], None]
 """(links done, of how many)."""
 Pairs = Sequence[tuple[Link, Opened | None]]
 
-QUERIES: Final = {name: {"access": "accesses"}.get(name, f"{name}s") for name in tables.KEY_COLUMNS}
+_PLURALS: Final = {"access": "accesses", "measure_version": "orders"}
+QUERIES: Final = {name: _PLURALS.get(name, f"{name}s") for name in tables.KEY_COLUMNS}
 """The statement that reads the rows of a table."""
 YOUNG_TABLES: Final = ("command", "result")
 """Not there in a record of before migration 0012."""
+GAPS_OF_IMPORT: Final = "gaps of chains that came in with packages"
 BEFORE_CHAINS: Final = "rows from before the chains"
 
 
@@ -53,6 +56,17 @@ class Asked:
     lines: Sequence[bytes] | None = None
     place: str | None = None
     slack_ms: int = verification.CLOCK_SLACK_MS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erased:
+    """What the deletions of a chain name, and who says whether they might."""
+
+    named: Erasures
+    judge: Judge
+
+
+NOTHING_ERASED: Final = Erased(named={}, judge=chains.no_judge)
 
 
 @dataclass(slots=True)
@@ -84,6 +98,7 @@ class Verifier:
         self._progress = progress
         self._context = Context(hours={}, slack_ms=asked.slack_ms)
         self._there: set[str] = set()
+        self._imported: frozenset[str] = frozenset()
 
     def _tell(self, found: Iterable[Fault]) -> None:
         for fault in found:
@@ -137,20 +152,19 @@ class Verifier:
 
     async def chains(self) -> None:
         """Every link, payload and cursor, and the row of each link."""
+        self._imported = await self._record.imported()
         total, done = await self._record.size(self._asked.chain), 0
         for name in tables.KEY_COLUMNS:
             if name not in YOUNG_TABLES or await self._record.has_table(name):
                 self._there.add(name)
         before: Link | None = None
-        erased: frozenset[int] = frozenset()
+        erased = NOTHING_ERASED
         async for pairs in self._record.links(self._asked.chain):
             beside = await self._beside(pairs)
             for chain, run in groupby(pairs, key=lambda pair: pair[0].chain):
                 links = list(run)
                 if before is None or before.chain != chain:
-                    before, erased = None, frozenset()
-                if not erased and any(opened is None for _, opened in links):
-                    erased = await self._erased(chain)
+                    before, erased = None, await self._erased(chain, links[0][0].at_ms)
                 self._judge(chain, before, links, erased, beside)
                 before = links[-1][0]
             done += len(pairs)
@@ -176,31 +190,41 @@ class Verifier:
         return {"rows": rows, "told": {row["id"]: row for row in notifications}, "covered": covered}
 
     def _judge(
-        self, chain: str, before: Link | None, pairs: Pairs, erased: frozenset[int], beside: dict[str, Any]
+        self, chain: str, before: Link | None, pairs: Pairs, erased: Erased, beside: dict[str, Any]
     ) -> None:
         stretch = Stretch(
             chain=chain,
             before=before,
             links=[link for link, _ in pairs],
             opened={link.number: opened for link, opened in pairs if opened is not None},
-            erased=erased,
+            named=erased.named,
+            judge=erased.judge,
             rows=beside["rows"],
             told=beside["told"],
             covered=beside["covered"].get(chain, ()),
         )
         self._count(LINK, len(pairs))
         self._count(OPENED, len(stretch.opened))
-        self._count("payloads erased", sum(link.number in erased for link in stretch.links))
+        gone = [
+            link for link in stretch.links if link.number in erased.named and link.number not in stretch.opened
+        ]
+        self._count("payloads erased", len(gone))
         for link in stretch.links:
             if (name := tables.NAMES.get(link.kind)) is not None:
                 self._count(f"tocsin.{name}", 1)
-        self._tell(verification.faults_of_stretch(stretch, self._context))
+        found = list(verification.faults_of_stretch(stretch, self._context))
+        if chain in self._imported:
+            gaps = [fault for fault in found if verification.is_gap_of_import(chain, fault)]
+            self._count(GAPS_OF_IMPORT, len(gaps))
+            found = [fault for fault in found if fault not in gaps]
+        self._tell(found)
 
-    async def _erased(self, chain: str) -> frozenset[int]:
-        pairs = await self._record.deletions(chain)
+    async def _erased(self, chain: str, first_ms: int) -> Erased:
+        """Asked once a chain, for what a deletion names stands before it."""
+        pairs = await self._record.proofs(chain)
         opened = {link.number: beside for link, beside in pairs if beside is not None}
-        named = chains.deletions([link for link, _ in pairs], opened)
-        return frozenset(number for one in named for number in one.numbers)
+        named = chains.erasures([link for link, _ in pairs], opened)
+        return Erased(named=named, judge=keeping_of(chain, first_ms, pairs))
 
     async def _ends(self) -> None:
         async for rows in self._record.ends(self._asked.chain):
@@ -231,6 +255,8 @@ class Verifier:
 
     async def what_follows(self) -> None:
         """Of the rulings: how alerts stand, and who was to be told."""
+        async for rows in self._record.measures(self._asked.chain):
+            self._tell(verification.of_measure(name) for (name,) in rows)
         await self._each(EPISODE, self._record.episodes(self._asked.chain), verification.of_episode)
         await self._each(NOTIFICATION, self._record.told(self._asked.chain), verification.of_told)
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from builders import NOW_MS, PROTECTED, WEARER, act, command, entry
 
-from audit.package import DEVICE, HeadLine, Run, place_of, written
+from audit.package import ACCESSES, DEVICE, HeadLine, Run, place_of, written
 from audit.package_heads import head_line
 from audit.story import Story
 from tocsin import sealing
@@ -37,6 +37,7 @@ from tocsin.model.episode import (
 from tocsin.model.finding import Code
 from tocsin.model.fix import ClockPoints
 from tocsin.model.order import Order
+from tocsin.retention import MEASURE_MONTHS, plus_months
 
 MINUTE_MS = 60_000
 ALERT = "alr_0001"
@@ -124,10 +125,13 @@ def of_case(payload: bytes = b'{"finding":{},"snapshot":""}', alert: str = ALERT
     )  # fmt: skip
 
 
-def of_deletion(chain: str, *numbers: int, at_ms: int = NOW_MS + 10 * MINUTE_MS) -> Item:
-    said = Deletion(
-        numbers=numbers, kept_as=KeptAs.MEASURE_FILE, at_ms=at_ms, rule="measure_file 2191 d", by="custodian"
-    )
+OVER_MS = plus_months(NOW_MS + 86_400_000, MEASURE_MONTHS)
+"""When the time of everything here is over."""
+
+
+def of_deletion(chain: str, *numbers: int, at_ms: int = OVER_MS) -> Item:
+    kept_as = KeptAs.ACCESS if chain.startswith(ACCESSES) else KeptAs.MEASURE_FILE
+    said = Deletion(numbers=numbers, kept_as=kept_as, at_ms=at_ms, rule=f"{kept_as} 72 months", by="custodian")
     return Item(
         chain=chain, kind=Kind.DELETION, kept_as=KeptAs.PROOF, source=f"deletion:{numbers}",
         payload=msgspec.json.encode(said),
@@ -208,7 +212,9 @@ def package(chains: Chains, *, with_head: bool = True, hide: dict[str, Sequence[
 
 
 def heads_of(chains: Chains, names: Sequence[str]) -> list[HeadLine]:
-    head, leaves = chains.head(None, NOW_MS + 86_400_000)
+    newest_ms = max(links[-1].at_ms for links in chains.links.values() if links)
+    tomorrow_ms = NOW_MS + 86_400_000
+    head, leaves = chains.head(None, tomorrow_ms if newest_ms < tomorrow_ms else newest_ms + 86_400_000)
     shown = [head_line(head, leaf, proof(leaves, n)) for n, leaf in enumerate(leaves) if leaf.chain in names]
     return sorted(shown, key=lambda line: line.chain)
 

@@ -4,7 +4,9 @@ ARCHITECTURE, A13. A *chain* belongs to one thing: an episode, a unit, a measure
 it commits to one *payload*, by SHA-256 over a salt that nobody can guess and the payload's exact bytes, and to the
 link before it. Links say nothing of anybody and are kept for ever; payload and salt are *opened* beside them and
 may be erased when the law says so. An erasure is itself a link of the same chain, whose payload (``Deletion``)
-names the numbers that it emptied: an empty link that no deletion names is a fault.
+names the numbers that it emptied: an empty link that no deletion names is a fault. So is one that a deletion may
+not name: what is linked behind it, of another class, a proof; or what a ``Judge`` says was not over yet or held
+(``tocsin.retention``: how long is no question of chains).
 
 A payload is JSON in UTF-8, as it was written; nothing is ever read and written again to be hashed, so that whoever
 has SHA-256 can check it, in whatever language and version. Hours are milliseconds. Pure: salts are handed in.
@@ -13,7 +15,7 @@ has SHA-256 can check it, in whatever language and version. Hours are millisecon
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -96,6 +98,30 @@ class Deletion(msgspec.Struct, frozen=True, kw_only=True):
     by: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """A deletion and the link that it is the payload of."""
+
+    link: Link
+    said: Deletion
+
+    @property
+    def at_ms(self) -> int:
+        """The earlier of its two hours: that of the link is under the heads, the other one anybody may write."""
+        return min(self.link.at_ms, self.said.at_ms)
+
+
+Erasures = Mapping[int, Sequence[Erasure]]
+"""By the number that they name."""
+Judge = Callable[[Link, Erasure], str]
+"""Why this link may not have been emptied by that erasure; empty: it may."""
+
+
+def no_judge(_link: Link, _erasure: Erasure) -> str:
+    """Nothing is known of how long anything is kept."""
+    return ""
+
+
 class Wrong(StrEnum):
     """What can be wrong with a chain. The words are what a verifier prints."""
 
@@ -107,6 +133,8 @@ class Wrong(StrEnum):
     PAYLOAD_CHANGED = "payload_changed"
     PAYLOAD_MISSING = "payload_missing"
     PAYLOAD_ADDED = "payload_added"
+    DELETION_UNLAWFUL = "deletion_unlawful"
+    NOT_ERASED = "not_erased"
     CLOCK_BACK = "clock_back"
 
 
@@ -158,13 +186,18 @@ def faults(
     after: tuple[int, bytes] = (0, START),
     end: tuple[int, bytes] | None = None,
     undisclosed: bool = False,
+    erased: Erasures | None = None,
+    judge: Judge = no_judge,
 ) -> list[Fault]:
     """Everything that is wrong with a chain, or with a run of it behind ``after`` (number and hash), in its order.
 
     ``end``: number and hash of the link with which it must end, as known from elsewhere. ``undisclosed``: the
-    payloads of other people may be left out of this copy, without a deletion.
+    payloads of other people may be left out of this copy, without a deletion. ``erased``: where the deletions are
+    not all among these links.
     """
-    found = [*_of_links(chain, links, after), *_of_payloads(chain, links, opened, undisclosed=undisclosed)]
+    named = erasures(links, opened) if erased is None else erased
+    found = [*_of_links(chain, links, after), *_of_deletions(chain, links, opened)]
+    found += _of_payloads(chain, links, opened, named, judge, undisclosed=undisclosed)
     if end is not None:
         found.extend(_of_end(chain, links, after, end))
     return sorted(found, key=lambda fault: fault.number)
@@ -172,16 +205,50 @@ def faults(
 
 def deletions(links: Iterable[Link], opened: Mapping[int, Opened]) -> Iterator[Deletion]:
     """Those whose own payload is as committed. Raises nothing: one that cannot be read names nothing."""
+    return (one.said for one in _erasures(links, opened))
+
+
+def erasures(links: Iterable[Link], opened: Mapping[int, Opened]) -> Erasures:
+    """The same by what they name, each with its link."""
+    named: dict[int, list[Erasure]] = {}
+    for one in _erasures(links, opened):
+        for number in one.said.numbers:
+            named.setdefault(number, []).append(one)
+    return named
+
+
+def _erasures(links: Iterable[Link], opened: Mapping[int, Opened]) -> Iterator[Erasure]:
     for link in links:
         beside = opened.get(link.number)
         if link.kind is Kind.DELETION and beside is not None and commitment(beside) == link.commitment:
             try:
-                yield _decode_deletion(beside.payload)
+                yield Erasure(link=link, said=_decode_deletion(beside.payload))
             except msgspec.DecodeError:
                 continue
 
 
 _decode_deletion = msgspec.json.Decoder(Deletion).decode
+
+
+def unlawful(link: Link, erasure: Erasure, judge: Judge) -> str:
+    """Why that erasure does not excuse that the payload of this link is gone; empty: it does."""
+    if link.number >= erasure.link.number:
+        return "it names what was not there yet"
+    if link.kept_as == KeptAs.PROOF:
+        return "a proof is never erased"
+    if link.kept_as != erasure.said.kept_as:
+        return f"it erases what is kept as {erasure.said.kept_as}, and this is kept as {link.kept_as}"
+    return judge(link, erasure)
+
+
+def excusing(link: Link, named: Erasures, judge: Judge) -> tuple[Erasure | None, str]:
+    """The erasure by which a payload may be gone, or why none of those that name it will do."""
+    why = ""
+    for one in named.get(link.number, ()):
+        if not (said := unlawful(link, one, judge)):
+            return one, ""
+        why = why or f"link {one.link.number}: {said}"
+    return None, why
 
 
 def _of_links(chain: str, links: Sequence[Link], after: tuple[int, bytes]) -> Iterator[Fault]:
@@ -213,10 +280,23 @@ _NAMED_MAX: Final = 100
 """Of a long gap so many are named: the rest is the same sentence."""
 
 
+def _of_deletions(chain: str, links: Sequence[Link], opened: Mapping[int, Opened]) -> Iterator[Fault]:
+    """A deletion that names what comes behind it would be a licence."""
+    for one in _erasures(links, opened):
+        if any(number >= one.link.number for number in one.said.numbers):
+            detail = "it names what was not there yet"
+            yield Fault(chain=chain, number=one.link.number, wrong=Wrong.DELETION_UNLAWFUL, detail=detail)
+
+
 def _of_payloads(
-    chain: str, links: Sequence[Link], opened: Mapping[int, Opened], *, undisclosed: bool
+    chain: str,
+    links: Sequence[Link],
+    opened: Mapping[int, Opened],
+    named: Erasures,
+    judge: Judge,
+    *,
+    undisclosed: bool,
 ) -> Iterator[Fault]:
-    erased = {number for one in deletions(links, opened) for number in one.numbers}
     known = {link.number: link for link in links if link.chain == chain}
 
     def wrong(number: int, what: Wrong, detail: str) -> Fault:
@@ -224,11 +304,15 @@ def _of_payloads(
 
     for number, link in known.items():
         beside = opened.get(number)
-        if beside is None:
-            if number not in erased and not undisclosed:
-                yield wrong(number, Wrong.PAYLOAD_MISSING, f"the {link.kind} is gone, and no deletion names it")
-        elif commitment(beside) != link.commitment:
+        excuse, why = excusing(link, named, judge)
+        if beside is not None and commitment(beside) != link.commitment:
             yield wrong(number, Wrong.PAYLOAD_CHANGED, f"the {link.kind} is not the one that was linked")
+        elif beside is not None and excuse is not None:
+            yield wrong(number, Wrong.NOT_ERASED, f"link {excuse.link.number} says it was, and it is there")
+        elif beside is None and excuse is None and why:
+            yield wrong(number, Wrong.DELETION_UNLAWFUL, f"the {link.kind} is gone; {why}")
+        elif beside is None and excuse is None and not undisclosed:
+            yield wrong(number, Wrong.PAYLOAD_MISSING, f"the {link.kind} is gone, and no deletion names it")
     for number in opened.keys() - known.keys():
         yield wrong(number, Wrong.PAYLOAD_ADDED, "no link commits to it")
 

@@ -22,7 +22,7 @@ the same kind) is that word, of one alert or one device. Pure; hours are millise
 from __future__ import annotations
 
 import calendar
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import MAXYEAR
 from enum import StrEnum
@@ -30,7 +30,7 @@ from typing import Final
 
 import msgspec
 
-from tocsin.chain import KeptAs
+from tocsin.chain import Erasure, KeptAs, Kind, Link, Opened, commitment
 from tocsin.clock import MS, utc
 from tocsin.model.episode import Episode
 
@@ -58,6 +58,10 @@ PASS_LATE_MAX_MS: Final = 31 * DAY_MS
 SILENT_PASS_MAX_MS: Final = LEAVE_DAYS * DAY_MS
 """With a silent fleet: of the last pass, or its newest position. No position of a phone lasts longer; and well
 within the 30 days for which a fix counts as late, not as astray: a fleet that is heard shows a clock ahead."""
+SETTING_MONTHS_MIN: Final = 1
+"""The least that a site may set, and so the least that can be asked of what it erased under an older setting."""
+LINKED_LATE_MAX_MS: Final = 14 * DAY_MS
+"""What begins a time (a close, the end of a measure) may be linked so long after it: the record was away."""
 _FOR_EVER_MS: Final = 2**63 - 1
 
 assert TGD_POSITION_DAYS < LEAVE_DAYS
@@ -200,6 +204,73 @@ def begun_before_ms(kept_as: KeptAs, now_ms: int, terms: Terms) -> int:
         case KeptAs.PROOF:
             return 0
     return plus_months(now_ms, -months) + LEAVE_DAYS * DAY_MS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """What a chain shows of how long its payloads are kept: a ``tocsin.chain.Judge``.
+
+    ``since_ms``: the hour of its first link, where its payloads belong to one file: a measure may have ended long
+    before a human closed its alert. None for a chain whose payloads each have their own time (units, accesses).
+    ``holds``: as its links say, by the number of the link; of a hold that was placed and lifted there are two.
+    """
+
+    since_ms: int | None = None
+    holds: Sequence[tuple[int, Hold]] = ()
+
+    def __call__(self, link: Link, erasure: Erasure) -> str:
+        if link.kept_as == KeptAs.TGD_POSITION:
+            return ""
+        if (hold := self._standing(erasure.link.number)) is not None:
+            return f"{hold} was placed and not lifted"
+        from_ms = link.at_ms if self.since_ms is None else self.since_ms
+        early_ms = soonest_ms(link.kept_as, from_ms) - erasure.at_ms
+        return f"{-(-early_ms // DAY_MS)} days too early for {link.kept_as}" if early_ms > 0 else ""
+
+    def _standing(self, number: int) -> str | None:
+        before = [hold for at, hold in self.holds if at < number and hold.kind is HoldKind.HOLD]
+        lifted = {hold.id for hold in before if hold.lifted_ms is not None}
+        return next((hold.id for hold in before if hold.id not in lifted), None)
+
+
+def soonest_ms(kept_as: KeptAs, from_ms: int) -> int:
+    """Before that hour nothing of the class whose first link is of ``from_ms`` can be over, whatever is set."""
+    match kept_as:
+        case KeptAs.MEASURE_FILE:
+            months = MEASURE_MONTHS
+        case KeptAs.TGD_FILE | KeptAs.ACCESS:
+            months = SETTING_MONTHS_MIN
+        case KeptAs.TGD_POSITION:
+            return 0
+        case KeptAs.PROOF:
+            return _FOR_EVER_MS
+    return plus_months(from_ms, months) - LINKED_LATE_MAX_MS
+
+
+def keeping_of(chain: str, first_ms: int | None, holds: Iterable[tuple[Link, Opened | None]]) -> Keeping:
+    """``first_ms``: the hour of the first link of the chain, as far as it is known. ``holds``: its links of
+    ``Kind.HOLD``; one that is not as committed, or cannot be read, is a fault of its own and holds nothing."""
+    whole = chain.startswith(("episode/", "measure/"))
+    found = [(link.number, hold) for link, opened in holds if (hold := _hold_in(link, opened)) is not None]
+    return Keeping(since_ms=first_ms if whole else None, holds=found)
+
+
+def keeping_in(chain: str, links: Sequence[Link], opened: Mapping[int, Opened]) -> Keeping:
+    """The same of a chain that is there from its first link on."""
+    first_ms = next((link.at_ms for link in links), None)
+    return keeping_of(chain, first_ms, ((link, opened.get(link.number)) for link in links))
+
+
+def _hold_in(link: Link, opened: Opened | None) -> Hold | None:
+    if link.kind is not Kind.HOLD or opened is None or commitment(opened) != link.commitment:
+        return None
+    try:
+        return _decode_hold(opened.payload)
+    except msgspec.DecodeError:
+        return None
+
+
+_decode_hold = msgspec.json.Decoder(Hold).decode
 
 
 def plus_months(at_ms: int, months: int) -> int:

@@ -23,7 +23,7 @@ from audit.evidence import Package, gather
 from audit.evidence_access import note, problems_of
 from audit.evidence_import import Refused, taken_in
 from audit.evidence_report import as_json, show
-from audit.package_heads import HeadsUnreadable, published_heads
+from audit.package_heads import HeadsUnreadable, newest_ms, published_heads
 from audit.package_reader import lines_of
 from audit.package_verification import Replay, Verdict, verify
 from tocsin.adapters.evidence import STATEMENT_TIMEOUT_S, Evidence
@@ -132,15 +132,16 @@ def _opened(out: Path | None) -> Iterator[BinaryIO]:
 
 
 def _verified(file: Path, heads: Path | None) -> Verdict:
-    published = None
+    published, until_ms = None, None
     if heads is not None:
         with heads.open("rb") as lines:
+            kept = list(lines)
             try:
-                published = published_heads(lines)
+                published, until_ms = published_heads(kept), newest_ms(kept)
             except HeadsUnreadable as error:
                 raise typer.BadParameter(str(error), param_hint="--heads") from error
     with file.open("rb") as lines:
-        return verify(lines_of(lines), replay=_replay(), published=published)
+        return verify(lines_of(lines), replay=_replay(), published=published, published_until_ms=until_ms)
 
 
 def _replay() -> Replay:

@@ -23,7 +23,7 @@ from tocsin.model.access import Access
 from tocsin.model.command import CommandStatus, Stage
 from tocsin.model.episode import AlarmCause, Channel, Episode, Event, FindingCause, Outcome, Receipt, Ruling, Verb
 from tocsin.model.finding import Code
-from tocsin.retention import DAY_MS, Terms
+from tocsin.retention import DAY_MS, Terms, keeping_in
 from tocsin.sealing import of_access, of_receipt, of_ruling
 from tocsin.subjects import EPISODES
 from tocsin.subjects import episode as place_subject
@@ -220,7 +220,9 @@ class Site:
         seals, found = Seals(self.pool), []
         for name, length, last in await self.rows("select name, length, hash from tocsin.chain order by name"):
             links, opened = await seals.links(name), await seals.opened(name)
-            found += chain.faults(name, links, opened, end=(length, bytes(last)))
+            found += chain.faults(
+                name, links, opened, end=(length, bytes(last)), judge=keeping_in(name, links, opened)
+            )
         return found
 
     async def erased(self, name: str) -> list[chain.Deletion]:

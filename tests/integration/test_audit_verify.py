@@ -34,16 +34,24 @@ from typer.testing import CliRunner
 
 from audit.commands.audit import app
 from tocsin.adapters.heads import Heads
+from tocsin.adapters.holds import Holds
 from tocsin.adapters.migrate import migrate
+from tocsin.adapters.orders import Orders
 from tocsin.adapters.postgres import open_pool
 from tocsin.adapters.seals import Seals
 from tocsin.chain import START, Deletion, Item, KeptAs, Kind, Link, Opened, linked
+from tocsin.clock import utc
 from tocsin.embedded import EmbeddedPostgres
 from tocsin.errors import SettingError
 from tocsin.heads import NO_HEAD, head_of
+from tocsin.model.geozone import Circle, GeoZone, ZoneKind
+from tocsin.retention import HoldKind, What
 
 pytest_plugins = ("database",)
 
+HOUR_MS = 3_600_000
+CIRCLE = Circle(centre=(5_400_000, 43_300_000), radius_m=500)
+ZONES = msgspec.json.encode([GeoZone(id="zne_1", kind=ZoneKind.BAN, shape=CIRCLE)]).decode()
 CHAIN = f"episode/{ALERT}"
 OTHER_CHAIN = f"episode/{OTHER_ALERT}"
 
@@ -449,14 +457,18 @@ def test_a_record_that_was_cut_back_to_yesterday_in_every_table_is_found_by_the_
 def test_an_erased_payload_is_no_fault_once_a_deletion_proves_it(record: Altered) -> None:
     async def erase() -> None:
         gone = Deletion(
-            numbers=(1,), kept_as=KeptAs.ACCESS, at_ms=NOW_MS + 2 * DAY_MS, rule="accesses, a year", by="custodian"
+            numbers=(1,),
+            kept_as=KeptAs.ACCESS,
+            at_ms=NOW_MS + 40 * DAY_MS,
+            rule="accesses, a year",
+            by="custodian",
         )
         item = Item(
             chain=ACCESS_CHAIN, kind=Kind.DELETION, kept_as=KeptAs.PROOF, source="deletion:1",
             payload=msgspec.json.encode(gone),
         )  # fmt: skip
         async with open_pool(record.dsn) as pool:
-            await Seals(pool).seal([item], at_ms=NOW_MS + 2 * DAY_MS)
+            await Seals(pool).seal([item], at_ms=NOW_MS + 40 * DAY_MS)
 
     asyncio.run(erase())
     record.sql("delete from tocsin.opened where chain = '{access_chain}' and number = 1")
@@ -466,6 +478,92 @@ def test_an_erased_payload_is_no_fault_once_a_deletion_proves_it(record: Altered
     said = record.verify()
     assert (said.code, said.lines) == (0, [])
     assert "1 payloads erased" in said.error
+
+
+@pytest.fixture
+def ordered(record: Altered) -> Altered:
+    """With a measure of one zone, as the court ordered it, and an alert that is held; another hold was lifted."""
+
+    async def order_and_hold() -> None:
+        async with open_pool(record.dsn) as pool:
+            with psycopg.connect(record.dsn, autocommit=True) as connection:
+                connection.execute("set session_replication_role = replica")
+                values = (utc(NOW_MS), utc(NOW_MS), utc(NOW_MS + DAY_MS), ZONES)
+                connection.execute(
+                    b"insert into tocsin.measure (id, created_at, created_by, version, wearer, protected, "
+                    b"alert_distance_m, valid_from, valid_until, zones) "
+                    b"values ('msr_1', %s, 'a court', 1, 'wearer-1', 'protected-1', 1000, %s, %s, %s)",
+                    values,
+                )
+                connection.execute(
+                    b"insert into tocsin.measure_version select id, version, wearer, protected, alert_distance_m, "
+                    b"valid_from, valid_until, created_at, created_by, zones, authorised from tocsin.measure"
+                )
+            await Orders(pool).seal_versions(NOW_MS + DAY_MS + 2 * HOUR_MS)
+            holds, at_ms = Holds(pool), NOW_MS + DAY_MS + 3 * HOUR_MS
+            for subject in (ALERT, OTHER_ALERT):
+                hold = await holds.place(
+                    kind=HoldKind.HOLD, what=What.ALERT, subject=subject, reason="r", authority="a", by="b",
+                    at_ms=at_ms,
+                )  # fmt: skip
+            assert hold is not None
+            await holds.lift(hold.id, because="over", by="b", at_ms=at_ms + 1_000)
+
+    asyncio.run(order_and_hold())
+    assert record.verify().lines == []
+    return record
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("update tocsin.measure_version set alert_distance_m = 100",
+         {("tocsin.measure_version msr_1 1", "row_changed"), ("tocsin.measure msr_1", "row_changed")}),
+        ("update tocsin.measure_version set zones = '[]'",
+         {("tocsin.measure_version msr_1 1", "row_changed"), ("tocsin.measure msr_1", "row_changed")}),
+        ("update tocsin.measure set alert_distance_m = 100", {("tocsin.measure msr_1", "row_changed")}),
+        ("delete from tocsin.measure_version",
+         {("tocsin.measure_version msr_1 1", "row_missing"), ("tocsin.measure msr_1", "row_changed")}),
+        (("insert into tocsin.measure_version select measure, 0, wearer, protected, alert_distance_m, valid_from, "
+         "valid_until, changed_at, changed_by, zones, authorised from tocsin.measure_version"),
+         {("tocsin.measure_version msr_1 0", "row_added")}),
+        ("delete from tocsin.hold where subject = '{alert}'", {("hold", "row_missing")}),
+        ("update tocsin.hold set authority = 'x' where subject = '{alert}'", {("hold", "row_changed")}),
+        (("update tocsin.hold set lifted_at = placed_at, lifted_by = 'x', lifted_because = 'x' "
+         "where subject = '{alert}'"), {("hold", "row_added")}),
+    ],
+)  # fmt: skip
+def test_what_a_court_ordered_and_what_it_has_held_is_found_when_changed(
+    ordered: Altered, statement: str, expected: set[tuple[str, str]]
+) -> None:
+    ordered.sql(statement)
+    words = {
+        ("hold" if where.startswith("tocsin.hold") else where, wrong) for where, wrong in ordered.verify().words
+    }
+    assert words == expected
+
+
+def test_a_deletion_that_somebody_forged_excuses_nothing(record: Altered) -> None:
+    """F09: linked as the custodian links it, of the young, of another class, and of what comes behind it."""
+
+    async def forge() -> None:
+        said = Deletion(
+            numbers=(1, 9), kept_as=KeptAs.MEASURE_FILE, at_ms=NOW_MS + 2 * DAY_MS, rule="R631-11", by="custodian"
+        )
+        item = Item(
+            chain=CHAIN, kind=Kind.DELETION, kept_as=KeptAs.PROOF, source="deletion:1",
+            payload=msgspec.json.encode(said),
+        )  # fmt: skip
+        async with open_pool(record.dsn) as pool:
+            await Seals(pool).seal([item], at_ms=NOW_MS + 2 * DAY_MS)
+
+    asyncio.run(forge())
+    record.sql("delete from tocsin.opened where chain = '{chain}' and number = 1")
+    said = record.verify()
+    assert said.words >= {
+        (f"tocsin.opened {CHAIN} 1", "deletion_unlawful"), (f"tocsin.opened {CHAIN} 7", "deletion_unlawful")
+    }  # fmt: skip
+    assert any("days too early for measure_file" in line for line in said.lines)
 
 
 def test_one_chain_alone_is_looked_at_when_asked(record: Altered) -> None:

@@ -15,7 +15,7 @@ import pytest
 from custody_world import TABLES, TERMS, Site
 from structlog.testing import capture_logs
 
-from alerts import patience
+from alerts import forgetting, patience
 from alerts.custodian import AWAY_MAX, ClockDoubted, judged, keep_in_turn, preview
 from alerts.forgetting_receipts import QUEUES as QUEUES_OF_RECEIPTS
 from tocsin import telemetry, wire
@@ -27,8 +27,10 @@ from tocsin.chain import Item, KeptAs, Kind
 from tocsin.clock import from_rfc3339
 from tocsin.errors import RecordUnavailable
 from tocsin.model.episode import Channel, Receipt
+from tocsin.model.order import Order
 from tocsin.ports import Entry
 from tocsin.retention import DAY_MS, MEASURE_MONTHS, Hold, HoldKind, What, Word, plus_months
+from tocsin.sealing import of_order
 from tocsin.subjects import EPISODES, RECEIPTS
 from tocsin.subjects import receipt as receipts_of
 from tocsin.testing.bus import MemoryLog
@@ -111,6 +113,22 @@ class TestAYear:
         await Holds(site.pool).lift(hold.id, because="judged", by="greffe", at_ms=EVER_MS)
         assert await site.keep(EVER_MS + HOUR_MS)
         assert await _alerts(site) == set()
+        assert await site.faults() == []
+
+    async def test_a_held_alert_keeps_what_its_package_has_from_other_chains(self, site: Site) -> None:
+        """The order, and what both units were told; of no other measure."""
+        alerts = await site.a_year(START_MS)
+        await site.seal([of_order(_order(one)) for one in ("m03", "m04")], START_MS)
+        hold = await held(site, What.ALERT, alerts[3][0])
+        mine = {name: await _sources_of(site, name) for name in ("measure/m03", "device/w-m03")}
+        assert all(mine.values())
+        assert await site.keep(EVER_MS)
+        for name, before in mine.items():
+            assert before <= await _sources_of(site, name)
+        assert not any(one.startswith("order") for one in await _sources_of(site, "measure/m04"))
+        await Holds(site.pool).lift(hold.id, because="judged", by="greffe", at_ms=EVER_MS)
+        assert await site.keep(EVER_MS + HOUR_MS)
+        assert not any(one.startswith("order") for one in await _sources_of(site, "measure/m03"))
         assert await site.faults() == []
 
     async def test_who_has_read_a_held_alert_stays_known(self, site: Site) -> None:
@@ -596,7 +614,7 @@ async def test_a_hold_that_is_placed_after_the_verdict_is_obeyed(site: Site) -> 
     revision = await record.revision()
     candidates = [one async for one in record.walk(EVER_MS, TERMS) if one.place is not None]
     await held(site, What.MEASURE, "m00", at_ms=EVER_MS)
-    said = judged(candidates[0], [], EVER_MS, TERMS)
+    said = judged(candidates[0], [], [], EVER_MS, TERMS)
     with pytest.raises(HoldsChanged):
         await record.erase(candidates[0], said, revision=revision, clock=site, by="test")
 
@@ -719,3 +737,10 @@ async def _zoned(site: Site) -> list[tuple[str]]:
         """select id from tocsin.measure where zones <> '[]' or authorised is not null
            union all select measure from tocsin.measure_version where zones <> '[]' order by 1"""
     )
+
+
+def _order(measure: str) -> Order:
+    return Order(
+        id=measure, version=1, wearer=f"w-{measure}", protected=f"p-{measure}", alert_distance_m=1_000,
+        valid_from_ms=START_MS, valid_until_ms=START_MS + DAY_MS,
+    )  # fmt: skip

@@ -62,8 +62,9 @@ class Examination:
         async for rows in self._chunks("links", chain):
             yield [_with_payload(row) for row in rows]
 
-    async def deletions(self, chain: str) -> list[tuple[Link, Opened | None]]:
-        return [_with_payload(row) for row in await self._all("deletions", [chain])]
+    async def proofs(self, chain: str) -> list[tuple[Link, Opened | None]]:
+        """Its deletions and holds, in their order."""
+        return [_with_payload(row) for row in await self._all("proofs", [chain])]
 
     async def orphans(self, chain: str | None) -> AsyncIterator[list[Row]]:
         """(chain, number) of payloads without a link."""
@@ -74,6 +75,10 @@ class Examination:
         """(chain, length and hash of its cursor, number and hash of its last link); None where one is missing."""
         async for rows in self._chunks("ends", chain):
             yield rows
+
+    async def imported(self) -> frozenset[str]:
+        """Chains that came in with packages; of some only a part did."""
+        return frozenset(chain for (chain,) in await self._all("imported", {}))
 
     async def heads(self) -> list[Head]:
         return [read_head(row) for row in await self._all("heads", {})]
@@ -122,6 +127,11 @@ class Examination:
         """Rows that no link names: of rulings, attempts, accesses, commands, results."""
         async for rows in self._chunks(f"unlinked_{table}", chain):
             yield [_plain(row) for row in rows]
+
+    async def measures(self, chain: str | None) -> AsyncIterator[list[Row]]:
+        """Those that stand otherwise than their newest version."""
+        async for rows in self._chunks("measures", chain):
+            yield rows
 
     async def episodes(self, chain: str | None) -> AsyncIterator[list[Said]]:
         """(id, sequence and payload of its newest ruling, then the row); either half may be missing."""

@@ -36,13 +36,16 @@ full join (
 where %(chain)s::text is null or coalesce(cursor.name, last.chain) = %(chain)s
 order by 1
 
--- name: deletions
+-- name: proofs
 select link.chain, link.number, link.kind, link.kept_as, link.source, link.at, link.commitment, link.previous,
   link.hash, opened.salt, opened.payload
 from tocsin.link as link
 join tocsin.opened as opened on opened.chain = link.chain and opened.number = link.number
-where link.chain = %s and link.kind = 'deletion'
+where link.chain = %s and link.kept_as = 'proof'
 order by link.number
+
+-- name: imported
+select distinct chain from tocsin.imported_head
 
 -- name: heads
 select number, day::text, at, previous, root, leaves, hash from tocsin.head order by number
@@ -105,6 +108,48 @@ where (device, stream_sequence, id) in (
 select device, stream_sequence, command, stage, at, reason, payload from tocsin.result
 where (device, stream_sequence, command, stage) in (
   select * from unnest(%(names)s::text[], %(numbers)s::bigint[], %(ids)s::text[], %(stages)s::text[]))
+
+-- name: orders
+select measure, version, wearer, protected, alert_distance_m, valid_from, valid_until, zones, authorised
+from tocsin.measure_version
+where (measure, version) in (select * from unnest(%(names)s::text[], %(numbers)s::bigint[]))
+
+-- name: holds
+-- One row for each step of it that was asked for.
+select hold.id, asked.step, kind, what, subject, reason, authority, placed_by, placed_at, lifted_by, lifted_at,
+  lifted_because
+from unnest(%(names)s::text[], %(numbers)s::text[]) as asked (id, step) join tocsin.hold on hold.id = asked.id
+
+-- name: unlinked_orders
+-- A measure that waits for its projector is linked with the next look of it.
+select row.measure, row.version from tocsin.measure_version as row
+where (%(chain)s::text is null or 'measure/' || row.measure = %(chain)s)
+  and not exists (select from tocsin.outbox where key = row.measure)
+  and not exists (
+    select from tocsin.link as link
+    where link.chain = 'measure/' || row.measure and link.source = 'order:' || row.version)
+order by row.measure, row.version
+
+-- name: unlinked_holds
+select row.id, step from tocsin.hold as row, unnest(array['placed', 'lifted']) as step
+where (step = 'placed' or row.lifted_at is not null)
+  and (%(chain)s::text is null
+    or case row.what when 'alert' then 'episode' else row.what end || '/' || row.subject = %(chain)s)
+  and not exists (
+    select from tocsin.link as link
+    where link.chain = case row.what when 'alert' then 'episode' else row.what end || '/' || row.subject
+      and link.source = 'hold:' || row.id || ':' || step)
+order by row.id, step desc
+
+-- name: measures
+-- What the geofence is given, where it is not what its newest version says.
+select measure.id from tocsin.measure left join tocsin.measure_version as v on v.measure = measure.id
+  and v.version = (select max(version) from tocsin.measure_version where measure = measure.id)
+where (%(chain)s::text is null or 'measure/' || measure.id = %(chain)s)
+  and (measure.version, measure.wearer, measure.protected, measure.alert_distance_m, measure.valid_from,
+    measure.valid_until, measure.zones, measure.authorised) is distinct from
+    (v.version, v.wearer, v.protected, v.alert_distance_m, v.valid_from, v.valid_until, v.zones, v.authorised)
+order by measure.id
 
 -- name: unlinked_rulings
 -- What to_jsonb says of before_chains: null where the column is not there.

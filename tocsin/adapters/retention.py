@@ -29,7 +29,18 @@ from tocsin.model.access import Access
 from tocsin.model.canary import CANARY
 from tocsin.model.device import DeviceKind
 from tocsin.model.episode import Ruling
-from tocsin.retention import File, Name, Terms, Verdict, What, begins_ms, begun_before_ms, pressed_ms
+from tocsin.retention import (
+    File,
+    Hold,
+    HoldKind,
+    Name,
+    Terms,
+    Verdict,
+    What,
+    begins_ms,
+    begun_before_ms,
+    pressed_ms,
+)
 from tocsin.sealing import (
     TGD_CODES,
     access_chain,
@@ -165,6 +176,16 @@ class RetentionRecord:
             for row in rows:
                 yield _old_position(row, names.get(row[0], frozenset({(What.ALERT, row[0])})))
             after, number, *_ = rows[-1]
+
+    async def held_with(self, holds: Sequence[Hold]) -> list[Hold]:
+        """As well what a package of a held alert has from other chains: of its measures, or of its phone."""
+        held = {one.subject: one for one in holds if (one.kind, one.what) == (HoldKind.HOLD, What.ALERT)}
+        rows = await self._ask("alerts_named", ids=list(held))
+        return [
+            msgspec.structs.replace(held[row[0]], what=what, subject=subject)
+            for row in rows
+            for what, subject in _kept_with(measures=row[3], device=row[4])
+        ]
 
     async def _names_of_alerts(self, ids: Iterable[str]) -> dict[str, frozenset[Name]]:
         return {row[0]: _names_of_alert(row) for row in await self._ask("alerts_named", ids=list(ids))}
@@ -329,6 +350,12 @@ def _position_ms(kind: str, payload: bytes, ruling: bytes | None) -> int | None:
 
 class _Track(msgspec.Struct):
     from_ms: int
+
+
+def _kept_with(*, measures: Sequence[str], device: str | None) -> list[Name]:
+    if measures or device is None:
+        return [(What.MEASURE, one) for one in measures]
+    return [(What.DEVICE, device)]
 
 
 def _episode_of(chain: str) -> str:

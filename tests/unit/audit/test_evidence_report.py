@@ -7,7 +7,7 @@ import itertools
 import json
 
 from builders import command
-from evidence_world import EPISODE, NOW_MS, Chains, access, lines, of_deletion, package, world
+from evidence_world import EPISODE, NOW_MS, OVER_MS, Chains, access, lines, of_deletion, package, world
 from rich.console import Console
 
 from alerts.downlink import shortest
@@ -25,7 +25,7 @@ def said(verdict: Verdict) -> str:
 
 def erased() -> Chains:
     chains = world()
-    chains.seal([of_deletion(EPISODE, 2)], NOW_MS + 700_000)
+    chains.seal([of_deletion(EPISODE, 2)], OVER_MS)
     return chains
 
 
@@ -36,7 +36,7 @@ def test_it_says_what_happened_and_what_nobody_compared() -> None:
         "A. Martin",
         "closed left_zone",
         "not delivered: alert.raised to police",
-        "1 places of episode/alr_0001: erased on 2026-11-21T00:10:00.000Z by rule measure_file 2191 d",
+        "1 places of episode/alr_0001: erased on 2032-11-22T00:00:00.000Z by rule measure_file 72 months",
         "1 decisions were NOT made again",
         "nothing outside of the package was compared",
         "good",
@@ -125,7 +125,7 @@ def test_a_program_is_told_the_same() -> None:
     verdict = as_json(verify(lines(package(erased(), hide={EPISODE: (2,)}))))
     assert json.loads(json.dumps(verdict)) == verdict
     assert verdict["good"] is True
-    assert verdict["erased"][0]["rule"] == "measure_file 2191 d"
+    assert verdict["erased"][0]["rule"] == "measure_file 72 months"
     assert [one["by"] for one in verdict["rulings"]] == ["", "A. Martin", "A. Martin"]
     assert verdict["not_delivered"][0]["channel"] == "police"
     assert verdict["proven"]["compared_with_published"] is None

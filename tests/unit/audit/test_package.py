@@ -19,6 +19,7 @@ from evidence_world import (
     NOW_MS,
     ORDERS,
     OTHER,
+    OVER_MS,
     Chains,
     found,
     heads_of,
@@ -42,7 +43,7 @@ from audit.package_reader import What, Wrong
 from audit.package_verification import Verdict, verify
 from audit.story import Story
 from tocsin import chain, sealing
-from tocsin.chain import Item, KeptAs, Kind
+from tocsin.chain import Deletion, Item, KeptAs, Kind, Link
 from tocsin.heads import line_of
 
 CHAINS = world()
@@ -103,7 +104,7 @@ def _small() -> bytes:
     chains = Chains()
     chains.seal([Item(chain=EPISODE, kind=Kind.TRACK, kept_as=KeptAs.MEASURE_FILE, source="track:1",
                       payload=b'{"rows":[1]}')], NOW_MS)  # fmt: skip
-    chains.seal([of_deletion(EPISODE, 1)], NOW_MS + 1_000)
+    chains.seal([of_deletion(EPISODE, 1)], OVER_MS)
     runs, heads = [chains.run(EPISODE, hide=(1,))], heads_of(chains, [EPISODE])
     return b"".join(written(Story(ALERT).header(), runs, heads))
 
@@ -258,7 +259,7 @@ def test_the_header_says_what_the_payloads_say(member: str, value: object) -> No
 
 def test_a_lawful_deletion_verifies_as_one_and_is_listed() -> None:
     chains = world()
-    chains.seal([of_deletion(EPISODE, 2)], NOW_MS + 700_000)
+    chains.seal([of_deletion(EPISODE, 2)], OVER_MS)
     verdict = check(package(chains, hide={EPISODE: (2,)}))
     assert verdict.faults == []
     (erased,) = verdict.erased
@@ -266,9 +267,64 @@ def test_a_lawful_deletion_verifies_as_one_and_is_listed() -> None:
     assert "measure_file" in erased.rule
 
 
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"at_ms": NOW_MS + 700_000}, "days too early for measure_file"),
+        ({"kept_as": KeptAs.ACCESS}, "it erases what is kept as access"),
+        ({"kept_as": KeptAs.TGD_POSITION}, "it erases what is kept as tgd_position"),
+    ],
+)
+def test_a_deletion_excuses_only_what_it_may(changes: dict, why: str) -> None:
+    """Whoever has the database can link one that erases a ruling of this morning."""
+    chains, lawful = world(), of_deletion(EPISODE, 2)
+    said = msgspec.structs.replace(msgspec.json.decode(lawful.payload, type=Deletion), **changes)
+    chains.seal([msgspec.structs.replace(lawful, payload=msgspec.json.encode(said))], OVER_MS)
+    verdict = check(package(chains, hide={EPISODE: (2,)}))
+    fault = first(verdict, "deletion_unlawful")
+    assert (fault.chain, fault.number, fault.of, verdict.erased) == (EPISODE, 2, "places", [])
+    assert why in fault.detail
+
+
+def test_a_deletion_is_no_licence_for_what_comes_behind_it() -> None:
+    chains, before = world(), world()
+    del before.links[EPISODE][4:]
+    before.seal([of_deletion(EPISODE, 2, 7), *(_again(link) for link in chains.links[EPISODE][4:])], OVER_MS)
+    verdict = check(package(before, hide={EPISODE: (2, 7)}))
+    found = {(one.number, one.what.value) for one in verdict.faults if one.chain == EPISODE}
+    assert found >= {(5, "deletion_unlawful"), (7, "deletion_unlawful")}
+    assert [one.number for one in verdict.erased] == [2]
+
+
+def _again(link: Link) -> Item:
+    payload = CHAINS.opened[link.chain][link.number].payload
+    return Item(chain=link.chain, kind=link.kind, kept_as=link.kept_as, source=link.source, payload=payload)
+
+
+def test_without_its_heads_a_package_is_not_good_for_whoever_has_the_heads() -> None:
+    """Made anew, cut off, resealed: the published file decides, also where nothing is left to compare with it."""
+    content = package(CHAINS)
+    known = {"published": {1: json.loads(lines(content)[found(content, kind="head")[0]])["hash"]}}
+    known["published_until_ms"] = NOW_MS + 86_400_000
+    assert check(content, **known).faults == []
+    bare = package(CHAINS, with_head=False)
+    assert check(bare).faults == []
+    verdict = check(bare, **known)
+    assert {(one.what.value, one.chain) for one in verdict.faults} >= {
+        ("not_covered", EPISODE), ("not_covered", ORDERS), ("not_covered", HIS), ("not_covered", DAY)
+    }  # fmt: skip
+    assert check(bare, published={}, published_until_ms=NOW_MS - 86_400_000).faults == []
+
+
+def test_what_is_erased_is_not_there() -> None:
+    chains = world()
+    chains.seal([of_deletion(EPISODE, 2)], OVER_MS)
+    assert first(check(package(chains)), "not_erased").number == 2
+
+
 def test_a_deletion_that_names_another_link_excuses_nothing() -> None:
     chains = world()
-    chains.seal([of_deletion(EPISODE, 3)], NOW_MS + 700_000)
+    chains.seal([of_deletion(EPISODE, 3)], OVER_MS)
     content = package(chains, hide={EPISODE: (2,)})
     fault = first(check(content), "payload_missing")
     assert (fault.chain, fault.number, fault.of) == (EPISODE, 2, "places")

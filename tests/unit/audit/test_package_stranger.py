@@ -7,7 +7,7 @@ import ast
 import sys
 from pathlib import Path
 
-from evidence_world import EPISODE, HIS, NOW_MS, found, lines, of_deletion, package, resealed, world
+from evidence_world import EPISODE, HIS, OVER_MS, found, lines, of_deletion, package, resealed, world
 from hypothesis import given
 from hypothesis import strategies as st
 from reference import package_check
@@ -22,7 +22,7 @@ GOOD = package(CHAINS)
 def test_both_call_it_good() -> None:
     assert problems(GOOD) == []
     erased = world()
-    erased.seal([of_deletion(EPISODE, 2)], NOW_MS + 700_000)
+    erased.seal([of_deletion(EPISODE, 2)], OVER_MS)
     assert problems(package(erased, hide={EPISODE: (2,)})) == []
 
 

@@ -17,12 +17,13 @@ from audit.verification import (
     Stretch,
     faults_of_stretch,
     is_a_canarys,
+    is_gap_of_import,
     of_end,
     of_episode,
     of_told,
 )
 from tocsin import wire
-from tocsin.chain import START, Item, KeptAs, Kind, Link, Opened, linked
+from tocsin.chain import START, Item, KeptAs, Kind, Link, Opened, linked, no_judge
 from tocsin.model.access import Access
 from tocsin.model.command import CommandStatus, Stage
 from tocsin.model.episode import Channel, FindingCause, Receipt, Ruling
@@ -49,7 +50,7 @@ def chain_of(*items: Item, at_ms: int = NOW_MS) -> tuple[list[Link], dict[int, O
 def judged(
     links: Sequence[Link], opened: dict[int, Opened], rows: dict[Any, Any] | None = None, **beside: Any
 ) -> list[Fault]:
-    whole = {"before": None, "erased": frozenset(), "told": {}, "covered": (), **beside}
+    whole = {"before": None, "named": {}, "judge": no_judge, "told": {}, "covered": (), **beside}
     stretch = Stretch(chain=links[0].chain, links=links, opened=opened, rows=rows or {}, **whole)
     return list(faults_of_stretch(stretch, CONTEXT))
 
@@ -218,3 +219,23 @@ def test_only_canaries_are_excused() -> None:
     assert is_a_canarys("attempt", ("evt_1",), (msgspec.json.encode(alert).decode(), None))
     assert not is_a_canarys("attempt", ("evt_1",), (None, None))
     assert not is_a_canarys("access", ("acc_1",), ())
+
+
+@pytest.mark.parametrize(
+    ("chain", "table", "wrong", "detail", "is_gap"),
+    [
+        ("device/w-1", "tocsin.link", "link_missing", "the next one is 9", True),
+        ("accesses/2026-11-21", "tocsin.opened", "payload_missing", "", True),
+        ("episode/alr_1", "tocsin.opened", "payload_missing", "", False),
+        ("episode/alr_1", "tocsin.link", "link_missing", "", False),
+        ("episode/alr_1", "tocsin.ruling", "row_missing", "", False),
+        ("measure/m-1", "tocsin.measure_version", "row_missing", "", True),
+        ("device/w-1", "tocsin.link", "link_changed", "", False),
+        ("device/w-1", "tocsin.link", "clock_back", "dated 9 ms before head 2, which has not seen it", True),
+        ("device/w-1", "tocsin.link", "clock_back", "linked 9 ms before the one before it", False),
+    ],
+)
+def test_what_a_package_may_leave_out_is_no_fault_of_an_import(
+    chain: str, table: str, wrong: str, detail: str, *, is_gap: bool
+) -> None:
+    assert is_gap_of_import(chain, Fault(table=table, key="", wrong=wrong, detail=detail)) is is_gap

@@ -13,11 +13,12 @@ import builders
 import msgspec
 import numpy as np
 import pytest
+from builders import entry
 from geofence_lives import Site, meet
 from geofence_pairs import T0_MS, P, W, fix, order
 
 from alerts import desk
-from audit.case import check
+from audit.case import Why, check, uncased
 from audit.recall import BACK_MAX, Recall
 from audit.witness import Witness, case_in
 from geofence import shelf
@@ -207,3 +208,7 @@ async def test_what_came_from_the_history_says_so(scene: Scene) -> None:
     assert scene.sealed.payload(finding)["why"] == "from_history"
     assert check(scene.sealed.items[f"case:{finding.id}"].payload) == []
     assert scene.site.log.entries(NOTICES) == []
+
+
+def test_only_what_was_found_in_the_history_may_have_no_case_for_that_reason() -> None:
+    assert check(uncased(entry(), Why.FROM_HISTORY)) == ["it is said to be from the history, and is not"]

@@ -139,6 +139,48 @@ def test_an_erased_payload_is_a_fault_until_a_deletion_names_it(
     assert faults(CHAIN, [*links, link], opened) == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected", "why"),
+    [
+        ({"kept_as": KeptAs.ACCESS}, [(2, Wrong.DELETION_UNLAWFUL)], "kept as access"),
+        ({"numbers": (2, 6)}, [(6, Wrong.DELETION_UNLAWFUL)], "not there yet"),
+        ({"numbers": (2, 9)}, [(6, Wrong.DELETION_UNLAWFUL)], "not there yet"),
+        ({"numbers": (2, 3)}, [(3, Wrong.NOT_ERASED)], "it is there"),
+    ],
+)
+def test_a_deletion_excuses_only_what_it_may(
+    chain: tuple[list[Link], dict[int, Opened]], changes: dict, expected: list[tuple[int, Wrong]], why: str
+) -> None:
+    """Another class; itself; what may still come; what is there all the same."""
+    links, opened = chain
+    del opened[2]
+    gone = Deletion(numbers=(2,), kept_as=KeptAs.MEASURE_FILE, at_ms=9_000, rule="R631-11", by="custodian")
+    proof = item(6, Kind.DELETION, msgspec.json.encode(msgspec.structs.replace(gone, **changes)))
+    link, opened[6] = linked(proof, SALT, number=6, previous=links[-1].hash, at_ms=9_000)
+    found = faults(CHAIN, [*links, link], opened)
+    assert words(found) == expected
+    assert why in found[0].detail
+
+
+def test_a_proof_is_never_erased_and_the_judge_is_asked(chain: tuple[list[Link], dict[int, Opened]]) -> None:
+    links, opened = chain
+    for number, kept_as in ((6, KeptAs.PROOF), (7, KeptAs.MEASURE_FILE)):
+        gone = Deletion(numbers=(number - 4,), kept_as=kept_as, at_ms=9_000, rule="", by="custodian")
+        proof = msgspec.structs.replace(
+            item(number, Kind.DELETION, msgspec.json.encode(gone)), kept_as=KeptAs.PROOF
+        )
+        link, opened[number] = linked(proof, SALT, number=number, previous=links[-1].hash, at_ms=9_000)
+        links.append(link)
+    again = Deletion(numbers=(6,), kept_as=KeptAs.PROOF, at_ms=9_000, rule="", by="custodian")
+    link, opened[8] = linked(
+        item(8, Kind.DELETION, msgspec.json.encode(again)), SALT, number=8, previous=links[-1].hash, at_ms=9_000
+    )
+    del opened[6], opened[3]
+    found = faults(CHAIN, [*links, link], opened, judge=lambda link, _: f"{link.number} is held")
+    assert words(found) == [(3, Wrong.DELETION_UNLAWFUL), (6, Wrong.DELETION_UNLAWFUL)]
+    assert ("3 is held" in found[0].detail, "a proof" in found[1].detail) == (True, True)
+
+
 def test_a_forged_deletion_excuses_nothing(chain: tuple[list[Link], dict[int, Opened]]) -> None:
     links, opened = chain
     del opened[2]

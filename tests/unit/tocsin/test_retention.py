@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.chain import KeptAs
+from tocsin.chain import SALT_BYTES, START, Deletion, Erasure, Item, KeptAs, Kind, Link, Opened, linked
 from tocsin.clock import from_rfc3339
 from tocsin.retention import (
     DAY_MS,
+    LINKED_LATE_MAX_MS,
     MEASURE_MONTHS,
     File,
     Hold,
@@ -23,6 +24,8 @@ from tocsin.retention import (
     begun_before_ms,
     doubt,
     doubt_of_positions,
+    keeping_in,
+    keeping_of,
     plus_months,
     verdict,
 )
@@ -225,3 +228,74 @@ def test_one_file_held_by_two_stays_until_both_are_lifted() -> None:
     lifted = msgspec.structs.replace(hold(), id="hld_2", lifted_ms=1, lifted_by="greffe")
     said = verdict(file(KeptAs.MEASURE_FILE), [lifted, hold()], LATE_MS, TERMS)
     assert (said.word, said.hold) == (Word.HELD, "hld_1")
+
+
+# --- as a verifier judges it, from the links alone ---
+
+BEGAN_MS = from_rfc3339("2026-11-21T00:00:00Z")
+
+
+def a_link(number: int, kept_as: KeptAs, at_ms: int, payload: bytes = b"{}", kind: Kind = Kind.RULING,
+           chain: str = "episode/alr_1") -> tuple[Link, Opened]:  # fmt: skip
+    item = Item(chain=chain, kind=kind, kept_as=kept_as, source=f"{kind}:{number}", payload=payload)
+    return linked(item, bytes(SALT_BYTES), number=number, previous=START, at_ms=at_ms)
+
+
+def an_erasure(kept_as: KeptAs, said_ms: int, linked_ms: int, number: int = 9) -> Erasure:
+    said = Deletion(numbers=(1,), kept_as=kept_as, at_ms=said_ms, rule="", by="")
+    return Erasure(link=a_link(number, KeptAs.PROOF, linked_ms)[0], said=said)
+
+
+@pytest.mark.parametrize(
+    ("kept_as", "months"), [(KeptAs.MEASURE_FILE, 72), (KeptAs.TGD_FILE, 1), (KeptAs.ACCESS, 1)]
+)
+def test_what_was_erased_before_its_time_can_be_over_was_not_erased_lawfully(kept_as: KeptAs, months: int) -> None:
+    """Both hours of a deletion count: one of them anybody can write."""
+    link, _ = a_link(1, kept_as, BEGAN_MS)
+    judge = keeping_of("device/w-1", None, ())
+    over_ms = plus_months(BEGAN_MS, months) - LINKED_LATE_MAX_MS
+    assert judge(link, an_erasure(kept_as, over_ms, over_ms)) == ""
+    for hours in ((over_ms - 1, over_ms), (over_ms, over_ms - 1), (BEGAN_MS, BEGAN_MS)):
+        assert f"days too early for {kept_as}" in judge(link, an_erasure(kept_as, *hours))
+
+
+def test_a_position_has_no_shortest_time() -> None:
+    link, _ = a_link(1, KeptAs.TGD_POSITION, BEGAN_MS)
+    assert (
+        keeping_of("episode/alr_1", BEGAN_MS, ())(link, an_erasure(KeptAs.TGD_POSITION, BEGAN_MS, BEGAN_MS)) == ""
+    )
+
+
+def test_of_an_alert_its_first_link_counts_and_of_a_unit_each_one_its_own() -> None:
+    """Its measure may have ended long before a human closed it; an old unit's chain is no licence for today."""
+    over_ms = plus_months(BEGAN_MS, 72)
+    late, _ = a_link(5, KeptAs.MEASURE_FILE, BEGAN_MS + 365 * DAY_MS)
+    erasure = an_erasure(KeptAs.MEASURE_FILE, over_ms, over_ms)
+    assert keeping_of("episode/alr_1", BEGAN_MS, ())(late, erasure) == ""
+    assert "too early" in keeping_of("device/w-1", BEGAN_MS, ())(late, erasure)
+
+
+@pytest.mark.parametrize(
+    ("kind", "steps", "is_held"),
+    [
+        (HoldKind.HOLD, (2,), True),
+        (HoldKind.HOLD, (2, 3), False),
+        (HoldKind.HOLD, (12,), False),
+        (HoldKind.HOLD, (2, 12), True),
+        (HoldKind.LEAVE, (2,), False),
+    ],
+)
+def test_what_was_held_when_it_was_erased_was_not_erased_lawfully(
+    kind: HoldKind, steps: tuple[int, ...], is_held: bool
+) -> None:
+    """The first step places, the second lifts; the deletion is link 9."""
+    placed = Hold(id="hld_1", kind=kind, what=What.ALERT, subject="alr_1", reason="r", authority="a",
+                  placed_by="b", placed_ms=BEGAN_MS)  # fmt: skip
+    lifted = msgspec.structs.replace(placed, lifted_by="b", lifted_ms=BEGAN_MS + 1, lifted_because="c")
+    pairs = [a_link(1, KeptAs.MEASURE_FILE, BEGAN_MS)]
+    for number, hold in zip(steps, (placed, lifted), strict=False):
+        pairs.append(a_link(number, KeptAs.PROOF, BEGAN_MS, msgspec.json.encode(hold), Kind.HOLD))
+    over_ms = plus_months(BEGAN_MS, 72)
+    judge = keeping_in("episode/alr_1", [link for link, _ in pairs], {link.number: one for link, one in pairs})
+    said = judge(pairs[0][0], an_erasure(KeptAs.MEASURE_FILE, over_ms, over_ms))
+    assert said == ("hld_1 was placed and not lifted" if is_held else "")
