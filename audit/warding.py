@@ -20,7 +20,7 @@ import structlog
 
 from audit import warden
 from audit.law import Difference
-from audit.warden import STAGES, Asked, Backlog, Clocks, Stage, Standing, Trouble
+from audit.warden import STAGES, Asked, Backlog, Clocks, Heard, Stage, Standing, Trouble
 from tocsin import subjects
 from tocsin.adapters.capacity import record_hour_ms, record_usages
 from tocsin.adapters.postgres import Pool
@@ -76,7 +76,8 @@ class Warding:
         self._disk: tuple[int, int] | None = None
         self._clocks = Clocks()
         self._readers = [Backlog(warden.reader_of(partition)) for partition in range(partitions)]
-        self._places: dict[str, int] = {}
+        self._heard: dict[str, Heard] = {}
+        self._began_ms = clock.passed_ms()
         self._unsaid: list[Notice] = []
         self._broken: list[Difference] = []
         self.standing = Standing()
@@ -128,7 +129,7 @@ class Warding:
         try:
             await self._see_usages()
             troubles += warden.too_full(self._usages.values(), begun)
-            troubles += warden.behind(await self._ages_ms())
+            troubles += warden.behind(await self._ages_ms(), begun)
             judged |= {Code.SYS_CAPACITY, Code.SYS_PIPELINE_LAG}
             if not self._clock_moved:
                 await self._see_clocks()
@@ -193,31 +194,30 @@ class Warding:
 
     # --- behind ----------------------------------------------------------------------------------------------
 
-    async def _ages_ms(self) -> dict[Stage, int]:
-        ages: dict[Stage, int] = {}
-        for backlog in (*self._backlogs, *self._readers):
-            stage = backlog.stage
-            progress = await self._progress(stage)
-            ages[stage] = backlog.age_ms(progress, self._clock.passed_ms())
-            PIPELINE_OLDEST.labels(stage=stage.word).set(ages[stage] / MS)
+    async def _ages_ms(self) -> dict[Stage, int | None]:
+        ages: dict[Stage, int | None] = {}
+        for backlog in self._backlogs:
+            progress = await self._log.progress(STREAM_OF[backlog.stage.stream], backlog.stage.queue)
+            ages[backlog.stage] = backlog.age_ms(progress, self._clock.passed_ms())
+        for backlog in self._readers:
+            ages[backlog.stage] = await self._age_of_reader_ms(backlog)
+        for stage, age_ms in ages.items():
+            if age_ms is not None:
+                PIPELINE_OLDEST.labels(stage=stage.word).set(age_ms / MS)
         return ages
 
-    async def _progress(self, stage: Stage) -> Progress:
-        if stage.queue:
-            return await self._log.progress(STREAM_OF[stage.stream], stage.queue)
+    async def _age_of_reader_ms(self, backlog: Backlog) -> int | None:
+        """None: it may still be starting."""
+        stage, now_ms = backlog.stage, self._clock.passed_ms()
         last = await self._log.last(FIXES, stage.subject)
+        heard = self._heard.setdefault(stage.word, Heard())
         value = await self._tallies.get(stage.word)
-        if value is not None:
-            self._note_place(stage, value)
-        return Progress(end=0 if last is None else last.sequence, settled=self._places.get(stage.word, 0))
-
-    def _note_place(self, stage: Stage, value: bytes) -> None:
         try:
-            tally = decode_tally(value)
+            heard.tells(stage.subject, None if value is None else decode_tally(value))
         except WireError as error:  # another version's, in an upgrade: where it was last stands
             log.info("place_unreadable", stage=stage.word, error=str(error))
-            return
-        self._places[stage.word] = tally.places.get(stage.subject, 0)
+        age_ms = backlog.age_ms(Progress(end=0 if last is None else last.sequence, settled=heard.place), now_ms)
+        return age_ms if heard.is_judged(now_ms - self._began_ms) else None
 
     # --- wrong about the time --------------------------------------------------------------------------------
 

@@ -88,6 +88,45 @@ async def test_a_place_of_another_version_leaves_the_one_before(tmp_path: Path) 
     assert site.lag() == [], "all that there is was dealt with"
 
 
+async def test_a_geofence_that_is_starting_is_not_behind(tmp_path: Path) -> None:
+    """A stack that starts: the bucket has the place of the life before, a second behind its end."""
+    site = Site(tmp_path, partitions=1)
+    for _ in range(2):
+        await site.log.append(subjects.fixes(0), b"1")
+    await site.tally(place=1)
+    await site.looks(6)
+    await site.tally(place=2, life="b", at_ms=1)
+    await site.looks(12)
+    assert site.lag() == []
+    await site.log.append(subjects.fixes(0), b"1")
+    await site.looks(4)
+    assert site.lag() == ["entry"], "from now on it is judged"
+
+
+@pytest.mark.parametrize("before", [True, False])
+async def test_a_geofence_that_does_not_come_up_within_a_minute_is(tmp_path: Path, before: bool) -> None:
+    site = Site(tmp_path, partitions=1)
+    for _ in range(2):
+        await site.log.append(subjects.fixes(0), b"1")
+    if before:
+        await site.tally(place=1)
+    await site.looks(12)
+    assert site.lag() == []
+    await site.looks()
+    assert site.lag() == ["entry"]
+
+
+async def test_what_another_life_of_the_warden_said_stands_until_the_geofence_speaks(tmp_path: Path) -> None:
+    site = Site(tmp_path, partitions=1)
+    site.warding.standing.begun[Code.SYS_PIPELINE_LAG, "geofence-0"] = "ntc_1", NOW_MS
+    await site.tally(place=0)
+    await site.looks(2)
+    assert site.lag() == []
+    await site.tally(place=0, at_ms=1)
+    await site.looks()
+    assert site.lag() == ["exit"]
+
+
 async def test_a_look_that_breaks_is_a_difference_and_the_next_one_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
