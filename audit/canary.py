@@ -47,14 +47,14 @@ from tocsin.model.ids import derived
 from tocsin.model.notice import Notice
 from tocsin.model.pulse import Pulse
 from tocsin.ports import Bucket, Entry, Log
-from tocsin.subjects import EPISODES, FINDINGS, RECEIPTS, Stream
+from tocsin.subjects import CANARY_PULSE, EPISODES, FINDINGS, RECEIPTS, Stream
 from tocsin.telemetry import CANARY_AGE, CANARY_SECONDS
 from tocsin.tls import TlsFiles
 from tocsin.wire import decode_finding, decode_receipt, decode_ruling, encode
 
 CODE: Final = Code.SYS_CANARY_FAIL
 CROSSING: Final = Code.PROX_ALERT.value
-PART: Final = "canary"
+PART: Final = CANARY_PULSE
 """Under which name its pulse is."""
 COMPLETE: Final = "complete"
 LOOK_S: Final = 0.2  # of the machine's time: when nothing wakes it

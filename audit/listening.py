@@ -32,7 +32,7 @@ from tocsin.model.fix import Fixes
 from tocsin.model.tally import Tally
 from tocsin.mqtt import NO_FILES, client_to
 from tocsin.ports import Bucket, Changed, Entry, Log
-from tocsin.subjects import ALARMS, FIXES, LATE, Stream
+from tocsin.subjects import ALARMS, AUDITOR_PULSE, CANARY_PULSE, FIXES, LATE, Stream
 from tocsin.tls import TlsFiles
 from tocsin.wire import decode_alarm, decode_device, decode_fixes, decode_tally
 
@@ -42,6 +42,7 @@ ASK_EVERY_S = 1.0
 RECONNECT_S = 0.5
 GRACE_MS = 5 * MS  # a unit that was registered or changed this moment may be another one at ingest's
 NOBODY = "nobody"  # no queue has this name: asked for the end of a stream alone
+PULSES = frozenset({AUDITOR_PULSE, CANARY_PULSE})  # in the bucket of tallies, and none
 REFUSED = 0x80
 SHARES = 2**32
 
@@ -169,7 +170,7 @@ class Listening:
         async for change in self._doors.tallies.watch():
             if change is None:
                 present = True
-            elif present and change.value is not None:
+            elif present and change.value is not None and change.key not in PULSES:
                 try:
                     tally = decode_tally(change.value)
                 except WireError as error:

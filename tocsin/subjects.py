@@ -122,7 +122,8 @@ BUCKETS = (
     DEVICES_BUCKET, ORDERS_BUCKET, STANDINGS_BUCKET, INCIDENTS_BUCKET, SIGNS_BUCKET, TALLIES_BUCKET
 )  # fmt: skip
 AUDITOR_PULSE = "auditor"
-"""The key in ``tallies`` of the auditor's pulse."""
+CANARY_PULSE = "canary"
+"""The keys in ``tallies`` of the pulses of the auditor and of the canary; the others are tallies."""
 SNAPSHOTS = "snapshots"
 FLEET = "fleet"
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from builders import DEVICES, NOW_MS, WEARER, eventually, location, topic
 from real_broker import cancelled
+from structlog.testing import capture_logs
 
 from audit.auditor import AuditDoors, Auditor, Laws
 from audit.conservation import SILENT_MS
@@ -19,7 +20,9 @@ from audit.page import Pager
 from audit.spokesman import Spokesman
 from tocsin.clock import AffineClock
 from tocsin.model.episode import Realm
+from tocsin.model.pulse import Pulse
 from tocsin.model.tally import Account, Tally
+from tocsin.subjects import AUDITOR_PULSE, CANARY_PULSE
 from tocsin.testing.bus import MemoryBucket, MemoryLog
 from tocsin.wire import encode
 
@@ -101,6 +104,20 @@ async def knowing(site: Site) -> AsyncIterator[None]:
         yield
     finally:
         await cancelled(task)
+
+
+async def test_a_pulse_is_no_tally_and_what_is_none_is_told_of() -> None:
+    """One line each two seconds hides the one that matters."""
+    site = Site()
+    pulse = Pulse(at_ms=NOW_MS, wall_ms=NOW_MS)
+    task = asyncio.create_task(site.listening._follow_tallies())
+    with capture_logs() as lines:
+        await asyncio.sleep(0)
+        for key in (AUDITOR_PULSE, CANARY_PULSE, "fixes"):
+            await site.tallies.put(key, encode(pulse))
+        await eventually(lambda: lines)
+        await cancelled(task)
+    assert [(one["event"], one["key"]) for one in lines] == [("tally_unreadable", "fixes")]
 
 
 async def test_the_auditor_asks_them_by_the_clock_that_nobody_sets() -> None:
