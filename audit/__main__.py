@@ -127,7 +127,7 @@ async def auditor(settings: Settings, ready: Ready) -> None:
             AuditDoors(log=bus.log, devices=bus.devices, orders=bus.orders, tallies=bus.tallies),
             laws=Laws(
                 answered=Answered(settings.police_mode, settings.clock_rate),
-                others=(listening.ear, listening.conservation),
+                others=(listening.ear, listening.conservation, warding),
             ),
             spokesman=Spokesman(log_=bus.log, clock=clock, pager=pager, site=settings.site, realm=settings.realm),
             clock=clock,

@@ -29,7 +29,7 @@ from audit.laws.reading import Awaited, place_in
 from audit.laws.ruled import Ruled
 from audit.laws.sent import Sent
 from audit.spokesman import Spokesman
-from tocsin.clock import MS, Clock
+from tocsin.clock import MS, AffineClock
 from tocsin.errors import LogUnavailable, WireError
 from tocsin.model.pulse import Pulse
 from tocsin.ports import Bucket, Changed, Entry, Log
@@ -72,7 +72,7 @@ class AuditDoors:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Laws:
     """Those that this shell feeds, in its own hours (``attention``), and ``others`` that hear of the world in
-    their own way: these are asked at the hour of Tocsin's clock."""
+    their own way: these are asked at the hours that have passed for Tocsin's clock, whoever sets it."""
 
     ruled: Ruled = field(default_factory=Ruled)
     sent: Sent = field(default_factory=Sent)
@@ -87,7 +87,7 @@ class Laws:
 
 
 async def run_auditor(
-    doors: AuditDoors, *, laws: Laws, spokesman: Spokesman, clock: Clock, ready: Callable[[], None]
+    doors: AuditDoors, *, laws: Laws, spokesman: Spokesman, clock: AffineClock, ready: Callable[[], None]
 ) -> None:
     """Until cancelled."""
     auditor = Auditor(doors, laws, spokesman, clock)
@@ -103,7 +103,7 @@ async def run_auditor(
 class Auditor:
     """One life of it."""
 
-    def __init__(self, doors: AuditDoors, laws: Laws, spokesman: Spokesman, clock: Clock) -> None:
+    def __init__(self, doors: AuditDoors, laws: Laws, spokesman: Spokesman, clock: AffineClock) -> None:
         self._doors = doors
         self._laws = laws
         self._spokesman = spokesman
@@ -182,7 +182,7 @@ class Auditor:
         for law in self._laws.own:
             self._spokesman.say(law.name, self._asked(law, now_ms))
         for law in self._laws.others:
-            self._spokesman.say(law.name, self._asked(law, self._clock.now_ms()))
+            self._spokesman.say(law.name, self._asked(law, self._clock.passed_ms()))
         await self._show_pulse()
 
     @staticmethod

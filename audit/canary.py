@@ -3,7 +3,8 @@
 The shell around ``canary_round``: it walks the plan over MQTT, reads from the log what the parts say of the
 crossing, hears at its own receiver what arrived, acts over the API, and says SYS_CANARY_FAIL of a pair that has
 had no complete round for FAILS_AFTER_S, with the stage that is missing. Its own pulse is in the bucket
-``tallies``: when that stands still the clerk says the same of the part.
+``tallies``: when that stands still the clerk says the same of the part. While a stream that rounds fill is half
+full nobody crosses, so that the watch never stops what it watches; of that SYS_CANARY_FAIL says ``no_room``.
 
 What has failed is known to the log: a canary that starts asks there what lasts, so that it ends what another life
 has begun. What a human closes while it lasts is not said again before a round has been complete.
@@ -23,6 +24,8 @@ from audit.canary_acts import Platform, next_act, platform
 from audit.canary_receiver import POLICE, TELEASSISTANCE, listening, receiver
 from audit.canary_roll import enrol, password_of
 from audit.canary_round import (
+    ROOM_MAX,
+    ROOM_ON,
     Lasting,
     Pair,
     Round,
@@ -30,6 +33,7 @@ from audit.canary_round import (
     Watch,
     Word,
     crossing_ms,
+    has_room,
     her_place,
     his_place,
     next_report_ms,
@@ -59,6 +63,7 @@ LOOK_S: Final = 0.2  # of the machine's time: when nothing wakes it
 ENROL_AGAIN_S: Final = 10.0
 ENROLLED_LASTS_S: Final = 600.0
 READ_AGAIN_S: Final = 0.5
+ROOM_LOOK_S: Final = 60.0  # a day of one pair is a sixtieth of a stream
 ACT_AGAIN_MS: Final = 2_000  # of the deployment's clock: an act that was refused, or whose ruling was not seen yet
 
 log = structlog.get_logger()
@@ -107,6 +112,8 @@ class Canary:
         self._open: dict[str, tuple[str, Episode]] = {}  # by its place: whose it is, and how it stands
         self._tried_ms: dict[tuple[str, int], int] = {}
         self._changed = asyncio.Event()
+        self._has_room = True
+        self._number = 0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -137,6 +144,7 @@ class Canary:
         tasks.create_task(self._read(EPISODES, EPISODES.subjects, self._hear_ruling))
         tasks.create_task(self._read(RECEIPTS, subjects.receipt(CROSSING, "*"), self._hear_receipt))
         tasks.create_task(self._look_for_ever())
+        tasks.create_task(self._look_for_room_for_ever())
         await self._walk(tasks)
 
     # --- the way ----------------------------------------------------------------------------------------------
@@ -161,16 +169,43 @@ class Canary:
         while True:
             at_ms = next_report_ms(self._clock.now_ms())
             await self._clock.sleep((at_ms - self._clock.now_ms()) / MS)
+            self._begin(round_at(at_ms))
             for one in self._pairs:
-                self.watches[one.measure].begin(round_at(at_ms))
                 tasks.create_task(self._report(one, at_ms))
             tasks.create_task(self._beat())
 
+    def _begin(self, number: int) -> None:
+        """A round that has begun is walked to its end, whatever room there is."""
+        for watch in self.watches.values():
+            if number != self._number:
+                watch.rests = not self._has_room
+            if not watch.rests:
+                watch.begin(number)
+        self._number = number
+
+    async def _look_for_room_for_ever(self) -> None:
+        while True:
+            await self._look_for_room()
+            await asyncio.sleep(ROOM_LOOK_S)
+
+    async def _look_for_room(self) -> None:
+        try:
+            there_is = has_room(await self._doors.log.usages())
+        except LogUnavailable as error:
+            log.warning("canary_waits_for_log", error=str(error))
+            return
+        if there_is != self._has_room:
+            word = "canary_has_room" if there_is else "canary_rests"
+            log.critical(word, streams=sorted(ROOM_ON), above=f"{ROOM_MAX:.0%}")
+        self._has_room = there_is
+
     async def _report(self, pair: Pair, at_ms: int) -> None:
         """She first: where she is must be known before he can come near her."""
+        watch = self.watches[pair.measure]
+        rests = watch.rests
         await self._units[pair.protected].say(her_place(at_ms), at_ms)
-        if await self._units[pair.wearer].say(his_place(at_ms), at_ms):
-            walked = self.watches[pair.measure].crossed(at_ms)
+        if await self._units[pair.wearer].say(his_place(at_ms, rests=rests), at_ms) and not rests:
+            walked = watch.crossed(at_ms)
             if walked is not None:
                 walked.passes(Stage.PUBLISHED, self._clock.now_ms())
 

@@ -16,6 +16,7 @@ Milliseconds of Tocsin's clock, degrees WGS84, metres.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import cos, pi, radians, sin
@@ -24,7 +25,8 @@ from typing import Final, NamedTuple
 from tocsin.clock import MS
 from tocsin.limits import EXIT_MARGIN_M
 from tocsin.model.canary import PREFIX
-from tocsin.subjects import partition_of
+from tocsin.ports import Usage
+from tocsin.subjects import EPISODES, RECEIPTS, partition_of
 
 ROUND_S: Final = 60
 REPORT_S: Final = 10
@@ -43,7 +45,13 @@ FAILS_AFTER_MS: Final = FAILS_AFTER_S * MS
 HEARD_MAX: Final = 64  # what was heard of alerts: six stages of each, of rounds that are not given up yet
 PAIRS_MAX: Final = 3
 """What a pair leaves behind stays below half of every stream, and a watch must not stop or displace what it
-watches: its results are 2.5 MB a day (measured, docs/watching.md), kept for 7 on a stream of 128 MiB (ADR 46)."""
+watches: its results are 2.5 MB a day (measured, docs/watching.md), kept for 7 on a stream of 128 MiB (ADR 46). The
+rulings, 36 MB a pair and day, stay on EPISODES until they are recorded: 2 GiB in 18 days without a record, hence
+ROOM_MAX."""
+ROOM_MAX: Final = 0.5
+"""From here on nobody crosses: the other half of EPISODES and of RECEIPTS is for people."""
+ROOM_ON: Final = frozenset({f"{stream.name}.bytes" for stream in (EPISODES, RECEIPTS)})
+NO_ROOM: Final = "no_room"
 NAMES_MAX: Final = 100_000  # with 64 partitions a free number is found within a few hundred
 
 assert ROUND_S % REPORT_S == 0
@@ -82,6 +90,11 @@ class Place(NamedTuple):
     lon: float
 
 
+def has_room(usages: Iterable[Usage]) -> bool:
+    """On the streams that a round fills."""
+    return all(one.ratio < ROOM_MAX for one in usages if one.resource in ROOM_ON)
+
+
 def round_at(at_ms: int) -> int:
     """The number of the minute."""
     return at_ms // (ROUND_S * MS)
@@ -106,8 +119,8 @@ def her_place(at_ms: int) -> Place:
     return _moved(Place(SEA_LAT, SEA_LON), WALK_M * cos(angle), WALK_M * sin(angle))
 
 
-def his_place(at_ms: int) -> Place:
-    is_inside = at_ms == crossing_ms(round_at(at_ms))
+def his_place(at_ms: int, *, rests: bool = False) -> Place:
+    is_inside = at_ms == crossing_ms(round_at(at_ms)) and not rests
     return _moved(her_place(at_ms), INSIDE_M if is_inside else OUTSIDE_M, 0.0)
 
 
@@ -175,11 +188,13 @@ class Word(NamedTuple):
 @dataclass(slots=True)
 class Watch:
     """What is known of the rounds of one pair. ``complete_ms``: when the last one was complete; before any, when
-    the watch began, so that a start is given its three minutes too. ``lasting``: the failure that stands."""
+    the watch began, so that a start is given its three minutes too. ``lasting``: the failure that stands.
+    ``rests``: nobody crosses now, for want of room."""
 
     complete_ms: int
     lasting: Lasting | None = None
     was_complete: bool = False
+    rests: bool = False
     rounds: dict[int, Round] = field(default_factory=dict)
     heard: dict[tuple[str, Stage], int] = field(default_factory=dict)
 
@@ -240,6 +255,8 @@ class Watch:
 
     def _missing(self, now_ms: int) -> str:
         """By the newest round that has had a minute: the one under way has not failed yet."""
+        if self.rests:
+            return NO_ROOM
         old = [
             one for number, one in sorted(self.rounds.items()) if now_ms >= begins_ms(number + 1) and one.missing
         ]

@@ -25,6 +25,7 @@ from tocsin.subjects import ALARMS
 NAME = "conservation"
 LASTS_MS = 5 * MS  # what agrees within that was under way
 SILENT_MS = 60 * MS  # a part that is restarted is back within seconds
+ASKED_WITHIN_MS = 5 * MS  # who asks later was asleep, and has not read the tallies of meanwhile either
 SAID_MAX = 64  # accounts of lives whose difference has been said
 KEPT_MAX = 50_000  # messages of a stream that are remembered: four minutes at a batch each 5 ms
 
@@ -81,6 +82,8 @@ class Conservation:
         self._compared: dict[tuple[str, str], Compared] = {}
         self._heard_ms: dict[str, int] = {}
         self._quiet: set[str] = set()
+        self._awake_ms = int(ASKED_WITHIN_MS * max(1.0, rate))
+        self._asked_ms: int | None = None
         self._accounts: dict[tuple[str, str, str], tuple[int, int]] = {}
         self._said: deque[tuple[str, str, str]] = deque(maxlen=SAID_MAX)
 
@@ -169,6 +172,10 @@ class Conservation:
             yield Difference(law=NAME, about=f"{name}:{part}", since_ms=since_ms, detail=detail)
 
     def _of_silence(self, now_ms: int) -> Iterator[Difference]:
+        asleep_ms = now_ms - (now_ms if self._asked_ms is None else self._asked_ms) - self._awake_ms
+        self._asked_ms = now_ms
+        if asleep_ms > 0:  # no part has been silent in hours in which nobody listened
+            self._heard_ms = {part: min(at_ms + asleep_ms, now_ms) for part, at_ms in self._heard_ms.items()}
         for part, heard_ms in self._heard_ms.items():
             if now_ms - heard_ms >= self._silent_ms and part not in self._quiet:
                 self._quiet.add(part)

@@ -100,11 +100,12 @@ class Reader:
 
 
 class Ear:
-    """``audit.law.Law``. ``since_ms``: when it began to follow the log. ``rate``: of the clock."""
+    """``audit.law.Law``. ``since_ms``: the hour at which it began to follow the log. ``rate``: of the clock.
+    ``steady_ms``: the same moment by the clock of all the other hours here, if that is another one."""
 
     name = NAME
 
-    def __init__(self, since_ms: int, rate: float = 1.0) -> None:
+    def __init__(self, since_ms: int, rate: float = 1.0, *, steady_ms: int | None = None) -> None:
         self._since_ms = since_ms
         self._rate = max(1.0, rate)
         self._lanes = {FIX: Lane(), ALARM: Lane()}
@@ -114,7 +115,7 @@ class Ear:
         self._words_ms: dict[tuple[str, bytes], int] = {}
         self._known_alarms: dict[Key, int] = {}
         self._read_ms: dict[str, int] = {}
-        self._unwell_ms = since_ms
+        self._unwell_ms = since_ms if steady_ms is None else steady_ms
 
     def _span(self, ms: int) -> int:
         return int(ms * self._rate)

@@ -3,6 +3,9 @@
 One reading of FIXES, LATE and ALARMS from their ends at the start on, for both laws, the tallies and the devices
 as they change, and a session of its own at the broker (QoS 0, clean: the broker keeps nothing for it, and one that
 is slow holds nobody up). Nothing of ingest is imported.
+
+Both laws live by a clock that nobody sets, so that NTP after a paused machine makes no part silent; only what was
+measured before the ear began is judged by the hour. A session's hour, in a tally, is carried over to that clock.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import aiomqtt
+import msgspec
 import numpy as np
 import structlog
 from paho.mqtt.reasoncodes import ReasonCode
@@ -21,13 +25,14 @@ from audit.conservation import Conservation
 from audit.ear import Ear
 from audit.ear_reading import due
 from tocsin import subjects
-from tocsin.clock import MS, Clock
+from tocsin.clock import MS, AffineClock
 from tocsin.errors import LogUnavailable, WireError
 from tocsin.model.device import Device
 from tocsin.model.fix import Fixes
+from tocsin.model.tally import Tally
 from tocsin.mqtt import NO_FILES, client_to
 from tocsin.ports import Bucket, Changed, Entry, Log
-from tocsin.subjects import ALARMS, FIXES, LATE, Stream
+from tocsin.subjects import ALARMS, AUDITOR_PULSE, CANARY_PULSE, FIXES, LATE, Stream
 from tocsin.tls import TlsFiles
 from tocsin.wire import decode_alarm, decode_device, decode_fixes, decode_tally
 
@@ -36,8 +41,8 @@ READ = (FIXES, LATE, ALARMS)
 ASK_EVERY_S = 1.0
 RECONNECT_S = 0.5
 GRACE_MS = 5 * MS  # a unit that was registered or changed this moment may be another one at ingest's
-PULSES = (subjects.AUDITOR_PULSE, subjects.CANARY_PULSE)  # beside the tallies, in the same bucket
 NOBODY = "nobody"  # no queue has this name: asked for the end of a stream alone
+PULSES = frozenset({AUDITOR_PULSE, CANARY_PULSE})  # in the bucket of tallies, and none
 REFUSED = 0x80
 SHARES = 2**32
 
@@ -65,12 +70,13 @@ class Broker:
 class Listening:
     """Feeds both laws until cancelled; the auditor asks them. ``broker`` None: conservation alone."""
 
-    def __init__(self, doors: Doors, broker: Broker | None, clock: Clock, rate: float = 1.0) -> None:
+    def __init__(self, doors: Doors, broker: Broker | None, clock: AffineClock, rate: float = 1.0) -> None:
         self._doors = doors
         self._broker = broker
         self._clock = clock
         self.conservation = Conservation(rate)
-        self.ear = Ear(clock.now_ms(), rate)
+        self.ear = Ear(clock.now_ms(), rate, steady_ms=clock.passed_ms())
+        self._sessions: dict[str, tuple[int, int]] = {}
         self._devices: dict[str, tuple[Device, int]] = {}
         self._numbers: set[int] = set()
         self._known = asyncio.Event()
@@ -114,7 +120,7 @@ class Listening:
 
     def _read(self, stream: Stream, entry: Entry) -> None:
         """What cannot be read is a message without rows; who wrote it hears of that from the archivist."""
-        now_ms = self._clock.now_ms()
+        now_ms = self._clock.passed_ms()
         try:
             if stream is ALARMS:
                 alarm = decode_alarm(entry.payload)
@@ -138,7 +144,7 @@ class Listening:
         """Where do the streams end? What was on them now is read when the reader has come so far."""
         while True:
             for stream in READ:
-                asked_ms = self._clock.now_ms()
+                asked_ms = self._clock.passed_ms()
                 try:
                     end = (await self._doors.log.progress(stream, NOBODY)).end
                 except LogUnavailable as error:
@@ -170,9 +176,22 @@ class Listening:
                 except WireError as error:
                     log.info("tally_unreadable", key=change.key, error=str(error))  # another version's
                     continue
-                now_ms = self._clock.now_ms()
-                self.conservation.tallied(tally, now_ms)
-                self.ear.tallied(tally, now_ms)
+                self.tallied(tally)
+
+    def tallied(self, tally: Tally) -> None:
+        now_ms = self._clock.passed_ms()
+        self.conservation.tallied(tally, now_ms)
+        self.ear.tallied(msgspec.structs.replace(tally, listening_ms=self._session_ms(tally, now_ms)), now_ms)
+
+    def _session_ms(self, tally: Tally, now_ms: int) -> int:
+        """When its session began, by our steady clock: by how old the first tally with it makes it. 0: none."""
+        if not tally.listening_ms:
+            return 0
+        said_ms, session_ms = self._sessions.get(tally.part, (0, 0))
+        if said_ms != tally.listening_ms:
+            session_ms = now_ms - max(0, tally.at_ms - tally.listening_ms) or 1
+            self._sessions[tally.part] = tally.listening_ms, session_ms
+        return session_ms
 
     async def _follow_devices(self) -> None:
         async for change in self._doors.devices.watch():
@@ -196,7 +215,7 @@ class Listening:
         if device is None:
             self._devices.pop(change.key, None)
         else:
-            since_ms = self._clock.now_ms() + GRACE_MS if self._known.is_set() else 0
+            since_ms = self._clock.passed_ms() + GRACE_MS if self._known.is_set() else 0
             self._devices[change.key] = device, since_ms
             self._numbers.add(device.number)
 
@@ -222,16 +241,16 @@ class Listening:
                             self.hear(message.topic.value, message.payload)
             except aiomqtt.MqttError as error:
                 log.warning("ear_cut", error=repr(error))
-            self.ear.forget(self._clock.now_ms())
+            self.ear.forget(self._clock.passed_ms())
             await asyncio.sleep(RECONNECT_S)
 
     def hear(self, topic: str, payload: bytes) -> None:
         name = subjects.device_in(topic) or ""
         device, since_ms = self._devices.get(name, (None, 0))
-        now_ms = self._clock.now_ms()
+        now_ms = self._clock.passed_ms()
         if device is None or now_ms < since_ms:
             return
-        self.ear.heard(due(topic, topic.rpartition("/")[2], payload, device, now_ms), now_ms)
+        self.ear.heard(due(topic, topic.rpartition("/")[2], payload, device, self._clock.now_ms()), now_ms)
 
 
 def _concerned(device: Device) -> tuple[object, ...]:

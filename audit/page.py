@@ -4,7 +4,8 @@ Straight to the endpoint of operations, in the format that it reads already (Ale
 any other webhook of ours (Standard Webhooks), where its name leads looked at (``tocsin.egress``): whatever is
 wrong with desk and courier, this goes out. One page is one law that does not agree: how many differences, and the
 first few in a sentence each. They name ids of alerts, findings and notifications; no place and no person. Tried
-again until it is taken; a bounded number of pages waits, the newest.
+again until it is taken, TRIES times at once and then behind the others: a page that is refused for good holds up
+none. A bounded number of pages waits, the newest. Of an answer the status is read and nothing else.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ RUNS: Final = "0001-01-01T00:00:00Z"  # Go's zero time: it has not ended
 TOLD_MAX: Final = 5
 REFUSED: Final = "nothing is sent there: TOCSIN_WEBHOOK_NETWORKS names the private networks of recipients"
 AGAIN_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # of the machine's time; the last one for ever
+TRIES: Final = 10  # a minute and a half: an endpoint that restarts is back
 WAITING_MAX: Final = 64  # pages: a law says its own again when it differs again
 MARK: Final = {Realm.PRODUCTION: "", Realm.EXERCISE: "EXERCICE - ", Realm.LAB: "ESSAI - "}
 
@@ -112,18 +114,29 @@ class Pager:
             self._more.set()
 
     async def serve(self) -> None:
-        """Until cancelled: in order, each until it is taken."""
+        """Until cancelled: in order, as long as they are taken."""
         while True:
             await self._more.wait()
             self._more.clear()
             while self._waiting:
-                await self._until_taken(self._waiting.popleft())
+                page = self._waiting.popleft()
+                if not await self._is_taken_in_the_end(page):
+                    self._behind_the_others(page)
 
-    async def _until_taken(self, page: Page) -> None:
-        tried = 0
-        while not await self._is_taken(page):
+    async def _is_taken_in_the_end(self, page: Page) -> bool:
+        for tried in range(TRIES):
+            if await self._is_taken(page):
+                return True
             await asyncio.sleep(AGAIN_S[min(tried, len(AGAIN_S) - 1)])
-            tried += 1
+        return False
+
+    def _behind_the_others(self, page: Page) -> None:
+        """Never behind the word that its trouble is over, which would begin it again, nor for a newer one."""
+        over = any(one.law == page.law and not one.found for one in self._waiting)
+        if (page.found and over) or len(self._waiting) == WAITING_MAX:
+            log.error("page_given_up", law=page.law, differences=len(page.found))
+        else:
+            self._waiting.append(page)
 
     async def _is_taken(self, page: Page) -> bool:
         assert self.url is not None
@@ -131,16 +144,18 @@ class Pager:
         try:
             async with asyncio.timeout(WEBHOOK_TIMEOUT_S):
                 if self.http is None:
-                    raise httpx2.TransportError("its certificates cannot be used")  # noqa: TRY301
-                answer = await self.http.post(
-                    self.url, content=page.body, headers=headers, extensions=watched(self.url, self.reach)
-                )
+                    raise httpx2.TransportError("its certificates cannot be used")
+                extensions = watched(self.url, self.reach)
+                async with self.http.stream(
+                    "POST", self.url, content=page.body, headers=headers, extensions=extensions
+                ) as answer:
+                    status, is_taken = answer.status_code, answer.is_success
         except AddressRefused:
             log.critical("page_waits", law=page.law, error=ADDRESS_REFUSED, effect=REFUSED)
             return False
-        except (httpx2.TransportError, TimeoutError) as error:
+        except (httpx2.RequestError, TimeoutError) as error:
             log.error("page_waits", law=page.law, error=type(error).__name__)
             return False
-        if not answer.is_success:
-            log.error("page_waits", law=page.law, status=answer.status_code)
-        return answer.is_success
+        if not is_taken:
+            log.error("page_waits", law=page.law, status=status)
+        return is_taken

@@ -8,7 +8,8 @@ is met stops the road (F01), and who is woken at 70 % still has time.
 
 *Behind* (SYS_PIPELINE_LAG): the age of the oldest message that a queue has not settled (of a courier, who keeps
 a message for as long as its recipient is away: not been handed), by when the end of the stream was first seen
-behind it. Never older than it is, by a look at most younger.
+behind it. Never older than it is, by a look at most younger. A reader without a queue is judged from the first
+word of a life that the warden has heard on, or from STARTING_MS behind its own beginning.
 
 *Wrong about the time* (SYS_CLOCK): our clock against the steady one (a step), the log's and the record's. A step
 is said for STEP_TOLD_MS, an offset for as long as it lasts, and only if two looks agree and the answer was quick.
@@ -27,6 +28,7 @@ from tocsin.model.episode import Channel
 from tocsin.model.finding import Change, Code
 from tocsin.model.ids import derived
 from tocsin.model.notice import Notice
+from tocsin.model.tally import Tally
 from tocsin.ports import Progress, Usage
 from tocsin.subjects import ARCHIVIST_FIXES, RECORDER_EPISODES, dispatcher, fixes
 
@@ -62,6 +64,7 @@ class Stage:
 
 
 ALERT_MS = 10 * MS  # an alert has as long to its recipient in all (DOMAIN 2), and a look is each 5 s
+STARTING_MS = 60 * MS  # who has not told its place since then does not come up
 RECORD_MS = 600 * MS  # the record may be away for minutes, and nothing on the road waits for it
 STAGES = (
     Stage(word="dispatcher-alarms", stream="ALARMS", queue="dispatcher-alarms", bound_ms=ALERT_MS),
@@ -169,9 +172,34 @@ class Backlog:
         return now_ms - self._ends[0][0] if self._ends else 0
 
 
-def behind(ages_ms: Mapping[Stage, int]) -> Iterator[Trouble]:
+class Heard:
+    """The place of a reader that tells it in ``tallies``. What stands there when the warden begins is perhaps of a
+    life before: a stack that starts, or is upgraded, has its geofence read to the present first."""
+
+    def __init__(self) -> None:
+        self.place = 0
+        self._first: tuple[tuple[str, int] | None] | None = None
+        self._is_alive = False
+
+    def tells(self, subject: str, tally: Tally | None) -> None:
+        """At each look; None: nothing stands there."""
+        told = None if tally is None else (tally.life, tally.at_ms)
+        self.place = self.place if tally is None else tally.places.get(subject, 0)
+        if self._first is None:
+            self._first = (told,)
+        self._is_alive = self._is_alive or (told is not None and told != self._first[0])
+
+    def is_judged(self, since_began_ms: int) -> bool:
+        return self._is_alive or since_began_ms >= STARTING_MS
+
+
+def behind(ages_ms: Mapping[Stage, int | None], begun: Mapping[Place, object]) -> Iterator[Trouble]:
+    """None: it cannot be judged yet; what has begun of it stands."""
     for stage, age_ms in ages_ms.items():
-        if age_ms >= stage.bound_ms:
+        if age_ms is None:
+            if (Code.SYS_PIPELINE_LAG, stage.word) in begun:
+                yield Trouble(code=Code.SYS_PIPELINE_LAG, subject=stage.word, reason="oldest_unsettled")
+        elif age_ms >= stage.bound_ms:
             facts = (("stage", stage.word), ("oldest_s", str(age_ms // MS)), ("stream", stage.stream))
             yield Trouble(code=Code.SYS_PIPELINE_LAG, subject=stage.word, reason="oldest_unsettled", facts=facts)
 

@@ -2,12 +2,15 @@
 
 What cannot be asked now stands as it was: an outage of the log or the record is not said here. A notice that the
 log does not take is said at the next look, under the same name. With a moved clock (a replay) no hour is judged.
+A look that breaks is a difference of the law ``warden``, and the next one is made: the laws of the auditor, which
+live in the same process, must not end with it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import resource
 import shutil
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -16,7 +19,8 @@ from pathlib import Path
 import structlog
 
 from audit import warden
-from audit.warden import STAGES, Asked, Backlog, Clocks, Stage, Standing, Trouble
+from audit.law import Difference
+from audit.warden import STAGES, Asked, Backlog, Clocks, Heard, Stage, Standing, Trouble
 from tocsin import subjects
 from tocsin.adapters.capacity import record_hour_ms, record_usages
 from tocsin.adapters.postgres import Pool
@@ -30,6 +34,7 @@ from tocsin.subjects import EPISODES, FIXES, STREAMS
 from tocsin.telemetry import BOUNDED_USAGE, CLOCK_OFFSET, PIPELINE_OLDEST
 from tocsin.wire import decode_ruling, decode_tally, encode
 
+NAME = "warden"
 LOOK_EVERY_S = 5.0
 CODES = frozenset({Code.SYS_CAPACITY, Code.SYS_PIPELINE_LAG, Code.SYS_CLOCK})
 STREAM_OF = {stream.name: stream for stream in STREAMS}
@@ -42,7 +47,10 @@ log = structlog.get_logger()
 
 class Warding:
     """One life of the warden. ``folder``: whose disk is watched. ``pool`` None: there is no record to ask.
-    ``partitions``: of the geofence, which has no queue and tells its place in ``tallies``."""
+    ``partitions``: of the geofence, which has no queue and tells its place in ``tallies``. To the auditor it is
+    an ``audit.law.Law`` whose only differences are looks that broke."""
+
+    name = NAME
 
     def __init__(
         self,
@@ -68,7 +76,10 @@ class Warding:
         self._disk: tuple[int, int] | None = None
         self._clocks = Clocks()
         self._readers = [Backlog(warden.reader_of(partition)) for partition in range(partitions)]
+        self._heard: dict[str, Heard] = {}
+        self._began_ms = clock.passed_ms()
         self._unsaid: list[Notice] = []
+        self._broken: list[Difference] = []
         self.standing = Standing()
 
     async def run(self, ready: Callable[[], None]) -> None:
@@ -76,8 +87,21 @@ class Warding:
         await self.adopt()
         ready()
         while True:
-            await self.look()
+            await self.look_guarded()
             await asyncio.sleep(LOOK_EVERY_S)
+
+    async def look_guarded(self) -> None:
+        try:
+            await self.look()
+        except Exception as error:  # of whatever kind: it must not end the laws, and is itself a difference
+            log.exception("warden_broken")
+            detail = f"it could not look: {type(error).__name__}"
+            broken = Difference(law=NAME, about=NAME, since_ms=self._clock.now_ms(), detail=detail)
+            self._broken.append(broken)
+
+    def differences(self, now_ms: int) -> list[Difference]:  # noqa: ARG002  # a Law's hour: a broken look has its own
+        said, self._broken = self._broken, []
+        return said
 
     async def adopt(self) -> None:
         """What another life has begun, and nobody ended."""
@@ -105,7 +129,7 @@ class Warding:
         try:
             await self._see_usages()
             troubles += warden.too_full(self._usages.values(), begun)
-            troubles += warden.behind(await self._ages_ms())
+            troubles += warden.behind(await self._ages_ms(), begun)
             judged |= {Code.SYS_CAPACITY, Code.SYS_PIPELINE_LAG}
             if not self._clock_moved:
                 await self._see_clocks()
@@ -120,7 +144,8 @@ class Warding:
     # --- full ------------------------------------------------------------------------------------------------
 
     async def _see_usages(self) -> None:
-        found = [*await self._log.usages(), *self._of_this_machine(), *await self._of_ingest()]
+        found = [*await self._log.usages(), *await self._of_disk()]
+        found += [*self._of_this_process(), *await self._of_ingest()]
         if self._pool is not None:
             try:
                 found += await record_usages(self._pool)
@@ -138,13 +163,21 @@ class Warding:
             self._half.add(one.resource)
             log.warning("half_full", resource=one.resource, used=f"{one.ratio:.0%}")
 
-    def _of_this_machine(self) -> Iterator[Usage]:
-        """Of the disk our own files against these and what is free: what is somebody else's was never ours."""
+    async def _of_disk(self) -> list[Usage]:
+        """Our own files against these and what is free: what is somebody else's was never ours. Counted in a
+        thread: whoever hears the broker shares this loop."""
         now_ms = self._clock.passed_ms()
         if self._disk is None or now_ms - self._disk[0] >= DISK_EVERY_MS:
-            self._disk = now_ms, _bytes_in(self._folder)
+            self._disk = now_ms, await asyncio.to_thread(_bytes_in, self._folder)
         own = self._disk[1]
-        yield Usage(resource="disk.data", used=own, bound=own + shutil.disk_usage(self._folder).free or 1)
+        try:
+            free = shutil.disk_usage(self._folder).free
+        except OSError as error:  # no such folder: the auditor runs where the servers do not
+            log.info("disk_not_asked", folder=str(self._folder), error=type(error).__name__)
+            return []
+        return [Usage(resource="disk.data", used=own, bound=own + free or 1)]
+
+    def _of_this_process(self) -> Iterator[Usage]:
         most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if most > 0:
             yield Usage(resource="auditor.open_files", used=len(list(OPEN_FILES.iterdir())), bound=most)
@@ -161,22 +194,30 @@ class Warding:
 
     # --- behind ----------------------------------------------------------------------------------------------
 
-    async def _ages_ms(self) -> dict[Stage, int]:
-        ages: dict[Stage, int] = {}
-        for backlog in (*self._backlogs, *self._readers):
-            stage = backlog.stage
-            progress = await self._progress(stage)
-            ages[stage] = backlog.age_ms(progress, self._clock.passed_ms())
-            PIPELINE_OLDEST.labels(stage=stage.word).set(ages[stage] / MS)
+    async def _ages_ms(self) -> dict[Stage, int | None]:
+        ages: dict[Stage, int | None] = {}
+        for backlog in self._backlogs:
+            progress = await self._log.progress(STREAM_OF[backlog.stage.stream], backlog.stage.queue)
+            ages[backlog.stage] = backlog.age_ms(progress, self._clock.passed_ms())
+        for backlog in self._readers:
+            ages[backlog.stage] = await self._age_of_reader_ms(backlog)
+        for stage, age_ms in ages.items():
+            if age_ms is not None:
+                PIPELINE_OLDEST.labels(stage=stage.word).set(age_ms / MS)
         return ages
 
-    async def _progress(self, stage: Stage) -> Progress:
-        if stage.queue:
-            return await self._log.progress(STREAM_OF[stage.stream], stage.queue)
+    async def _age_of_reader_ms(self, backlog: Backlog) -> int | None:
+        """None: it may still be starting."""
+        stage, now_ms = backlog.stage, self._clock.passed_ms()
         last = await self._log.last(FIXES, stage.subject)
+        heard = self._heard.setdefault(stage.word, Heard())
         value = await self._tallies.get(stage.word)
-        place = decode_tally(value).places.get(stage.subject, 0) if value is not None else 0
-        return Progress(end=0 if last is None else last.sequence, settled=place)
+        try:
+            heard.tells(stage.subject, None if value is None else decode_tally(value))
+        except WireError as error:  # another version's, in an upgrade: where it was last stands
+            log.info("place_unreadable", stage=stage.word, error=str(error))
+        age_ms = backlog.age_ms(Progress(end=0 if last is None else last.sequence, settled=heard.place), now_ms)
+        return age_ms if heard.is_judged(now_ms - self._began_ms) else None
 
     # --- wrong about the time --------------------------------------------------------------------------------
 
@@ -212,9 +253,11 @@ class Warding:
 
 
 def _bytes_in(folder: Path) -> int:
-    """What its files hold. One that goes meanwhile, or is not ours to see, counts for nothing."""
+    """What its files hold. One that goes meanwhile, or is not ours to see, counts for nothing: the servers make
+    and remove folders in there all the time. ``os.walk`` passes over what it cannot list, ``rglob`` raises."""
     total = 0
-    for file in folder.rglob("*"):
-        with contextlib.suppress(OSError):
-            total += file.stat().st_size if file.is_file() else 0
+    for inside, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += Path(inside, name).lstat().st_size
     return total

@@ -123,7 +123,7 @@ BUCKETS = (
 )  # fmt: skip
 AUDITOR_PULSE = "auditor"
 CANARY_PULSE = "canary"
-"""The keys in ``tallies`` of their pulses."""
+"""The keys in ``tallies`` of the pulses of the auditor and of the canary; the others are tallies."""
 SNAPSHOTS = "snapshots"
 FLEET = "fleet"
 

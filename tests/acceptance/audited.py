@@ -21,7 +21,7 @@ from audit.auditor import AuditDoors, Laws, run_auditor
 from audit.page import Pager
 from audit.spokesman import Spokesman
 from tocsin.adapters.jetstream import Bus
-from tocsin.clock import Clock
+from tocsin.clock import AffineClock
 
 STEP_MS: Final = 4_000  # of an hour that a test lets pass between two looks; the auditor counts 5 s at most
 
@@ -58,7 +58,7 @@ class Audited:
 
 
 @asynccontextmanager
-async def audited(bus: Bus, clock: Clock, *, laws: Laws | None = None) -> AsyncIterator[Audited]:
+async def audited(bus: Bus, clock: AffineClock, *, laws: Laws | None = None) -> AsyncIterator[Audited]:
     """As in production, until the test lets its hours pass."""
     ready = asyncio.Event()
     with _hours() as (looks, skip):

@@ -122,7 +122,7 @@ class Site:
     async def ask(self) -> None:
         while True:
             for law in (self.listening.ear, self.listening.conservation):
-                self.said += law.differences(CLOCK.now_ms())
+                self.said += law.differences(CLOCK.passed_ms())
             await asyncio.sleep(0.5)
 
 

@@ -75,6 +75,19 @@ async def test_what_rang_nobody_and_canaries_are_in_no_figure(past: Past) -> Non
     assert await past.figures.stages(*WINDOW, shares=SHARES) == []
 
 
+async def test_the_failure_of_a_canary_rang_humans_and_is_in_every_figure(past: Past) -> None:
+    """F38: by one rule in the whole report, or its sources exceed its alarms."""
+    raised = (NOON_MS, NOON_MS + 1, NOON_MS + 2)
+    points = ClockPoints(t3_ms=NOON_MS, t5_ms=NOON_MS + 2, t8_ms=NOON_MS + 5)
+    failed = await past.alert("a", code=Code.SYS_CANARY_FAIL, measure="canary-3", raised_ms=raised, points=points)
+    await past.alert("b", code=Code.W_COMMS_LOSS, measure="canary-3:canary-3-w", raised_ms=raised, points=points)
+    assert await past.figures.alarms_by_slot(*WINDOW, slot_s=600) == {(0, 1): 3}
+    assert [one.alert for one in await past.figures.repeated(*WINDOW, raises=3, limit=10)] == [failed.id]
+    assert await past.figures.standing(*WINDOW, stands_s=1) == {1: 1}
+    assert {one.priority for one in await past.figures.stages(*WINDOW, shares=SHARES)} == {1}
+    assert [one.alert for one in await past.figures.slowest(*WINDOW)] == [failed.id]
+
+
 async def test_what_was_raised_often_comes_with_its_hours(past: Past) -> None:
     hours = (NOON_MS, NOON_MS + MINUTE_MS, NOON_MS + 2 * MINUTE_MS)
     await past.alert("a", raised_ms=hours)

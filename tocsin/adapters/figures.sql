@@ -1,5 +1,6 @@
 -- Figures over a window of time. Every bound is a parameter; nothing reads now(). What nobody was told of (allowed by
--- the order, explained by an incident) is no alarm, and a canary is nobody's.
+-- the order, explained by an incident) is no alarm, and a canary is nobody's (tocsin/model/canary.py; as in
+-- alarm_load.sql): what fails of one, SYS_CANARY_FAIL, rang humans and is counted.
 
 -- name: alarms_by_slot
 -- Each time that operators were told, by slots of so many seconds from the beginning. An alert that was opened before
@@ -10,7 +11,7 @@ from (
   from tocsin.episode cross join lateral jsonb_array_elements(noun -> 'raises') as raising
   where opened_at >= %(opened_from)s and opened_at < %(to)s and priority <= %(priority_max)s
     and not coalesce((noun ->> 'authorised')::boolean, false) and state <> 'folded'
-    and subject not like 'canary-%%') as told
+    and not (subject ~ '^canary-[0-9]+(:|$)' and code !~ '^SYS_')) as told
 where told.at >= %(from)s and told.at < %(to)s
 group by 1, 2
 order by 1, 2
@@ -22,7 +23,7 @@ select id, code, subject,
 from tocsin.episode
 where opened_at >= %(from)s and opened_at < %(to)s and jsonb_array_length(noun -> 'raises') >= %(raises)s
   and not coalesce((noun ->> 'authorised')::boolean, false) and state <> 'folded'
-  and subject not like 'canary-%%'
+  and not (subject ~ '^canary-[0-9]+(:|$)' and code !~ '^SYS_')
 order by jsonb_array_length(noun -> 'raises') desc, id
 limit %(limit)s
 
@@ -33,7 +34,7 @@ from tocsin.episode
 where opened_at >= %(opened_from)s and opened_at < %(to)s
   and least(coalesce(closed_at, %(to)s), %(to)s) - greatest(opened_at, %(from)s) >= %(stands_s)s * interval '1 second'
   and not coalesce((noun ->> 'authorised')::boolean, false) and state <> 'folded'
-  and subject not like 'canary-%%'
+  and not (subject ~ '^canary-[0-9]+(:|$)' and code !~ '^SYS_')
 group by priority
 order by priority
 
@@ -44,7 +45,7 @@ with alert as (
   from tocsin.episode
   where opened_at >= %(from)s and opened_at < %(to)s
     and not coalesce((noun ->> 'authorised')::boolean, false) and state <> 'folded'
-    and subject not like 'canary-%%'),
+    and not (subject ~ '^canary-[0-9]+(:|$)' and code !~ '^SYS_')),
 hour as (
   select priority, (points ->> 't1_ms')::bigint as t1, (points ->> 't3_ms')::bigint as t3,
     (points ->> 't5_ms')::bigint as t5, (points ->> 't6_ms')::bigint as t6, (points ->> 't7_ms')::bigint as t7,
@@ -64,7 +65,7 @@ select id, code, priority, (points ->> 't8_ms')::bigint - (points ->> 't3_ms')::
 from tocsin.episode
 where opened_at >= %(from)s and opened_at < %(to)s
   and (points ->> 't8_ms')::bigint - (points ->> 't3_ms')::bigint is not null
-  and subject not like 'canary-%%'
+  and not (subject ~ '^canary-[0-9]+(:|$)' and code !~ '^SYS_')
 order by t3_t8 desc, id
 limit %(limit)s
 

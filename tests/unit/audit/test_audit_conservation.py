@@ -133,11 +133,26 @@ def test_accounts_of_a_dead_life_are_not_waited_out() -> None:
 def test_a_part_that_counts_no_more_is_said_and_a_log_that_is_away_is_not() -> None:
     one = Conservation()
     one.tallied(tally(0, 0, streams={}), 0)
-    assert one.differences(SILENT_MS - 1) == []
+    assert silent(one, 0, SILENT_MS - 1) == []
     one.away(SILENT_MS - 1)
-    assert one.differences(2 * SILENT_MS - 2) == []
-    assert [found.about for found in one.differences(2 * SILENT_MS)] == ["fixes"]
-    assert one.differences(3 * SILENT_MS) == []
+    assert silent(one, SILENT_MS - 1, 2 * SILENT_MS - 2) == []
+    assert silent(one, 2 * SILENT_MS - 2, 3 * SILENT_MS) == ["fixes"], "once"
+
+
+def test_a_part_is_not_silent_while_the_auditor_sleeps() -> None:
+    """A machine that was paused: the tallies of meanwhile have not been read at its first look."""
+    one = Conservation()
+    one.tallied(tally(0, 0, streams={}), 0)
+    assert one.differences(1_000) == []
+    assert one.differences(10 * SILENT_MS) == []
+    assert one.differences(10 * SILENT_MS + 2_000) == []
+    assert silent(one, 10 * SILENT_MS + 2_000, 11 * SILENT_MS) == ["fixes"], "it is silent all the same"
+
+
+def silent(one: Conservation, since_ms: int, until_ms: int) -> list[str]:
+    """Asked each two seconds, as the auditor does, and at the end."""
+    asked = [*range(since_ms, until_ms, 2_000), until_ms]
+    return [found.about for at_ms in asked for found in one.differences(at_ms)]
 
 
 def test_a_stream_made_anew_is_no_difference() -> None:

@@ -92,7 +92,7 @@ def test_what_could_not_be_judged_is_not_over() -> None:
 def test_every_subject_may_stand_in_a_subject_of_the_log() -> None:
     resources = [f"{stream.name}.bytes" for stream in STREAMS] + ["record.sequence", "alarms-1.in_flight"]
     usages = [Usage(resource=one, used=1, bound=1) for one in resources]
-    troubles: list[Trouble] = [*too_full(usages, {}), *behind(dict.fromkeys(STAGES, 10**9))]
+    troubles: list[Trouble] = [*too_full(usages, {}), *behind(dict.fromkeys(STAGES, 10**9), {})]
     assert all(not set(one.subject) & set(". *>") for one in troubles)
     assert len({one.place for one in troubles}) == len(troubles)
 
@@ -128,9 +128,9 @@ def test_a_stream_made_anew_begins_anew() -> None:
 
 
 def test_lag_is_said_of_its_stage() -> None:
-    (one,) = behind({STAGE: STAGE.bound_ms})
+    (one,) = behind({STAGE: STAGE.bound_ms}, {})
     assert (one.code, one.subject, dict(one.facts)["oldest_s"]) == (Code.SYS_PIPELINE_LAG, "one", "10")
-    assert list(behind({STAGE: STAGE.bound_ms - 1})) == []
+    assert list(behind({STAGE: STAGE.bound_ms - 1}, {})) == []
 
 
 # --- wrong about the time --------------------------------------------------------------------------------------
@@ -240,10 +240,10 @@ async def test_a_geofence_that_stands_still_is_behind_by_its_own_word(tmp_path: 
     )  # fmt: skip
     await log.append(subjects.fixes(0), b"1")
     await log.append(subjects.fixes(1), b"1")
-    for place in (1, 1, 1, 2):
+    for at_ms, place in enumerate((1, 1, 1, 2)):
         for partition, up_to in ((0, 1), (1, place)):
             places = {subjects.fixes(partition): up_to}
-            tally = Tally(part="g", life="a", at_ms=0, accounts={}, places=places)
+            tally = Tally(part="g", life="a", at_ms=at_ms, accounts={}, places=places)
             await tallies.put(f"geofence-{partition}", encode(tally))
         await one.look()
         hours.passed_s += 5
