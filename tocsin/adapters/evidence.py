@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tocsin.adapters.postgres import Connection, Pool, Row, load_queries, ms_of, transaction
-from tocsin.chain import START, Deletion, KeptAs, Kind, Link, Opened, deletions
+from tocsin.adapters.seals import link_of
+from tocsin.chain import START, Deletion, Link, Opened, deletions
 from tocsin.clock import utc
 from tocsin.errors import TocsinError
 from tocsin.heads import Head, Leaf
@@ -142,7 +143,7 @@ async def _stretch(
     values = {"chain": chain, "after": after, "until": until}
     links = await (await connection.execute(SQL["links"], values)).fetchall()
     opened = await (await connection.execute(SQL["opened"], values)).fetchall()
-    return [_link(row) for row in links], {
+    return [link_of(row) for row in links], {
         number: Opened(salt=bytes(salt), payload=bytes(payload)) for number, salt, payload in opened
     }
 
@@ -226,21 +227,6 @@ async def _keep(connection: Connection, one: Stretch) -> int:
 def _row(link: Link) -> Row:
     place = (link.chain, link.number, link.kind.value, link.kept_as.value, link.source, utc(link.at_ms))
     return (*place, link.commitment, link.previous, link.hash)
-
-
-def _link(row: Row) -> Link:
-    chain, number, kind, kept_as, source, at, commitment, previous, hash_ = row
-    return Link(
-        chain=chain,
-        number=number,
-        kind=Kind(kind),
-        kept_as=KeptAs(kept_as),
-        source=source,
-        at_ms=ms_of(at),
-        commitment=bytes(commitment),
-        previous=bytes(previous),
-        hash=bytes(hash_),
-    )
 
 
 def _head(row: Row) -> Head:

@@ -148,7 +148,7 @@ class Seals:
         """Those numbered behind ``after``, up to and with ``until``, in order."""
         async with transaction(self._pool) as connection:
             cursor = await connection.execute(SQL["links"], {"chain": chain, "after": after, "until": until})
-            return [_link(row) for row in await cursor.fetchall()]
+            return [link_of(row) for row in await cursor.fetchall()]
 
     async def opened(self, chain: str, *, after: int = 0, until: int = END) -> dict[int, Opened]:
         """The payloads that are still kept, by the number of their link."""
@@ -160,7 +160,8 @@ class Seals:
             }
 
 
-def _link(row: Row) -> Link:
+def link_of(row: Row) -> Link:
+    """From its columns in the order of the table."""
     chain, number, kind, kept_as, source, at, commitment, previous, hash_ = row
     return Link(
         chain=chain,
