@@ -284,10 +284,16 @@ class World:
     async def is_tapped(self) -> bool:
         """What the courier has handed over is on the log, as it came over the wire: that is written each half
         second of the machine's, while the hours of a test pass in none."""
+        noted: set[str] = set()
         async with aclosing(self.bus.log.read(WIRES, WIRES.subjects)) as reader:
-            batches = [decode_wire_answers(entry.payload) for entry in await anext(reader)]
-        noted = sum(len(one.answers) for one in batches)
-        return noted >= sum(len(one.heard) for one in self.people.values())
+            async for entries in reader:
+                if not entries:
+                    break
+                noted |= {
+                    one.notification for entry in entries for one in decode_wire_answers(entry.payload).answers
+                }
+        heard = {one.headers["webhook-id"] for each in self.people.values() for one in each.heard}
+        return heard <= noted
 
     def no_part_died(self) -> None:
         died = {name: one.exception() for name, one in self.parts.items() if one.done()}

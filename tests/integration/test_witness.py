@@ -211,15 +211,15 @@ async def test_a_case_that_cannot_be_made_is_sealed_as_that_and_told(world: Witn
     async with world.running("worker", "dispatcher"):
         await world.crosses()
         await world.has_raised(Code.PROX_ALERT)
-        await world.bus.snapshots.put(shelf.shelf_name(0, 1), b"not a shelf")
-        async with world.running("witness"):
-            (payload,) = await world.payloads(Code.PROX_ALERT, Kind.CASE)
-            assert json.loads(payload)["why"] == "no_snapshot"
-            assert "no snapshot" in await decided_again(payload)
-            notice = await eventually(
-                lambda: world.bus.log.last(subjects.NOTICES, subjects.notice(Code.SYS_AUDIT.value))
-            )
-            assert b"no_snapshot" in notice.payload
+    await world.bus.snapshots.put(shelf.shelf_name(0, 1), b"not a shelf")  # by now nobody makes it anew
+    async with world.running("witness"):
+        (payload,) = await world.payloads(Code.PROX_ALERT, Kind.CASE)
+        assert json.loads(payload)["why"] == "no_snapshot"
+        assert "no snapshot" in await decided_again(payload)
+        notice = await eventually(
+            lambda: world.bus.log.last(subjects.NOTICES, subjects.notice(Code.SYS_AUDIT.value))
+        )
+        assert b"no_snapshot" in notice.payload
 
 
 async def test_the_shelf_keeps_what_was_newest(world: WitnessWorld) -> None:
