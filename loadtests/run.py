@@ -81,7 +81,7 @@ class Load:
     @property
     def pairs(self) -> list[tuple[str, str]]:
         """The canary's, (wearer, protected)."""
-        return [(f"canary-w-{index:03d}", f"canary-p-{index:03d}") for index in range(self.canaries)]
+        return [(f"probe-w-{index:03d}", f"probe-p-{index:03d}") for index in range(self.canaries)]
 
 
 @dataclass(slots=True, kw_only=True)

@@ -64,7 +64,7 @@ def test_a_good_run_holds_in_every_clause() -> None:
         ({"confirmed": 9_999}, ["fixes confirmed"]),
         ({"refused": 1}, ["fixes refused"]),
         ({"lost": 1}, ["fixes lost"]),
-        ({"delivered": 999, "missing": ["canary-w-000 at noon: not raised"]}, ["alerts delivered"]),
+        ({"delivered": 999, "missing": ["probe-w-000 at noon: not raised"]}, ["alerts delivered"]),
         ({"delivered": 999}, ["alerts delivered"]),
         ({"unexpected": ["PROX_ALERT load-w-00000"]}, ["alerts without a cause"]),
         ({"doubled": ["alr_1 2 teleassistance raised: a, b"]}, ["notifications doubled"]),
@@ -107,10 +107,10 @@ def test_the_hard_limit_needs_no_crowd() -> None:
 
 
 def test_reasons_name_what_is_missing_and_stop_somewhere() -> None:
-    names = [f"canary-w-{index:03d}" for index in range(7)]
+    names = [f"probe-w-{index:03d}" for index in range(7)]
     reasons = {clause.name: clause.reason for clause in verdict(delivered=993, missing=names).clauses}
     assert reasons["alerts delivered"] == (
-        "993 of 1000 crossings: canary-w-000; canary-w-001; canary-w-002; canary-w-003; canary-w-004 and 2 more"
+        "993 of 1000 crossings: probe-w-000; probe-w-001; probe-w-002; probe-w-003; probe-w-004 and 2 more"
     )
 
 
