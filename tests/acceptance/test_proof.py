@@ -20,11 +20,12 @@ from builders import SECRET, eventually
 from lab_fixture import running_lab
 from recipients import Recipient, listening
 
-from audit.commands.evidence import gathered
-from audit.evidence import NoSuchAlert
+from audit.commands.database import record
+from audit.evidence import NoSuchAlert, gather
 from simulator.gateway import Gateway
 from simulator.lab import Laboratory, PairWanted
 from simulator.operator import Operator, SeenAlert
+from tocsin.adapters.evidence import Evidence
 from tocsin.adapters.jetstream import open_bus
 from tocsin.clock import MS
 from tocsin.model.device import DeviceKind
@@ -159,7 +160,8 @@ async def raised(operator: Operator, code: str) -> SeenAlert:
 async def is_kept(site: Site) -> bool:
     """The end of the one, a human's act on the other, and each decision of the geofence."""
     try:
-        kept = [(await gathered(site.lab.settings, alert)).header for alert in (site.crossing, site.press)]
+        async with record(site.lab.settings, statement_timeout_s=10.0) as pool, Evidence(pool).reading() as read:
+            kept = [(await gather(read, alert)).header for alert in (site.crossing, site.press)]
     except NoSuchAlert:
         return False
     sealed = await site.lab.total("tocsin_witness_cases_total", outcome="sealed")
