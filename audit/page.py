@@ -22,9 +22,9 @@ import msgspec
 import structlog
 
 from audit.law import Difference
+from audit.webhook import ACCEPTED, TLS_FAILED, posted
 from tocsin.clock import Clock, rfc3339
-from tocsin.egress import ADDRESS_REFUSED, AddressRefused, watched
-from tocsin.limits import WEBHOOK_TIMEOUT_S
+from tocsin.egress import ADDRESS_REFUSED
 from tocsin.model.episode import Realm
 from tocsin.model.finding import Code
 from tocsin.model.ids import derived
@@ -140,22 +140,12 @@ class Pager:
 
     async def _is_taken(self, page: Page) -> bool:
         assert self.url is not None
-        headers = signed_headers(self.secret, page.id, page.body, self.clock.wall_ms(), CONTENT_TYPE)
-        try:
-            async with asyncio.timeout(WEBHOOK_TIMEOUT_S):
-                if self.http is None:
-                    raise httpx2.TransportError("its certificates cannot be used")
-                extensions = watched(self.url, self.reach)
-                async with self.http.stream(
-                    "POST", self.url, content=page.body, headers=headers, extensions=extensions
-                ) as answer:
-                    status, is_taken = answer.status_code, answer.is_success
-        except AddressRefused:
-            log.critical("page_waits", law=page.law, error=ADDRESS_REFUSED, effect=REFUSED)
-            return False
-        except (httpx2.RequestError, TimeoutError) as error:
-            log.error("page_waits", law=page.law, error=type(error).__name__)
-            return False
-        if not is_taken:
-            log.error("page_waits", law=page.law, status=status)
-        return is_taken
+        result = TLS_FAILED
+        if self.http is not None:
+            headers = signed_headers(self.secret, page.id, page.body, self.clock.wall_ms(), CONTENT_TYPE)
+            result = await posted(self.http, self.url, page.body, headers, self.reach)
+        if result == ADDRESS_REFUSED:
+            log.critical("page_waits", law=page.law, error=result, effect=REFUSED)
+        elif result != ACCEPTED:
+            log.error("page_waits", law=page.law, error=result)
+        return result == ACCEPTED

@@ -40,23 +40,26 @@ class Webhook:
 
     async def post(self, message_id: str, body: bytes, wall_ms: int, content_type: str = CLOUDEVENT) -> str:
         """One attempt at ``wall_ms``, the machine's hour. Whatever the other side does is a result."""
-        headers = signed_headers(self.secret, message_id, body, wall_ms, content_type)
         try:
             trusted = httpx2.create_ssl_context(trust_env=False) if self.tls == NO_FILES else self.tls.context()
         except OSError:  # a file that is not there, or is no certificate
             return TLS_FAILED
-        try:
-            async with (
-                asyncio.timeout(WEBHOOK_TIMEOUT_S),  # httpx counts each read alone: a drip would never end
-                httpx2.AsyncClient(verify=trusted, follow_redirects=False, trust_env=False) as client,
-                client.stream(
-                    "POST", self.url, content=body, headers=headers, extensions=watched(self.url, self.reach)
-                ) as response,
-            ):
-                return ACCEPTED if response.is_success else f"status_{response.status_code}"
-        except AddressRefused:
-            return ADDRESS_REFUSED
-        except (httpx2.TimeoutException, TimeoutError):
-            return TIMEOUT
-        except httpx2.RequestError as error:
-            return type(error).__name__.lower()
+        async with httpx2.AsyncClient(verify=trusted, follow_redirects=False, trust_env=False) as client:
+            headers = signed_headers(self.secret, message_id, body, wall_ms, content_type)
+            return await posted(client, self.url, body, headers, self.reach)
+
+
+async def posted(http: httpx2.AsyncClient, url: str, body: bytes, headers: dict[str, str], reach: Reach) -> str:
+    """One attempt by this client; what came of it."""
+    try:
+        async with (
+            asyncio.timeout(WEBHOOK_TIMEOUT_S),  # httpx counts each read alone: a drip would never end
+            http.stream("POST", url, content=body, headers=headers, extensions=watched(url, reach)) as response,
+        ):
+            return ACCEPTED if response.is_success else f"status_{response.status_code}"
+    except AddressRefused:
+        return ADDRESS_REFUSED
+    except (httpx2.TimeoutException, TimeoutError):
+        return TIMEOUT
+    except httpx2.RequestError as error:
+        return type(error).__name__.lower()
