@@ -20,11 +20,9 @@ import structlog
 from alerts.channels.registry import FORMS
 from alerts.patience import next_of
 from tocsin.errors import LogUnavailable, WireError
-from tocsin.model.canary import is_canary
-from tocsin.model.episode import Episode
 from tocsin.ports import Entry, Log
 from tocsin.retention import CANARY_KEPT_MS, DAY_MS, TGD_POSITION_DAYS, pressed_ms
-from tocsin.sealing import TGD_CODES, without_places
+from tocsin.sealing import TGD_CODES, is_of_canary, without_places
 from tocsin.subjects import EPISODES, RECORDER_EPISODES
 from tocsin.subjects import episode as place_subject
 from tocsin.wire import decode_ruling
@@ -74,13 +72,8 @@ def seen(entry: Entry) -> Seen:
         episode.id,
         ruling.at_ms,
         pressed_ms(episode) if has_position else None,
-        canary=_is_of_canary(episode),
+        canary=is_of_canary(episode),
     )
-
-
-def _is_of_canary(episode: Episode) -> bool:
-    names = (episode.subject, episode.subject.partition(":")[0], episode.device or "")
-    return any(is_canary(name) for name in names)
 
 
 def is_overdue(one: Seen, now_ms: int) -> bool:

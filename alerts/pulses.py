@@ -18,7 +18,7 @@ from tocsin.model.finding import Change, Code
 from tocsin.model.ids import derived
 from tocsin.model.notice import Notice
 from tocsin.model.pulse import Pulse
-from tocsin.subjects import AUDITOR_PULSE
+from tocsin.subjects import AUDITOR_PULSE, CANARY_PULSE
 
 NO_PULSE: Final = "no_pulse"
 LIVES: Final = "lives"
@@ -36,7 +36,7 @@ class Watched(NamedTuple):
 
 AUDITOR: Final = Watched(AUDITOR_PULSE, Code.SYS_AUDIT, 60 * MS, attrgetter("wall_ms"))
 """It looks each 2 s of the machine's time, in a replay too."""
-CANARY: Final = Watched("canary", Code.SYS_CANARY_FAIL, 180 * MS, attrgetter("at_ms"))
+CANARY: Final = Watched(CANARY_PULSE, Code.SYS_CANARY_FAIL, 180 * MS, attrgetter("at_ms"))
 """As of a pair: three rounds (audit/canary_round.py)."""
 
 
