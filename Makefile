@@ -42,11 +42,11 @@ up: environment
 load: environment
 	@$(BIN)/python -m loadtests $(ARGS)
 
-# What needs no server runs on all cores; what starts servers has them to itself.
+# What needs no server runs on all cores. Of what starts servers two files at a time, of whole systems one.
 test: environment
 ifeq ($(strip $(ARGS)),)
 	@$(BIN)/python -m pytest -n auto tests/unit tests/properties
-	@$(BIN)/python -m pytest tests/contracts tests/integration tests/acceptance
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/contracts tests/integration tests/acceptance
 else
 	@$(BIN)/python -m pytest $(ARGS)
 endif

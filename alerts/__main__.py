@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import structlog
 from pydantic import HttpUrl, SecretStr
 
 from alerts import pulses
+from alerts.api.deps import ProofDoors
 from alerts.api.server import run_api
 from alerts.callback import Links
 from alerts.channels.form import Sender
 from alerts.clerk import ClerkDoors, run_clerk
 from alerts.courier import run_courier
-from alerts.custodian import STATEMENT_TIMEOUT_S, run_custodian
+from alerts.custodian import STATEMENT_TIMEOUT_S as CUSTODIAN_TIMEOUT_S
+from alerts.custodian import run_custodian
 from alerts.dispatcher import run_dispatcher
+from alerts.downlink import LOOPS as DOWNLINK_LOOPS
 from alerts.downlink import run_downlink
 from alerts.line import Endpoint
 from alerts.order_projector import run_order_projector
+from alerts.recorder import LOOPS as RECORDER_LOOPS
 from alerts.recorder import run_recorder
 from alerts.routing import Routing
 from alerts.territory import Territory
@@ -28,13 +33,22 @@ from tocsin.adapters.accesses import AccessRecord
 from tocsin.adapters.alarm_load import AlarmLoadRecord
 from tocsin.adapters.commands import CommandRecord
 from tocsin.adapters.episodes import EpisodeRecord
+from tocsin.adapters.evidence import STATEMENT_TIMEOUT_S
 from tocsin.adapters.figures import FiguresRecord
 from tocsin.adapters.jetstream import open_bus
+from tocsin.adapters.late_links import link_late
 from tocsin.adapters.orders import Orders
-from tocsin.adapters.postgres import RECORDER, open_pool
+from tocsin.adapters.packager import PackagedEvidence, installed
+from tocsin.adapters.postgres import RECORDER as RECORDER_ROLE
+from tocsin.adapters.postgres import Pool, open_pool
+from tocsin.adapters.trail import Trail
+from tocsin.clock import Clock
 from tocsin.embedded import hash_password
+from tocsin.limits import EVIDENCE_AT_ONCE
 from tocsin.model.episode import Channel, Realm
+from tocsin.model.pulse import CUSTODIAN, DOWNLINK, PROJECTOR, RECORDER
 from tocsin.model.room import DEFAULT_ROOM, SECOND
+from tocsin.pulsing import Pulsing
 from tocsin.reach import reach_of
 from tocsin.service import Ready, run_part
 from tocsin.settings import Settings, WebhookTls
@@ -175,13 +189,14 @@ async def downlink(settings: Settings, ready: Ready) -> None:
             partitions=settings.partitions,
             clock=settings.clock,
             ready=ready,
+            rounds=Pulsing(bus.tallies, DOWNLINK, settings.clock, DOWNLINK_LOOPS),
         )
 
 
 async def recorder(settings: Settings, ready: Ready) -> None:
     async with (
         open_bus(settings.required("nats_url"), "alerts.recorder") as bus,
-        open_pool(settings.required("database_url"), role=RECORDER) as pool,
+        open_pool(settings.required("database_url"), role=RECORDER_ROLE) as pool,
     ):
         await run_recorder(
             log=bus.log,
@@ -189,6 +204,8 @@ async def recorder(settings: Settings, ready: Ready) -> None:
             accesses=AccessRecord(pool, clock=settings.clock),
             commands=CommandRecord(pool, clock=settings.clock),
             ready=ready,
+            link_late=partial(link_late, pool, settings.clock),
+            rounds=Pulsing(bus.tallies, RECORDER, settings.clock, RECORDER_LOOPS),
         )
 
 
@@ -198,7 +215,12 @@ async def projector(settings: Settings, ready: Ready) -> None:
         open_pool(settings.required("database_url")) as pool,
     ):
         await run_order_projector(
-            source=Orders(pool), devices=bus.devices, orders=bus.orders, clock=settings.clock, ready=ready
+            source=Orders(pool),
+            devices=bus.devices,
+            orders=bus.orders,
+            clock=settings.clock,
+            ready=ready,
+            rounds=Pulsing(bus.tallies, PROJECTOR, settings.clock),
         )
 
 
@@ -211,7 +233,7 @@ async def clerk(settings: Settings, ready: Ready) -> None:
             standings=bus.standings,
             signs=bus.signs,
             tallies=bus.tallies,
-            watched=(pulses.AUDITOR, pulses.CANARY) if settings.canary_expected else (pulses.AUDITOR,),
+            watched=(pulses.AUDITOR, *([pulses.CANARY] if settings.canary_expected else []), *pulses.PARTS),
         )
         await run_clerk(doors, clock=settings.clock, ready=ready)
 
@@ -220,6 +242,9 @@ async def api(settings: Settings, ready: Ready) -> None:
     async with (
         open_bus(settings.required("nats_url"), "alerts.api") as bus,
         open_pool(settings.required("database_url")) as pool,
+        open_pool(
+            settings.required("database_url"), max_size=EVIDENCE_AT_ONCE, statement_timeout_s=STATEMENT_TIMEOUT_S
+        ) as proofs,
     ):
         await run_api(
             log=bus.log,
@@ -229,6 +254,7 @@ async def api(settings: Settings, ready: Ready) -> None:
             orders=Orders(pool),
             alarm_load=AlarmLoadRecord(pool),
             figures=FiguresRecord(pool),
+            proof=proof_doors(pool, proofs, settings.clock),
             settings=settings,
             clock=settings.clock,
             hash_password=hash_password,
@@ -236,12 +262,23 @@ async def api(settings: Settings, ready: Ready) -> None:
         )
 
 
+def proof_doors(pool: Pool, proofs: Pool, clock: Clock) -> ProofDoors:
+    """Who reads for long does so on connections of his own: those who handle alerts never wait for him."""
+    return ProofDoors(
+        packages=PackagedEvidence(proofs, installed()),
+        trail=Trail(proofs),
+        sealed=AccessRecord(pool, clock=clock),
+    )
+
+
 async def custodian(settings: Settings, ready: Ready) -> None:
     async with (
         open_bus(settings.required("nats_url"), "alerts.custodian") as bus,
-        open_pool(settings.required("database_url"), statement_timeout_s=STATEMENT_TIMEOUT_S) as pool,
+        open_pool(settings.required("database_url"), statement_timeout_s=CUSTODIAN_TIMEOUT_S) as pool,
     ):
-        await run_custodian(log=bus.log, pool=pool, terms=settings.terms, clock=settings.clock, ready=ready)
+        clock = settings.clock
+        rounds = Pulsing(bus.tallies, CUSTODIAN, clock)
+        await run_custodian(log=bus.log, pool=pool, terms=settings.terms, clock=clock, ready=ready, rounds=rounds)
 
 
 PARTS = {

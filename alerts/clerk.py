@@ -2,8 +2,9 @@
 
 Everything that it knows is read from the bus at its start; with the record down the buckets stand as they are, and
 so does what it says. It looks when all of them have been read: what it does not know yet has not ended. A notice
-that the log does not take now is due at the next look, under the same name. Each 15 s it looks whether those that
-watch the road still live (``alerts.pulses``).
+that the log does not take now is due at the next look, under the same name. Each 15 s it looks whether every part
+that nobody else would miss still goes round (``alerts.pulses``), and shows its own pulse, for which the auditor
+looks.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import structlog
 
 from alerts.administration import OURS, Place, Seen, is_of_measure, notices_due
 from alerts.catalogue import CATALOGUE
-from alerts.pulses import AUDITOR, Watched, age_ms, notice_due
+from alerts.pulses import AUDITOR, Hearing, Watched, age_ms, notice_due
 from tocsin import subjects
 from tocsin.clock import MS, Clock
 from tocsin.errors import LogUnavailable, WireError
@@ -27,10 +28,11 @@ from tocsin.model.device import Device
 from tocsin.model.episode import Episode
 from tocsin.model.notice import Notice
 from tocsin.model.order import Order
-from tocsin.model.pulse import Pulse
+from tocsin.model.pulse import CLERK, Pulse
 from tocsin.model.sign import LISTENING, Listening, Sign
 from tocsin.model.standing import Standing
 from tocsin.ports import Bucket, Entry, Log
+from tocsin.pulsing import Pulsing
 from tocsin.subjects import EPISODES
 from tocsin.telemetry import AUDIT_AGE
 from tocsin.wire import (
@@ -46,6 +48,7 @@ from tocsin.wire import (
 
 WATCH_EVERY_S = 15.0
 LOOK_EVERY = 4  # of these: once a minute
+GAP_MS = int(3 * WATCH_EVERY_S * MS)  # two looks that did not come: it was asleep
 
 FAULTS = frozenset(code for code, row in CATALOGUE.items() if row.fault)
 
@@ -69,7 +72,7 @@ class ClerkDoors:
 
 async def run_clerk(doors: ClerkDoors, *, clock: Clock, ready: Callable[[], None]) -> None:
     """Look until cancelled. ``ready`` when all is read, before the first look."""
-    clerk = Clerk(doors)
+    clerk, rounds = Clerk(doors), Pulsing(doors.tallies, CLERK, clock)
     async with asyncio.TaskGroup() as tasks:
         await clerk.follow(tasks)
         clerk.begin(pulse_of(clock))
@@ -78,6 +81,7 @@ async def run_clerk(doors: ClerkDoors, *, clock: Clock, ready: Callable[[], None
             if number % LOOK_EVERY == 0:
                 await clerk.look(clock.now_ms())
             await clerk.watch(pulse_of(clock))
+            await rounds.went_round()
             await clock.sleep(WATCH_EVERY_S)
 
 
@@ -126,11 +130,11 @@ class Clerk:
         self._tallies = doors.tallies
         self._watched = {subjects.episode(one.code.value, one.part): one for one in doors.watched}
         self._silent: dict[str, Episode] = {}
-        self._began = Pulse(at_ms=0, wall_ms=0)
+        self.begin(Pulse(at_ms=0, wall_ms=0))
 
     def begin(self, now: Pulse) -> None:
         """From here on a pulse would have been seen."""
-        self._began = now
+        self._began, self._hearing = now, Hearing(now, GAP_MS)
 
     async def follow(self, tasks: asyncio.TaskGroup) -> None:
         """Until all has been read; the tasks go on behind that."""
@@ -183,22 +187,30 @@ class Clerk:
         await self._say(notices_due(self.seen(), now_ms), self._told)
 
     async def watch(self, now: Pulse) -> None:
-        """Of the parts that watch the road."""
-        due = []
-        for subject, one in self._watched.items():
-            try:
-                value = await self._tallies.get(one.part)
-                pulse = None if value is None else decode_pulse(value)
-            except LogUnavailable as error:
-                log.warning("pulses_not_read", error=str(error))
-                return
-            except WireError as error:  # another version's: it lives
-                log.error("unreadable", key=one.part, error=str(error))
-                continue
-            if one is AUDITOR:
-                AUDIT_AGE.set(max(0, age_ms(one, pulse or self._began, now)) / MS)
-            due.append(notice_due(one, pulse, self._began, self._silent.get(subject), now))
+        """Of the parts that show a pulse."""
+        try:
+            values = {subject: await self._tallies.get(one.part) for subject, one in self._watched.items()}
+        except LogUnavailable as error:
+            log.warning("pulses_not_read", error=str(error))
+            self._hearing.deaf(now)  # nobody could show one
+            return
+        if not self._hearing.look(now):
+            log.warning(
+                "pulses_not_watched", effect="the time since the look before this one counts for no silence"
+            )
+        due = [self._due(subject, value, now) for subject, value in values.items()]
         await self._say([notice for notice in due if notice is not None], self._told_of_pulses)
+
+    def _due(self, subject: str, value: bytes | None, now: Pulse) -> Notice | None:
+        one = self._watched[subject]
+        try:
+            heard = self._hearing.hear(one.part, None if value is None else decode_pulse(value))
+        except WireError as error:  # another version's: it lives
+            log.error("unreadable", key=one.part, error=str(error))
+            return None
+        if one is AUDITOR:
+            AUDIT_AGE.set(max(0, age_ms(one, heard.pulse or self._began, now)) / MS)
+        return notice_due(one, heard, self._hearing.silence_ms(one, heard), self._silent.get(subject), now)
 
     async def _say(self, due: Sequence[Notice], told: set[str]) -> None:
         """What is on the log in this life and waits for the dispatcher is not said at each look: the log forgets a

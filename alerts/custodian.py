@@ -2,10 +2,11 @@
 
 A pass an hour by Tocsin's clock, one process at a time: positions of phones from the record, which need nothing
 but PostgreSQL and have the strictest law; superseded rulings and receipts of canaries from the log; then what is
-over from the record, each with its proof (``tocsin.adapters.retention``), rows of canaries, fixes of phones. What
-may go is decided by ``tocsin.retention``. Each chore is done in bounded steps, and one that fails is counted,
-logged and tried again while the others are done. A pass that is killed has erased what it had committed, each with
-its proof, and the next one goes on.
+over from the record, each with its proof (``tocsin.adapters.retention``); positions by measure, and the rows of
+measures and units (``alerts.unit_erasure``); rows of canaries, fixes of phones. What may go is decided by
+``tocsin.retention``. Each chore is done in bounded steps, and one that fails is counted, logged and tried again
+while the others are done. A pass that is killed has erased what it had committed, each with its proof, and the
+next one goes on.
 """
 
 from __future__ import annotations
@@ -20,15 +21,19 @@ import structlog
 
 from alerts.forgetting import PASS_MS, Forgetting
 from alerts.forgetting_receipts import ForgettingReceipts
+from alerts.passed_over import PassedOver
+from alerts.unit_erasure import UnitErasure
 from tocsin import telemetry
+from tocsin.adapters.history_proof import BY
 from tocsin.adapters.holds import Holds
 from tocsin.adapters.postgres import Pool
-from tocsin.adapters.reconcile import missing_rulings
+from tocsin.adapters.reconcile import missing_rulings, system_alerts_kept_from_ms
 from tocsin.adapters.retention import PAGE, Candidate, HoldsChanged, Hours, RetentionRecord, my_turn
 from tocsin.chain import KeptAs
 from tocsin.clock import MS, Clock
-from tocsin.errors import LogUnavailable, RecordUnavailable, TocsinError
+from tocsin.errors import LogUnavailable, TocsinError
 from tocsin.ports import Log
+from tocsin.pulsing import UNSEEN, Rounds, is_away, rest
 from tocsin.retention import (
     CANARY_KEPT_MS,
     DAY_MS,
@@ -49,10 +54,7 @@ from tocsin.sealing import device_chain, measure_chain
 EVERY_S: Final = PASS_MS // MS
 RETRY_S: Final = 60
 STATEMENT_TIMEOUT_S: Final = 300.0  # a file of some ten thousand rulings
-AWAY_MAX: Final = 3
-"""Candidates in a row that the record does not answer to: it is away. One alone may be a file that takes long."""
 ERASED_MAX: Final = 20_000  # transactions of one pass: at some 5 ms each two minutes; more waits for the next one
-BY: Final = "tocsin custodian"
 
 Chores = tuple[tuple[str, Callable[[int], Awaitable[int]]], ...]
 
@@ -61,8 +63,10 @@ logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """So many payloads and rows of this class would have this word. ``hold``: which one keeps them."""
+    """So many of this class would have this word. ``of``: ``record``, payloads and their rows; ``history``, units
+    with positions; ``rows``, measures and units. ``hold``: which one keeps them."""
 
+    of: str
     kept_as: KeptAs
     word: Word
     rule: str
@@ -86,40 +90,13 @@ class Unreadable(TocsinError):
     """Nobody here can read it, nor say what it is about."""
 
 
-@dataclass(slots=True)
-class _PassedOver:
-    """What one walk could not do. ``away``: how often in a row the record did not answer."""
-
-    chore: str
-    amount: int = 0
-    first: tuple[str, str] = ("", "")
-    again: TocsinError | None = None
-    away: int = 0
-
-    def add(self, one: Candidate, error: TocsinError) -> None:
-        """Raises the error when the record is away."""
-        telemetry.CUSTODY.labels(chore=self.chore, outcome="passed_over").inc()
-        self.amount += 1
-        self.first = self.first if self.amount > 1 else (one.chain, str(error))
-        self.again = error if error.retry else self.again
-        self.away = self.away + 1 if isinstance(error, RecordUnavailable) else 0
-        if self.away >= AWAY_MAX:
-            raise error
-
-    def tell(self) -> None:
-        """Once for all of them; raises one that may pass."""
-        if self.amount:
-            chain, reason = self.first
-            logger.error("passed over", chore=self.chore, amount=self.amount, first=chain, reason=reason)
-        if self.again is not None:
-            raise self.again
-
-
 class Custodian:
     """One life of the part."""
 
-    def __init__(self, *, log: Log, pool: Pool, terms: Terms, clock: Clock) -> None:
+    def __init__(self, *, log: Log, pool: Pool, terms: Terms, clock: Clock, rounds: Rounds = UNSEEN) -> None:
+        self.work = Work(rounds)
         self._record = RetentionRecord(pool)
+        self._units = UnitErasure(pool, terms=terms, clock=clock, by=BY)
         self._holds = Holds(pool)
         self._terms = terms
         self._clock = clock
@@ -128,7 +105,10 @@ class Custodian:
         async def missing(known: Sequence[tuple[str, int]]) -> Sequence[tuple[str, int]]:
             return await missing_rulings(pool, known)
 
-        self._log = Forgetting(log, missing)
+        async def kept_from_ms() -> int:
+            return await system_alerts_kept_from_ms(pool)
+
+        self._log = Forgetting(log, missing, kept_from_ms)
         self._receipts = ForgettingReceipts(log)
 
     async def keep(self, now_ms: int) -> bool:
@@ -149,13 +129,15 @@ class Custodian:
         return (
             ("receipts", self._receipts.forget),
             ("record", self._erase_files),
+            ("history", self._units.histories),
+            ("rows", self._units.rows),
             ("canaries", self._erase_canaries),
         )
 
     async def _do_all(self, chores: Chores, hour_ms: int) -> bool:
-        done = [await _do(name, chore, hour_ms) for name, chore in chores]
+        is_whole = await self.work.do_all(chores, hour_ms)
         await self._record.passed(hour_ms)
-        return all(done)
+        return is_whole
 
     async def _keep_doubting(self, now_ms: int, known: Hours, why: str) -> NoReturn:
         """Positions of phones alone, if a fleet that is silent is all that speaks against the hour."""
@@ -196,12 +178,12 @@ class Custodian:
     async def _erase(self, chore: str, candidates: AsyncIterator[Candidate], now_ms: int) -> int:
         """What is over of these. One that fails is passed over, and the rest goes; raises its error at the end if
         trying again can help."""
-        erased, over = 0, _PassedOver(chore)
+        erased, over = 0, PassedOver(chore)
         revision, holds = await self._record.revision(), await self._holds.standing()
         with_them = await self._record.held_with(holds)
         async for one in candidates:
             if one.unreadable:
-                over.add(one, Unreadable())
+                over.add(one.chain, Unreadable())
             elif (said := judged(one, holds, with_them, now_ms, self._terms)).word is Word.OVER:
                 try:
                     erased += await self._erase_one(one, said, revision)
@@ -209,7 +191,7 @@ class Custodian:
                 except HoldsChanged:
                     raise
                 except TocsinError as error:
-                    over.add(one, error)
+                    over.add(one.chain, error)
             if erased >= ERASED_MAX:
                 logger.warning("more is over than one pass erases", erased=erased)
                 break
@@ -264,37 +246,68 @@ def _is_leave_of_device(one: Hold) -> bool:
     return one.kind is HoldKind.LEAVE and one.what is What.DEVICE
 
 
-async def preview(pool: Pool, now_ms: int, terms: Terms) -> list[Line]:
+async def preview(pool: Pool, now_ms: int, terms: Terms, clock: Clock) -> list[Line]:
     """What a pass at that hour would do to the record, and nothing is done. Raises RecordUnavailable."""
     holds = await Holds(pool).standing()
-    counted: Counter[tuple[KeptAs, Word, str, str]] = Counter()
+    counted: Counter[tuple[str, KeptAs, Word, str, str]] = Counter()
     record = RetentionRecord(pool)
     with_them = await record.held_with(holds)
     async for one in record.walk(now_ms, terms):
         said = judged(one, holds, with_them, now_ms, terms)
-        counted[one.file.kept_as, said.word, said.rule, said.hold or ""] += 1
+        counted["record", one.file.kept_as, said.word, said.rule, said.hold or ""] += 1
+    async for found in UnitErasure(pool, terms=terms, clock=clock, by=BY).preview(now_ms):
+        counted[found.of, found.kept_as, found.said.word, found.said.rule, found.said.hold or ""] += 1
     return [
-        Line(kept_as=kept_as, word=word, rule=rule, files=files, hold=hold or None)
-        for (kept_as, word, rule, hold), files in sorted(counted.items())
+        Line(of=of, kept_as=kept_as, word=word, rule=rule, files=files, hold=hold or None)
+        for (of, kept_as, word, rule, hold), files in sorted(counted.items())
     ]
 
 
-async def _do(name: str, chore: Callable[[int], Awaitable[int]], now_ms: int) -> bool:
+class Work:
+    """Chores one after another, and behind each one a word that we went round: however many there are, no pass
+    takes longer than one may be silent. None while one of them fails by itself, until it is done again."""
+
+    def __init__(self, rounds: Rounds) -> None:
+        self._rounds = rounds
+        self._failing: set[str] = set()
+
+    async def do_all(self, chores: Chores, hour_ms: int) -> bool:
+        """Whether all are done."""
+        return all([await self._do(name, chore, hour_ms) for name, chore in chores])
+
+    async def went_round(self) -> None:
+        if not self._failing:
+            await self._rounds.went_round()
+
+    async def _do(self, name: str, chore: Callable[[int], Awaitable[int]], hour_ms: int) -> bool:
+        error = await _done(name, chore, hour_ms)
+        (self._failing.discard if error is None or _is_of_others(error) else self._failing.add)(name)
+        await self.went_round()
+        return error is None
+
+
+def _is_of_others(error: Exception) -> bool:
+    """What is away for everybody, an hour that is doubted, and custody that was changed meanwhile."""
+    return is_away(error) or isinstance(error, (ClockDoubted, HoldsChanged))
+
+
+async def _done(name: str, chore: Callable[[int], Awaitable[int]], now_ms: int) -> Exception | None:
+    """Why not; None: it is."""
     try:
         total = await chore(now_ms)
     except HoldsChanged as error:  # decided again, a minute later
         logger.info("custody again", chore=name, reason=str(error))
-        return False
+        return error
     except TocsinError as error:
         _failed(name, error)
-        return False
+        return error
     except Exception as error:  # noqa: BLE001  # a fault of ours in one chore must not stop the law's hours of the others
         _failed(name, Unforeseen(type(error).__name__))  # its words may have a place in them
-        return False
+        return error
     telemetry.CUSTODY.labels(chore=name, outcome="done").inc()
     if total:
         logger.info("custody", chore=name, amount=total)
-    return True
+    return None
 
 
 def _failed(chore: str, error: Exception) -> None:
@@ -302,25 +315,41 @@ def _failed(chore: str, error: Exception) -> None:
     logger.error("custody failed", chore=chore, reason=str(error), again_in_s=RETRY_S)
 
 
+class OtherAtIt(TocsinError):
+    """Another process has the turn."""
+
+
 async def keep_in_turn(custodian: Custodian, pool: Pool, now_ms: int) -> bool:
-    """One pass, unless another process is at it; False when it has to be tried again."""
+    """One pass; False when it has to be tried again. Raises OtherAtIt. What fails for us alone is no round."""
     try:
         async with my_turn(pool) as mine:
-            return await custodian.keep(now_ms) if mine else True
+            if mine:
+                return await custodian.keep(now_ms)
     except HourNoted as error:  # as a new record begins: it is no failure
         logger.info("custody begins", reason=str(error), again_in_s=RETRY_S)
-        return False
+        await custodian.work.went_round()
     except TocsinError as error:
         _failed("turn", error)
-        return False
+        if _is_of_others(error):
+            await custodian.work.went_round()
+    else:
+        raise OtherAtIt
+    return False
 
 
-async def run_custodian(*, log: Log, pool: Pool, terms: Terms, clock: Clock, ready: Callable[[], None]) -> None:
-    """A pass now and one each hour, until cancelled; after one that was not whole, another one soon."""
-    custodian = Custodian(log=log, pool=pool, terms=terms, clock=clock)
+async def run_custodian(
+    *, log: Log, pool: Pool, terms: Terms, clock: Clock, ready: Callable[[], None], rounds: Rounds = UNSEEN
+) -> None:
+    """A pass now and one each hour, until cancelled; after one that was not whole, another one soon. Who never
+    has the turn shows no pulse: whoever has it does, or nobody."""
+    custodian = Custodian(log=log, pool=pool, terms=terms, clock=clock, rounds=rounds)
     ready()
     while True:
-        if await keep_in_turn(custodian, pool, clock.now_ms()):
-            await clock.sleep(EVERY_S)
+        try:
+            is_whole = await keep_in_turn(custodian, pool, clock.now_ms())
+        except OtherAtIt:
+            is_whole = False
+        if is_whole:
+            await rest(EVERY_S, clock, rounds)
         else:
             await asyncio.sleep(RETRY_S)

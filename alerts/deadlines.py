@@ -54,7 +54,7 @@ PATIENCE: Final[Mapping[int, Patience]] = MappingProxyType(
         1: Patience(budgets_s=(2, 5), latest_s=(5, 10), fails_s=15),
         2: Patience(budgets_s=(3, 10), latest_s=(5, 10), fails_s=15),
         3: Patience(budgets_s=(10, 30), latest_s=(10, 30)),
-        # Of P4 and P5 the domain knows one hour, the p99. The others are ours: nobody is paged
+        # Of P4 and P5 section 2 requires one bound each, the p99. The second budget is our own: nobody is paged
         # for an administrative message, and it does not wait three days for an endpoint that was moved.
         4: Patience(budgets_s=(60, 300), latest_s=(60, 300)),
         5: Patience(budgets_s=(300, 900), latest_s=(300, 900)),

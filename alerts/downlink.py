@@ -33,8 +33,9 @@ import structlog
 from alerts.broker_line import Line
 from alerts.channels import device as device_channel
 from alerts.channels.device import NotSayable
+from alerts.protection_orders import QUEUE as PROTECTION_QUEUE
 from alerts.protection_orders import ProtectionOrders, Speaker
-from alerts.results import Results, Tracker
+from alerts.results import ANSWERS_QUEUE, SENT_QUEUE, Results, Tracker
 from alerts.unit_states import UnitStates
 from tocsin import subjects
 from tocsin.clock import Clock
@@ -45,11 +46,13 @@ from tocsin.model.device import Device
 from tocsin.model.ids import derived
 from tocsin.mqtt import NO_FILES
 from tocsin.ports import Bucket, Delivery, Entry, Log
+from tocsin.pulsing import UNSEEN, Returning, Rounds
 from tocsin.telemetry import COMMANDS
 from tocsin.tls import TlsFiles
 from tocsin.wire import decode_command, decode_device
 
 QUEUE = "downlink"
+LOOPS: Final = (QUEUE, PROTECTION_QUEUE, ANSWERS_QUEUE, SENT_QUEUE)
 TAKE_MAX = 256
 AGAIN_AFTER_S = 0.2
 AGAIN_MAX_S = 2.0  # an order lives for a minute
@@ -71,11 +74,12 @@ async def run_downlink(
     clock: Clock,
     ready: Callable[[], None],
     tls: TlsFiles = NO_FILES,
+    rounds: Rounds = UNSEEN,
 ) -> None:
     """Until cancelled. ``ready`` is called when both connections are there for the first time."""
     line, own_line = Line(url, tls), Line(url, tls, "protection")
     states = UnitStates()
-    protection = ProtectionOrders(log_, devices, orders, clock, own_line, states)
+    protection = ProtectionOrders(log_, devices, orders, clock, own_line, states, rounds)
     waited_for = {line, own_line}
 
     def connected(one: Line) -> None:
@@ -87,8 +91,8 @@ async def run_downlink(
         for one in (line, own_line):
             tasks.create_task(one.stay_connected(partial(connected, one)))
         tasks.create_task(protection.serve())
-        tasks.create_task(Downlink(log_, devices, clock, line, partitions, states).serve())
-        tasks.create_task(Tracker(log_, clock, protection.tell_again).serve())
+        tasks.create_task(Downlink(log_, devices, clock, line, partitions, states, rounds).serve())
+        tasks.create_task(Tracker(log_, clock, protection.tell_again, rounds).serve())
 
 
 class Asked(NamedTuple):
@@ -102,9 +106,17 @@ class Downlink:
     """Takes orders from the log and hands them to the broker."""
 
     def __init__(
-        self, log_: Log, devices: Bucket, clock: Clock, line: Speaker, partitions: int, states: UnitStates
+        self,
+        log_: Log,
+        devices: Bucket,
+        clock: Clock,
+        line: Speaker,
+        partitions: int,
+        states: UnitStates,
+        rounds: Rounds = UNSEEN,
     ) -> None:
         self._log = log_
+        self._rounds = rounds
         self._states = states
         self._results = Results(log_, clock)
         self._partitions = partitions
@@ -113,7 +125,8 @@ class Downlink:
         self._line = line
 
     async def serve(self) -> None:
-        async with self._log.queue(subjects.COMMANDS, QUEUE, parallel=DOWNLINK_PARALLEL_MAX) as deliveries:
+        async with self._log.queue(subjects.COMMANDS, QUEUE, parallel=DOWNLINK_PARALLEL_MAX) as queue:
+            deliveries = Returning(queue, self._rounds, QUEUE)
             while True:
                 taken = await deliveries.take(TAKE_MAX)
                 await asyncio.gather(*(self._serve_one_device(some) for some in _by_device(taken)))

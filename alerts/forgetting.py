@@ -11,18 +11,18 @@ what could not be recorded stays on the log. Hours are milliseconds.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import structlog
 
 from alerts.channels.registry import FORMS
-from alerts.patience import next_of
+from tocsin import present
 from tocsin.errors import LogUnavailable, WireError
+from tocsin.model.canary import OF_THE_SYSTEM, is_canary
 from tocsin.ports import Entry, Log
 from tocsin.retention import CANARY_KEPT_MS, DAY_MS, TGD_POSITION_DAYS, pressed_ms
-from tocsin.sealing import TGD_CODES, is_of_canary, without_places
+from tocsin.sealing import TGD_CODES, without_places
 from tocsin.subjects import EPISODES, RECORDER_EPISODES
 from tocsin.subjects import episode as place_subject
 from tocsin.wire import decode_ruling
@@ -43,13 +43,14 @@ log = structlog.get_logger(__name__)
 
 class Seen(NamedTuple):
     """One ruling on the log. ``at_ms`` None: nobody here can read it. ``position_ms``: when the press came whose
-    position it has."""
+    position it has. ``once_canarys``: the system says it of a canary, and a record of before kept it for a day."""
 
     sequence: int
     episode: str
     at_ms: int | None
     position_ms: int | None
     canary: bool
+    once_canarys: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,8 @@ def seen(entry: Entry) -> Seen:
         episode.id,
         ruling.at_ms,
         pressed_ms(episode) if has_position else None,
-        canary=is_of_canary(episode),
+        canary=episode.is_canary,
+        once_canarys=episode.code.value.startswith(OF_THE_SYSTEM) and is_canary(episode.subject),
     )
 
 
@@ -114,9 +116,11 @@ def whole(place: Sequence[Seen], episode: str, last_sequence: int) -> Sequence[S
 class Forgetting:
     """The places of EPISODES as this life has read them: some 100 bytes for each ruling that is kept."""
 
-    def __init__(self, log_: Log, missing: Missing) -> None:
+    def __init__(self, log_: Log, missing: Missing, kept_from_ms: Callable[[], Awaitable[int]]) -> None:
+        """``kept_from_ms``: since when the record has kept what is ``once_canarys``."""
         self._log = log_
         self._missing = missing
+        self._kept_from_ms = kept_from_ms
         self._places: dict[str, list[Seen]] = {}
         self._after = 0
         self._at_present = False
@@ -124,17 +128,14 @@ class Forgetting:
     async def follow(self) -> None:
         """Read what has come since. Raises LogUnavailable."""
         self._at_present = False
-        async with aclosing(self._log.read(EPISODES, EPISODES.subjects, after=self._after)) as reader:  # type: ignore[type-var]
-            while True:
-                entries = await next_of(reader)
-                if not entries:
-                    self._at_present = True
-                    return
-                if entries[0].sequence <= self._after:  # a log that was made anew
-                    self._places.clear()
-                for entry in entries:
-                    self._places.setdefault(entry.subject, []).append(seen(entry))
-                self._after = entries[-1].sequence
+        reader = self._log.read(EPISODES, EPISODES.subjects, after=self._after)
+        async for entries in present.upto_present(reader, within_s=present.SILENCE_MAX_S):
+            if entries[0].sequence <= self._after:  # a log that was made anew
+                self._places.clear()
+            for entry in entries:
+                self._places.setdefault(entry.subject, []).append(seen(entry))
+            self._after = entries[-1].sequence
+        self._at_present = True
 
     async def forget(self, now_ms: int) -> Forgotten:
         """All that may go now. Raises LogUnavailable, RecordUnavailable."""
@@ -150,8 +151,14 @@ class Forgetting:
         return Forgotten(rulings=gone, overdue=overdue)
 
     async def _recorded(self, subject: str, going: Sequence[Seen]) -> Sequence[Seen]:
-        """Up to the first that the record does not hold. Canaries are no evidence, and leave the record too."""
-        asked = [(one.episode, one.sequence) for one in going if not one.canary]
+        """Up to the first that the record does not hold. Canaries are no evidence, and leave the record too; so
+        did what the system said of them, before the record kept it."""
+        from_ms = await self._kept_from_ms() if any(one.once_canarys for one in going) else 0
+        asked = [
+            (one.episode, one.sequence)
+            for one in going
+            if not one.canary and not (one.once_canarys and (one.at_ms or 0) < from_ms)
+        ]
         missing = {sequence for _, sequence in await self._missing(asked)} if asked else set()
         if missing:
             log.error("not recorded, kept on the log", subject=subject, rulings=len(missing))

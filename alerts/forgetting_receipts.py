@@ -8,12 +8,11 @@ that one of the queues of RECEIPTS has not had. A place is one subject of the lo
 from __future__ import annotations
 
 from collections import deque
-from contextlib import aclosing
 from typing import Final
 
-from alerts.patience import next_of
+from tocsin import present
 from tocsin.errors import WireError
-from tocsin.model.canary import is_canary
+from tocsin.model.canary import is_canarys_place
 from tocsin.ports import Entry, Log
 from tocsin.retention import CANARY_KEPT_MS
 from tocsin.subjects import RECEIPTS, place_in
@@ -28,6 +27,7 @@ class ForgettingReceipts:
     def __init__(self, log: Log) -> None:
         self._log = log
         self._places: dict[str, deque[tuple[int, int]]] = {}
+        self._spared: set[str] = set()
         self._after = 0
 
     async def forget(self, now_ms: int) -> int:
@@ -46,28 +46,25 @@ class ForgettingReceipts:
         return gone
 
     async def _follow(self) -> None:
-        async with aclosing(self._log.read(RECEIPTS, RECEIPTS.subjects, after=self._after)) as reader:  # type: ignore[type-var]
-            while entries := await next_of(reader):
-                if entries[0].sequence <= self._after:  # a log that was made anew
-                    self._places.clear()
-                for entry in entries:
-                    self._keep(entry)
-                self._after = entries[-1].sequence
+        reader = self._log.read(RECEIPTS, RECEIPTS.subjects, after=self._after)
+        async for entries in present.upto_present(reader, within_s=present.SILENCE_MAX_S):
+            if entries[0].sequence <= self._after:  # a log that was made anew
+                self._places.clear()
+                self._spared.clear()
+            for entry in entries:
+                self._keep(entry)
+            self._after = entries[-1].sequence
 
     def _keep(self, entry: Entry) -> None:
         """What this version cannot read goes with the next one of its place, or with its week."""
-        if not _is_of_canary(entry.subject):
-            return
         try:
-            hour_ms = decode_receipt(entry.payload).t7_ms
-        except WireError:
+            if not is_canarys_place(*place_in(entry.subject)):  # and of nobody else is any decoded
+                return
+            receipt = decode_receipt(entry.payload)
+        except (ValueError, WireError):
             return
-        self._places.setdefault(entry.subject, deque()).append((entry.sequence, hour_ms))
-
-
-def _is_of_canary(subject: str) -> bool:
-    try:
-        _, about = place_in(subject)
-    except ValueError:
-        return False
-    return is_canary(about.partition(":")[0])  # an order, a zone: behind the name
+        if receipt.canary is False:  # somebody else is named in its alert: of this place nothing goes early
+            self._spared.add(entry.subject)
+            self._places.pop(entry.subject, None)
+        elif entry.subject not in self._spared:
+            self._places.setdefault(entry.subject, deque()).append((entry.sequence, receipt.t7_ms))

@@ -27,6 +27,7 @@ from tocsin.errors import LogUnavailable, RecordUnavailable
 from tocsin.model.device import Device
 from tocsin.model.order import Order
 from tocsin.ports import Bucket
+from tocsin.pulsing import UNSEEN, Rounds, is_away
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +38,13 @@ PUTS_AT_ONCE = 32
 
 
 async def run_order_projector(
-    *, source: Orders, devices: Bucket, orders: Bucket, clock: Clock, ready: Callable[[], None]
+    *,
+    source: Orders,
+    devices: Bucket,
+    orders: Bucket,
+    clock: Clock,
+    ready: Callable[[], None],
+    rounds: Rounds = UNSEEN,
 ) -> None:
     """Project until cancelled. ``ready``: the buckets agree with the record, or another projector sees to it."""
     projector = OrderProjector(source=source, devices=devices, orders=orders, hour=clock.now_ms)
@@ -48,10 +55,14 @@ async def run_order_projector(
             worked = await projector.look(clock.now_ms())
         except (RecordUnavailable, LogUnavailable) as error:
             log.warning("orders wait", reason=str(error), again_in_s=backoff_s)
+            if is_away(error):
+                await rounds.went_round()
             await asyncio.sleep(backoff_s)
             backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
             continue
         backoff_s = POLL_S
+        if projector.is_mine:
+            await rounds.went_round()
         if not told:
             told = True
             ready()
@@ -72,6 +83,11 @@ class OrderProjector:
         self._orders = orders
         self._since_ms: int | None = None
         self._reconciled_ms = 0
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether we had the turn at the last look. Whoever never has it shows no pulse."""
+        return self._since_ms is not None
 
     async def look(self, now_ms: int) -> bool:
         """Bring the buckets up to date; True when something was done and there may be more.

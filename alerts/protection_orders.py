@@ -39,6 +39,7 @@ from tocsin.model.device import Device, DeviceKind
 from tocsin.model.episode import Channel, FindingCause, Notification, Receipt, Ruling
 from tocsin.model.ids import derived
 from tocsin.ports import Bucket, Delivery, Entry, Log
+from tocsin.pulsing import UNSEEN, Returning, Rounds
 from tocsin.telemetry import COMMANDS
 from tocsin.wire import decode_device, decode_order, decode_ruling
 
@@ -77,9 +78,17 @@ class ProtectionOrders:
     """Tells the units of protected persons what they show."""
 
     def __init__(
-        self, log_: Log, devices: Bucket, orders: Bucket, clock: Clock, line: Speaker, states: UnitStates
+        self,
+        log_: Log,
+        devices: Bucket,
+        orders: Bucket,
+        clock: Clock,
+        line: Speaker,
+        states: UnitStates,
+        rounds: Rounds = UNSEEN,
     ) -> None:
         self._log = log_
+        self._rounds = rounds
         self._devices = devices
         self._orders = orders
         self._clock = clock
@@ -94,7 +103,8 @@ class ProtectionOrders:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow())
             await self._present.wait()
-            async with self._log.queue(subjects.EPISODES, QUEUE, parallel=DOWNLINK_PARALLEL_MAX) as deliveries:
+            async with self._log.queue(subjects.EPISODES, QUEUE, parallel=DOWNLINK_PARALLEL_MAX) as queue:
+                deliveries = Returning(queue, self._rounds, QUEUE)
                 while True:
                     taken = await deliveries.take(TAKE_MAX)
                     await asyncio.gather(*(self._settle(one) for one in taken))
@@ -254,7 +264,7 @@ class ProtectionOrders:
         return Receipt(
             notification=said.notification.id, episode=said.ruling.episode.id, version=said.ruling.episode.version,
             channel=Channel.UNIT, attempt=said.attempt, t7_ms=self._clock.now_ms(), t8_ms=None, result=result,
-            recipient=unit, line=unit,
+            recipient=unit, line=unit, canary=said.ruling.episode.is_canary,
         )  # fmt: skip
 
 

@@ -20,13 +20,18 @@ from tocsin import telemetry, wire
 from tocsin.adapters.accesses import AccessRecord, RecordedAccess
 from tocsin.adapters.commands import CommandRecord, RecordedCommand, RecordedResult
 from tocsin.adapters.episodes import EpisodeRecord, RecordedReceipt, RecordedRuling
-from tocsin.errors import WireError
+from tocsin.adapters.postgres import RecordRefused
+from tocsin.errors import RecordUnavailable, WireError
 from tocsin.ports import Deliveries, Delivery, Entry, Log
+from tocsin.pulsing import UNSEEN, Returning, Rounds
 from tocsin.settling import Settler
 from tocsin.subjects import ACCESSES, COMMANDS, EPISODES, RECEIPTS, RECORDER_EPISODES, RESULTS, place_in
 
 logger = structlog.get_logger(__name__)
 
+LINK_LATE_AGAIN_S = 10.0
+LINK_LATE_AGAIN_MAX_S = 600.0  # what has waited since a migration may wait: the record's work goes first
+LOOPS = ("rulings", "receipts", "accesses", "commands", "results")
 TAKE_MAX = 500  # at 10 to 20 thousand rows a second a small part of a lease
 
 T = TypeVar("T")
@@ -39,8 +44,11 @@ async def run_recorder(
     accesses: AccessRecord,
     commands: CommandRecord,
     ready: Callable[[], None],
+    link_late: Callable[[], Awaitable[int]] | None = None,
+    rounds: Rounds = UNSEEN,
 ) -> None:
-    """Record until cancelled. ``ready`` is called when all queues are joined, whether or not the record is up."""
+    """Record until cancelled. ``ready`` is called when all queues are joined, whether or not the record is up.
+    ``link_late``: what else is to be linked, once (``tocsin.adapters.late_links``)."""
 
     async def record_rulings(rulings: Sequence[RecordedRuling]) -> None:
         telemetry.RECORDED.inc(await record.record_rulings(rulings))
@@ -62,12 +70,37 @@ async def run_recorder(
         log.queue(RESULTS, "recorder-results", parallel=TAKE_MAX) as results,
         asyncio.TaskGroup() as parts,
     ):
-        parts.create_task(_settler(episodes, _read_ruling, record_rulings).run())
-        parts.create_task(_settler(receipts, _read_receipt, record.record_receipts).run())
-        parts.create_task(_settler(reads, _read_access, record_accesses).run())
-        parts.create_task(_settler(orders, _read_command, record_commands).run())
-        parts.create_task(_settler(results, _read_result, record_results).run())
+        queues = (episodes, receipts, reads, orders, results)
+        seen = [Returning(queue, rounds, loop) for queue, loop in zip(queues, LOOPS, strict=True)]
+        of_rulings, of_receipts, of_reads, of_orders, of_results = seen
+        parts.create_task(_settler(of_rulings, _read_ruling, record_rulings).run())
+        parts.create_task(_settler(of_receipts, _read_receipt, record.record_receipts).run())
+        parts.create_task(_settler(of_reads, _read_access, record_accesses).run())
+        parts.create_task(_settler(of_orders, _read_command, record_commands).run())
+        parts.create_task(_settler(of_results, _read_result, record_results).run())
+        if link_late is not None:
+            parts.create_task(_linked_late(link_late))
         ready()
+
+
+async def _linked_late(link_late: Callable[[], Awaitable[int]]) -> None:
+    """Beside the queues, and in nobody's way: until it is done, or cannot be. That it waits is said once."""
+    again_in_s = LINK_LATE_AGAIN_S
+    while True:
+        try:
+            linked = await link_late()
+        except RecordUnavailable as error:
+            if again_in_s == LINK_LATE_AGAIN_S:
+                logger.warning("links wait for the record", reason=str(error), again_in_s=again_in_s)
+            await asyncio.sleep(again_in_s)
+            again_in_s = min(2 * again_in_s, LINK_LATE_AGAIN_MAX_S)
+            continue
+        except RecordRefused as error:  # they stay listed, and ``audit verify`` counts them
+            logger.error("not linked", reason=type(error).__name__)
+            return
+        if linked:
+            logger.info("linked what was kept without a link", links=linked)
+        return
 
 
 def _read_ruling(entry: Entry) -> RecordedRuling:

@@ -27,6 +27,7 @@ from tocsin.model.command import ENDS, Command, CommandStatus, Stage, furthest
 from tocsin.model.episode import Receipt
 from tocsin.model.ids import derived
 from tocsin.ports import Delivery, Log
+from tocsin.pulsing import UNSEEN, Returning, Rounds
 from tocsin.telemetry import COMMANDS
 from tocsin.wire import decode_command_status, encode
 
@@ -103,8 +104,9 @@ class Results:
 class Tracker:
     """Follows every order that was sent to its end."""
 
-    def __init__(self, log_: Log, clock: Clock, resend: Resend) -> None:
+    def __init__(self, log_: Log, clock: Clock, resend: Resend, rounds: Rounds = UNSEEN) -> None:
         self._log = log_
+        self._rounds = rounds
         self._clock = clock
         self._results = Results(log_, clock)
         self._resend = resend
@@ -121,7 +123,8 @@ class Tracker:
         subject = subjects.result("*", "*", teller)
         async with self._log.queue(
             subjects.RESULTS, name, parallel=RESULTS_PARALLEL_MAX, subject=subject
-        ) as deliveries:
+        ) as queue:
+            deliveries = Returning(queue, self._rounds, name)
             while True:
                 taken = await deliveries.take(TAKE_MAX)
                 await asyncio.gather(*(self._settle(one, handle) for one in taken))

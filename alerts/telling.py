@@ -113,6 +113,7 @@ class Receipts:
             status=outcome.status,
             recipient=notification.recipient,
             line="" if way is None else way.line,
+            canary=episode.is_canary,
         )
         NOTIFICATIONS.labels(channel=receipt.channel.value, line=receipt.line, outcome=outcome.result).inc()
         await self._append(receipt)

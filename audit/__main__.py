@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from typing import Final
 
 import httpx2
 import structlog
@@ -12,6 +13,9 @@ import structlog
 from audit.auditor import AuditDoors, Laws, run_auditor
 from audit.canary import Doors, run_canary
 from audit.laws.answered import Answered
+from audit.laws.clerk import Clerk
+from audit.laws.endpoints import Endpoints
+from audit.laws.sent import Sent
 from audit.listening import Broker, Listening
 from audit.listening import Doors as ListeningDoors
 from audit.notary import outside_of, run_notary
@@ -20,7 +24,7 @@ from audit.recall import Recall
 from audit.spokesman import Spokesman
 from audit.track import Tracks
 from audit.warding import Warding
-from audit.witness import run_witness
+from audit.witness import QUEUE, TRACKS_QUEUE, run_witness
 from tocsin.adapters.fixes import FixArchive
 from tocsin.adapters.heads import Heads
 from tocsin.adapters.jetstream import open_bus
@@ -29,8 +33,11 @@ from tocsin.adapters.postgres import open_pool
 from tocsin.adapters.seals import Seals
 from tocsin.errors import SettingError
 from tocsin.limits import WEBHOOK_TIMEOUT_S
-from tocsin.model.episode import Realm
+from tocsin.model.episode import Channel, Realm
+from tocsin.model.pulse import NOTARY, WITNESS
+from tocsin.model.room import DEFAULT_ROOM, SECOND
 from tocsin.mqtt import NO_FILES
+from tocsin.pulsing import Pulsing
 from tocsin.reach import reach_of
 from tocsin.service import Ready, run_part
 from tocsin.settings import PREFIX, Settings, WebhookTls
@@ -91,10 +98,19 @@ async def witness(settings: Settings, ready: Ready) -> None:
             seals=seals,
             clock=clock,
         )
-        tasks.create_task(run_notary(Heads(pool), outside_of(settings), bus.log, clock, started.set))
+        notary = Pulsing(bus.tallies, NOTARY, clock)
+        tasks.create_task(run_notary(Heads(pool), outside_of(settings), bus.log, clock, started.set, notary))
         await started.wait()
         tasks.create_task(
-            run_witness(log_=bus.log, recall=recall, seals=seals, tracks=tracks, clock=clock, ready=ready)
+            run_witness(
+                log_=bus.log,
+                recall=recall,
+                seals=seals,
+                tracks=tracks,
+                clock=clock,
+                ready=ready,
+                rounds=Pulsing(bus.tallies, WITNESS, clock, (QUEUE, TRACKS_QUEUE)),
+            )
         )
 
 
@@ -120,19 +136,57 @@ async def auditor(settings: Settings, ready: Ready) -> None:
             clock_moved=settings.clock_moved,
             partitions=settings.partitions,
         )
+        endpoints = endpoints_of(settings)
+        tell_of_nobody(endpoints)
         all_ready = _when_all(3, ready)
         tasks.create_task(listening.run(all_ready))
         tasks.create_task(warding.run(all_ready))
         await run_auditor(
             AuditDoors(log=bus.log, devices=bus.devices, orders=bus.orders, tallies=bus.tallies),
             laws=Laws(
+                sent=Sent(endpoints=endpoints, since_ms=clock.now_ms()),
                 answered=Answered(settings.police_mode, settings.clock_rate),
+                clerk=Clerk(settings.clock_rate),
                 others=(listening.ear, listening.conservation, warding),
             ),
             spokesman=Spokesman(log_=bus.log, clock=clock, pager=pager, site=settings.site, realm=settings.realm),
             clock=clock,
             ready=all_ready,
         )
+
+
+def endpoints_of(settings: Settings) -> Endpoints:
+    """Who is there to be told, by the settings of this deployment; the same that the courier reads for itself."""
+    named = {
+        Channel.TELEASSISTANCE: {
+            DEFAULT_ROOM: settings.teleassistance_url,
+            SECOND: settings.teleassistance_second_url,
+        },
+        Channel.POLICE: {
+            DEFAULT_ROOM: settings.police_url,
+            **{room: one.url for room, one in settings.police_rooms.items()},
+        },
+        Channel.OPERATIONS: {DEFAULT_ROOM: settings.operations_url},
+    }
+    return {
+        channel: frozenset(room for room, url in rooms.items() if url is not None)
+        for channel, rooms in named.items()
+    }
+
+
+NEEDED: Final = {
+    Channel.TELEASSISTANCE: f"{PREFIX}TELEASSISTANCE_URL",
+    Channel.POLICE: f"{PREFIX}POLICE_URL",
+    Channel.OPERATIONS: f"{PREFIX}OPERATIONS_URL",
+}
+
+
+def tell_of_nobody(endpoints: Endpoints) -> None:
+    """The law ``sent`` believes that nobody is there to be told where these are not set here too."""
+    for channel, setting in NEEDED.items():
+        if not endpoints.get(channel):
+            effect = "that nobody is there to be told is believed"
+            log.warning("no_endpoints_known", channel=channel.value, mend=setting, effect=effect)
 
 
 def _when_all(number: int, ready: Ready) -> Ready:

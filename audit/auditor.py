@@ -24,6 +24,7 @@ from audit.law import Difference, Law
 from audit.laws import reading
 from audit.laws.answered import Answered
 from audit.laws.carried import Carried
+from audit.laws.clerk import Clerk
 from audit.laws.near import Near
 from audit.laws.reading import Awaited, place_in
 from audit.laws.ruled import Ruled
@@ -31,8 +32,9 @@ from audit.laws.sent import Sent
 from audit.spokesman import Spokesman
 from tocsin.clock import MS, AffineClock
 from tocsin.errors import LogUnavailable, WireError
-from tocsin.model.pulse import Pulse
+from tocsin.model.pulse import CLERK, Pulse
 from tocsin.ports import Bucket, Changed, Entry, Log
+from tocsin.present import upto_present
 from tocsin.subjects import ALARMS, AUDITOR_PULSE, EPISODES, FINDINGS, FIXES, NOTICES, RECEIPTS, WIRES, Stream
 from tocsin.wire import (
     decode_alarm,
@@ -79,6 +81,7 @@ class Laws:
     carried: Carried = field(default_factory=Carried)
     near: Near = field(default_factory=Near)
     answered: Answered = field(default_factory=Answered)
+    clerk: Clerk = field(default_factory=Clerk)
     others: Sequence[Law] = ()
 
     @property
@@ -183,7 +186,17 @@ class Auditor:
             self._spokesman.say(law.name, self._asked(law, now_ms))
         for law in self._laws.others:
             self._spokesman.say(law.name, self._asked(law, self._clock.passed_ms()))
+        await self._look_at_clerk(now_ms)
         await self._show_pulse()
+
+    async def _look_at_clerk(self, now_ms: int) -> None:
+        clerk = self._laws.clerk
+        try:
+            clerk.shows(await self._doors.tallies.get(CLERK), now_ms)
+        except LogUnavailable as error:
+            log.warning("clerk_not_looked_at", error=str(error))
+            return
+        self._spokesman.say(clerk.name, self._asked(clerk, now_ms), lasts=clerk.lasts)
 
     @staticmethod
     def _asked(law: Law, now_ms: int) -> list[Difference]:
@@ -211,9 +224,7 @@ class Auditor:
     async def _read_standing(self) -> None:
         """How each episode stands, before anything is asked of it."""
         reader = self._doors.log.read(EPISODES, EPISODES.subjects, newest_per_subject=True)
-        async for entries in reader:
-            if not entries:
-                return
+        async for entries in upto_present(reader):
             for entry in entries:
                 self._hear(self._standing, entry)
             await asyncio.sleep(0)

@@ -2,7 +2,7 @@
 
 The shell around ``canary_round``: it walks the plan over MQTT, reads from the log what the parts say of the
 crossing, hears at its own receiver what arrived, acts over the API, and says SYS_CANARY_FAIL of a pair that has
-had no complete round for FAILS_AFTER_S, with the stage that is missing. Its own pulse is in the bucket
+had no complete round for three of its own, with the stage that is missing. Its own pulse is in the bucket
 ``tallies``: when that stands still the clerk says the same of the part. While a stream that rounds fill is half
 full nobody crosses, so that the watch never stops what it watches; of that SYS_CANARY_FAIL says ``no_room``.
 
@@ -26,6 +26,7 @@ from audit.canary_roll import enrol, password_of
 from audit.canary_round import (
     ROOM_MAX,
     ROOM_ON,
+    ROUND_S,
     Lasting,
     Pair,
     Round,
@@ -39,6 +40,7 @@ from audit.canary_round import (
     next_report_ms,
     pairs,
     round_at,
+    turn_of,
 )
 from audit.canary_unit import Unit
 from tocsin import subjects
@@ -91,8 +93,9 @@ async def run_canary(doors: Doors, *, clock: Clock, ready: Callable[[], None]) -
         canary = Canary(doors, clock, Platform(http=http))
         async with listening(doors.url, receiver(doors.secret, canary.taken)):
             log.info("canary_pairs", pairs=canary.names)
-            if len(canary.names) < doors.partitions:
-                log.warning("partitions_without_canary", partitions=doors.partitions - len(canary.names))
+            every_s = ROUND_S * turn_of(0, doors.partitions).of
+            if every_s > ROUND_S:
+                log.warning("canary_pairs_take_turns", each_crosses_every_s=every_s)
             await canary.recall()
             ready()
             await canary.live(tasks)
@@ -107,7 +110,10 @@ class Canary:
         self._api = api
         self._pairs = pairs(doors.partitions)
         began_ms = clock.now_ms()
-        self.watches: Mapping[str, Watch] = {one.measure: Watch(complete_ms=began_ms) for one in self._pairs}
+        self.watches: Mapping[str, Watch] = {
+            one.measure: Watch(complete_ms=began_ms, turn=turn_of(partition, doors.partitions))
+            for partition, one in enumerate(self._pairs)
+        }
         self._units = {name: self._unit(name) for one in self._pairs for name in (one.wearer, one.protected)}
         self._open: dict[str, tuple[str, Episode]] = {}  # by its place: whose it is, and how it stands
         self._tried_ms: dict[tuple[str, int], int] = {}
@@ -179,7 +185,7 @@ class Canary:
         for watch in self.watches.values():
             if number != self._number:
                 watch.rests = not self._has_room
-            if not watch.rests:
+            if not watch.rests and watch.turn.has(number):
                 watch.begin(number)
         self._number = number
 
@@ -202,7 +208,7 @@ class Canary:
     async def _report(self, pair: Pair, at_ms: int) -> None:
         """She first: where she is must be known before he can come near her."""
         watch = self.watches[pair.measure]
-        rests = watch.rests
+        rests = watch.rests or not watch.turn.has(round_at(at_ms))
         await self._units[pair.protected].say(her_place(at_ms), at_ms)
         if await self._units[pair.wearer].say(his_place(at_ms, rests=rests), at_ms) and not rests:
             walked = watch.crossed(at_ms)

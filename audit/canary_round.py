@@ -43,11 +43,11 @@ METRES_PER_DEGREE: Final = 111_195.0  # of a sphere; a thousandth more or less m
 FAILS_AFTER_S: Final = 180  # DOMAIN section 4 wants each minute walked: two rounds may be lost to a restart
 FAILS_AFTER_MS: Final = FAILS_AFTER_S * MS
 HEARD_MAX: Final = 64  # what was heard of alerts: six stages of each, of rounds that are not given up yet
-PAIRS_MAX: Final = 3
-"""What a pair leaves behind stays below half of every stream, and a watch must not stop or displace what it
-watches: its results are 2.5 MB a day (measured, docs/watching.md), kept for 7 on a stream of 128 MiB (ADR 46). The
-rulings, 36 MB a pair and day, stay on EPISODES until they are recorded: 2 GiB in 18 days without a record, hence
-ROOM_MAX."""
+CROSSING_MAX: Final = 3
+"""Pairs that cross in one minute; where there are more partitions they take turns. What they leave stays below
+half of every stream, for a watch must not stop or displace what it watches: the results of one crossing a minute
+are 2.5 MB a day (measured, docs/watching.md), kept for 7 on a stream of 128 MiB (ADR 46). The rulings, 36 MB, stay
+on EPISODES until they are recorded: 2 GiB in 18 days without a record, hence ROOM_MAX."""
 ROOM_MAX: Final = 0.5
 """From here on nobody crosses: the other half of EPISODES and of RECEIPTS is for people."""
 ROOM_ON: Final = frozenset({f"{stream.name}.bytes" for stream in (EPISODES, RECEIPTS)})
@@ -75,14 +75,38 @@ class Pair(NamedTuple):
 
 
 def pairs(partitions: int) -> tuple[Pair, ...]:
-    """One for each partition, PAIRS_MAX at most, by the least number whose measure falls there."""
+    """One for each partition, by the least number whose measure falls there."""
     found: dict[int, Pair] = {}
     for number in range(NAMES_MAX):
         name = f"{PREFIX}{number}"
         found.setdefault(partition_of(name, partitions), Pair(name))
         if len(found) == partitions:
-            return tuple(found[partition] for partition in range(min(partitions, PAIRS_MAX)))
+            return tuple(found[partition] for partition in range(partitions))
     raise AssertionError(f"no name for each of {partitions} partitions")
+
+
+class Turn(NamedTuple):
+    """Which minutes are a pair's: of each ``of`` in a row the one with this number."""
+
+    number: int = 0
+    of: int = 1
+
+    def has(self, round_number: int) -> bool:
+        return round_number % self.of == self.number
+
+    @property
+    def fails_after_ms(self) -> int:
+        """Two rounds may be lost to a restart, of whoever walks each minute and of whoever does not."""
+        return FAILS_AFTER_MS * self.of
+
+
+EACH_MINUTE: Final = Turn()
+
+
+def turn_of(partition: int, partitions: int) -> Turn:
+    """No more than CROSSING_MAX have the same minute, and somebody crosses in each."""
+    of = -(-partitions // CROSSING_MAX)
+    return Turn(partition % of, of)
 
 
 class Place(NamedTuple):
@@ -188,10 +212,11 @@ class Word(NamedTuple):
 @dataclass(slots=True)
 class Watch:
     """What is known of the rounds of one pair. ``complete_ms``: when the last one was complete; before any, when
-    the watch began, so that a start is given its three minutes too. ``lasting``: the failure that stands.
-    ``rests``: nobody crosses now, for want of room."""
+    the watch began, so that a start is given its time too. ``lasting``: the failure that stands.
+    ``rests``: nobody crosses now, for want of room. ``turn``: the minutes in which this pair does."""
 
     complete_ms: int
+    turn: Turn = EACH_MINUTE
     lasting: Lasting | None = None
     was_complete: bool = False
     rests: bool = False
@@ -199,8 +224,8 @@ class Watch:
     heard: dict[tuple[str, Stage], int] = field(default_factory=dict)
 
     def begin(self, number: int) -> Round:
-        """Rounds that began FAILS_AFTER_MS ago are given up: an alert of then is no crossing of now."""
-        kept = number - FAILS_AFTER_S // ROUND_S
+        """Rounds that began before a failure would are given up: an alert of then is no crossing of now."""
+        kept = number - self.turn.fails_after_ms // (ROUND_S * MS)
         self.rounds = {old: one for old, one in self.rounds.items() if old > kept}
         return self.rounds.setdefault(number, Round(number))
 
@@ -247,7 +272,7 @@ class Watch:
 
     def word(self, now_ms: int) -> Word | None:
         """Whether something is to be said: the failure once, its end with the next complete round."""
-        if now_ms - self.complete_ms >= FAILS_AFTER_MS:
+        if now_ms - self.complete_ms >= self.turn.fails_after_ms:
             return None if self.lasting else Word(self._missing(now_ms), now_ms)
         if self.lasting is not None and self.was_complete and self.complete_ms > self.lasting.at_ms:
             return Word("", self.complete_ms)

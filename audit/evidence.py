@@ -6,6 +6,7 @@ was imported is the package that was imported, byte for byte. Shell; hours are m
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,14 +28,15 @@ from audit.package_heads import head_line
 from audit.story import READ, Story
 from tocsin.adapters.evidence import Reading, Stretch
 from tocsin.chain import Kind, Opened
-from tocsin.errors import TocsinError
-from tocsin.heads import proof
+from tocsin.errors import NoEvidence
+from tocsin.heads import Head, Leaf, proof
+from tocsin.turns import in_turns
 
 ALWAYS_SHOWN: Final = frozenset({Kind.DELETION, Kind.HOLD})
 """About nobody."""
 
 
-class NoSuchAlert(TocsinError):
+class NoSuchAlert(NoEvidence):
     """No chain is about this alert:"""
 
 
@@ -49,21 +51,22 @@ class Package:
 
 
 async def gather(reading: Reading, alert: str) -> Package:
-    """Raises NoSuchAlert."""
+    """Raises NoSuchAlert, and EvidenceTooLarge where the reading has a bound. Others on the loop have their turn:
+    the API gathers beside its screens."""
     story = Story(alert)
     episode = _run(await reading.stretch(EPISODE + alert))
     if not episode.links:
         raise NoSuchAlert(alert)
     runs = [episode]
-    _hear(story, episode)
+    await _hear(story, episode)
     for measure in story.measures:
         runs.append(_run(await reading.stretch(MEASURE + measure)))
-        _hear(story, runs[-1])
+        await _hear(story, runs[-1])
     imported = await reading.is_imported(alert)
     for device in story.devices:
         runs.extend(await _of_device(reading, DEVICE + device, story.window, imported=imported))
     for day in await reading.access_days(alert):
-        runs.extend(_named(_run(await reading.stretch(ACCESSES + day)), alert))
+        runs.extend(await _of_day(reading, ACCESSES + day, alert))
     runs.sort(key=lambda run: (*place_of(run.chain), run.after))
     return Package(header=story.header(), runs=runs, heads=await _heads(reading, runs, imported=imported))
 
@@ -78,9 +81,9 @@ def _run(stretch: Stretch) -> Run:
     )
 
 
-def _hear(story: Story, run: Run) -> None:
+async def _hear(story: Story, run: Run) -> None:
     """What is wrong with it is the verifier's to say: it is exported as it is."""
-    for link in run.links:
+    async for link in in_turns(run.links):
         if (beside := run.opened.get(link.number)) is not None:
             story.hear(link, beside.payload)
 
@@ -134,17 +137,17 @@ def _merged(stretches: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 # --- accesses ----------------------------------------------------------------------------------------------------
 
 
-def _named(run: Run, alert: str) -> list[Run]:
+async def _of_day(reading: Reading, chain: str, alert: str) -> list[Run]:
     """The links of the day, and of the payloads those that name the alert; nothing where none does any more."""
-    shown = {
-        link.number: run.opened[link.number]
-        for link in run.links
-        if link.number in run.opened
-        and (link.kind in ALWAYS_SHOWN or _names(link.kind, run.opened[link.number], alert))
-    }
-    if not any(link.kind is Kind.ACCESS and link.number in shown for link in run.links):
-        return []
-    return [Run(chain=run.chain, links=run.links, opened=shown, after=run.after, before=run.before)]
+
+    def is_shown(kind: Kind, beside: Opened) -> bool:
+        return kind in ALWAYS_SHOWN or _names(kind, beside, alert)
+
+    run = _run(await reading.stretch(chain, wanted=is_shown))
+    async for link in in_turns(run.links):
+        if link.kind is Kind.ACCESS and link.number in run.opened:
+            return [run]
+    return []
 
 
 def _names(kind: Kind, beside: Opened, alert: str) -> bool:
@@ -181,8 +184,12 @@ async def _heads(reading: Reading, runs: Sequence[Run], *, imported: bool) -> li
             wanted[head].append(position)
     for number, positions in wanted.items():
         made, leaves = await reading.head(number)
-        found.extend(head_line(made, leaves[place], proof(leaves, place)) for place in positions)
+        found.extend(await asyncio.to_thread(_proven, made, leaves, positions))  # a tree of every chain there is
     return sorted(found, key=lambda line: (line.number, line.chain))
+
+
+def _proven(made: Head, leaves: Sequence[Leaf], positions: Sequence[int]) -> list[HeadLine]:
+    return [head_line(made, leaves[place], proof(leaves, place)) for place in positions]
 
 
 def _within(shown: Mapping[str, Sequence[Run]], chain: str, length: int) -> bool:

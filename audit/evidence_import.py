@@ -1,6 +1,7 @@
 """How does a package come into a record that has nothing of its alert?
 
-Checked first as anybody would check it; then links, payloads and heads in one transaction, then the rows that
+Only into one for examination, which has packages and nothing of its own (``tocsin.adapters.evidence``). Checked
+first as anybody would check it; then links, payloads and heads in one transaction, then the rows that
 follow from them, which may be made again. Refused with every reason at once. Shell.
 """
 

@@ -11,6 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from audit.case_binding import Lack
 from audit.package_reader import Wrong
 from audit.package_verification import Verdict
 from audit.story import RulingSaid, Story
@@ -19,6 +20,12 @@ from tocsin.clock import rfc3339
 SHOWN_MAX = 60
 """Rows of a table for people; ``--json`` has all of them."""
 
+
+LACKS: Final = {
+    Lack.ERASED: "its case was erased, and nobody can make it again",
+    Lack.NEVER_MADE: "no case of it was ever made, and the witness has sealed nothing behind it",
+    Lack.RULING_GONE: "its case is here, and the ruling is not any more",
+}
 
 UNSHOWN: Final = "\N{REPLACEMENT CHARACTER}"
 
@@ -49,6 +56,9 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
             "cases": verdict.cases,
             "cases_without_inputs": verdict.uncased,
             "decided_again": verdict.replayed,
+            "decisions_without_case": [
+                {"link": one.number, "finding": one.finding, "why": one.why.value} for one in verdict.undecided
+            ],
         },
         "erased": [
             {"chain": one.chain, "number": one.number, "kind": one.of, "at": rfc3339(one.at_ms), "rule": one.rule,
@@ -163,6 +173,8 @@ def _proven(verdict: Verdict) -> Iterator[RenderableType]:
         yield _line(
             f"{verdict.uncased} decisions say why there are no inputs to make them from again", style="yellow"
         )
+    for one in verdict.undecided:
+        yield _line(f"link {one.number}, the decision {one.finding}: {LACKS[one.why]}", style="yellow")
     for chain, behind in sorted(verdict.unproven.items()):
         yield _line(f"{chain}: its last {behind} links are in no head of this package", style="yellow")
     if verdict.compared is None:

@@ -29,6 +29,7 @@ from tocsin.clock import MS, AffineClock
 from tocsin.errors import LogUnavailable, WireError
 from tocsin.model.device import Device
 from tocsin.model.fix import Fixes
+from tocsin.model.pulse import CLERK, LOOPS
 from tocsin.model.tally import Tally
 from tocsin.mqtt import NO_FILES, client_to
 from tocsin.ports import Bucket, Changed, Entry, Log
@@ -42,7 +43,7 @@ ASK_EVERY_S = 1.0
 RECONNECT_S = 0.5
 GRACE_MS = 5 * MS  # a unit that was registered or changed this moment may be another one at ingest's
 NOBODY = "nobody"  # no queue has this name: asked for the end of a stream alone
-PULSES = frozenset({AUDITOR_PULSE, CANARY_PULSE})  # in the bucket of tallies, and none
+PULSES = frozenset({AUDITOR_PULSE, CANARY_PULSE, CLERK, *LOOPS})  # in the bucket of tallies, and none
 REFUSED = 0x80
 SHARES = 2**32
 

@@ -34,6 +34,7 @@ from tocsin.model.finding import Change, Code
 from tocsin.model.ids import derived
 from tocsin.model.notice import Notice
 from tocsin.ports import Log
+from tocsin.pulsing import UNSEEN, Rounds, is_away
 from tocsin.reach import reach_of
 from tocsin.settings import Settings, WebhookTls
 from tocsin.subjects import EPISODES
@@ -130,7 +131,14 @@ class Trouble:
     detail: str
 
 
-async def run_notary(heads: Heads, outside: Outside, log_: Log, clock: Clock, ready: Callable[[], None]) -> None:
+async def run_notary(
+    heads: Heads,
+    outside: Outside,
+    log_: Log,
+    clock: Clock,
+    ready: Callable[[], None],
+    rounds: Rounds = UNSEEN,
+) -> None:
     """Until cancelled."""
     pager = Pager(log_)
     ready()
@@ -140,6 +148,10 @@ async def run_notary(heads: Heads, outside: Outside, log_: Log, clock: Clock, re
             await pager.say(await publish(heads, outside, clock), clock.now_ms())
         except (RecordUnavailable, LogUnavailable) as error:
             log.warning("heads_wait", error=str(error))
+            if is_away(error):
+                await rounds.went_round()
+        else:
+            await rounds.went_round()
         await clock.sleep(LOOK_EVERY_S)
 
 

@@ -17,7 +17,7 @@ import msgspec
 
 from tocsin import sealing
 from tocsin.chain import START, KeptAs, Kind, Link, Opened
-from tocsin.errors import TocsinError
+from tocsin.errors import EvidenceBroken
 
 FORMAT: Final = 1
 LINE_MAX_BYTES: Final = 64 * 1024 * 1024
@@ -34,7 +34,7 @@ WHOLE: Final = (EPISODE, MEASURE, ACCESSES)
 """Of these a package has every link there is; of a device only those around the alert."""
 
 
-class Unwritable(TocsinError):
+class Unwritable(EvidenceBroken):
     """What the record holds cannot be written as evidence."""
 
 

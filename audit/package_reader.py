@@ -74,6 +74,9 @@ class What(StrEnum):
     NOT_COVERED = "not_covered"
     DISAGREES = "disagrees"
     DECIDED_OTHERWISE = "decided_otherwise"
+    CASE_MISSING = "case_missing"
+    CASE_FOREIGN = "case_foreign"
+    CASE_DOUBLED = "case_doubled"
 
 
 class Wrong(msgspec.Struct, frozen=True, kw_only=True):

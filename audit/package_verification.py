@@ -15,7 +15,8 @@ from typing import Final
 
 import msgspec
 
-from audit.package import ACCESSES, Header, HeadLine
+from audit.case_binding import Bindings, Undecided
+from audit.package import ACCESSES, EPISODE, Header, HeadLine
 from audit.package_heads import problem_of_head
 from audit.package_reader import HeaderRead, HeadRead, RunRead, What, Wrong, may_be_withheld, parts
 from audit.story import HOMES, Story
@@ -61,6 +62,7 @@ class Verdict:
     cases: int = 0
     uncased: int = 0
     replayed: int | None = None
+    undecided: list[Undecided] = field(default_factory=list)
 
     @property
     def is_good(self) -> bool:
@@ -114,6 +116,7 @@ class _Check:
     _leaves: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     _compared: dict[str, int] = field(default_factory=dict)
     _head: HeadLine | None = None
+    _bindings: Bindings = field(default_factory=Bindings)
 
     def found(self, wrong: Wrong) -> None:
         if len(self.verdict.faults) < FAULTS_MAX:
@@ -134,7 +137,9 @@ class _Check:
                 continue
             self._links[chain][link.number] = link
             self._lines[chain, link.number] = run.lines[link.number]
-            if (beside := run.opened.get(link.number)) is not None:
+            beside = run.opened.get(link.number)
+            self._bindings.hear(link, None if beside is None else beside.payload)
+            if beside is not None:
                 self._there[chain].add(link.number)
                 self._on_payload(link, beside, run.lines[link.number] + 1)
         self._proofs[chain] += [
@@ -258,8 +263,21 @@ class _Check:
                 self.found(wrong)
         if verdict.header is None:
             return
+        for wrong in self._of_cases(EPISODE + verdict.header.alert):
+            self.found(wrong)
         for wrong in [*self._of_header(verdict.header), *self._of_chains()]:
             self.found(wrong)
+
+    def _of_cases(self, chain: str) -> Iterator[Wrong]:
+        """Each decision has the case that is its own (``audit.case_binding``)."""
+        erased = {one.number for one in self.verdict.erased if one.chain == chain}
+        self.verdict.undecided.extend(self._bindings.undecided(erased))
+        for one in self._bindings.faults():
+            link = one.link
+            line = self._lines[link.chain, link.number]
+            yield Wrong(
+                line=line, what=one.what, chain=link.chain, number=link.number, of=link.kind, detail=one.detail
+            )
 
     def _not_covered(self, chain: str) -> Iterator[Wrong]:
         """Who makes a package anew and leaves its heads out must not be believed by whoever has the heads."""

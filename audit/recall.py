@@ -23,7 +23,6 @@ from audit.case import UnknownMeasure, Why, case_of, check
 from geofence import journal, shelf, snapshot
 from geofence.journal import Place, Written
 from geofence.pair_table import stack
-from geofence.present import upto_present
 from geofence.shelf import Shelf, Slot
 from geofence.snapshot import Snapshot, SnapshotUnreadable
 from tocsin import subjects, wire
@@ -32,6 +31,7 @@ from tocsin.errors import WireError
 from tocsin.model.finding import Finding
 from tocsin.model.fix import Fixes
 from tocsin.ports import Entry, Log, Objects
+from tocsin.present import upto_present
 from tocsin.subjects import FIXES, JOURNAL, partition_of
 from tocsin.wire import decode_fixes
 

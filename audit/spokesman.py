@@ -88,15 +88,14 @@ class Spokesman:
             trouble = self._troubles[episode.subject]
             trouble.begun, trouble.since_ms = (newest.cause, newest.at_ms), episode.opened_ms
 
-    def say(self, law: str, found: Sequence[Difference]) -> None:
+    def say(self, law: str, found: Sequence[Difference], *, lasts: bool = False) -> None:
+        """``lasts``: what was found before is still so, though it is not said again."""
         trouble = self._troubles[law]
         trouble.since_page += 1
         trouble.gathered += found
         if found:
             AUDIT_DIFFERENCES.labels(law=law).inc(len(found))
-            trouble.quiet = 0
-        else:
-            trouble.quiet += 1
+        trouble.quiet = 0 if found or lasts else trouble.quiet + 1
         if trouble.gathered and trouble.since_page >= PAGE_LOOKS:
             self._tell(law, trouble)
         elif trouble.begun is not None and trouble.quiet >= QUIET_LOOKS:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from tocsin.chain import Kind, Link
-from tocsin.model.canary import is_canary
+from tocsin.model.canary import is_canarys, was_taken_for_a_canarys
 from tocsin.model.fix import FixPoint
 from tocsin.sealing import access_chain, device_chain, episode_chain, measure_chain
 from tocsin.wire import NOUN_VERSION
@@ -73,8 +73,12 @@ def blanked(value: object) -> object:
 
 def key_of(link: Link) -> Key | None:
     """By its source, which stays when the payload is erased; None for a source of another form."""
+    return key_at(link.kind, link.chain, link.source)
+
+
+def key_at(kind: Kind, chain: str, source: str) -> Key | None:
     try:
-        key = _KEYS[link.kind](link.chain.partition("/")[2], link.source.partition(":")[2])
+        key = _KEYS[kind](chain.partition("/")[2], source.partition(":")[2])
     except (KeyError, ValueError):
         return None
     return key if all(abs(one) < _NUMBER_MAX for one in key if isinstance(one, int)) else None
@@ -293,9 +297,19 @@ def differing_episode(row: Json, ruling: Json, sequence: int) -> list[str]:
     return [name for name, value in expected.items() if _value(name, row[name]) != value]
 
 
-def is_of_canary(episode: Json | None) -> bool:
-    """Of an invented pair: kept for a day, and never linked."""
-    if episode is None:
+def was_taken_for_a_canarys_alert(episode: object) -> bool:
+    """Said of the system, and taken for an invented pair's by the rule of before migration 0018."""
+    try:
+        return isinstance(episode, dict) and was_taken_for_a_canarys(
+            episode["code"], episode["subject"], episode["measures"], episode["device"]
+        )
+    except (KeyError, TypeError, AttributeError):
         return False
-    names = [episode.get("subject"), episode.get("device"), *(episode.get("measures") or ())]
-    return any(isinstance(name, str) and is_canary(name) for name in names)
+
+
+def is_canarys_alert(episode: Json | None) -> bool:
+    """Of an invented pair: kept for a day, and never linked. What has another form than an alert is nobody's."""
+    try:
+        return episode is not None and is_canarys(episode["code"], episode["measures"], episode["device"])
+    except (KeyError, TypeError, AttributeError):
+        return False

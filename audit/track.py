@@ -32,7 +32,6 @@ from tocsin.chain import Item, KeptAs, Kind
 from tocsin.clock import MS, Clock
 from tocsin.errors import LogUnavailable, WireError
 from tocsin.limits import READ_DAYS_MAX, READ_ROWS_MAX
-from tocsin.model.canary import is_canary
 from tocsin.model.episode import Episode, State
 from tocsin.model.finding import NOTICES, Code
 from tocsin.model.fix import ABSENT, Fixes, FixFlag
@@ -79,8 +78,7 @@ def end_ms(episode: Episode) -> int | None:
 def has_track(episode: Episode) -> bool:
     is_about_units = episode.code not in NOTICES and episode.code is not Code.SYS_FLEET_SILENCE
     was_raised = bool(episode.raises) and episode.state is not State.FOLDED and not episode.authorised
-    invented = is_canary(episode.subject) or any(is_canary(one) for one in episode.measures)
-    return is_about_units and was_raised and not invented
+    return is_about_units and was_raised and not episode.is_canary
 
 
 def span_of(episode: Episode, until_ms: int) -> tuple[int, int]:

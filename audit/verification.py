@@ -24,6 +24,7 @@ from tocsin import heads
 from tocsin.chain import Erasures, Judge, Kind, Link, Opened, commitment
 from tocsin.heads import Head
 from tocsin.model.canary import is_canary
+from tocsin.sealing import episode_chain
 
 T = TypeVar("T")
 
@@ -296,11 +297,52 @@ def names_told(link: Link, beside: Opened) -> list[str]:
     return [] if said is None else [row["id"] for row in _shaped(_made, link.kind, said)]
 
 
+def place_of_unlinked(table: str, key: Key, rest: Sequence[object]) -> tuple[str, str] | None:
+    """(chain, source) of the link that a row of a ruling or an attempt should have, as far as the row says."""
+    if table == "ruling":
+        return episode_chain(str(key[0])), f"ruling:{key[1]}"
+    if table == "attempt" and isinstance(rest[0], str):
+        alert = tables.read(rest[0].encode()) or {}
+        return episode_chain(str(alert.get("id"))), "attempt:" + ":".join(map(str, key))
+    return None
+
+
+def could_be_listed(table: str, key: Key, rest: Sequence[object], until_ms: int | None) -> bool:
+    """Whether migration 0018 could have listed this row, by what the row itself says: of the system, of a canary's
+    name, and dated before ``until_ms``. A list says no more than that: who adds to it excuses nothing else."""
+    if table == "ruling" and isinstance(rest[0], bytes):
+        ruling = tables.noun_in(rest[0]) or {}
+        alert, at_ms = ruling.get("episode"), ruling.get("at_ms")
+    elif table == "attempt" and isinstance(rest[0], str):
+        alert, at_ms = tables.read(rest[0].encode()), key[2]
+    else:
+        return False
+    is_of_before = until_ms is None or (isinstance(at_ms, int) and at_ms < until_ms)
+    return is_of_before and tables.was_taken_for_a_canarys_alert(alert)
+
+
+def of_unlisted(chain: str, source: str) -> Fault:
+    """Of a row that stood when migration 0018 listed it, has no link yet, and is gone."""
+    said = source.partition(":")[0]
+    if said not in _LISTED or not chain.startswith(episode_chain("")):
+        detail = "migration 0018 listed nothing of this kind"
+        return Fault(table="tocsin.to_link", key=f"{chain} {source}", wrong=ROW_ADDED, detail=detail)
+    kind = Kind(said)
+    where = " ".join(map(str, tables.key_at(kind, chain, source) or (chain, source)))
+    detail = "it was to be linked when alerts of the system began to be, and is not there"
+    return Fault(table=f"tocsin.{tables.NAMES[kind]}", key=where, wrong=ROW_MISSING, detail=detail)
+
+
+_LISTED: Final = {Kind.RULING.value, Kind.ATTEMPT.value}
+
+
 def is_a_canarys(table: str, key: Key, rest: Sequence[object]) -> bool:
     """Of a row that no link names. ``rest``: what was read of it besides its key."""
     if table in {"command", "result", "measure_version"}:
         return is_canary(str(key[0]))
     if table == "ruling" and isinstance(rest[0], bytes):
         ruling = tables.noun_in(rest[0])
-        return ruling is not None and tables.is_of_canary(ruling.get("episode"))
-    return table == "attempt" and isinstance(rest[0], str) and tables.is_of_canary(tables.read(rest[0].encode()))
+        return ruling is not None and tables.is_canarys_alert(ruling.get("episode"))
+    return (
+        table == "attempt" and isinstance(rest[0], str) and tables.is_canarys_alert(tables.read(rest[0].encode()))
+    )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Final
 
-from audit import tables, verification
+from audit import erased_rows, tables, verification
 from audit.verification import (
     CHAIN,
     EPISODE,
@@ -29,9 +29,10 @@ from audit.verification import (
 from tocsin import chain as chains
 from tocsin import heads
 from tocsin.adapters.examination import Examination
-from tocsin.chain import Erasures, Judge, Link, Opened
+from tocsin.chain import Erasure, Erasures, Judge, Link, Opened
 from tocsin.heads import Head
-from tocsin.retention import keeping_of
+from tocsin.model.canary import LISTED_SLACK_MS
+from tocsin.retention import Keeping, keeping_of
 
 Told = Callable[[Fault], None]
 Progress = Callable[[int, int], None]
@@ -45,6 +46,7 @@ YOUNG_TABLES: Final = ("command", "result")
 """Not there in a record of before migration 0012."""
 GAPS_OF_IMPORT: Final = "gaps of chains that came in with packages"
 BEFORE_CHAINS: Final = "rows from before the chains"
+TO_LINK: Final = "rows that the recorder links when it next begins"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +101,7 @@ class Verifier:
         self._context = Context(hours={}, slack_ms=asked.slack_ms)
         self._there: set[str] = set()
         self._imported: frozenset[str] = frozenset()
+        self._has_erased = False
 
     def _tell(self, found: Iterable[Fault]) -> None:
         for fault in found:
@@ -153,6 +156,7 @@ class Verifier:
     async def chains(self) -> None:
         """Every link, payload and cursor, and the row of each link."""
         self._imported = await self._record.imported()
+        self._has_erased = await self._record.has_table("erased")
         total, done = await self._record.size(self._asked.chain), 0
         for name in tables.KEY_COLUMNS:
             if name not in YOUNG_TABLES or await self._record.has_table(name):
@@ -223,8 +227,21 @@ class Verifier:
         """Asked once a chain, for what a deletion names stands before it."""
         pairs = await self._record.proofs(chain)
         opened = {link.number: beside for link, beside in pairs if beside is not None}
-        named = chains.erasures([link for link, _ in pairs], opened)
-        return Erased(named=named, judge=keeping_of(chain, first_ms, pairs))
+        links, keeping = [link for link, _ in pairs], keeping_of(chain, first_ms, pairs)
+        await self._rows_erased(chain, chains.of_rows(links, opened), keeping)
+        return Erased(named=chains.erasures(links, opened), judge=keeping)
+
+    async def _rows_erased(self, chain: str, found: Sequence[Erasure], keeping: Keeping) -> None:
+        """What deletions say that no link commits to. A package brings links, and no rows of units."""
+        for one in found if self._has_erased and chain not in self._imported else ():
+            self._count("erasures of rows", 1)
+            from_ms, until_ms = one.said.from_ms, one.said.until_ms
+            is_left = from_ms is not None and until_ms is not None
+            is_left = is_left and await self._record.has_history(
+                chain.partition("/")[2], from_ms or 0, until_ms or 0
+            )
+            is_named = until_ms is not None or await self._record.is_erased(chain)
+            self._tell(erased_rows.of_deletion(one, keeping, is_left=is_left, is_named=is_named))
 
     async def _ends(self) -> None:
         async for rows in self._record.ends(self._asked.chain):
@@ -239,17 +256,34 @@ class Verifier:
         """Payloads without a link, and rows of the tables."""
         async for rows in self._record.orphans(self._asked.chain):
             self._tell(verification.of_orphan(chain, number) for chain, number in rows)
+        waiting = await self._record.to_link(self._asked.chain)
+        listed_ms = await self._record.listed_until_ms()
+        until_ms = None if listed_ms is None else listed_ms + LISTED_SLACK_MS
         for name in tables.KEY_COLUMNS:
             if name in self._there:
                 async for rows in self._record.unlinked(QUERIES[name], self._asked.chain):
-                    self._tell(self._unlinked(name, rows))
+                    self._tell(self._unlinked(name, rows, waiting, until_ms))
+        self._tell(verification.of_unlisted(*place) for place in sorted(waiting))
 
-    def _unlinked(self, name: str, rows: Sequence[tuple[Any, ...]]) -> Iterator[Fault]:
-        """Canaries are not linked; what was written before there were chains is counted."""
+    def _unlinked(
+        self,
+        name: str,
+        rows: Sequence[tuple[Any, ...]],
+        waiting: set[tuple[str, str]],
+        until_ms: int | None,
+    ) -> Iterator[Fault]:
+        """Canaries are not linked; what was written before there were chains, or before its kind was linked, is
+        counted. ``waiting``: the latter, each until it was met; it excuses what could have been listed, before
+        ``until_ms``, and nothing else."""
         for row in rows:
             key, rest = row[: len(tables.KEY_COLUMNS[name])], row[len(tables.KEY_COLUMNS[name]) :]
+            place = verification.place_of_unlinked(name, key, rest)
+            is_listed = place in waiting
+            waiting.discard(place or ("", ""))
             if rest and rest[-1] == "true":
                 self._count(BEFORE_CHAINS, 1)
+            elif is_listed and verification.could_be_listed(name, key, rest, until_ms):
+                self._count(TO_LINK, 1)
             elif not verification.is_a_canarys(name, key, rest):
                 yield verification.of_unlinked(name, key)
 
@@ -257,6 +291,10 @@ class Verifier:
         """Of the rulings: how alerts stand, and who was to be told."""
         async for rows in self._record.measures(self._asked.chain):
             self._tell(verification.of_measure(name) for (name,) in rows)
+        if self._has_erased:
+            self._tell(map(erased_rows.of_measure, await self._record.gone_measures(self._asked.chain)))
+            odd = await self._record.odd_erased(self._asked.chain)
+            self._tell(erased_rows.of_name(what, name, is_proved=proved) for what, name, proved in odd)
         await self._each(EPISODE, self._record.episodes(self._asked.chain), verification.of_episode)
         await self._each(NOTIFICATION, self._record.told(self._asked.chain), verification.of_told)
 

@@ -30,6 +30,7 @@ from tocsin.limits import BROKER_INFLIGHT_MAX
 from tocsin.model.finding import Code
 from tocsin.model.notice import Notice
 from tocsin.ports import Bucket, Entry, Log, Progress, Usage
+from tocsin.present import upto_present
 from tocsin.subjects import EPISODES, FIXES, STREAMS
 from tocsin.telemetry import BOUNDED_USAGE, CLOCK_OFFSET, PIPELINE_OLDEST
 from tocsin.wire import decode_ruling, decode_tally, encode
@@ -105,9 +106,7 @@ class Warding:
 
     async def adopt(self) -> None:
         """What another life has begun, and nobody ended."""
-        async for entries in self._log.read(EPISODES, EPISODES.subjects, newest_per_subject=True):
-            if not entries:
-                return
+        async for entries in upto_present(self._log.read(EPISODES, EPISODES.subjects, newest_per_subject=True)):
             for entry in entries:
                 self._adopt(entry)
 

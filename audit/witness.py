@@ -34,12 +34,12 @@ from tocsin.adapters.seals import Seals
 from tocsin.chain import Item, KeptAs, Kind
 from tocsin.clock import MS, Clock
 from tocsin.limits import LEASE_RENEW_S
-from tocsin.model.canary import is_canary
 from tocsin.model.episode import FindingCause, Ruling
 from tocsin.model.finding import Change, Code, Finding
 from tocsin.model.ids import derived
 from tocsin.model.notice import Notice
 from tocsin.ports import Delivery, Log
+from tocsin.pulsing import UNSEEN, Returning, Rounds
 from tocsin.sealing import episode_chain
 from tocsin.settling import Settler
 from tocsin.subjects import EPISODES, FIXES
@@ -49,10 +49,12 @@ QUEUE: Final = "witness"
 TRACKS_QUEUE: Final = "witness-tracks"
 TAKE_MAX: Final = 64  # rulings in one transaction: a case takes some ms, and the leases are renewed meanwhile
 EARLY_MS: Final = 3 * MS
-EARLY_TRIES: Final = 6
+UNSHELVED_MS: Final = 30 * MS
+EARLY_TRIES: Final = 60
 EARLY_S: Final = 0.5
-"""A snapshot reaches the shelf some ms behind the finding that it was written for: so long after a decision, and
-so often, it is looked for again before the case counts as one that is not decided again."""
+"""A snapshot reaches the shelf some ms behind the finding that it was written for, and as soon as the log takes it
+where that stood still. So long after a decision it is looked for again before the case counts as one that is not
+decided again, or has no snapshot; so often for all cases that are made together, whatever the clock says."""
 TOLD_MS: Final = MS * FIXES.keep_s
 """What is older than the log is sealed as that and counted, and no news: a first start reads all rulings."""
 MADE_MAX: Final = 256  # cases that wait for the record: made once, some 20 kB each
@@ -76,14 +78,22 @@ class Made:
 
 
 async def run_witness(
-    *, log_: Log, recall: Recall, seals: Seals, tracks: Tracks, clock: Clock, ready: Callable[[], None]
+    *,
+    log_: Log,
+    recall: Recall,
+    seals: Seals,
+    tracks: Tracks,
+    clock: Clock,
+    ready: Callable[[], None],
+    rounds: Rounds = UNSEEN,
 ) -> None:
     """Until cancelled. ``ready`` is called when the queues are joined, whether or not the record is up."""
     async with (
-        log_.queue(EPISODES, QUEUE, parallel=TAKE_MAX) as rulings,
-        log_.queue(EPISODES, TRACKS_QUEUE, parallel=ENDS_MAX) as ends,
+        log_.queue(EPISODES, QUEUE, parallel=TAKE_MAX) as of_rulings,
+        log_.queue(EPISODES, TRACKS_QUEUE, parallel=ENDS_MAX) as of_ends,
         asyncio.TaskGroup() as parts,
     ):
+        rulings, ends = Returning(of_rulings, rounds, QUEUE), Returning(of_ends, rounds, TRACKS_QUEUE)
         witness = Witness(log=log_, recall=recall, seals=seals, clock=clock)
         parts.create_task(_settler(QUEUE, lambda: rulings.take(TAKE_MAX), witness.keep).run())
         parts.create_task(_settler(TRACKS_QUEUE, lambda: tracks.take(ends, TAKE_MAX), tracks.keep).run())
@@ -134,10 +144,12 @@ class Witness:
     seals: Seals
     clock: Clock
     _made: OrderedDict[str, Made] = field(default_factory=OrderedDict)
+    _tries: int = 0
 
     async def keep(self, deliveries: Sequence[Delivery]) -> None:
         """Returns when the record has committed the cases. Raises RecordUnavailable, WireError."""
         self.recall.refresh()
+        self._tries = EARLY_TRIES
         found = [
             found for delivery in deliveries if (found := case_in(wire.decode_ruling(delivery.entry.payload)))
         ]
@@ -166,9 +178,8 @@ class Witness:
             return _without(finding, Why.FROM_HISTORY)
         past = self.recall.of(finding.measure)
         case = await past.case_of(finding)
-        for _ in range(EARLY_TRIES):
-            if not ((isinstance(case, Why) or case[1]) and self._may_be_too_early(finding)):
-                break
+        while self._tries and self._may_be_too_early(finding, case):
+            self._tries -= 1
             await asyncio.sleep(EARLY_S)
             past.is_fresh = False
             case = await past.case_of(finding)
@@ -179,8 +190,12 @@ class Witness:
         payload, differs = case
         return Made(payload=marked(payload, differs), outcome="differs", differs=tuple(differs))
 
-    def _may_be_too_early(self, finding: Finding) -> bool:
-        return self.clock.now_ms() - (finding.points.t5_ms or finding.at_ms) < EARLY_MS
+    def _may_be_too_early(self, finding: Finding, case: tuple[bytes, list[str]] | Why) -> bool:
+        """Whether another snapshot may yet come to the shelf, and is needed."""
+        if not isinstance(case, Why) and not case[1]:
+            return False
+        may_take_ms = UNSHELVED_MS if case is Why.NO_SNAPSHOT else EARLY_MS
+        return self.clock.now_ms() - (finding.points.t5_ms or finding.at_ms) < may_take_ms
 
     async def _tell(self, finding: Finding, made: Made) -> None:
         """Under the name of the finding: told twice it is one."""
@@ -208,7 +223,7 @@ def case_in(ruling: Ruling) -> tuple[str, Finding] | None:
         return None
     finding = ruling.event.finding
     is_fleets = finding.silenced is not None
-    if finding.change is not Change.ENTRY or is_fleets or is_canary(finding.measure):
+    if finding.change is not Change.ENTRY or is_fleets or ruling.episode.is_canary:
         return None
     return ruling.episode.id, finding
 

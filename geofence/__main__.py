@@ -6,12 +6,15 @@ from __future__ import annotations
 import asyncio
 from uuid import uuid4
 
+from geofence import taking_up
 from geofence.fleet_watch import FleetDoors, run_fleet_watch
 from geofence.retrospect import run_retrospect
 from geofence.worker import Doors, run_worker
 from tocsin.adapters.jetstream import open_bus
 from tocsin.adapters.postgres import open_pool
 from tocsin.adapters.retrospect import Retrospect
+from tocsin.model.pulse import FLEET, RETROSPECT
+from tocsin.pulsing import Pulsing
 from tocsin.service import Ready, run_part
 from tocsin.settings import Settings
 
@@ -35,6 +38,7 @@ async def worker(settings: Settings, ready: Ready) -> None:
             waiting.discard(partition)
             if not waiting:
                 ready()
+                taking_up.begin()
 
         for partition in range(settings.partitions):
             tasks.create_task(
@@ -60,6 +64,7 @@ async def retrospect(settings: Settings, ready: Ready) -> None:
             clock=settings.clock,
             partitions=settings.partitions,
             ready=ready,
+            rounds=Pulsing(bus.tallies, RETROSPECT, settings.clock),
         )
 
 
@@ -72,7 +77,8 @@ async def fleet(settings: Settings, ready: Ready) -> None:
             incidents=bus.incidents,
             snapshots=bus.snapshots,
         )
-        await run_fleet_watch(doors, clock=settings.clock, ready=ready)
+        clock = settings.clock
+        await run_fleet_watch(doors, clock=clock, ready=ready, rounds=Pulsing(bus.tallies, FLEET, clock))
 
 
 PARTS = {"worker": worker, "retrospect": retrospect, "fleet": fleet}

@@ -63,7 +63,8 @@ LOSS_MS_PER_S: Final = SECOND_MS * LOSS_INTERVALS
 class Band(NamedTuple):
     """What holds for one pair until its next look, as far as nothing leaves it; a row of ``PairTable.bands``.
 
-    ``lo_m``: for the distance less its doubts; ``hi_m``: for the distance less the 95 % radii, these
+    ``lo_m``: for the distance less its doubts; of a pair in the pre-alert ring, whose course it bounds, for that
+    between the fixes as they are; ``hi_m``: for the distance less the 95 % radii, these
     ``margin_m`` at least; nan: always look. ``ring_m``, ``blind_m``: into which radius time alone could carry
     the two, or make somebody silent a risk; -inf: nothing of the kind; ``blind_m`` below nothing: that risk has
     been said. ``watch_s``: how far ahead an approach is looked for; below nothing: one has been said, and lasts
@@ -157,13 +158,12 @@ def clear(own: FloatArray, partner: FloatArray, now_ms: FloatArray, bands: Float
     return Clear(quiet, hour)
 
 
-def apart_until_ms(  # noqa: PLR0912  # one formula
+def apart_until_ms(  # noqa: C901, PLR0912, PLR0915  # one formula
     own: Mover,
     partner: Mover,
     now_ms: float,
     band: Band,
     role: int,
-    *,
     by_clock: bool = False,
     paced: bool = False,
 ) -> float:
@@ -191,13 +191,16 @@ def apart_until_ms(  # noqa: PLR0912  # one formula
     own_said = bool(said >> role & 1)
     quiet = beyond_m > 0.0
     if not by_clock:
-        seen_m = raw_m - max(0.0, *came_m(own, partner)) - 1.0
+        came_a, came_b = came_m(own, partner)
+        seen_m = raw_m - max(0.0, came_a, came_b) - 1.0
         turning_m_s = 2.0 * drift_m * (speed_a + speed_b) / (raw_m + NOWHERE_M)
         faded_m_s = towards_a + towards_b - closing_a * age_a / TURN_S - closing_b * age_b / TURN_S - turning_m_s
         if paced:
             quiet = quiet and band.margin_m == IN_NO_RING_M
         else:
-            quiet = quiet and low_m - Z_FIX * sqrt(variance_a + variance_b) > band.lo_m and now_ms < band.look_ms
+            in_course = band.margin_m != IN_NO_RING_M and band.ring_m > -inf
+            least_m = raw_m - 1.0 if in_course else low_m - Z_FIX * sqrt(variance_a + variance_b)
+            quiet = quiet and least_m > band.lo_m and now_ms < band.look_ms
             quiet = quiet and raw_m + drift_m + 1.0 - max(band.margin_m, both_radii_m) < band.hi_m
         quiet = quiet and seen_m > band.ring_m and not own_said
         if band.watch_s >= 0.0:
@@ -210,21 +213,23 @@ def apart_until_ms(  # noqa: PLR0912  # one formula
         quiet = quiet and own.lost_ms(since_ms) > now_ms
     if not quiet or not (said >> (1 - role) & 1 or partner.lost_ms(partner.at_ms) > now_ms):
         return 0.0
-    hours = [inf]
+    due_ms = inf
     carried_m_s = closing_a + closing_b + STILL_M_S
     if raw_m - TURN_S * carried_m_s - 1.0 <= band.ring_m:
-        hours.append(now_ms + SECOND_MS * beyond_m / carried_m_s)
+        due_ms = now_ms + SECOND_MS * beyond_m / carried_m_s
     if said & RISK:
         if late_m == 0.0 or raw_m - both_radii_m - late_m + LATE_MARGIN_M > -band.blind_m:
             return 0.0
     elif low_m - band.blind_m <= moved_m + late_m:
         return 0.0
     else:
-        hours.append(blind_not_before_ms(own, partner, now_ms, low_m - band.blind_m))
+        due_ms = min(due_ms, blind_not_before_ms(own, partner, now_ms, low_m - band.blind_m))
     second_ms = SECOND_MS * (now_ms // SECOND_MS)  # what has come to be since, no clock has judged yet
     for one in (own, partner):
-        hours += [ms for ms in (one.lost_ms(one.at_ms), one.lost_ms(one.heard_ms)) if ms > second_ms]
-    return SECOND_MS * max(ceil(min(hours) / SECOND_MS), now_ms // SECOND_MS + 1.0) if min(hours) < inf else inf
+        for ms in (one.lost_ms(one.at_ms), one.lost_ms(one.heard_ms)):
+            if ms > second_ms:
+                due_ms = min(due_ms, ms)
+    return SECOND_MS * max(ceil(due_ms / SECOND_MS), now_ms // SECOND_MS + 1.0) if due_ms < inf else inf
 
 
 def came_m(a: Mover, b: Mover) -> tuple[float, float]:
@@ -281,7 +286,9 @@ def kept_apart(  # noqa: PLR0915  # one formula; in pieces it would be arrays ha
         faded_m_s = (
             towards_a + towards_b - (closing_a * age_a + closing_b * age_b) / TURN_S - turning_m_s - STILL_M_S
         )
-        at_pace = (low_m - Z_FIX * np.sqrt(variance_a + variance_b) > lo_m) & (now_ms < look_ms)
+        in_course = (margin_m != IN_NO_RING_M) & (ring_m > -inf)
+        least_m = np.where(in_course, raw_m - 1.0, low_m - Z_FIX * np.sqrt(variance_a + variance_b))
+        at_pace = (least_m > lo_m) & (now_ms < look_ms)
         at_pace &= raw_m + drift_m + 1.0 - np.maximum(margin_m, both_radii_m) < hi_m
         quiet &= (seen_m > ring_m) & (said >> role & 1 == 0)
         quiet &= np.where(

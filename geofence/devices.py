@@ -179,19 +179,12 @@ class DeviceTable:
         here_m2 = _square(seen.place, mover.place)
         there_m2 = self._from_other_m2(place, seen) if place in self.other else inf
         if here_m2 <= there_m2 and is_reachable(mover.place, mover.at_ms, mover.accuracy_m, seen):
-            return self._continued(mover, seen)
+            return continued(mover, seen)
         if there_m2 < inf:  # of the way there nothing is known
             self._doubt(place, Seen(mover.at_ms, mover.place, mover.accuracy_m))
             return (*seen.place, seen.at_ms, *AT_REST, 0.0)
         self._doubt(place, seen)
         return None
-
-    @staticmethod
-    def _continued(mover: Mover, seen: Seen) -> tuple[float, ...]:
-        x, y, z = seen.place
-        way = (x - mover.x, y - mover.y, z - mover.z)
-        (vx, vy, vz), speed_m_s, way_m = movement(way, seen.at_ms - mover.at_ms, seen.accuracy_m, mover.accuracy_m)
-        return mover.x, mover.y, mover.z, mover.at_ms, vx, vy, vz, speed_m_s, way_m
 
     def _from_other_m2(self, place: int, seen: Seen) -> float:
         """How far from the other hypothesis, if it can be reached from there and is not forgotten; else inf."""
@@ -252,6 +245,26 @@ class DeviceTable:
         columns[OVERDUE] = overdue_of_many(at_ms, movers[TOLD], movers[INTERVAL])
         self._blocks[places] = np.ascontiguousarray(columns.T).reshape(-1).view(_BLOCK)
         return columns
+
+
+def mover_at(rows: FloatArray, place: int) -> Mover:
+    """``DeviceTable.mover``, for a loop over the rows themselves."""
+    row = rows[place]
+    return Mover(
+        row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9], row[10], row[11], row[12],
+        row[13], row[14], row[15], row[16], row[17], row[18],
+    )  # fmt: skip
+
+
+Continued = tuple[float, float, float, float, float, float, float, float, float]
+
+
+def continued(mover: Mover, seen: Seen) -> Continued:
+    """The fix before, velocity, speed and way behind a fix that goes on from where the device was."""
+    x, y, z = seen.place
+    way = (x - mover.x, y - mover.y, z - mover.z)
+    (vx, vy, vz), speed_m_s, way_m = movement(way, seen.at_ms - mover.at_ms, seen.accuracy_m, mover.accuracy_m)
+    return mover.x, mover.y, mover.z, mover.at_ms, vx, vy, vz, speed_m_s, way_m
 
 
 def accuracy_of_m(told_dm: int) -> float:

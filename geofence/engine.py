@@ -14,10 +14,11 @@ Each fix, in the order of the batch:
 4. for each pair, if it has left its guard band: rings, approach, losses, certainty, cadence;
 5. what the pairs now ask of a device that takes orders, if it is anything new, becomes a command.
 
-Two paths do this on the same memory: by columns, in turns in which no cluster of pairs occurs twice, and one by
-one below SCALAR_BELOW fixes, where numpy costs more than it saves. They agree bit for bit, and with asking every
-rule at every fix (tests/properties/test_geofence_splits.py, test_geofence_bounds.py). An empty batch is a tick:
-step 2 for all pairs that are due.
+Three paths do this on the same memory: by columns, in turns in which no cluster of pairs occurs twice; one by one
+below SCALAR_BELOW fixes, where numpy costs more than it saves; and in order, with a loop of machine code, where
+there is one (``geofence.in_order``, ADR 49). They agree bit for bit, and with asking every rule at every fix
+(tests/properties/test_geofence_splits.py, test_geofence_bounds.py). An empty batch is a tick: step 2 for all pairs
+that are due.
 
 An exception inside the rules of one pair makes it unprotected, with a finding, and is returned in ``Step.broken``;
 the others are judged (ARCHITECTURE, A10). Its next fix asks the rules again.
@@ -27,11 +28,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from geofence import findings, quality_findings, turns
+from geofence import findings, in_order, quality_findings, turns
 from geofence.devices import INTERVAL
+from geofence.in_order import InOrder
 from geofence.outcome import Counts, Step
 from geofence.pair_table import PairTable, Roster
-from geofence.turns import Turns
 from tocsin.model.fix import Fixes
 from tocsin.model.standing import Standing
 
@@ -40,10 +41,12 @@ __all__ = ["Counts", "Step", "is_due", "revise", "revise_all", "standings", "ste
 
 def step(table: PairTable, batch: Fixes, now_ms: int) -> Step:
     """Judge a batch; an empty one is a tick at ``now_ms``. Findings in order of their fixes, then of measures."""
-    run = Turns(table)
+    run = InOrder(table)
     if not batch.size:
         table.clock_ms = max(table.clock_ms, now_ms)
         run.tick()
+    elif (loop := in_order.loop) is not None:
+        run.in_order(np.ascontiguousarray(batch), loop)
     elif batch.size < turns.SCALAR_BELOW:
         run.one_by_one(batch)
     else:
@@ -72,7 +75,7 @@ def revise_all(table: PairTable, roster: Roster, now_ms: int) -> tuple[PairTable
     table.clock_ms = max(table.clock_ms, now_ms)
     before = table
     table, changed = before.rebuilt(roster)
-    run = Turns(table)
+    run = InOrder(table)
     run.release(before)
     run.tick()
     for row in changed:

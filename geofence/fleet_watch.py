@@ -28,7 +28,6 @@ from geofence.fleet_memory import Asked
 from geofence.fleet_ranking import Pairs, pairs_of, ranked
 from geofence.fleet_silence import FleetWatcher, Open, Verdict, roll_of
 from geofence.order_watch import OrderWatch, Revision
-from geofence.present import upto_present
 from tocsin import subjects
 from tocsin.clock import MS, Clock
 from tocsin.errors import LogUnavailable, SequenceConflict, WireError
@@ -38,6 +37,8 @@ from tocsin.model.device import DeviceKind
 from tocsin.model.finding import Code
 from tocsin.model.fleet import Dimension, Group, Incident, PairAtRisk
 from tocsin.ports import Bucket, Entry, Log, Objects
+from tocsin.present import upto_present
+from tocsin.pulsing import UNSEEN, Rounds
 from tocsin.subjects import COMMANDS, FINDINGS, FIXES
 from tocsin.telemetry import FINDINGS as FINDINGS_SAID
 from tocsin.telemetry import FLEET_INCIDENTS, FLEET_LOOKS, FLEET_MISSED
@@ -64,10 +65,12 @@ class FleetDoors:
     snapshots: Objects
 
 
-async def run_fleet_watch(doors: FleetDoors, *, clock: Clock, ready: Callable[[], None]) -> None:
+async def run_fleet_watch(
+    doors: FleetDoors, *, clock: Clock, ready: Callable[[], None], rounds: Rounds = UNSEEN
+) -> None:
     """Watch until cancelled. ``ready`` is called when the fixes have been read to the present."""
     revisions: asyncio.Queue[Revision] = asyncio.Queue(1)
-    watch = FleetWatch(doors, clock)
+    watch = FleetWatch(doors, clock, rounds)
     async with asyncio.TaskGroup() as group:
         group.create_task(OrderWatch(devices=doors.devices, orders=doors.orders, clock=clock).run(revisions.put))
         await watch.begin(await revisions.get())
@@ -81,7 +84,8 @@ async def run_fleet_watch(doors: FleetDoors, *, clock: Clock, ready: Callable[[]
 class FleetWatch:
     """One life of the watch. Its tasks share a loop; none awaits between reading and changing what it knows."""
 
-    def __init__(self, doors: FleetDoors, clock: Clock) -> None:
+    def __init__(self, doors: FleetDoors, clock: Clock, rounds: Rounds = UNSEEN) -> None:
+        self._rounds = rounds
         self.watcher = FleetWatcher(roll_of(()))
         self._doors = doors
         self._clock = clock
@@ -216,12 +220,14 @@ class FleetWatch:
             await self._clock.sleep(LOOK_S)
 
     async def look(self) -> None:
-        """Decide, say, show, keep; what the log does not take now is decided again at the next look."""
+        """Decide, say, show, keep; what the log does not take now is decided again at the next look. One that
+        cannot decide is none: whoever reads too slowly, or no more, watches nobody."""
         try:
             can = await self._can_have_heard()
             FLEET_LOOKS.labels("decided" if can else "behind").inc()
             if can:
                 await self._decide(self._clock.now_ms())
+                await self._rounds.went_round()
         except LogUnavailable as error:
             FLEET_LOOKS.labels("log_unavailable").inc()
             self._deaf_ms = self._clock.now_ms()

@@ -5,14 +5,17 @@ of the wall, if anything changed; besides that when the worker says so (a change
 that could not be written is tried again after SNAPSHOT_AGAIN_S: an alert does not wait for it.
 
 Those of the last hour are kept beside the newest (``geofence.shelf``), for whoever decides a finding again. They
-are put there behind the back of the worker (``keep_shelf``), one at a time, and of several that wait the newest:
-what nobody begins from costs no fix a millisecond, and one that is missing there makes an older one serve.
+are put there behind the back of the worker (``keep_shelf``), one at a time: what nobody begins from costs no fix a
+millisecond. A finding of a measure that has just come can be decided again from no other than those that know it.
+So each of a burst is put there, and what the log did not take, as the newest or there, waits for it to take it: up
+to SPARES_MAX, and of more the newest. Of what is missing there an older one serves.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple
+from collections import deque
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -24,6 +27,9 @@ from tocsin.errors import LogUnavailable
 from tocsin.limits import SNAPSHOT_AGAIN_S, SNAPSHOT_EVERY_FIXES, SNAPSHOT_EVERY_S
 from tocsin.ports import Objects
 from tocsin.telemetry import SNAPSHOT_BYTES, SNAPSHOT_SECONDS
+
+SPARES_MAX: Final = 8  # of a megabyte each at 10,000 pairs
+SHELF_AGAIN_S: Final = 1.0
 
 log = structlog.get_logger()
 
@@ -47,10 +53,11 @@ class Keeper:
         self._partitions = partitions
         self._called = shelf.newest_name(partition, partitions)
         self._clock = clock
-        self._spare: Spare | None = None
+        self._spares: deque[Spare] = deque(maxlen=SPARES_MAX)
         self._has_spare = asyncio.Event()
         self._shelf: Shelf | None = None
         self._shelving = asyncio.Lock()
+        self._is_refused = False
         self._due_ms = clock.wall_ms() + MS * SNAPSHOT_EVERY_S
 
     @property
@@ -80,9 +87,10 @@ class Keeper:
             log.exception("snapshot_not_written", partition=self._partition)
             self._wrote("failed", began_ms, again_s=SNAPSHOT_AGAIN_S)
             return False
+        finally:
+            self._offer(kept, payload, at_ms)
         SNAPSHOT_BYTES.labels(str(self._partition)).set(len(payload))
         self._wrote("written", began_ms, again_s=SNAPSHOT_EVERY_S)
-        self._offer(kept, payload, at_ms)
         return True
 
     def _wrote(self, outcome: str, began_ms: int, *, again_s: int) -> None:
@@ -94,27 +102,33 @@ class Keeper:
     # --- those of the last hour --------------------------------------------------------------------------
 
     def _offer(self, kept: Snapshot, payload: bytes, at_ms: int) -> None:
-        self._spare = Spare(payload, kept.sequence, kept.place.step, at_ms)
+        self._spares.append(Spare(payload, kept.sequence, kept.place.step, at_ms))
         self._has_spare.set()
 
     async def keep_shelf(self) -> None:
         """Put on the shelf what was written, until cancelled; beside the worker, which never waits for it."""
         while True:
             await self._has_spare.wait()
-            await self.shelve()
+            if not await self.shelve():
+                await asyncio.sleep(SHELF_AGAIN_S)
 
-    async def shelve(self) -> None:
-        """Put on the shelf what waits for it. One that cannot be written is passed over, and said."""
+    async def shelve(self) -> bool:
+        """Put on the shelf what waits for it. False: the log does not take it; said once, and it waits."""
         async with self._shelving:
-            spare, self._spare = self._spare, None
-            self._has_spare.clear()
-            if spare is None:
-                return
             try:
-                await self._put_on_shelf(spare)
+                while self._spares:
+                    await self._put_on_shelf(spare := self._spares[0])
+                    if self._spares[0] is spare:  # a newer one may have taken its room meanwhile
+                        self._spares.popleft()
             except LogUnavailable:
                 self._shelf = None  # what the log has of it is not known any more
-                log.exception("snapshot_not_shelved", partition=self._partition, then="an older one serves")
+                if not self._is_refused:
+                    log.exception("snapshot_not_shelved", partition=self._partition, then="tried again")
+                self._is_refused = True
+                return False
+            self._is_refused = False
+            self._has_spare.clear()
+            return True
 
     async def _put_on_shelf(self, spare: Spare) -> None:
         """The slot first, then the shelf that names it."""

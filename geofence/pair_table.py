@@ -154,6 +154,8 @@ class PairTable:
         self.alert_of, self.phase_of = self.alert_m.tolist(), self.phase.data
         self.protection_of = self.protection.data
         self.mark = np.zeros(max(n, 1), np.int64)
+        self.waiting = np.zeros(max(n, 1), np.bool_)
+        """Clusters of which something is left to be done (``geofence.ordinary``); none between two steps."""
         self.zones = ZoneTable(roster.orders)
         self.floor_of = [float(one.authorised.floor_m) if one.authorised else 0.0 for one in roster.orders]
         self._index()
@@ -166,6 +168,7 @@ class PairTable:
         of_side = self.place_of_side = self.places.reshape(-1)
         self.sides_sorted = np.argsort(of_side, kind="stable")
         self.side_counts = np.bincount(of_side, minlength=len(self.devices)).astype(np.int64)
+        self.sides_max = int(self.side_counts.max(initial=1))
         self.side_starts = np.cumsum(self.side_counts) - self.side_counts
         sides, starts = self.sides_sorted.tolist(), self.side_starts.tolist()
         counts = self.side_counts.tolist()

@@ -26,7 +26,6 @@ import structlog
 
 from geofence.durable import until_durable
 from geofence.engine import Step
-from geofence.present import upto_present
 from geofence.snapshot import Snapshot
 from tocsin import subjects
 from tocsin.clock import MS, Clock
@@ -36,6 +35,7 @@ from tocsin.model.command import Command
 from tocsin.model.finding import Code, Finding
 from tocsin.model.standing import Standing
 from tocsin.ports import Bucket, Entry, Log
+from tocsin.present import upto_present
 from tocsin.telemetry import FINDINGS, ORDERED
 from tocsin.wire import decode_finding, decode_standing, encode
 

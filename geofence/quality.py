@@ -45,6 +45,7 @@ from tocsin.model.fix import ABSENT, Source
 CODES: Final = (Code.FROZEN_FIX, Code.LOW_YIELD, Code.V_NOT_CARRIED, Code.CLOCK_SKEW)
 FROZEN, LOW, NOT_CARRIED, SKEWED = range(4)
 MOVING, AT_REST = 1, 2  # of FROZEN: how it was seen
+GNSS: Final = int(Source.GNSS)
 SECOND_MS: Final = 1_000
 MINUTE_MS: Final = 60_000
 IN_TIME: Final = frozenset({Verdict.ACCEPTED, Verdict.POOR})
@@ -81,6 +82,62 @@ def skews_of(sent_ms: IntArray, fix_ms: IntArray, t3_ms: IntArray) -> IntArray:
     return skews
 
 
+OfFixes = tuple[IntArray, IntArray, IntArray, FloatArray, npt.NDArray[np.uint8], npt.NDArray[np.bool_]]
+"""Of ``QualityTable``: skew_ms, skew_run, repeats, exact_ms, found, busy."""
+
+
+def hear_more(columns: OfFixes, place: int, before: Mover, fix: Seen, shown: Shown, believed: bool) -> bool:
+    """What a fix that has more to tell than that it came changes; whether anything is now found, or no more. Of
+    one that was not ``believed`` what it says of the place counts for nothing. In a form that can be compiled
+    (``geofence.ordinary``)."""
+    skews_ms, runs, repeats, exacts_ms, found, busy = columns
+    was_frozen, was_skewed = int(found[place, FROZEN]), int(found[place, SKEWED])
+    run, skew_ms, skewed = _clocked(int(runs[place]), int(skews_ms[place]), was_skewed, shown.skew_ms)
+    times, exact_ms, frozen = int(repeats[place]), float(exacts_ms[place]), was_frozen
+    if believed:
+        times, exact_ms, frozen = _placed(times, exact_ms, frozen, before, fix, shown)
+    runs[place], skews_ms[place], repeats[place], exacts_ms[place] = run, skew_ms, times, exact_ms
+    found[place, FROZEN], found[place, SKEWED] = frozen, skewed
+    busy[place] = run != 0 or times > 0 or exact_ms > 0 or frozen > 0 or skewed > 0
+    return frozen != was_frozen or skewed != was_skewed
+
+
+def _clocked(run: int, last_ms: int, found: int, skew_ms: int) -> tuple[int, int, int]:
+    """How often running, by how much, and whether that is the matter with it, of a clock."""
+    if abs(skew_ms) > SKEW_MS:
+        is_steady = run > 0 and abs(skew_ms - last_ms) <= SKEW_STEADY_MS
+        run, last_ms = min(run + 1, SKEW_FIXES) if is_steady else 1, skew_ms
+    elif found:
+        run = min(run, 0) - 1
+    else:
+        run, last_ms = 0, 0
+    if run <= -SKEW_FIXES:
+        return 0, 0, 0
+    return run, last_ms, 1 if run >= SKEW_FIXES else found
+
+
+def _placed(
+    times: int, exact_ms: float, found: int, before: Mover, fix: Seen, shown: Shown
+) -> tuple[int, float, int]:
+    """How often running on the move, since when exactly, and whether that is the matter, of a place repeated."""
+    if fix.place != before.place:
+        return 0, 0.0, 0
+    if shown.speed_cms >= MOVING_CMS:
+        times = min(times + 1, FROZEN_REPEATS)
+    elif shown.speed_cms != ABSENT:
+        times = 0
+    is_exact = fix.accuracy_m == before.accuracy_m and shown.source == GNSS and shown.is_told
+    if not is_exact:
+        exact_ms = 0.0
+    elif exact_ms == 0.0:
+        exact_ms = before.at_ms
+    if times >= FROZEN_REPEATS:
+        found = MOVING
+    elif is_exact and found == 0:
+        found = AT_REST if fix.at_ms - exact_ms >= FROZEN_AT_REST_MS else 0
+    return times, exact_ms, found
+
+
 class QualityTable:
     """The columns of ``n`` devices. ``hour_ms``: the whole minute up to which the hour has been judged; ``part``:
     which part of the window that was."""
@@ -102,6 +159,9 @@ class QualityTable:
         self.found = np.zeros((n, len(CODES)), np.uint8)
         self.busy = np.zeros(n, np.bool_)
         """Whether the next fix has something to end or to go on with."""
+        self.of_fixes: OfFixes = (
+            self.skew_ms, self.skew_run, self.repeats, self.exact_ms, self.found, self.busy
+        )  # fmt: skip
         self.received_of, self.busy_of = self.received.data, self.busy.data
         self.counted_of, self.expected_of = (
             cast("memoryview[float]", one.data) for one in (self.counted_ms, self.expected)
@@ -138,7 +198,7 @@ class QualityTable:
             | (found[:, FROZEN] > 0) | (found[:, SKEWED] > 0)
         )  # fmt: skip
 
-    def _look_from(self, now_ms: float, step_ms: int) -> None:
+    def look_from(self, now_ms: float, step_ms: int) -> None:
         """Somebody must look on the next whole minute, or second."""
         self.due_ms = min(self.due_ms, float(step_ms * (int(now_ms) // step_ms + 1)))
 
@@ -146,55 +206,15 @@ class QualityTable:
 
     def hear_one(self, place: int, verdict: Verdict, before: Mover, fix: Seen, shown: Shown, now_ms: int) -> None:
         """A message with a place; the device stood as ``before``."""
-        self._look_from(now_ms, MINUTE_MS)
+        self.look_from(now_ms, MINUTE_MS)
         if verdict in IN_TIME:
             self.received_of[place] += 1
         repeats = verdict is Verdict.ACCEPTED and fix.place == before.place
         if not (repeats or abs(shown.skew_ms) > SKEW_MS or self.busy_of[place]):
             return
-        was = bytes(self.found[place])
-        self._clock_one(place, shown.skew_ms)
-        if verdict is Verdict.ACCEPTED:
-            self._place_one(place, before, fix, shown, repeats=repeats)
-        self._index(np.array([place]))
-        if bytes(self.found[place]) != was:
-            self._look_from(now_ms, SECOND_MS)
-
-    def _clock_one(self, place: int, skew_ms: int) -> None:
-        run, last_ms = int(self.skew_run[place]), int(self.skew_ms[place])
-        if abs(skew_ms) > SKEW_MS:
-            is_steady = run > 0 and abs(skew_ms - last_ms) <= SKEW_STEADY_MS
-            run = min(run + 1, SKEW_FIXES) if is_steady else 1
-            self.skew_ms[place] = skew_ms
-        elif self.found[place, SKEWED]:
-            run = min(run, 0) - 1
-        else:
-            run = 0
-            self.skew_ms[place] = 0
-        if run >= SKEW_FIXES:
-            self.found[place, SKEWED] = 1
-        elif run <= -SKEW_FIXES:
-            self.found[place, SKEWED], self.skew_ms[place], run = 0, 0, 0
-        self.skew_run[place] = run
-
-    def _place_one(self, place: int, before: Mover, fix: Seen, shown: Shown, *, repeats: bool) -> None:
-        if not repeats:
-            self.repeats[place] = self.exact_ms[place] = self.found[place, FROZEN] = 0
-            return
-        if shown.speed_cms >= MOVING_CMS:
-            self.repeats[place] = min(int(self.repeats[place]) + 1, FROZEN_REPEATS)
-        elif shown.speed_cms != ABSENT:
-            self.repeats[place] = 0
-        is_exact = fix.accuracy_m == before.accuracy_m and shown.source == Source.GNSS and shown.is_told
-        if not is_exact:
-            self.exact_ms[place] = 0.0
-        elif not self.exact_ms[place]:
-            self.exact_ms[place] = before.at_ms
-        if self.repeats[place] >= FROZEN_REPEATS:
-            self.found[place, FROZEN] = MOVING
-        elif is_exact and not self.found[place, FROZEN]:
-            for_ms = fix.at_ms - float(self.exact_ms[place])
-            self.found[place, FROZEN] = AT_REST if for_ms >= FROZEN_AT_REST_MS else 0
+        believed = verdict is Verdict.ACCEPTED
+        if hear_more(self.of_fixes, place, before, fix, shown, believed):
+            self.look_from(now_ms, SECOND_MS)
 
     # --- many
 
@@ -202,7 +222,7 @@ class QualityTable:
         """Fixes in time, that were believed or poor; no device occurs twice. Which of them have more to tell than
         that they came: these are ``odd``, or of a unit with something open."""
         if places.size:
-            self._look_from(float(now_ms.min()), MINUTE_MS)
+            self.look_from(float(now_ms.min()), MINUTE_MS)
         self.received[places] += 1
         return np.flatnonzero(odd | self.busy.take(places))
 
@@ -226,7 +246,7 @@ class QualityTable:
         self._index(some)
         changed = (self.found.take(some, 0) != was).any(axis=1)
         if changed.any():
-            self._look_from(float(now_ms[changed].min()), SECOND_MS)
+            self.look_from(float(now_ms[changed].min()), SECOND_MS)
 
     def _clocks(self, some: IntArray, skew_ms: IntArray) -> None:
         run, last_ms = self.skew_run.take(some), self.skew_ms.take(some)

@@ -33,6 +33,7 @@ from tocsin.clock import Clock
 from tocsin.errors import LogUnavailable, RecordUnavailable
 from tocsin.model.finding import Code, Finding
 from tocsin.ports import Log
+from tocsin.pulsing import UNSEEN, Rounds, is_away
 from tocsin.subjects import EPISODES, FINDINGS, FIXES
 from tocsin.telemetry import FINDINGS as FINDINGS_SAID
 from tocsin.telemetry import RETROSPECT_DUE, RETROSPECT_WINDOWS
@@ -67,18 +68,27 @@ class Task(NamedTuple):
 
 
 async def run_retrospect(
-    *, log: Log, record: Retrospect, clock: Clock, partitions: int, ready: Callable[[], None]
+    *,
+    log: Log,
+    record: Retrospect,
+    clock: Clock,
+    partitions: int,
+    ready: Callable[[], None],
+    rounds: Rounds = UNSEEN,
 ) -> None:
     """Until cancelled. Ready whether or not the record is up."""
-    looking = LookBack(log, record, clock, partitions)
+    looking = LookBack(log, record, clock, partitions, rounds)
     ready()
     while True:
         try:
             busy = await looking.turn()
         except (RecordUnavailable, LogUnavailable) as error:
             log_.warning("retrospect_waits", reason=str(error), again_in_s=AGAIN_S)
+            if is_away(error):
+                await rounds.went_round()
             await clock.sleep(AGAIN_S)
             continue
+        await rounds.went_round()
         if not busy:
             await clock.sleep(LOOK_EVERY_S)
 
@@ -86,7 +96,10 @@ async def run_retrospect(
 class LookBack:
     """One worker."""
 
-    def __init__(self, log: Log, record: Retrospect, clock: Clock, partitions: int) -> None:
+    def __init__(
+        self, log: Log, record: Retrospect, clock: Clock, partitions: int, rounds: Rounds = UNSEEN
+    ) -> None:
+        self._rounds = rounds
         self._log = log
         self._record = record
         self._clock = clock
@@ -110,6 +123,7 @@ class LookBack:
         for task in tasks(due, await self._pairs(due)):
             if not await self._done(task):
                 again.update(task.due)
+            await self._rounds.went_round()
         await self._tell()
         await self._record.done([one for one in due if one not in again])
         if again:
@@ -121,11 +135,13 @@ class LookBack:
         return await self._record.pairs({one.device_number for one in due}, min(hours), max(hours) + SLOT_MS)
 
     async def _until_caught_up(self) -> None:
-        """Until everything that is on the log now is in the record, as far as it counts here."""
+        """Until everything that is on the log now is in the record, as far as it counts here. Whoever is waited
+        for is said to be behind by the warden."""
         for stream, queue in FENCES:
             progress = await self._log.progress(stream, queue)
             end = progress.end
             while progress.settled < end:
+                await self._rounds.went_round()
                 await self._clock.sleep(LOOK_EVERY_S / 10)
                 progress = await self._log.progress(stream, queue)
 

@@ -13,11 +13,11 @@ import structlog
 from geofence import journal
 from geofence.durable import until_durable
 from geofence.journal import Place, Reading, Tick, Written
-from geofence.present import upto_present
 from tocsin import subjects
 from tocsin.clock import Clock
 from tocsin.errors import SequenceConflict, TocsinError
 from tocsin.ports import Entry, Log
+from tocsin.present import upto_present
 from tocsin.subjects import JOURNAL
 from tocsin.telemetry import JOURNAL_STEPS
 

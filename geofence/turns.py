@@ -7,6 +7,7 @@ else. The odd ones are taken one by one, on the same memory, with the same resul
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -223,14 +224,23 @@ class Turns(Messages):
         mine = mine[table.zones.have_left(rows.take(mine), own[X:AT].take(mine, 1))]
         if not mine.size:
             return
-        points = own[X:AT].take(mine, 1)
+        self._watch_those(
+            which.take(of.take(mine)), rows.take(mine), own[X:AT].take(mine, 1), own[WAY].take(mine),
+            now_ms.take(mine), columns.taken,
+        )  # fmt: skip
+
+    def _watch_those(
+        self, which: IntArray, rows: IntArray, points: FloatArray, ways_m: FloatArray, now_ms: FloatArray,
+        taken: Callable[[int], Taken],
+    ) -> None:  # fmt: skip
+        """Wearers who have left their balls, by fixes ``which``."""
         try:
-            rest = table.zones.rest(rows.take(mine), points, own[WAY].take(mine), now_ms.take(mine))
+            rest = self.table.zones.rest(rows, points, ways_m, now_ms)
         except Exception:  # noqa: BLE001  whose zone it was comes out when they are asked one by one
-            rest = np.zeros(mine.size, np.bool_)
-        for at in mine[~rest].tolist():
-            index = int(which[of[at]])
-            self._watch_fix(index, int(rows[at]), int(now_ms[at]), columns.taken(index))
+            rest = np.zeros(rows.size, np.bool_)
+        for at in np.flatnonzero(~rest).tolist():
+            index = int(which[at])
+            self._watch_fix(index, int(rows[at]), int(now_ms[at]), taken(index))
 
 
 _FROM_BYTE: Final = {name: field[1] for name, field in (FIX_DTYPE.fields or {}).items()}

@@ -30,7 +30,6 @@ from geofence.keeper import Keeper
 from geofence.newcomers import Newcomers
 from geofence.order_watch import OrderWatch, Revision
 from geofence.pair_table import PairTable, Roster, roster_of, stack
-from geofence.present import upto_present
 from geofence.publisher import Publisher
 from geofence.scribe import PartitionTaken, Scribe
 from geofence.snapshot import Snapshot
@@ -41,6 +40,7 @@ from tocsin.limits import CLOCK_BACK_TOLD_S
 from tocsin.model.fix import Fixes
 from tocsin.model.tally import Tally
 from tocsin.ports import Bucket, Entry, Log, Objects
+from tocsin.present import upto_present
 from tocsin.subjects import FIXES, partition_of
 from tocsin.telemetry import CLOCK_BACK, GEOFENCE_FIXES, JOURNAL_STEPS, PAIRS, REPLAY_SECONDS
 from tocsin.wire import decode_fixes, encode

@@ -144,9 +144,7 @@ class ZoneTable:
 
     def has_left(self, row: int, place: Vector) -> bool:
         """The same for one."""
-        x, y, z, radius_m = self.balls[row].tolist()
-        dx, dy, dz = place[0] - x, place[1] - y, place[2] - z
-        return radius_m < 0.0 or not dx * dx + dy * dy + dz * dz <= radius_m * radius_m
+        return is_outside(self.balls[row].tolist(), place)
 
     def rest(self, rows: IntArray, points: FloatArray, ways_m: FloatArray, now_ms: FloatArray) -> Mask:
         """For wearers who have left their balls: draws a new one where the rules would say nothing, and says which
@@ -171,6 +169,12 @@ class ZoneTable:
         """At the next fix these rows are looked at; without balls the rules find the same."""
         which = rows if isinstance(rows, slice) else list(rows)
         self.balls[which, 3] = np.where(self.counts[which] > 0, LOOK, inf)
+
+
+def is_outside(ball: Sequence[float] | FloatArray, place: Vector) -> bool:
+    """Whether a place has left a ball (x, y, z, radius), or there is none."""
+    dx, dy, dz, radius_m = place[0] - ball[0], place[1] - ball[1], place[2] - ball[2], ball[3]
+    return bool(radius_m < 0.0 or not dx * dx + dy * dy + dz * dz <= radius_m * radius_m)
 
 
 def _dots(one: FloatArray, other: FloatArray) -> FloatArray:

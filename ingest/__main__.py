@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from ingest.archivist import run_archivist
+from ingest.archivist import LANES, run_archivist
 from ingest.housekeeper import STATEMENT_TIMEOUT_S, Plan, run_housekeeper
 from ingest.known import Known
 from ingest.listener import run_alarms, run_fixes
@@ -12,6 +12,8 @@ from ingest.mqtt import session_secret
 from tocsin.adapters.fixes import FixArchive
 from tocsin.adapters.jetstream import open_bus
 from tocsin.adapters.postgres import open_pool
+from tocsin.model.pulse import ARCHIVIST, HOUSEKEEPER
+from tocsin.pulsing import Pulsing
 from tocsin.service import Part, Ready, run_part
 from tocsin.settings import Settings
 
@@ -68,10 +70,18 @@ async def archivist(settings: Settings, ready: Ready) -> None:
         open_pool(dsn, max_size=1, statement_timeout_s=STATEMENT_TIMEOUT_S) as patient,
         asyncio.TaskGroup() as parts,
     ):
-        parts.create_task(run_housekeeper(pool=patient, plan=_plan(settings), clock=settings.clock))
-        archive = FixArchive(pool)
+        clock = settings.clock
+        keeps_house = Pulsing(bus.tallies, HOUSEKEEPER, clock)
+        parts.create_task(run_housekeeper(pool=patient, plan=_plan(settings), clock=clock, rounds=keeps_house))
         parts.create_task(
-            run_archivist(log=bus.log, archive=archive, ready=ready, tallies=bus.tallies, clock=settings.clock)
+            run_archivist(
+                log=bus.log,
+                archive=FixArchive(pool),
+                ready=ready,
+                tallies=bus.tallies,
+                clock=clock,
+                rounds=Pulsing(bus.tallies, ARCHIVIST, clock, LANES),
+            )
         )
 
 

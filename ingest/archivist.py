@@ -26,11 +26,13 @@ from tocsin.clock import AffineClock, Clock
 from tocsin.limits import BATCH_MAX_FIXES
 from tocsin.model.fix import FIX_DTYPE
 from tocsin.ports import Bucket, Deliveries, Delivery, Log
+from tocsin.pulsing import UNSEEN, Returning, Rounds
 from tocsin.settling import Settler
 from tocsin.subjects import ARCHIVIST_FIXES, FIXES, LATE, Stream
 
 logger = structlog.get_logger(__name__)
 
+LANES = ("fixes", "late")
 ROWS_WORTH_A_COMMIT = 500
 ROWS_MAX = 5_000  # in one transaction
 COMPANY_S = 0.1  # what a small batch waits for others: nobody waits for the archive
@@ -48,6 +50,7 @@ async def run_archivist(
     ready: Callable[[], None],
     tallies: Bucket | None = None,
     clock: Clock = CLOCK,
+    rounds: Rounds = UNSEEN,
 ) -> None:
     """Archive until cancelled. ``ready``: both queues are joined, whether or not the record is up."""
     counts = ArchiveCounts()
@@ -56,8 +59,8 @@ async def run_archivist(
         log.queue(LATE, "archivist-late", parallel=2 * TAKE_MAX) as late,
         asyncio.TaskGroup() as lanes,
     ):
-        lanes.create_task(_settler(fixes, archive, counts, FIXES).run())
-        lanes.create_task(_settler(late, archive, counts, LATE).run())
+        for lane, queue, stream in zip(LANES, (fixes, late), (FIXES, LATE), strict=True):
+            lanes.create_task(_settler(Returning(queue, rounds, lane), archive, counts, stream).run())
         lanes.create_task(write_for_ever(counts.counts, tallies, clock))
         ready()
 
@@ -77,7 +80,7 @@ def _settler(queue: Deliveries, archive: FixArchive, counts: ArchiveCounts, stre
 
 
 async def _gather(queue: Deliveries) -> list[Delivery]:
-    """At least one message, and those of a moment more."""
+    """What there is, and what a moment more brings."""
     taken = list(await queue.take(TAKE_MAX))
     with suppress(TimeoutError):
         async with asyncio.timeout(COMPANY_S):

@@ -22,6 +22,7 @@ from tocsin.adapters.history import History, my_turn
 from tocsin.adapters.postgres import Pool
 from tocsin.clock import Clock
 from tocsin.errors import TocsinError
+from tocsin.pulsing import UNSEEN, Rounds, is_away, rest
 
 logger = structlog.get_logger(__name__)
 
@@ -73,29 +74,51 @@ async def _configure(history: History, plan: Plan) -> int:
     )
 
 
-async def run_housekeeper(*, pool: Pool, plan: Plan, clock: Clock) -> None:
-    """A pass now and one each hour, until cancelled; after a pass that was not whole, another one soon."""
+async def run_housekeeper(*, pool: Pool, plan: Plan, clock: Clock, rounds: Rounds = UNSEEN) -> None:
+    """A pass now and one each hour, until cancelled; after a pass that was not whole, another one soon. Who never
+    has the turn shows no pulse: whoever has it does, or nobody."""
     while True:
-        if await keep_house(pool, plan, clock.now_ms()):
-            await clock.sleep(EVERY_S)
+        try:
+            is_whole = await keep_house(pool, plan, clock.now_ms(), rounds)
+        except OtherAtIt:
+            is_whole = False
+        if is_whole:
+            await rest(EVERY_S, clock, rounds)
         else:
             await asyncio.sleep(RETRY_S)
 
 
-async def keep_house(pool: Pool, plan: Plan, now_ms: int) -> bool:
-    """One pass; False when some of it has to be tried again."""
+class OtherAtIt(TocsinError):
+    """Another process has the turn."""
+
+
+async def keep_house(pool: Pool, plan: Plan, now_ms: int, rounds: Rounds = UNSEEN) -> bool:
+    """One pass; False when some of it has to be tried again. Raises OtherAtIt."""
     try:
         async with my_turn(pool) as history:
-            if history is None:  # another process is at it
-                return True
-            done = [await _do(chore) for chore in chores(history, plan, now_ms)]
-            return all(done)
+            if history is not None:
+                return await do_all(chores(history, plan, now_ms), rounds)
     except TocsinError as error:
         _failed("turn", error)
+        if is_away(error):
+            await rounds.went_round()
         return False
+    raise OtherAtIt
 
 
-async def _do(chore: Chore) -> bool:
+async def do_all(wanted: Sequence[Chore], rounds: Rounds) -> bool:
+    """Whether all are done. Each step that is done is a round, and none behind a chore that fails by itself."""
+    errors: list[TocsinError] = []
+    for chore in wanted:
+        error = await _do(chore, UNSEEN if any(not is_away(one) for one in errors) else rounds)
+        errors += [] if error is None else [error]
+    if all(is_away(one) for one in errors):
+        await rounds.went_round()
+    return not errors
+
+
+async def _do(chore: Chore, rounds: Rounds) -> TocsinError | None:
+    """Why not; None: it is done."""
     total = 0
     try:
         for _ in range(STEPS_MAX if chore.again else 1):
@@ -103,13 +126,14 @@ async def _do(chore: Chore) -> bool:
             total += amount
             if not amount:
                 break
+            await rounds.went_round()
     except TocsinError as error:
         _failed(chore.name, error)
-        return False
+        return error
     telemetry.HOUSEKEEPING.labels(chore=chore.name, outcome="done").inc(total)
     if total:
         logger.info("housekeeping", chore=chore.name, amount=total)
-    return True
+    return None
 
 
 def _failed(chore: str, error: Exception) -> None:

@@ -6,7 +6,6 @@ Exit status: 0 in budget, 1 not, 2 misuse, 130 interrupted.
 from __future__ import annotations
 
 import importlib.util
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -73,7 +72,6 @@ def load(
 
 def main() -> None:
     """A laboratory that does not come up is a run that failed; a wrong setting is misuse."""
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # told to end, it ends as on Ctrl-C
     try:
         app()
     except SettingError as error:

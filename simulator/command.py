@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 import sys
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
@@ -57,9 +58,37 @@ def _remove(home: Path) -> None:
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401  (the result of the work)
-    """The result; KeyboardInterrupt once everything that was started has ended."""
+    """The result; KeyboardInterrupt once everything that was started has ended, told so by Ctrl-C or by SIGTERM.
+
+    Also where a shell had it ignore SIGINT, as what is started in the background of a script does. Told the same
+    twice it ends at once, and nothing that was started is ended in order; the other of both signals changes
+    nothing: a terminal and whatever stops a job may each send theirs for one wish.
+    """
     structlog.contextvars.clear_contextvars()
-    return asyncio.run(work)
+    return asyncio.run(_until_told(work))
+
+
+async def _until_told(work: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401  (the result of the work)
+    working, loop, told = asyncio.ensure_future(work), asyncio.get_running_loop(), asyncio.Event()
+
+    def end_it(number: signal.Signals) -> None:
+        loop.remove_signal_handler(number)  # a second one is the system's: it ends us
+        signal.signal(number, signal.SIG_DFL)
+        if not told.is_set():
+            told.set()
+            working.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, end_it, number)
+    try:
+        return await working
+    except asyncio.CancelledError:
+        if told.is_set():
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def tell(event: PartEvent) -> None:

@@ -47,7 +47,11 @@ def frozen_clock(at_ms: int = NOW_MS) -> AffineClock:
     return AffineClock(wall=lambda: at_ms / 1000)
 
 
-async def eventually(condition: Callable[[], Any | Awaitable[Any]], *, within_s: float = 10.0) -> Any:
+HANGS_AFTER_S = 60.0
+"""What has not come by then never will: a bound for what hangs, not for what is slow on a busy machine."""
+
+
+async def eventually(condition: Callable[[], Any | Awaitable[Any]], *, within_s: float = HANGS_AFTER_S) -> Any:
     """The first truthy answer of ``condition``; fails when the deadline passes without one."""
     try:
         async with asyncio.timeout(within_s):

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import pytest_asyncio
@@ -14,12 +14,32 @@ import structlog
 from doors import Door, MosquittoDoor, NatsDoor, logins, skip_without_mosquitto
 from hypothesis import settings as hypothesis_settings
 from real_broker import FLEET_PASSWORD, REDELIVERED_AFTER_S, SERVICE_PASSWORD, SPEAKERS, emptied
+from xdist.scheduler import LoadFileScheduling
 
 from tocsin.adapters.jetstream import Bus, open_bus
 from tocsin.embedded import BrokerAddresses, EmbeddedBroker
 
 hypothesis_settings.register_profile("tocsin", deadline=None)  # a busy machine is no reason to fail
 hypothesis_settings.load_profile("tocsin")
+
+
+class WholeSystemsApart(LoadFileScheduling):  # type: ignore[misc]  # xdist says nothing of its types
+    """Which tests may run beside which others, where several processes share the work? Of whole systems, which
+    have bounds of seconds and would take each other's processor, one at a time; of all else the files."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        is_whole = "/acceptance/" in file or file.rpartition("/")[2] in WHOLE_SYSTEMS
+        return "whole systems" if is_whole else file
+
+
+WHOLE_SYSTEMS: Final = frozenset(
+    {"test_fleet_outage.py", "test_fleet_reconnects.py"}
+)  # beside the acceptance tests
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    return WholeSystemsApart(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(autouse=True)

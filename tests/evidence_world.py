@@ -34,7 +34,7 @@ from tocsin.model.episode import (
     State,
     Verb,
 )  # fmt: skip
-from tocsin.model.finding import Code
+from tocsin.model.finding import Code, Finding
 from tocsin.model.fix import ClockPoints
 from tocsin.model.order import Order
 from tocsin.retention import MEASURE_MONTHS, plus_months
@@ -53,8 +53,11 @@ def salts() -> Callable[[], bytes]:
 # --- what happened -----------------------------------------------------------------------------------------------
 
 
-def rulings(alert: str = ALERT, opened_ms: int = NOW_MS, realm: Realm = Realm.LAB) -> list[Ruling]:
-    """Raised, taken, closed; the first with his and her place, and with two notifications."""
+def rulings(
+    alert: str = ALERT, opened_ms: int = NOW_MS, realm: Realm = Realm.LAB, found: Finding | None = None
+) -> list[Ruling]:
+    """Raised, taken, closed; the first with his and her place, and with two notifications. ``found``: what it was
+    raised for."""
     raised = Episode(
         id=alert, code=Code.PROX_ALERT, subject=MEASURE, realm=realm, priority=1, state=State.RAISED, version=1,
         opened_ms=opened_ms, recorded_ms=opened_ms + 5, measures=(MEASURE,), device=None, causes=("fnd_in1",),
@@ -71,7 +74,7 @@ def rulings(alert: str = ALERT, opened_ms: int = NOW_MS, realm: Realm = Realm.LA
         Notification(id=f"evt_{alert}_{channel}", channel=channel, type="alert.raised")
         for channel in (Channel.TELEASSISTANCE, Channel.POLICE)
     )
-    finding = FindingCause(finding=entry(at_ms=opened_ms))
+    finding = FindingCause(finding=found or entry(at_ms=opened_ms))
     return [
         Ruling(episode=raised, event=finding, notifications=told, reason="opened", at_ms=opened_ms),
         Ruling(
@@ -118,10 +121,15 @@ def of_result(sequence: int, name: int, at_ms: int, device: str = WEARER) -> Ite
     return sealing.of_result(sequence, said)
 
 
-def of_case(payload: bytes = b'{"finding":{},"snapshot":""}', alert: str = ALERT) -> Item:
+def case_payload(finding: Finding | None = None) -> bytes:
+    """What a verifier that has no engine reads of one."""
+    return b'{"finding":%s,"snapshot":""}' % msgspec.json.encode(finding or entry())
+
+
+def of_case(payload: bytes | None = None, alert: str = ALERT, name: str = "fnd_in1") -> Item:
     return Item(
-        chain=sealing.episode_chain(alert), kind=Kind.CASE, kept_as=KeptAs.MEASURE_FILE, source="case:fnd_in1",
-        payload=payload,
+        chain=sealing.episode_chain(alert), kind=Kind.CASE, kept_as=KeptAs.MEASURE_FILE, source=f"case:{name}",
+        payload=case_payload() if payload is None else payload,
     )  # fmt: skip
 
 
@@ -174,8 +182,9 @@ class Chains:
         return head_of(leaves, after=after, at_ms=at_ms), leaves
 
 
-def world(**erased: tuple[int, ...]) -> Chains:
-    """One alert, a measure of two versions, two units, and a day on which two alerts were read."""
+def world(cases: Sequence[Item] | None = None) -> Chains:
+    """One alert, a measure of two versions, two units, and a day on which two alerts were read. ``cases``: instead
+    of the one that belongs to it."""
     chains = Chains()
     chains.seal([sealing.of_order(order()), sealing.of_order(order(2))], NOW_MS - 3_600_000)
     chains.seal([of_command(1, NOW_MS - 7_200_000)], NOW_MS - 7_200_000)
@@ -183,7 +192,7 @@ def world(**erased: tuple[int, ...]) -> Chains:
         chains.seal(sealing.of_ruling(sequence, ruling), ruling.at_ms + 50)
     failed = receipt(notification=f"evt_{ALERT}_police", channel=Channel.POLICE, t8_ms=None, result="timeout")
     chains.seal([sealing.of_receipt(one, is_tgd=False) for one in (receipt(), failed)], NOW_MS + MINUTE_MS + 100)
-    chains.seal([of_case()], NOW_MS + MINUTE_MS + 200)
+    chains.seal([of_case()] if cases is None else cases, NOW_MS + MINUTE_MS + 200)
     chains.seal([of_command(2, NOW_MS), of_result(3, 2, NOW_MS + 900)], NOW_MS + 1_000)
     chains.seal([of_command(4, NOW_MS + 5 * 3_600_000)], NOW_MS + 5 * 3_600_000)
     reads = [access("acc_1"), access("acc_2", OTHER), access("acc_3", ALERT, OTHER)]

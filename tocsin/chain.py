@@ -67,8 +67,10 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     payload: bytes
 
 
-class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """One link. ``number`` counts from 1 without gaps; ``at_ms`` is when it was linked, by the writer's clock."""
+class Link(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One link. ``number`` counts from 1 without gaps; ``at_ms`` is when it was linked, by the writer's clock.
+
+    Without ``gc``: it refers to nothing that refers back, and evidence holds half a million of them."""
 
     chain: str
     number: int
@@ -88,14 +90,21 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     payload: bytes
 
 
-class Deletion(msgspec.Struct, frozen=True, kw_only=True):
-    """The payload of a DELETION: what was erased of this chain, when, by which rule, on whose word."""
+class Deletion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The payload of a DELETION: what was erased of this chain, when, by which rule, on whose word.
+
+    ``rows``: so many of these tables, where they are more than the payloads' own. ``from_ms``, ``until_ms``: of a
+    unit's history, the hours of which everything went, not a place among them; both the same: what a unit said
+    after that hour, at which it was revoked."""
 
     numbers: tuple[int, ...]
     kept_as: KeptAs
     at_ms: int
     rule: str
     by: str
+    rows: dict[str, int] = {}
+    from_ms: int | None = None
+    until_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +215,11 @@ def faults(
 def deletions(links: Iterable[Link], opened: Mapping[int, Opened]) -> Iterator[Deletion]:
     """Those whose own payload is as committed. Raises nothing: one that cannot be read names nothing."""
     return (one.said for one in _erasures(links, opened))
+
+
+def of_rows(links: Iterable[Link], opened: Mapping[int, Opened]) -> list[Erasure]:
+    """Those that took rows beside what is linked."""
+    return [one for one in _erasures(links, opened) if one.said.rows]
 
 
 def erasures(links: Iterable[Link], opened: Mapping[int, Opened]) -> Erasures:

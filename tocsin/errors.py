@@ -45,5 +45,25 @@ class RecordUnavailable(TocsinError):
     retry = True
 
 
+class RecordHeld(RecordUnavailable):
+    """The record (PostgreSQL) answers, and not to this:"""
+
+
 class WireError(TocsinError):
     """A message on the bus cannot be read by this version."""
+
+
+class NoEvidence(TocsinError):
+    """The record has no evidence of this:"""
+
+
+class EvidenceBroken(TocsinError):
+    """What the record holds of this cannot be written as evidence:"""
+
+
+class EvidenceTooLarge(TocsinError):
+    """More links or bytes than may be read at once are needed for this:"""
+
+
+class NoPackager(TocsinError):
+    """This installation cannot write packages of evidence."""

@@ -112,6 +112,14 @@ TEST_TOLD_S = 86_400  # a test that is older when it is first read is no news: a
 # --- reading and acting through the API ------------------------------------------------------------------
 ACCESSES_WAITING_MAX = 10_000  # reads not yet on the log: half an hour of a large site's, some 20 MB
 ACCESS_OBJECTS_MAX = 512  # ids in one of them: a page of 200 alerts, a minute of a live feed
+EVIDENCE_LINKS_MAX = (
+    500_000  # read for one package over the API: a whole day of such a site, 262 MiB while it is held
+)
+EVIDENCE_PAYLOADS_MAX_BYTES = 64 * 1024 * 1024  # kept beside them: tracks and cases are some megabytes each
+EVIDENCE_AT_ONCE = 2  # packages in the memory of the API, from the first link read to the last byte taken
+EVIDENCE_PLACE_S = 5.0  # for one of these places: most packages are read and sent in less
+EVIDENCE_STALLED_S = 30.0  # for a chunk that nobody takes: a line that was lost, or a laptop that was closed
+EVIDENCE_SENT_S = 600.0  # for all of a reply: the 200 MB of the largest at 3 Mbit/s, and no place kept by drops
 CALLBACK_VALID_S = 3_600  # a link of a notification: twice the 30 min in which a P4 is acknowledged (DOMAIN 2)
 ACT_AHEAD_MAX_S = 300  # how far ahead of ours the clock of an operator's machine may be, as a device's
 
@@ -151,6 +159,7 @@ assert BORDER_MARGIN_M <= BORDER_MARGIN_MAX_M < ROUTING_RADIUS_MAX_M
 assert EPISODE_MESSAGES_MAX >= 2
 assert LEASE_RENEW_S * 2 < LEASE_S
 assert COMMAND_PUBACK_S * 2 <= LEASE_S
+assert EVIDENCE_PLACE_S < EVIDENCE_STALLED_S < EVIDENCE_SENT_S
 assert STRAGGLER_MAX_S < LATE_AFTER_S < FIX_PAST_MAX_S
 assert 0 < LINE_NEW_MIN < LINE_EAGER
 assert LINE_EAGER <= LINE_FIRST_MAX - LINE_URGENT_MIN

@@ -90,6 +90,10 @@ class Deliveries(Protocol):
     async def take(self, limit: int) -> Sequence[Delivery]:
         """Wait for at least one entry; return what is there, at most ``limit``, in the order of the log."""
 
+    async def hears(self) -> bool:
+        """Whether the log knows of this queue, and keeps nothing from it; to be asked where nothing comes. One
+        that is gone is made anew, and False now."""
+
 
 class Log(Protocol):
     """The durable log."""

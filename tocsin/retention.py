@@ -227,6 +227,19 @@ class Keeping:
         early_ms = soonest_ms(link.kept_as, from_ms) - erasure.at_ms
         return f"{-(-early_ms // DAY_MS)} days too early for {link.kept_as}" if early_ms > 0 else ""
 
+    def of_rows(self, erasure: Erasure) -> str:
+        """The same of an erasure that took rows which no link commits to: a history, a measure, a unit."""
+        if (hold := self._standing(erasure.link.number)) is not None:
+            return f"{hold} was placed and not lifted"
+        said = erasure.said
+        if said.until_ms is not None:
+            early_ms = plus_months(said.until_ms, MEASURE_MONTHS) - DAY_MS - erasure.at_ms  # of a 29 February
+        elif self.since_ms is not None:
+            early_ms = soonest_ms(said.kept_as, self.since_ms) - erasure.at_ms
+        else:
+            return ""
+        return f"{-(-early_ms // DAY_MS)} days too early for {said.kept_as}" if early_ms > 0 else ""
+
     def _standing(self, number: int) -> str | None:
         before = [hold for at, hold in self.holds if at < number and hold.kind is HoldKind.HOLD]
         lifted = {hold.id for hold in before if hold.lifted_ms is not None}

@@ -4,7 +4,8 @@ Coordinates go apart from the rest (``Kind.PLACES``): where somebody was is eras
 was decided is still needed. So every payload of an episode but PLACES, CASE and TRACK can be shown to whoever may
 see the alert; an ORDER has the shapes of the zones that were ordered.
 
-What is of a canary (``tocsin.model.canary``) is no evidence and is never linked.
+What is of a canary (``tocsin.model.canary``) is no evidence and is never linked; what the system says of one is
+linked like any other alert.
 
 | chain | has |
 |---|---|
@@ -23,7 +24,6 @@ import msgspec
 from tocsin.chain import Item, KeptAs, Kind
 from tocsin.clock import utc
 from tocsin.model.access import Access
-from tocsin.model.canary import is_canary
 from tocsin.model.command import Command, CommandStatus
 from tocsin.model.episode import Episode, Receipt, Ruling
 from tocsin.model.finding import Code
@@ -177,14 +177,6 @@ def of_order(order: Order) -> Item:
         source=f"order:{order.version}",
         payload=_encode(order),
     )
-
-
-def is_of_canary(episode: Episode) -> bool:
-    """Whether this alert is about an invented pair, and about no other: the silence of a group that has one in it
-    is evidence."""
-    if is_canary(episode.subject) or (episode.device is not None and is_canary(episode.device)):
-        return True
-    return bool(episode.measures) and all(is_canary(measure) for measure in episode.measures)
 
 
 def is_tgd(code: str) -> bool:

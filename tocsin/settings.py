@@ -68,7 +68,7 @@ class ApiUser(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(min_length=1, max_length=80)]
-    role: Literal["monitor", "teleassistant", "supervisor", "court", "technical", "platform"]
+    role: Literal["monitor", "teleassistant", "supervisor", "court", "technical", "auditor", "platform"]
 
 
 class RoomEndpoint(BaseModel):

@@ -150,12 +150,17 @@ async def _tables(database_url: str, tell: Tell) -> AsyncIterator[asyncio.Event]
             migrating.result()
         else:
             tell(PartEvent(part="schema", what="not up to date yet; alerts do not wait for it"))
+            migrating.add_done_callback(_say_if_refused)
         yield done
     finally:
         migrating.cancel()
-        for outcome in await asyncio.gather(migrating, return_exceptions=True):
-            if isinstance(outcome, Exception):
-                log.critical("tables_not_up_to_date", error=str(outcome))
+        await asyncio.wait({migrating})
+
+
+def _say_if_refused(migrating: asyncio.Task[None]) -> None:
+    """At once: nobody waits for it any more, and without its tables the record takes nothing."""
+    if not migrating.cancelled() and (error := migrating.exception()) is not None:
+        log.critical("tables_not_up_to_date", error=str(error))
 
 
 async def _migrated(database_url: str, tell: Tell, done: asyncio.Event) -> None:

@@ -21,7 +21,8 @@ watched by ingest, geofence and alerts.clerk; ``standings``, how well each pair 
 watched by the API and the clerk; ``incidents``, which group is silent and its ranked pairs, written by
 geofence.fleet, watched by the API; ``signs``, when each TGD was last heard, written by ingest, watched by the
 clerk; ``tallies``, what each part has taken and what became of it, written by ingest, watched by the auditor, and
-the pulses of the auditor (``auditor``) and the canary (``canary``), read by the clerk.
+the pulses of the auditor (``auditor``), of the canary (``canary``) and of those in ``tocsin.model.pulse``, read by
+the clerk; its own (``clerk``), read by the auditor.
 Objects: ``snapshots``, one per partition, by geofence, and one of its fleet.
 
 Findings of the fleet have FLEET in the place of a partition.
@@ -123,7 +124,8 @@ BUCKETS = (
 )  # fmt: skip
 AUDITOR_PULSE = "auditor"
 CANARY_PULSE = "canary"
-"""The keys in ``tallies`` of the pulses of the auditor and of the canary; the others are tallies."""
+"""The keys in ``tallies`` of the pulses of the auditor and of the canary; those of other parts are in
+``tocsin.model.pulse``, and all others are tallies."""
 SNAPSHOTS = "snapshots"
 FLEET = "fleet"
 

@@ -3,11 +3,11 @@
 A reply is noted when it is made, and nobody waits for the note: it goes to the log behind the reply, in its order,
 and waits here while the log is away. What is more than ACCESSES_WAITING_MAX, or still waits when the process ends,
 is lost, counted and said. A reply with coordinates is another matter: it is on the log before it leaves, or it is
-refused (503).
+refused (503). What leaves as evidence has to be linked into the chain of its day before that (``seal``).
 
-Why: the header ``Tocsin-Purpose``. It is recorded where it is given; the replies of today are about people by
-pseudonymous ids and carry no position of anybody, so none is refused for want of it
-(docs/adr/0034-acts-and-accesses-over-the-api.md).
+Why: the header ``Tocsin-Purpose``, recorded where it is given. What those see who handle alerts is about people by
+pseudonymous ids, and is not refused for want of a purpose (docs/adr/0034-acts-and-accesses-over-the-api.md);
+evidence, and who has read what, are (docs/adr/0053-the-proof-over-the-api.md).
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ import asyncio
 import itertools
 import secrets
 from collections import deque
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
 
 import structlog
 
 from alerts.api.roles import Caller
+from tocsin.adapters.accesses import OFF_THE_LOG, RecordedAccess
 from tocsin.clock import Clock
 from tocsin.errors import LogUnavailable
 from tocsin.limits import ACCESS_OBJECTS_MAX, ACCESSES_WAITING_MAX
@@ -36,6 +37,13 @@ log = structlog.get_logger(__name__)
 
 AGAIN_S: Final = 0.5
 FINISH_S: Final = 1.0  # of the 3 s in which a server that ends finishes its requests
+
+
+class SealedAccesses(Protocol):
+    """What ``tocsin.adapters.accesses.AccessRecord`` offers to who cannot wait for the recorder. Raises
+    RecordUnavailable."""
+
+    async def record_accesses(self, accesses: Sequence[RecordedAccess]) -> int: ...
 
 
 class Accesses:
@@ -68,6 +76,15 @@ class Accesses:
         """Of a reply with coordinates, before it leaves. Raises LogUnavailable: then it must not."""
         for one in self._made(caller, what, objects, purpose, places=True):
             await self._write(one)
+
+    async def seal(
+        self, record: SealedAccesses, caller: Caller, what: str, objects: Iterable[str], purpose: str
+    ) -> None:
+        """Of what leaves as evidence, before its first byte: in the record and in the chain of its day when this
+        returns, and past the log, as ``tocsin evidence export`` does. Raises RecordUnavailable."""
+        made = self._made(caller, what, objects, purpose, places=True)
+        await record.record_accesses([RecordedAccess(sequence=OFF_THE_LOG, access=one) for one in made])
+        ACCESSES.labels(outcome="noted").inc()
 
     def _made(
         self, caller: Caller, what: str, objects: Iterable[str], purpose: str, *, places: bool

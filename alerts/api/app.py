@@ -17,6 +17,7 @@ from alerts.api import (
     commands,
     deeds,
     devices,
+    evidence,
     health,
     incidents,
     live,
@@ -28,6 +29,7 @@ from alerts.api import (
     protection,
     reports,
     schemas,
+    trail,
 )
 from alerts.api.access import requires
 from alerts.api.alerts import TheDeps
@@ -86,6 +88,8 @@ def create_app(deps: Deps) -> FastAPI:
         measures.router,
         devices.router,
         commands.router,
+        evidence.router,
+        trail.router,
     ):
         app.include_router(part, prefix=API)
     app.include_router(health.router)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from fastapi import Request
 
-from alerts.api.accesses import Accesses
+from alerts.api.accesses import Accesses, SealedAccesses
+from alerts.api.held import Places
 from alerts.api.projection import Projection
 from alerts.api.standings import Standings
 from alerts.ledger import Ledger
+from tocsin.adapters.accesses import RecordedAccess
 from tocsin.adapters.alarm_load import AlarmLoad
 from tocsin.adapters.episodes import Timeline
 from tocsin.adapters.figures import Repeated, Slow, Stage
 from tocsin.adapters.orders import Measure, Reply
 from tocsin.adapters.postgres import Page
+from tocsin.adapters.trail import Entry, Heads
 from tocsin.clock import Clock
 from tocsin.model.device import NO_TRAITS, Device, DeviceKind, Traits
 from tocsin.model.episode import Episode, State
@@ -115,6 +118,37 @@ class OrderBook(Protocol):
     ) -> Page[Measure]: ...
 
 
+class PackagedEvidence(Protocol):
+    """What ``tocsin.adapters.packager.PackagedEvidence`` offers. Raises NoEvidence, EvidenceBroken,
+    EvidenceTooLarge, NoPackager, RecordUnavailable."""
+
+    async def lines(self, alert: str) -> Iterable[bytes]: ...
+
+
+class RecordedTrail(Protocol):
+    """What ``tocsin.adapters.trail.Trail`` offers to auditors. Raises RecordUnavailable."""
+
+    async def entries(
+        self, *, chain: str | None, from_ms: int, until_ms: int | None, cursor: str | None, limit: int
+    ) -> Page[Entry]: ...
+
+    async def accesses(
+        self, from_ms: int, until_ms: int, *, object_id: str | None, who: str, cursor: str | None, limit: int
+    ) -> Page[RecordedAccess]: ...
+
+    async def heads(self, day: str, *, after: int | None, chain: str | None, number: int | None) -> Heads: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProofDoors:
+    """What courts and auditors are given: packages, links, heads, accesses; and where their taking is linked."""
+
+    packages: PackagedEvidence
+    trail: RecordedTrail
+    sealed: SealedAccesses
+    places: Places = field(default_factory=Places)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deps:
     """The parts that the operations work with; ``hash_password`` makes the bcrypt that the broker compares."""
@@ -128,6 +162,7 @@ class Deps:
     orders: OrderBook
     alarm_load: CountedAlarms
     figures: RecordedFigures
+    proof: ProofDoors
     accesses: Accesses
     settings: Settings
     clock: Clock

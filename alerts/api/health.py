@@ -39,7 +39,7 @@ async def livez() -> dict[str, str]:
     responses={503: {"model": schemas.Readiness, "description": "It cannot, or it is about to end."}},
 )
 async def readyz(deps: TheDeps, response: Response) -> schemas.Readiness:
-    """``degraded``: ready for alerts, without the record."""
+    """``degraded``: ready for alerts, without the record or without knowing how the measures are protected."""
     log_ok, record = await asyncio.gather(log_answers(deps.log), _record(deps))
     projection = deps.projection
     unreadable = f"{projection.unreadable} unreadable rulings" if projection.unreadable else ""
@@ -50,8 +50,9 @@ async def readyz(deps: TheDeps, response: Response) -> schemas.Readiness:
         record,
     ]
     ready = not projection.draining and all(check.ok for check in checks if check.needed)
+    degraded = not all(check.ok for check in checks if not check.needed)
     response.status_code = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
-    return schemas.Readiness(ready=ready, draining=projection.draining, degraded=not record.ok, checks=checks)
+    return schemas.Readiness(ready=ready, draining=projection.draining, degraded=degraded, checks=checks)
 
 
 def _protection(deps: Deps) -> schemas.Check:

@@ -1,6 +1,6 @@
-"""What does a browser get: the console, and a page for each problem?
+"""What does a browser get: the console, the page of evidence, and a page for each problem?
 
-Three files, read once at the start; nothing from elsewhere, and the browser is told so (Content-Security-Policy).
+Five files, read once at the start; nothing from elsewhere, and the browser is told so (Content-Security-Policy).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TYPES: Final = {"html": "text/html", "js": "text/javascript", "css": "text/css"
 _FILES: Final = MappingProxyType(
     {
         name: (resources.files("alerts").joinpath("console", name).read_bytes(), _TYPES[name.rpartition(".")[2]])
-        for name in ("index.html", "console.js", "console.css")
+        for name in ("index.html", "console.js", "console.css", "evidence.html", "evidence.js")
     }
 )
 

@@ -23,7 +23,8 @@ from starlette.exceptions import HTTPException
 from alerts.desk import Objection
 from tocsin.adapters.orders import AlreadyExists, DeviceRevoked, KeyReused, OrderRefused, StaleVersion
 from tocsin.adapters.postgres import BadCursor, RecordRefused
-from tocsin.errors import LogUnavailable, RecordUnavailable
+from tocsin.adapters.trail import NotCovered, TooManyLinks
+from tocsin.errors import EvidenceBroken, EvidenceTooLarge, LogUnavailable, NoPackager, RecordUnavailable
 from tocsin.model.problem import Problem
 
 log = structlog.get_logger(__name__)
@@ -59,6 +60,8 @@ PROBLEMS: Final[Mapping[str, Kind]] = MappingProxyType(
                   "Send a key of your own, 1 to 200 characters; repeat it when you repeat the request."),
             _kind("actor-missing", 400, "For whom?",
                   "The account of a platform acts for one human: name him in Tocsin-Actor, 1 to 80 characters."),
+            _kind("purpose-missing", 400, "Why do you look?",
+                  "This names or shows people: send Tocsin-Purpose, as audit:2026-113."),
             _kind("etag-not-quoted", 400, "An ETag is in quotes", "Send it as it was given: If-Match: \"3\"."),
             _kind("unauthorized", 401, "Who asks?", "Send Authorization: Bearer with a token of this deployment."),
             _kind("forbidden", 403, "Your role may not do that",
@@ -73,6 +76,8 @@ PROBLEMS: Final[Mapping[str, Kind]] = MappingProxyType(
                   "Use the link of a notification as it came, all of it."),
             _kind("unknown-command", 404, "Nothing is known of an order of this id to this device",
                   "It is kept for days: look at the id, and at the device."),
+            _kind("not-covered", 404, "No daily head proves this yet, or ever",
+                  "Look at the chain's name and the day; what was linked since the last head is in the next one."),
             _kind("method-not-allowed", 405, "This cannot be done here", "Look at /openapi.json."),
             _kind("already-owned", 409, "Somebody else has this alert in his hands",
                   "The member owner names him; until expires_at it is his."),
@@ -83,6 +88,14 @@ PROBLEMS: Final[Mapping[str, Kind]] = MappingProxyType(
             _kind("device-in-use", 409, "Measures that have not ended need this device",
                   "measures names them: end them, or wait for their end."),
             _kind("device-revoked", 409, "This device was revoked", "Make another device."),
+            _kind("not-recorded", 409, "The record has not got this alert yet",
+                  "The log has it, and the record is behind: ask again in some seconds."),
+            _kind("evidence-broken", 409, "The record of this alert cannot be written as evidence",
+                  "Somebody has put into it what Tocsin never writes: tocsin audit verify names the place."),
+            _kind("evidence-too-large", 409, "The evidence of this alert is too large for the API",
+                  "Whoever runs this site takes it with tocsin evidence export, which has no bound."),
+            _kind("too-many-links", 409, "Too many links are between this one and its head",
+                  "Ask without number, and take the links from /api/v1/audit/entries."),
             _kind("callback-expired", 410, "The time of this link is over",
                   "Act with a token, or on the console."),
             _kind("stale-version", 412, "It has changed since you looked",
@@ -106,6 +119,10 @@ PROBLEMS: Final[Mapping[str, Kind]] = MappingProxyType(
                   "Nothing is certain: look again, then try again. By voice meanwhile."),
             _kind("record-unavailable", 503, "The record cannot be reached",
                   "Open alerts go on without it; ask again later for what is in the record."),
+            _kind("evidence-unavailable", 503, "This installation cannot write evidence",
+                  "Its package audit is missing or older: tell the operator of this site."),
+            _kind("evidence-busy", 503, "Others are taking evidence",
+                  "So many packages at once and no more: ask again when one of them is through."),
             _kind("not-ready", 503, "This process is still reading the log", "Try again in a second."),
         )
     }
@@ -170,7 +187,8 @@ def install(app: FastAPI) -> None:
 
     for kind in (
         Refusal, RequestValidationError, HTTPException, LogUnavailable, RecordUnavailable, RecordRefused,
-        BadCursor, OrderRefused, AlreadyExists, DeviceRevoked, KeyReused, StaleVersion, Exception,
+        BadCursor, OrderRefused, AlreadyExists, DeviceRevoked, KeyReused, StaleVersion, NotCovered, TooManyLinks,
+        EvidenceBroken, EvidenceTooLarge, NoPackager, Exception,
     ):  # fmt: skip
         app.add_exception_handler(kind, answer)
 
@@ -193,7 +211,12 @@ def refusal_of(error: Exception) -> Refusal:
             tag = f'"{error.current}"'
             return Refusal("stale-version", headers={"ETag": tag}, members={"etag": tag})
         case _:
-            return Refusal(_SLUGS.get(type(error), "internal-error"))
+            return Refusal(_slug_of(error))
+
+
+def _slug_of(error: Exception) -> str:
+    """By what it is, or what it is a kind of."""
+    return next((_SLUGS[kind] for kind in type(error).__mro__ if kind in _SLUGS), "internal-error")
 
 
 _SLUGS: Final[Mapping[type[Exception], str]] = MappingProxyType(
@@ -204,6 +227,11 @@ _SLUGS: Final[Mapping[type[Exception], str]] = MappingProxyType(
         AlreadyExists: "already-exists",
         DeviceRevoked: "device-revoked",
         KeyReused: "idempotency-key-reused",
+        NotCovered: "not-covered",
+        TooManyLinks: "too-many-links",
+        EvidenceBroken: "evidence-broken",
+        EvidenceTooLarge: "evidence-too-large",
+        NoPackager: "evidence-unavailable",
     }
 )
 

@@ -9,8 +9,9 @@ from typing import Annotated
 from fastapi import Depends, Header, Query, Request
 
 from alerts.api.access import Credentials, requires
-from alerts.api.accesses import Accesses
+from alerts.api.accesses import Accesses, SealedAccesses
 from alerts.api.deps import Deps, deps_of
+from alerts.api.problems import Refusal
 from alerts.api.roles import Caller, Permission
 from tocsin.model.access import PURPOSE
 
@@ -35,6 +36,10 @@ class Reader:
     def saw(self, what: str, objects: Iterable[str]) -> None:
         self.accesses.note(self.caller, what, objects, self.purpose)
 
+    async def takes(self, record: SealedAccesses, what: str, objects: Iterable[str]) -> None:
+        """Before the first byte of evidence leaves. Raises RecordUnavailable."""
+        await self.accesses.seal(record, self.caller, what, objects, self.purpose)
+
     async def sees_places(self, what: str, objects: Iterable[str]) -> None:
         """Before the reply leaves. Raises LogUnavailable."""
         await self.accesses.keep(self.caller, what, objects, self.purpose)
@@ -55,6 +60,19 @@ def reads(permission: Permission) -> Callable[..., Awaitable[Reader]]:
         return Reader(caller=caller, purpose=purpose or "", accesses=deps.accesses)
 
     return reader_who_may
+
+
+def reads_for_a_reason(permission: Permission) -> Callable[..., Awaitable[Reader]]:
+    """The same of what shows somebody's place, or who did what: 400 without a purpose."""
+
+    async def reader_who_says_why(
+        reader: Reader = Depends(reads(permission)),  # noqa: B008  an annotation is a text, and knows no ``permission``
+    ) -> Reader:
+        if not reader.purpose:
+            raise Refusal("purpose-missing")
+        return reader
+
+    return reader_who_says_why
 
 
 _reads_alerts, _reads_canaries = reads(Permission.SEE_ALERTS), reads(Permission.SEE_CANARIES)

@@ -5,6 +5,9 @@ Two tables, role by permission and role by verb, closed by default: what is not 
 The role ``platform`` is the téléassistance's own software. It never acts for itself but for a human whom it names.
 It may not take an alert out of another's hands: that is a supervisor's, and of who is one at the téléassistance
 Tocsin knows only what that software says.
+
+The role ``auditor`` sees what proves the record and who has read it, and the evidence of an alert; he does nothing
+to anything. Those whom he audits, supervisors too, see none of the record of accesses.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import Final, Literal
 
 from tocsin.model.episode import Verb
 
-Role = Literal["monitor", "teleassistant", "supervisor", "court", "technical", "platform", "lab"]
+Role = Literal["monitor", "teleassistant", "supervisor", "court", "technical", "auditor", "platform", "lab"]
 SUPERVISING: Final = frozenset[Role]({"supervisor", "lab"})
 """Who may take an alert from whoever has it."""
 
@@ -40,6 +43,8 @@ class Permission(StrEnum):
     MAKE_DEVICES = "make-devices"
     SEE_REPORTS = "see-reports"
     ORDER_UNITS = "order-units"
+    TAKE_EVIDENCE = "take-evidence"
+    SEE_AUDIT = "see-audit"
 
 
 _ALERTS = {
@@ -59,9 +64,14 @@ MAY: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType(
         "teleassistant": frozenset(_DESK),
         "supervisor": frozenset(_DESK | _COURT | _WORKSHOP | {Permission.SEE_REPORTS, Permission.ORDER_UNITS}),
         "court": frozenset(
-            _COURT | {Permission.WHO_AM_I, Permission.SEE_ALERT, Permission.SEE_TIMELINE, Permission.SEE_REPORTS}
+            _COURT
+            | {Permission.WHO_AM_I, Permission.SEE_ALERT, Permission.SEE_TIMELINE, Permission.SEE_REPORTS}
+            | {Permission.TAKE_EVIDENCE}
         ),
         "technical": frozenset(_WORKSHOP | {Permission.WHO_AM_I, Permission.ORDER_UNITS, Permission.SEE_CANARIES}),
+        "auditor": frozenset(
+            {Permission.WHO_AM_I, Permission.SEE_TIMELINE, Permission.TAKE_EVIDENCE, Permission.SEE_AUDIT}
+        ),
         "platform": frozenset(_ALERTS),
         "lab": frozenset(Permission),
     }
@@ -78,6 +88,7 @@ MAY_DO: Final[Mapping[Role, frozenset[Verb]]] = MappingProxyType(
         "supervisor": _HANDLE | {Verb.TAKE_OVER},
         "court": frozenset(),
         "technical": frozenset(),
+        "auditor": frozenset(),
         "platform": _HANDLE,
         "lab": _HANDLE | {Verb.TAKE_OVER},
     }

@@ -549,7 +549,8 @@ class Check(BaseModel):
 
 
 class Readiness(BaseModel):
-    """``ready``: alerts are served and acted upon. ``degraded``: without the record."""
+    """``ready``: alerts are served and acted upon. ``degraded``: without the record, or without knowing how the
+    measures are protected."""
 
     ready: bool
     draining: bool

@@ -12,7 +12,7 @@ import uvicorn
 
 from alerts.api.accesses import Accesses
 from alerts.api.app import create_app
-from alerts.api.deps import CountedAlarms, Deps, OrderBook, RecordedEpisodes, RecordedFigures
+from alerts.api.deps import CountedAlarms, Deps, OrderBook, ProofDoors, RecordedEpisodes, RecordedFigures
 from alerts.api.incidents import Incidents
 from alerts.api.projection import Projection
 from alerts.api.standings import Standings
@@ -42,6 +42,7 @@ async def run_api(
     orders: OrderBook,
     alarm_load: CountedAlarms,
     figures: RecordedFigures,
+    proof: ProofDoors,
     settings: Settings,
     clock: Clock,
     hash_password: Callable[[str], str],
@@ -65,6 +66,7 @@ async def run_api(
         orders=orders,
         alarm_load=alarm_load,
         figures=figures,
+        proof=proof,
         accesses=accesses,
         settings=settings,
         clock=clock,

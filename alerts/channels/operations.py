@@ -22,7 +22,8 @@ from alerts.catalogue import CATALOGUE
 from alerts.channels.cloudevent import link
 from alerts.channels.form import Form, Sender, mark_fr, realm_told
 from tocsin.clock import rfc3339
-from tocsin.model.episode import OF_THE_SYSTEM, Episode, Notification, Ruling
+from tocsin.model.canary import OF_THE_SYSTEM
+from tocsin.model.episode import Episode, Notification, Ruling
 
 CONTENT_TYPE: Final = "application/json"
 RECEIVER: Final = "tocsin-operations"

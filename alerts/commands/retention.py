@@ -38,14 +38,14 @@ def show(
     now_ms = settings.clock.now_ms() if at is None else _hour(at)
 
     async def asked(pool: Pool) -> Sequence[Line]:
-        return await preview(pool, now_ms, settings.terms)
+        return await preview(pool, now_ms, settings.terms, settings.clock)
 
     lines = ask_record(settings, asked)
     if as_json:
         say(json.dumps({"at": rfc3339(now_ms), "lines": [asdict(one) for one in lines]}, ensure_ascii=False))
         return
-    rows = [(one.kept_as, one.word, str(one.files), one.hold or "", one.rule) for one in lines]
-    say(columns(("class", "is", "files", "hold", "rule"), rows))
+    rows = [(one.of, one.kept_as, one.word, str(one.files), one.hold or "", one.rule) for one in lines]
+    say(columns(("of", "class", "is", "files", "hold", "rule"), rows))
 
 
 def _hour(text: str) -> int:

@@ -519,6 +519,7 @@ async function start() {
   byId("realm").hidden = state.me.realm === "production";
   byId("realm").textContent = state.me.realm === "exercise" ? "exercice" : "laboratoire";
   byId("protection").hidden = !state.me.permissions.includes("see-protection");
+  byId("proof").hidden = !state.me.permissions.includes("take-evidence");
   askProtection();
   return follow();
 }

@@ -93,7 +93,9 @@ def check(
 
 @app.command("import")
 def take_in(files: Files, data_dir: DataDir = None) -> None:
-    """Take packages into an instance that has nothing of these alerts. All of a package, or nothing of it."""
+    """Take packages into an instance for examination: an empty one, or one that has packages only.
+
+    All of a package, or nothing of it, with every reason."""
     settings = _settings(data_dir)
     good = [asyncio.run(_taken_in(settings, file.name, file.read_bytes())) for file in files]
     if not all(good):

@@ -5,6 +5,10 @@
         or a SYS_NOTIFY_FAIL of its channel, which a human has before him,
         or (P3 to P5, of which that is not said) an attempt, which the ladder goes on with
 
+``no_endpoint`` is believed where nobody is meant by the settings (``audit.laws.endpoints``). Said of somebody who
+is there it is a difference whatever else is failing: nobody was tried, and nobody will be. Of what was said before
+the settings were read it is not asked: they may have been others.
+
 Of what a SYS_NOTIFY_FAIL or an attempt explained the end is asked for once more behind the longest ladder of P1 to
 P3 (an hour). Her unit is told over MQTT, to which no bound of the domain applies: a receipt of any kind has to be
 there. So it has for an invented pair: whether its receiver takes it is SYS_CANARY_FAIL's to say, and no receipt of
@@ -19,6 +23,7 @@ from typing import Any, Final
 import msgspec
 
 from audit.law import Difference
+from audit.laws.endpoints import NONE_KNOWN, Endpoints, is_there
 from audit.laws.reading import CANARY_LINE, Place
 from tocsin.model.episode import Channel, Episode, Notification, Realm, Receipt, Ruling
 from tocsin.model.finding import Code
@@ -48,7 +53,8 @@ LEFT: Final = frozenset({"org.tocsin.alert.acknowledged", "org.tocsin.alert.rele
 
 class _Owed(msgspec.Struct, kw_only=True):
     """``due_ms``: when somebody has to know. ``tried``: something was attempted. ``may_be_left``: it may rightly
-    not be told; ``must_be_reached``: that nobody is there is a fault, and ``is_unreached``: so it is said."""
+    not be told; ``must_be_reached``: that nobody is there is a fault, and ``is_unreached``: so it is said;
+    ``has_endpoint``: somebody is there, and ``is_denied``: it is said that nobody is."""
 
     notification: Notification
     episode: str
@@ -57,16 +63,26 @@ class _Owed(msgspec.Struct, kw_only=True):
     is_canary: bool
     may_be_left: bool
     must_be_reached: bool
+    has_endpoint: bool
     is_unreached: bool = False
+    is_denied: bool = False
     tried: bool = False
     was_excused: bool = False
 
 
 class Sent:
-    """``channels``: those that somebody carries."""
+    """``channels``: those that somebody carries; ``endpoints``: who is there, by the settings as they have been
+    ``since_ms``, by Tocsin's clock."""
 
-    def __init__(self, channels: frozenset[Channel] = frozenset(Channel)) -> None:
+    def __init__(
+        self,
+        channels: frozenset[Channel] = frozenset(Channel),
+        endpoints: Endpoints = NONE_KNOWN,
+        since_ms: int = 0,
+    ) -> None:
+        self._since_ms = since_ms
         self._channels = channels
+        self._endpoints = endpoints
         self._owed: dict[str, _Owed] = {}
         self._settled: dict[str, int] = {}
         self._early: dict[str, tuple[int, list[Receipt]]] = {}  # of rulings that have not been read yet
@@ -92,7 +108,7 @@ class Sent:
     def owe(self, ruling: Ruling, heard_ms: int) -> None:
         for one in ruling.notifications:
             if one.channel in self._channels and one.id not in self._settled:
-                self._owed[one.id] = _owed(one, ruling.episode, heard_ms)
+                self._owed[one.id] = _owed(one, ruling.episode, heard_ms, self._endpoints)
                 _, early = self._early.pop(one.id, (0, []))
                 for receipt in early:
                     self.receipt(receipt, heard_ms)
@@ -104,6 +120,8 @@ class Sent:
             if name not in self._settled:
                 self._early.setdefault(name, (heard_ms, []))[1].append(receipt)
                 _drop_oldest(self._early)
+        elif self._denies(receipt, owed):
+            owed.is_denied = True
         elif owed.is_canary or _settles(receipt, owed):
             self._settled[name] = heard_ms
             _drop_oldest(self._settled)
@@ -112,6 +130,11 @@ class Sent:
             owed.is_unreached = True
         elif receipt.result != NO_LONGER_TOLD:  # which is no attempt
             owed.tried = True
+
+    def _denies(self, receipt: Receipt, owed: _Owed) -> bool:
+        """Whether it says of somebody who is there that nobody is."""
+        is_there = owed.has_endpoint and not owed.is_canary
+        return receipt.result == NO_ENDPOINT and is_there and receipt.t7_ms >= self._since_ms
 
     def differences(self, now_ms: int) -> list[Difference]:
         """Each once."""
@@ -135,6 +158,8 @@ class Sent:
         return found
 
     def _is_excused(self, owed: _Owed, now_ms: int) -> bool:
+        if owed.is_denied:
+            return False
         if owed.priority > URGENT_MAX and owed.tried:
             return True
         channel = owed.notification.channel.value
@@ -155,7 +180,7 @@ def _drop_oldest(kept: dict[str, Any]) -> None:
         kept.pop(next(iter(kept)))
 
 
-def _owed(one: Notification, episode: Episode, heard_ms: int) -> _Owed:
+def _owed(one: Notification, episode: Episode, heard_ms: int, endpoints: Endpoints) -> _Owed:
     within_ms = UNIT_WITHIN_MS if one.channel is Channel.UNIT else WITHIN_MS[episode.priority]
     return _Owed(
         notification=one,
@@ -165,6 +190,7 @@ def _owed(one: Notification, episode: Episode, heard_ms: int) -> _Owed:
         is_canary=episode.is_canary,
         may_be_left=_may_be_left(one, episode),
         must_be_reached=_must_be_reached(one, episode),
+        has_endpoint=is_there(one, endpoints),
     )
 
 
@@ -203,5 +229,6 @@ def _settles(receipt: Receipt, owed: _Owed) -> bool:
 def _difference(owed: _Owed) -> Difference:
     one = owed.notification
     to = f"{one.channel.value} {one.recipient}".strip()
-    detail = f"{one.id} of {owed.episode} (P{owed.priority}) to {to} was taken by nobody, and nobody was told so"
+    what = "has an endpoint, and is said to have none" if owed.is_denied else "was taken by nobody"
+    detail = f"{one.id} of {owed.episode} (P{owed.priority}) to {to} {what}, and nobody was told so"
     return Difference(law=NAME, about=one.id, since_ms=owed.due_ms, detail=detail)

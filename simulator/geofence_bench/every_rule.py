@@ -8,12 +8,14 @@ SPAN_MAX_S: larger ones would keep the commands and the ticks of minutes waiting
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from statistics import median
 from typing import Any, Final
 
 import numpy as np
 
-from geofence import engine
+from geofence import engine, in_order
+from geofence.ordinary import Take
 from geofence.pair_table import PairTable, Roster, roster_of
 from simulator.geofence_bench import places, rules
 from simulator.geofence_bench.cost import Asked, Cost, Watch, clocked, collector_off
@@ -32,14 +34,25 @@ SWEEP_AFTER_S: Final = 100  # 1.5 intervals of 60 s and 5 s are over: everybody 
 Say = Callable[[str], None]
 
 
-class EveryRule:
-    """One fleet and its engine. ``armed``: every measure has the three places of ``places``."""
+@contextmanager
+def taken_by(loop: Take | None) -> Iterator[None]:
+    before, in_order.loop = in_order.loop, loop
+    try:
+        yield
+    finally:
+        in_order.loop = before
 
-    def __init__(self, asked: Asked, pairs: int, *, armed: bool = False) -> None:
+
+class EveryRule:
+    """One fleet and its engine. ``armed``: every measure has the three places of ``places``; ``loop``: the machine
+    code that takes what is ordinary, None for numpy."""
+
+    def __init__(self, asked: Asked, pairs: int, *, armed: bool = False, loop: Take | None = None) -> None:
         self._asked, self._rng = asked, np.random.default_rng([asked.seed, pairs, 1])
         self.pairs, self.fleet = pairs, Fleet(pairs, self._rng)
         self._orders, self._devices = self.fleet.orders(), self.fleet.devices()
-        self.name = "tocsin-zones" if armed else "tocsin"
+        self.name = "tocsin" + "-zones" * armed + "-compiled" * (loop is not None)
+        self._loop = loop
         if armed:
             chance = np.random.default_rng([asked.seed, pairs, 2])  # its own: both fleets live the same life
             self._orders = places.armed(self._orders, *self.fleet.homes(), chance)
@@ -57,7 +70,11 @@ class EveryRule:
         self.fixes_per_s = 0.0
 
     def measure(self, say: Say) -> None:
-        say(f"{self.pairs} pairs, every rule: {self._asked.warm_s} s of their life beforehand")
+        with taken_by(self._loop):
+            self._measure(say)
+
+    def _measure(self, say: Say) -> None:
+        say(f"{self.pairs} pairs, {self.name}: {self._asked.warm_s} s of their life beforehand")
         for _ in range(self._asked.warm_s):
             self._wait_for(1)
             self._work_off(self._waiting.size)
@@ -65,12 +82,12 @@ class EveryRule:
         self.tick_ns.clear()
         slices = {one: n for one, n in self._asked.updates.items() if one <= SPAN_MAX_S * self.fixes_per_s}
         for batch in self._asked.updates.keys() - slices.keys():
-            say(f"{self.pairs} pairs, every rule: no row for {batch}: more than {SPAN_MAX_S} s of fixes")
+            say(f"{self.pairs} pairs, {self.name}: no row for {batch}: more than {SPAN_MAX_S} s of fixes")
         with collector_off():
             for _ in range(self._asked.passes):
                 for batch, updates in slices.items():
                     self._slice(batch, updates)
-        say(f"{self.pairs} pairs, every rule: {len(self.findings)} findings, {self.commands} commands")
+        say(f"{self.pairs} pairs, {self.name}: {len(self.findings)} findings, {self.commands} commands")
 
     def _slice(self, batch: int, updates: int) -> None:
         spent_ns = heard = 0

@@ -7,11 +7,14 @@ does in production. Both give rows of one table, in one run, so that they can be
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from math import floor
 from typing import Any, Final
 
 from rich.table import Table
 
+from geofence.ordinary import Take
+from geofence.taking_up import prove
 from simulator.geofence_bench.cost import Asked
 from simulator.geofence_bench.every_rule import EveryRule
 from simulator.geofence_bench.same_work import ENGINES, EXACT, Engines, measure
@@ -21,22 +24,50 @@ ROUND: Final = 1_000  # the batch at which engines are divided by one another
 
 def run(asked: Asked, *, say: Callable[[str], None], engines: Engines = ENGINES) -> dict[str, Any]:
     """``rows`` and ``sweep_ms`` of the report, and what they were measured on."""
-    report: dict[str, Any] = {"rows": [], "sweep_ms": {}, "tick_ms": {}, "crossings": {}, "fleet": {}, "armed": {}}
+    loop = compiled_loop(say)
+    report: dict[str, Any] = {
+        "kernels": ["numpy"] + ["numba"] * (loop is not None),
+        "rows": [],
+        "sweep_ms": {},
+        "tick_ms": {},
+        "crossings": {},
+        "fleet": {},
+        "armed": {},
+    }
     for pairs in asked.pairs:
         rows, heard = measure(asked, pairs, engines=engines, say=say)
-        fleet = EveryRule(asked, pairs)
-        fleet.measure(say)
+        fleet = _measured(EveryRule(asked, pairs), say)
         report["rows"] += rows + fleet.rows()
+        if loop is not None:
+            report["rows"] += _measured(EveryRule(asked, pairs, loop=loop), say).rows()
         if asked.zones:
-            armed = EveryRule(asked, pairs, armed=True)
-            armed.measure(say)
+            armed = _measured(EveryRule(asked, pairs, armed=True), say)
             report["rows"] += armed.rows()
             report["armed"][str(pairs)] = armed.seen()
+        if asked.zones and loop is not None:
+            report["rows"] += _measured(EveryRule(asked, pairs, armed=True, loop=loop), say).rows()
         report["crossings"][str(pairs)], report["fleet"][str(pairs)] = heard, fleet.seen()
         report["tick_ms"][str(pairs)] = round(fleet.tick_ms(), 3)
         report["sweep_ms"][str(pairs)] = round(fleet.sweep_ms(), 3)
     say("redis: no row, as there is neither a server nor a client among the dependencies")
     return report
+
+
+def compiled_loop(say: Callable[[str], None]) -> Take | None:
+    """What takes the ordinary message, if numba is installed: compiled and proven before anything is measured."""
+    if find_spec("numba") is None:
+        say("tocsin-compiled: no row, as numba is not installed (the extra fast)")
+        return None
+    from geofence import compiled  # noqa: PLC0415  numba is optional
+
+    loop = compiled.made()
+    prove(loop)
+    return loop
+
+
+def _measured(engine: EveryRule, say: Callable[[str], None]) -> EveryRule:
+    engine.measure(say)
+    return engine
 
 
 def holds(report: Mapping[str, Any]) -> bool:
@@ -73,7 +104,9 @@ def ratios(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         for engine, other in (
             ("tocsin-distance", "pyproj"),
             ("tocsin", "tocsin-distance"),
+            ("tocsin-compiled", "tocsin-distance"),
             ("tocsin-zones", "tocsin"),
+            ("tocsin-zones-compiled", "tocsin-compiled"),
         )
         if (engine, pairs) in cost and (other, pairs) in cost
     ]

@@ -22,6 +22,7 @@ from audit.page import Pager
 from audit.spokesman import Spokesman
 from tocsin.adapters.jetstream import Bus
 from tocsin.clock import AffineClock
+from tocsin.model.pulse import CLERK
 
 STEP_MS: Final = 4_000  # of an hour that a test lets pass between two looks; the auditor counts 5 s at most
 
@@ -58,10 +59,13 @@ class Audited:
 
 
 @asynccontextmanager
-async def audited(bus: Bus, clock: AffineClock, *, laws: Laws | None = None) -> AsyncIterator[Audited]:
-    """As in production, until the test lets its hours pass."""
+async def audited(
+    bus: Bus, clock: AffineClock, *, laws: Laws | None = None, clerk_lives: bool = True
+) -> AsyncIterator[Audited]:
+    """As in production, until the test lets its hours pass. ``clerk_lives``: there is one, which looks whenever
+    the auditor does."""
     ready = asyncio.Event()
-    with _hours() as (looks, skip):
+    with _hours(clerk_lives=clerk_lives) as (looks, skip):
         async with listening(200) as operations, httpx2.AsyncClient(trust_env=False) as http:
             pager = Pager(url=operations.url, secret=SECRET, http=http, clock=clock)
             spokesman = Spokesman(log_=bus.log, clock=clock, pager=pager, site="paca", realm=REALM)
@@ -78,7 +82,7 @@ async def audited(bus: Bus, clock: AffineClock, *, laws: Laws | None = None) -> 
 
 
 @contextmanager
-def _hours() -> Iterator[tuple[Callable[[], int], Callable[[int], None]]]:
+def _hours(*, clerk_lives: bool) -> Iterator[tuple[Callable[[], int], Callable[[int], None]]]:
     """Its steady clock goes on by itself, and further when a test says so."""
     skipped, looked = [0], [0]
     steady_ms, show = audit.auditor._steady_ms, audit.auditor.Auditor._show_pulse
@@ -86,6 +90,8 @@ def _hours() -> Iterator[tuple[Callable[[], int], Callable[[int], None]]]:
     async def counted(self: audit.auditor.Auditor) -> None:
         await show(self)
         looked[0] += 1
+        if clerk_lives:
+            await self._doors.tallies.put(CLERK, b"%d" % looked[0])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("audit.auditor._steady_ms", lambda: steady_ms() + skipped[0])

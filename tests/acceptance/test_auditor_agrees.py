@@ -12,7 +12,7 @@ import asyncio
 import msgspec
 import pytest
 from audited import audited
-from builders import leaving
+from builders import eventually, leaving
 from test_every_code_road import CASES, RINGS_AT_ONCE, found
 from timeline_world import MARTIN, PETIT, world
 
@@ -93,6 +93,7 @@ async def test_a_site_on_which_everything_happens_agrees(
         await here.until("01:05")
         await here.happens(*endings())
         await here.restarts()
+        await eventually(here.is_tapped)
         await auditor.passes(68)
         assert not auditor.pages
 
@@ -110,5 +111,6 @@ async def test_an_auditor_that_begins_in_the_middle_agrees_too(
         await here.until("01:05")
         async with audited(bus, here.clock) as auditor:
             await here.happens(*endings())
+            await eventually(here.is_tapped)
             await auditor.passes(68)
             assert not auditor.pages

@@ -23,7 +23,7 @@ from tocsin.wire import decode_alarm
 
 pytestmark = pytest.mark.timeout(120)
 
-KEPT_WITHIN_S = 10.0
+KEPT_WITHIN_S = 60.0
 SECRET_PLACE = 43.987654  # must be found nowhere outside the log of fixes
 
 
@@ -147,7 +147,7 @@ async def _nobody_presses_anothers_key(lab: Laboratory, passwords: dict[str, str
         host, port, username="her-1", password=passwords["her-1"], identifier="her-1-unit"
     ) as her:
         await her.publish(subjects.topic("her-1", "sos"), hers, qos=1)
-    assert await lab.receiver.heard(2, within_s=10.0)
+    assert await lab.receiver.heard(2, within_s=60)
     async with open_bus(lab.stack.addresses.nats_url, "test") as bus:
         entry = await bus.log.last(subjects.ALARMS, subjects.alarm("her-1"))
         assert entry is not None

@@ -213,7 +213,7 @@ async def _admitted(lab: Laboratory) -> int:
 
 
 async def _until_admitted(lab: Laboratory, number: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await _admitted(lab) < number:
             await asyncio.sleep(0.02)
 

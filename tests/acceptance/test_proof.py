@@ -19,6 +19,7 @@ import pytest_asyncio
 from builders import SECRET, eventually
 from lab_fixture import running_lab
 from recipients import Recipient, listening
+from reference.package_check import problems
 
 from audit.commands.database import record
 from audit.evidence import NoSuchAlert, gather
@@ -184,6 +185,7 @@ async def test_a_stranger_finds_the_decision_the_same_and_the_heads_as_published
     assert told.status == 0, told.out
     proven = verdict["proven"]
     assert proven["decided_again"] == proven["cases"] > 0
+    assert proven["decisions_without_case"] == []
     assert proven["compared_with_published"] == proven["heads"] > 0
     assert f"{proven['cases']} of {proven['cases']} decisions were made again from their inputs" in told.out
     assert "nothing was changed, dropped or added" in told.out
@@ -194,6 +196,12 @@ async def test_the_evidence_of_a_press_is_good_too(site: Site) -> None:
     told, verdict = await site.checked(site.package(site.press))
     assert (told.status, verdict["good"]) == (0, True), told.out
     assert str(HOME[0])[:5] not in told.out
+
+
+async def test_a_verifier_that_knows_none_of_our_code_calls_both_good(site: Site) -> None:
+    """With the page alone (docs/evidence.md); and that case and ruling are of one decision."""
+    for alert in (site.crossing, site.press):
+        assert problems(site.package(alert).read_bytes()) == []
 
 
 async def test_one_changed_byte_is_found_and_its_line_named(site: Site) -> None:

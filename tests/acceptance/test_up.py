@@ -142,7 +142,7 @@ async def test_with_an_outside_broker_only_the_database_is_started() -> None:
             await lab.register(devices, [pair])
             async with Gateway(theirs.fleet_mqtt_url, client_id="their-gateway") as gateway:
                 await gateway.publish("her-1", "sos", b'{"_type":"sos","tst":1795291199,"seq":1,"boot":1}')
-                assert await lab.receiver.heard(2, within_s=10.0)
+                assert await lab.receiver.heard(2, within_s=60)
         assert "broker" not in {event.part for event in told.events}
         assert "database" in {event.part for event in told.events}
     finally:

@@ -28,6 +28,7 @@ from moved_clock import MovedClock
 from real_broker import cancelled
 from recipients import Recipient, courier, listening
 
+from alerts.__main__ import proof_doors
 from alerts.api.server import run_api
 from alerts.channels.cap_reader import read_cap
 from alerts.channels.police import UNVERIFIED_FR, VERIFIED_FR
@@ -384,6 +385,7 @@ async def world(
             "api": run_api(
                 log=bus.log, standings=bus.standings, incidents=bus.incidents, episodes=site.record,
                 orders=Orders(pool), alarm_load=AlarmLoadRecord(pool), figures=FiguresRecord(pool),
+                proof=proof_doors(pool, pool, clock),
                 settings=Settings(api_port=0, api_tokens=STAFF), clock=clock, hash_password=hash_password,
                 ready=port.set_result,
             ),

@@ -29,7 +29,7 @@ from tocsin.ports import Bucket, Delivery, Entry, Extent, Log, Objects, Progress
 from tocsin.subjects import ALARMS, EPISODES, FIXES
 from tocsin.testing.bus import MemoryBucket, MemoryLog, MemoryObjects, MemoryQueue
 
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 ONE, TWO = subjects.alarm("unit-1"), subjects.alarm("unit-2")
 
 
@@ -292,6 +292,14 @@ class TestBus:
         await real.log.append(ONE, b"1")
         async with aclosing(real.log.read(ALARMS, ONE)) as left, aclosing(real.log.read(ALARMS, ONE)) as right:
             assert await upto_present(left) == await upto_present(right) == [b"1"]
+
+    async def test_a_queue_with_nothing_to_do_hears(self, real: Subject) -> None:
+        async with real.log.queue(ALARMS, "hears", parallel=2) as queue:
+            await eventually(queue.hears)  # a server sees a new listener a moment later than he himself
+            await real.log.append(ONE, b"1")
+            (only,) = await within(_take(queue, 1))
+            await eventually(queue.hears)
+            await only.done()
 
     # --- queue ---
 
@@ -606,3 +614,14 @@ async def test_a_part_that_is_being_ended_may_still_write(bus: Bus) -> None:
     task.cancel()
     await asyncio.wait([task], timeout=DEADLINE_S)
     assert (await bus.snapshots.get("kept"), await bus.devices.get("unit-1")) == (b"x", b"x")
+
+
+async def test_a_queue_that_was_taken_away_does_not_hear_and_is_made_anew(bus: Bus) -> None:
+    async with bus.log.queue(ALARMS, "gone", parallel=2) as queue:
+        await bus.client.jetstream().delete_consumer(ALARMS.name, "gone")
+        await bus.log.append(ONE, b"1")
+        assert not await queue.hears()
+        (only,) = await within(_take(queue, 1))
+        assert only.entry.payload == b"1"
+        await only.done()
+        assert await queue.hears()

@@ -391,6 +391,40 @@ class TestStorage:
         assert await rows(pool, "select device_number from tocsin.last_position") == [(2,)]
         assert await rows(pool, "select distinct device_number from tocsin.fixes_hourly") == [(2,)]
 
+    @pytest.mark.parametrize("days_as_columns", [0, 10])
+    async def test_hours_of_one_unit_are_erased_by_the_custodian_and_counted(
+        self, archive: FixArchive, history: History, pool: Pool, days_as_columns: int
+    ) -> None:
+        """Of a measure that is over (ADR 54); also in a day that has become columns, and of nobody else."""
+        await archive.archive(batch(MIDNIGHT_MS, devices=3, count=144, every_ms=600_000))
+        await archive.archive(batch(NOON_MS - 40 * DAY_MS, devices=2, t3_ms=NOON_MS))
+        await history.catch_up(1000)
+        if days_as_columns:
+            await history.compact(MIDNIGHT_MS + 2 * DAY_MS, days_as_columns)
+        others = [await whole_track(archive, device) for device in (1, 3)]
+        span = "select fixes, astray, hours from tocsin.history_erase_span(2, '{}', '{}')"
+        whole = span.format(utc(MIDNIGHT_MS), utc(MIDNIGHT_MS + DAY_MS))
+        for name in ("tocsin_reader", "tocsin_recorder"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                await as_role(pool, name, whole)
+        anything = (
+            f"select tocsin.history_next(2, '{utc(MIDNIGHT_MS - DAY_MS)}', '{utc(MIDNIGHT_MS + 2 * DAY_MS)}')"
+        )
+        assert await rows(pool, anything) == [(utc(MIDNIGHT_MS),)]
+        part = span.format(utc(MIDNIGHT_MS), utc(NOON_MS + HOUR_MS // 2))
+        assert await as_role(pool, "tocsin_custodian", part) == [(75, 1, 12)], "an hour that is over in part stays"
+        assert await as_role(pool, "tocsin_custodian", whole) == [(69, 0, 12)]
+        assert await as_role(pool, "tocsin_custodian", whole) == [(0, 0, 0)]
+        assert await rows(pool, anything) == [(None,)]
+        assert [await whole_track(archive, device) for device in (1, 2, 3)] == [others[0], [], others[1]]
+        assert await archive.last_positions([2]) == {}
+        assert await rows(pool, "select distinct device_number from tocsin.fixes_hourly order by 1") == [
+            (1,),
+            (3,),
+        ]
+        assert await rows(pool, "select device_number from tocsin.fixes_astray") == [(1,)]
+        assert (await archive.archive(batch(NOON_MS, device=2))).rows_inserted == 1, "the day still takes rows"
+
     async def test_without_any_position_nothing_is_deleted(self, history: History) -> None:
         await history.ensure(MIDNIGHT_MS, MIDNIGHT_MS)
         await history.configure(kept_days=100, compact_after_days=2, own_jobs=False)

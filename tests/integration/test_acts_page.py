@@ -70,7 +70,7 @@ async def api() -> AsyncIterator[tuple[MemoryLog, int]]:
     server = asyncio.create_task(
         run_api(
             log=log, standings=MemoryBucket(), incidents=MemoryBucket(), episodes=NoRecord(), orders=NoRecord(),
-            alarm_load=NoRecord(), figures=NoRecord(),
+            alarm_load=NoRecord(), figures=NoRecord(), proof=NoRecord(),
             settings=settings, clock=CLOCK, hash_password=str, ready=ready.set_result,
         )
     )  # fmt: skip

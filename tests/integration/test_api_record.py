@@ -27,6 +27,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from alerts.__main__ import proof_doors
+from alerts.api.deps import ProofDoors
 from alerts.api.server import run_api
 from alerts.ledger import Ledger
 from tocsin.adapters.alarm_load import AlarmLoadRecord
@@ -67,6 +69,7 @@ class Site:
     orders: Orders
     alarm_load: AlarmLoadRecord
     figures: FiguresRecord
+    proof: ProofDoors
     port: int = 0
     ready: threading.Event = field(default_factory=threading.Event)
 
@@ -91,13 +94,15 @@ class Site:
 
 
 def site_of(pool: Pool) -> Site:
+    clock = AffineClock()
     return Site(
-        MemoryLog(), AffineClock(), EpisodeRecord(pool), Orders(pool), AlarmLoadRecord(pool), FiguresRecord(pool)
-    )
+        MemoryLog(), clock, EpisodeRecord(pool), Orders(pool), AlarmLoadRecord(pool), FiguresRecord(pool),
+        proof_doors(pool, pool, clock),
+    )  # fmt: skip
 
 
 async def until(come: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not come():
             await asyncio.sleep(0.005)
 
@@ -109,6 +114,7 @@ async def serving(site: Site) -> AsyncIterator[Site]:
         run_api(
             log=site.log, standings=MemoryBucket(), incidents=MemoryBucket(),
             episodes=site.record, orders=site.orders, alarm_load=site.alarm_load, figures=site.figures,
+            proof=site.proof,
             settings=SETTINGS, clock=site.clock,
             hash_password=hash_password, ready=ready.set_result,
         )
@@ -251,6 +257,7 @@ async def test_an_address_in_use_is_an_error_of_ours(site: Site) -> None:
         await run_api(
             log=site.log, standings=MemoryBucket(), incidents=MemoryBucket(),
             episodes=site.record, orders=site.orders, alarm_load=site.alarm_load, figures=site.figures,
+            proof=site.proof,
             settings=settings, clock=site.clock, hash_password=str, ready=lambda _port: None,
         )  # fmt: skip
 

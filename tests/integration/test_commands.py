@@ -18,6 +18,7 @@ import msgspec
 import pytest
 from builders import NOW_MS, WEARER, location, message, topic
 
+from alerts.__main__ import proof_doors
 from alerts.api.server import run_api
 from ingest.dialects.reports import Reason, Refusal
 from ingest.quarantine import note_of
@@ -86,7 +87,8 @@ async def site(pool: Pool, broker_home: Path) -> AsyncIterator[Site]:
         run_api(
             log=log, standings=MemoryBucket(), incidents=MemoryBucket(),
             episodes=EpisodeRecord(pool), orders=orders, alarm_load=AlarmLoadRecord(pool),
-            figures=FiguresRecord(pool), clock=clock, hash_password=hash_password,
+            figures=FiguresRecord(pool), proof=proof_doors(pool, pool, clock), clock=clock,
+            hash_password=hash_password,
             settings=Settings(api_tokens=TOKENS, api_port=0), ready=ready.set_result,
         )
     )  # fmt: skip

@@ -82,7 +82,8 @@ class Desk:
         ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         serving = run_api(
             log=self.log, standings=self.standings, incidents=self.incidents,
-            episodes=NoRecord(), orders=NoRecord(), alarm_load=NoRecord(), figures=NoRecord(), clock=self.clock,
+            episodes=NoRecord(), orders=NoRecord(), alarm_load=NoRecord(), figures=NoRecord(), proof=NoRecord(),
+            clock=self.clock,
             hash_password=str,
             settings=Settings(api_port=self.port, **self.settings), ready=ready.set_result,
         )  # fmt: skip

@@ -12,17 +12,20 @@ from prometheus_client import REGISTRY
 from real_broker import cancelled
 from recipients import CLOCK, Recipient, endpoints, listening, receipts, rule
 
+from alerts import desk
 from alerts.channels.form import Sender
 from alerts.courier import run_courier
 from alerts.line import Endpoint
 from alerts.retries import ACCEPTED, NO_ENDPOINT
+from audit.canary import notice_of
+from audit.canary_round import Word
 from audit.laws.carried import WITHIN_MS, Carried
 from tocsin import subjects
 from tocsin.model.audit import WireAnswer
-from tocsin.model.episode import Channel, Realm, Receipt
+from tocsin.model.episode import Channel, NoticeCause, Realm, Receipt, Ruling
 from tocsin.model.room import DEFAULT_ROOM, SECOND
 from tocsin.testing.bus import MemoryLog
-from tocsin.wire import decode_wire_answers
+from tocsin.wire import decode_wire_answers, encode
 
 CANARY = "canary-0"
 
@@ -68,13 +71,15 @@ async def test_both_forms_go_to_its_receiver_and_nothing_to_anybody_else() -> No
         await eventually(lambda: len(test.heard) == len(ruling.notifications))
         await eventually(lambda: len(receipts(log)) == 1)
         (one,) = receipts(log)
-        assert (one.result, one.line) == (ACCEPTED, "canary")
+        assert (one.result, one.line, one.canary) == (ACCEPTED, "canary", True)
         assert {b"<status>Test</status>" in one.body or b'"test":true' in one.body for one in test.heard} == {True}
         assert stages() == before
         await rule(log, "msr_1")
         await eventually(lambda: real.heard)
         assert len(test.heard) == len(ruling.notifications)
         assert {b"canary" in one.body for one in real.heard} == {False}
+        await eventually(lambda: len(receipts(log)) == 2)
+        assert receipts(log)[-1].canary is False
         assert all(b"canary" not in one.body and b"alr_" not in one.body for one in real.beats)
 
 
@@ -94,9 +99,22 @@ async def test_what_its_receiver_does_not_take_is_nobodys_failure(has_receiver: 
             assert {one.result for one in receipts(log)} == {"status_503"}
         else:
             await eventually(lambda: [one.result for one in receipts(log)] == [NO_ENDPOINT])
-            assert receipts(log, Channel.POLICE)[0].result == NO_ENDPOINT
+            assert (receipts(log, Channel.POLICE)[0].result, receipts(log)[0].canary) == (NO_ENDPOINT, True)
         assert real.heard == []
         assert log.entries(subjects.NOTICES) == []
+
+
+async def test_the_word_of_the_system_about_a_canary_goes_to_humans_and_its_receipt_says_so() -> None:
+    """F07: by the same courier, past the receiver of canaries."""
+    log = MemoryLog()
+    notice = notice_of(CANARY, Word("finding", CLOCK.now_ms()), None)
+    said = desk.handle(None, NoticeCause(notice=notice), Realm.LAB, CLOCK.now_ms())
+    assert isinstance(said, Ruling)
+    async with listening(200) as real, listening(200) as test, courier(log, real, of(test.url)):
+        await log.append(subjects.episode(said.episode.code.value, CANARY), encode(said))
+        await eventually(lambda: receipts(log))
+        assert {(one.result, one.canary) for one in receipts(log)} == {(ACCEPTED, False)}
+        assert (bool(real.heard), test.heard) == (True, [])
 
 
 async def test_its_deliveries_are_known_at_the_wire_by_the_word_of_its_receiver() -> None:

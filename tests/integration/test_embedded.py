@@ -6,6 +6,7 @@ Times are seconds.
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -24,6 +25,8 @@ import psycopg
 import pytest
 from paho.mqtt.reasoncodes import ReasonCode
 
+from tocsin import subjects
+from tocsin.adapters.jetstream import open_bus
 from tocsin.embedded import (
     BrokerAddresses,
     DeviceLogin,
@@ -370,6 +373,32 @@ def test_a_password_in_clear_is_not_a_login() -> None:
 
 
 # --- what survives ---
+
+
+async def test_the_log_answers_while_new_units_come(broker: EmbeddedBroker) -> None:
+    """Each new set of logins makes it answer nobody for a moment: just when a snapshot must know a new measure, or
+    when an operator acts (F02, F10)."""
+    addresses = await broker.start()
+    place = subjects.episode("TGD_SOS", "u-1")
+    async with open_bus(addresses.nats_url, "tests.logins") as bus:
+        await bus.log.append(place, b"said before")
+
+        async def ask() -> None:
+            for written in range(20):
+                await bus.snapshots.put("newest", b"%d" % written)
+                said = await bus.log.last(subjects.EPISODES, place)
+                assert said is not None
+                assert said.payload == b"said before"
+                assert await bus.devices.get("u-1") is None
+                assert (await bus.log.extent(subjects.EPISODES)).messages == 1
+                assert (await bus.log.progress(subjects.EPISODES, "nobody")).end == 1
+                async with open_bus(addresses.nats_url, "tests.begins") as another:
+                    assert await another.snapshots.get("newest") == b"%d" % written
+
+        asking, sets = asyncio.create_task(ask()), itertools.cycle(LOGINS.values())
+        while not asking.done():
+            await broker.admit([next(sets)])
+        await asking
 
 
 async def test_a_restart_keeps_ports_and_log(broker: EmbeddedBroker, home: Path) -> None:

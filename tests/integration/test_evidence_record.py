@@ -39,14 +39,20 @@ from evidence_world import (
 )
 
 from audit.evidence import NoSuchAlert, gather
+from audit.evidence_access import note
 from audit.evidence_import import Refused, taken_in
 from audit.package_heads import published_heads
 from audit.package_verification import Verdict, verify
+from audit.verification import Fault
+from audit.verifier import Asked
+from audit.verifier import verify as verify_record
 from tocsin import sealing
 from tocsin.adapters.accesses import AccessRecord, RecordedAccess
 from tocsin.adapters.episodes import EpisodeRecord, RecordedReceipt, RecordedRuling
 from tocsin.adapters.evidence import Evidence
+from tocsin.adapters.examination import examining
 from tocsin.adapters.heads import Heads
+from tocsin.adapters.migrate import migrate, migrations
 from tocsin.adapters.postgres import Pool, open_pool, transaction
 from tocsin.adapters.seals import Seals
 from tocsin.heads import line_of
@@ -72,14 +78,15 @@ async def second(server_dsn: str, template: str) -> AsyncIterator[Pool]:
 async def record_alert(pool: Pool, alert: str, opened_ms: int, first: int) -> None:
     """As the recorder does it: rows and links in one transaction."""
     clock = frozen_clock(opened_ms + MINUTE_MS)
-    placed = [RecordedRuling(sequence=first + n, ruling=one) for n, one in enumerate(rulings(alert, opened_ms))]
+    past = Past(first_ms=opened_ms, last_ms=opened_ms, nearest_ms=opened_ms, wearer=None, protected=None, late=())
+    finding = msgspec.structs.replace(entry(at_ms=opened_ms), past=past)
+    ruled = rulings(alert, opened_ms, found=finding)
+    placed = [RecordedRuling(sequence=first + n, ruling=one) for n, one in enumerate(ruled)]
     record = EpisodeRecord(pool, clock=clock)
     await record.record_rulings(placed)
     await record.record_receipts(
         [RecordedReceipt(code="PROX_ALERT", subject=MEASURE, receipt=receipt(alert, opened_ms))]
     )
-    past = Past(first_ms=opened_ms, last_ms=opened_ms, nearest_ms=opened_ms, wearer=None, protected=None, late=())
-    finding = msgspec.structs.replace(entry(at_ms=opened_ms), past=past)
     uncased = {"made": "uncased", "software": "0.1.0", "finding": finding, "why": "from_history"}
     await Seals(pool).seal([of_case(msgspec.json.encode(uncased), alert)], at_ms=opened_ms + 2 * MINUTE_MS)
 
@@ -97,6 +104,16 @@ async def record_world(pool: Pool) -> None:
     placed = [RecordedAccess(sequence=n, access=one) for n, one in enumerate(reads, 1)]
     await AccessRecord(pool, clock=frozen_clock(LATER_MS + HOUR_MS)).record_accesses(placed)
     await Heads(pool).make(NOW_MS + 24 * HOUR_MS)
+
+
+DEVICE_ROW = (
+    b"insert into tocsin.device (id, kind, password_bcrypt, created_at)"
+    b" values ('wearer-1', 'wearer', '', now()), ('protected-1', 'protected', '', now())"
+)
+MEASURE_ROW = (
+    b"insert into tocsin.measure (id, version, wearer, protected, alert_distance_m, valid_from, valid_until,"
+    b" created_at, created_by) values ('msr_7', 1, 'wearer-1', 'protected-1', 1000, now(), now(), now(), 'x')"
+)
 
 
 async def exported(pool: Pool, alert: str = ALERT) -> bytes:
@@ -288,9 +305,119 @@ async def test_a_record_that_has_other_links_refuses_with_every_reason(pool: Poo
         await into(second, await exported(pool))
     assert any(one.startswith(f"measure/{MEASURE} 1: another link") for one in refused.value.reasons)
     assert any(one.startswith(HIS) for one in refused.value.reasons)
+    assert any("has 2 chains of its own" in one for one in refused.value.reasons)
     async with transaction(second) as connection:
         kept = await (await connection.execute(b"select chain from tocsin.link order by 1")).fetchall()
     assert kept == [(HIS,), (HIS,), (f"measure/{MEASURE}",)], "and has kept nothing of it"
+
+
+async def test_an_instance_that_watches_somebody_takes_nothing_in(pool: Pool, second: Pool) -> None:
+    """Nor one that has an alert: what came from elsewhere and what is its own are never one record."""
+    await record_world(pool)
+    content = await exported(pool)
+    async with transaction(second) as connection:
+        await connection.execute(DEVICE_ROW)
+        await connection.execute(MEASURE_ROW)
+    await record_alert(second, "alr_own", NOW_MS, 1)
+    with pytest.raises(Refused) as refused:
+        await into(second, content)
+    has = [one for one in refused.value.reasons if one.startswith("this instance has")]
+    assert [one.partition(":")[0].removeprefix("this instance has ") for one in has] == [
+        "2 units that are registered here",
+        "1 measures that are watched here",
+        "1 alerts of its own",
+        "1 chains of its own",
+    ]
+    async with transaction(second) as connection:
+        for table in ("imported", "imported_chain", "imported_head"):
+            assert await (await connection.execute(f"select from tocsin.{table}".encode())).fetchall() == []
+    with pytest.raises(NoSuchAlert):
+        await exported(second)
+
+
+async def test_an_instance_that_watches_somebody_says_no_while_its_writers_write(pool: Pool, second: Pool) -> None:
+    """The answer waits for none of them, and none of them for it."""
+    await record_world(pool)
+    content = await exported(pool)
+    async with transaction(second) as connection:
+        await connection.execute(DEVICE_ROW)
+    async with transaction(second) as writing:
+        await writing.execute("lock table tocsin.device, tocsin.episode in row exclusive mode")
+        with pytest.raises(Refused):
+            async with asyncio.timeout(2):  # a lock is waited for longer, and its end is another error
+                await into(second, content)
+
+
+@pytest.mark.parametrize("with_heads", [True, False])
+async def test_what_came_in_is_no_forgery_whether_or_not_a_head_was_published_of_it(
+    pool: Pool, second: Pool, monkeypatch: pytest.MonkeyPatch, with_heads: bool
+) -> None:
+    if not with_heads:  # of the first day: none is made yet
+
+        async def made_later(_: Heads, at_ms: int) -> None:
+            assert at_ms
+
+        monkeypatch.setattr(Heads, "make", made_later)
+    await record_world(pool)
+    await into(second, await exported(pool))
+    faults: list[Fault] = []
+    async with examining(second.conninfo) as record:
+        await verify_record(record, Asked(), faults.append, lambda _, __: None)
+    assert faults == []
+
+
+async def test_an_instance_that_holds_packages_takes_more_in_though_it_was_looked_at(
+    pool: Pool, second: Pool
+) -> None:
+    """Who takes evidence out of it is on its record, and that is no chain of its own."""
+    await record_world(pool)
+    packages = [await exported(pool, alert) for alert in (ALERT, OTHER)]
+    await into(second, packages[0])
+    await note(second, frozen_clock(OVER_MS), ALERT, by="A. Martin", purpose="audit:1")
+    await into(second, packages[1], packages[0])
+    assert await exported(second, OTHER) == packages[1]
+
+
+@pytest.mark.parametrize("is_watching", [False, True])
+async def test_what_came_in_before_that_was_kept_is_known(
+    empty_dsn: str, tmp_path: Path, *, is_watching: bool
+) -> None:
+    """By the migration, and only where nobody is watched: then nothing else can have made these chains."""
+    for each in migrations():
+        if each.number < 19:
+            (tmp_path / each.name).write_bytes(each.sql)
+    await migrate(empty_dsn, tmp_path)
+    async with open_pool(empty_dsn) as before:
+        await Seals(before).seal([sealing.of_order(order())], at_ms=NOW_MS)
+        await Seals(before).seal([sealing.of_access(access("acc_1"))], at_ms=NOW_MS)
+        async with transaction(before) as connection:
+            await connection.execute(b"insert into tocsin.imported values ('alr_0001', 'seal', now())")
+            if is_watching:
+                await connection.execute(DEVICE_ROW)
+    assert "0019_imported_chain.sql" in await migrate(empty_dsn)
+    async with open_pool(empty_dsn) as behind, transaction(behind) as connection:
+        kept = await (await connection.execute(b"table tocsin.imported_chain")).fetchall()
+    assert kept == ([] if is_watching else [(f"measure/{MEASURE}",)])
+
+
+async def test_who_links_meanwhile_waits_and_is_not_passed_by(pool: Pool, second: Pool) -> None:
+    """The question and the import are one transaction: a link that is under way is seen when it is there."""
+    await record_world(pool)
+    content = await exported(pool)
+    async with transaction(second) as connection:
+        await connection.execute(DEVICE_ROW)
+        taking = asyncio.create_task(into(second, content))
+        while not taking.done() and not await asyncio.to_thread(_somebody_waits, second.conninfo):
+            pass
+        assert not taking.done()
+    with pytest.raises(Refused, match="2 units"):
+        await taking
+
+
+def _somebody_waits(dsn: str) -> bool:
+    with psycopg.connect(dsn, autocommit=True) as other:
+        waits = b"select from pg_locks where not granted and relation = 'tocsin.device'::regclass"
+        return bool(other.execute(waits).fetchall())
 
 
 async def test_evidence_of_before_an_erasure_brings_nothing_back(pool: Pool, second: Pool) -> None:

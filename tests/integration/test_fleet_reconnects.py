@@ -19,13 +19,13 @@ from fleet_world import E6_PER_KM, HERS, LOST, OTHERS, P1_HARD_MS, WARM_S, World
 from geofence_pairs import T0_MS
 from real_broker import FLEET_PASSWORD, cancelled
 
-from geofence.present import upto_present
 from ingest.known import Known
 from ingest.listener import run_fixes
 from tocsin.adapters.jetstream import Bus
 from tocsin.model.episode import State
 from tocsin.model.finding import Change, Code
 from tocsin.model.fix import Fixes, FixFlag
+from tocsin.present import upto_present
 from tocsin.subjects import FIXES, LATE, Stream
 from tocsin.wire import decode_fixes
 

@@ -20,11 +20,11 @@ from geofence_pairs import T0_MS, fix, order
 
 from geofence import engine, journal
 from geofence.pair_table import PairTable, Roster, roster_of, stack
-from geofence.present import upto_present
 from geofence.scribe import PartitionTaken
 from geofence.worker import Doors, run_worker
 from tocsin import subjects
 from tocsin.clock import AffineClock
+from tocsin.present import upto_present
 from tocsin.subjects import COMMANDS, FINDINGS, FIXES, JOURNAL
 from tocsin.wire import decode_finding, decode_fixes, encode, encode_fixes
 

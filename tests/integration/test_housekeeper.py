@@ -13,12 +13,13 @@ import structlog
 from builders import eventually
 from structlog.testing import CapturingLogger
 
-from ingest.housekeeper import DAY_MS, EVERY_S, Plan, keep_house, run_housekeeper
+from ingest.housekeeper import DAY_MS, EVERY_S, OtherAtIt, Plan, keep_house, run_housekeeper
 from tocsin import telemetry
 from tocsin.adapters.history import my_turn
 from tocsin.adapters.postgres import Pool, open_pool, transaction
 from tocsin.clock import MS
 from tocsin.errors import RecordUnavailable
+from tocsin.pulsing import REST_S
 
 pytest_plugins = ("database",)
 
@@ -76,20 +77,33 @@ async def test_days_are_there_before_they_begin_hour_after_hour(pool: Pool) -> N
     keeper = asyncio.create_task(run_housekeeper(pool=pool, plan=PLAN, clock=clock))
     await eventually(lambda: len(clock.slept) == 1)
     assert await partitions(pool) == ["fixes_20261120", "fixes_20261121", "fixes_20261122"]
-    clock.step()
-    await eventually(lambda: len(clock.slept) == 2)
+    minutes = EVERY_S // int(REST_S)
+    for minute in range(minutes):
+        clock.step()
+        await eventually(lambda minute=minute: len(clock.slept) == minute + 2)
     assert (await partitions(pool))[-1] == "fixes_20261123"
-    assert clock.slept == [EVERY_S] * 2
+    assert clock.slept == [REST_S] * (minutes + 1)
     keeper.cancel()
     with pytest.raises(asyncio.CancelledError):
         await keeper
+
+
+class Counted:
+    def __init__(self) -> None:
+        self.number = 0
+
+    async def went_round(self, loop: str = "") -> None:
+        self.number += 1
 
 
 async def test_one_process_at_a_time(pool: Pool, dsn: str) -> None:
     async with open_pool(dsn, max_size=1) as other:
         async with my_turn(other) as history:
             assert history is not None
-            assert await keep_house(pool, PLAN, NOW_MS), "not ours to do, and no failure"
+            rounds = Counted()
+            with pytest.raises(OtherAtIt):
+                await keep_house(pool, PLAN, NOW_MS, rounds)
+            assert rounds.number == 0, "who stands by shows no pulse"
             assert await partitions(pool) == []
         assert await keep_house(pool, PLAN, NOW_MS), "the turn was given back"
     assert len(await partitions(pool)) == 3

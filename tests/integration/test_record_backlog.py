@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from builders import HANGS_AFTER_S
 from real_broker import SERVICE_PASSWORD, cancelled
 
 from alerts.recorder import run_recorder
@@ -138,7 +139,10 @@ async def drained(log: Log) -> dict[str, float]:
     return found
 
 
-async def test_what_has_waited_is_recorded_in_order_and_once(pool: Pool, broker_home: Path) -> None:
+async def test_what_has_waited_is_recorded_in_order_and_once(
+    pool: Pool, broker_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tocsin.adapters.jetstream.PUBLISH_TIMEOUT_S", HANGS_AFTER_S)  # said again it has no order
     server = EmbeddedBroker(home=broker_home, service_password=SERVICE_PASSWORD)
     addresses = await server.start()
     try:

@@ -249,7 +249,7 @@ async def say(log: MemoryLog, rulings: Sequence[Ruling]) -> None:
 async def settled(log: MemoryLog) -> None:
     """Until both queues are empty."""
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(60),
         log.queue(EPISODES, "recorder-episodes", parallel=1) as episodes,
         log.queue(RECEIPTS, "recorder-receipts", parallel=1) as receipts,
     ):

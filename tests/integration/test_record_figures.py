@@ -80,7 +80,18 @@ async def test_the_failure_of_a_canary_rang_humans_and_is_in_every_figure(past: 
     raised = (NOON_MS, NOON_MS + 1, NOON_MS + 2)
     points = ClockPoints(t3_ms=NOON_MS, t5_ms=NOON_MS + 2, t8_ms=NOON_MS + 5)
     failed = await past.alert("a", code=Code.SYS_CANARY_FAIL, measure="canary-3", raised_ms=raised, points=points)
-    await past.alert("b", code=Code.W_COMMS_LOSS, measure="canary-3:canary-3-w", raised_ms=raised, points=points)
+    await past.alert(
+        "b", code=Code.W_COMMS_LOSS, measure="canary-3", subject="canary-3:school", raised_ms=raised, points=points
+    )
+    await past.alert(
+        "c",
+        code=Code.BAR_SOS,
+        subject="canary-3-v",
+        measures=(),
+        device="canary-3-v",
+        raised_ms=raised,
+        points=points,
+    )
     assert await past.figures.alarms_by_slot(*WINDOW, slot_s=600) == {(0, 1): 3}
     assert [one.alert for one in await past.figures.repeated(*WINDOW, raises=3, limit=10)] == [failed.id]
     assert await past.figures.standing(*WINDOW, stands_s=1) == {1: 1}

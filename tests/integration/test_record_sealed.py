@@ -220,7 +220,7 @@ async def test_a_recorder_killed_in_the_middle_leaves_neither_row_nor_link(pool:
 async def _waiting(dsn: str) -> int:
     """The session that waits for a row, as soon as one does."""
     query = "select pid from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
-    async with asyncio.timeout(10), await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+    async with asyncio.timeout(60), await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
         while (found := await (await connection.execute(query)).fetchone()) is None:
             await asyncio.sleep(0.01)
     return int(found[0])

@@ -19,6 +19,7 @@ import pytest
 from builders import eventually
 from past_world import HER, HIM, MEASURE, World
 
+from audit import witness
 from audit.recall import Recall
 from audit.track import OVER_MS, Tracks
 from audit.witness import run_witness
@@ -28,6 +29,7 @@ from tocsin.adapters.fixes import FixArchive
 from tocsin.adapters.postgres import Pool
 from tocsin.adapters.seals import Seals
 from tocsin.chain import Item, KeptAs, Kind, Link, faults
+from tocsin.clock import MS
 from tocsin.errors import RecordUnavailable
 from tocsin.model.finding import Code
 from tocsin.sealing import episode_chain
@@ -206,8 +208,11 @@ async def test_while_the_record_is_down_cases_wait(world: WitnessWorld) -> None:
     assert await decided_again(payload) == ""
 
 
-async def test_a_case_that_cannot_be_made_is_sealed_as_that_and_told(world: WitnessWorld) -> None:
+async def test_a_case_that_cannot_be_made_is_sealed_as_that_and_told(
+    world: WitnessWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The shelf and its snapshots are gone: never silently."""
+    monkeypatch.setattr(witness, "EARLY_TRIES", 2)
     async with world.running("worker", "dispatcher"):
         await world.crosses()
         await world.has_raised(Code.PROX_ALERT)
@@ -220,6 +225,26 @@ async def test_a_case_that_cannot_be_made_is_sealed_as_that_and_told(world: Witn
             lambda: world.bus.log.last(subjects.NOTICES, subjects.notice(Code.SYS_AUDIT.value))
         )
         assert b"no_snapshot" in notice.payload
+
+
+async def test_a_snapshot_that_comes_late_to_the_shelf_is_waited_for(
+    world: WitnessWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log that stood still for seconds just then has cost no case, and nobody is told."""
+    monkeypatch.setattr(witness, "UNSHELVED_MS", 3_600 * MS)  # the crossing takes some minutes of the world's
+    name = shelf.shelf_name(0, 1)
+    async with world.running("worker", "dispatcher"):
+        await world.crosses()
+        await world.has_raised(Code.PROX_ALERT)
+    known = await world.bus.snapshots.get(name)
+    assert known is not None
+    await world.bus.snapshots.put(name, b"not a shelf")
+    async with world.running("witness"):
+        await asyncio.sleep(witness.EARLY_MS / MS + 1.0)  # longer than a case that differs is doubted
+        await world.bus.snapshots.put(name, known)
+        (payload,) = await world.payloads(Code.PROX_ALERT, Kind.CASE)
+        assert await decided_again(payload) == ""
+    assert await world.bus.log.last(subjects.NOTICES, subjects.notice(Code.SYS_AUDIT.value)) is None
 
 
 async def test_the_shelf_keeps_what_was_newest(world: WitnessWorld) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from unittest import mock
 
 import numpy as np
 import pytest
+from geofence_loops import path
 from geofence_streams import Played, long_life, messages, roster
 
 from geofence import turns
@@ -19,6 +19,7 @@ from geofence.condition_codes import CODES
 from tocsin.model.finding import LATCHED, Change
 from tocsin.model.fix import ABSENT, DeviceEvent, FixFlag, Source
 
+pytestmark = pytest.mark.usefixtures("every_loop")
 SEEDS = range(8)
 ALL_BY_COLUMNS, ALL_ONE_BY_ONE = 1, 10**9
 
@@ -55,7 +56,7 @@ NEWS = [
 
 def heard(cast, *batches, scalar_below: int = turns.SCALAR_BELOW) -> Played:
     played = Played(cast)
-    with mock.patch.object(turns, "SCALAR_BELOW", scalar_below):
+    with path(scalar_below):
         for batch in batches:
             played.hear(batch)
     return played

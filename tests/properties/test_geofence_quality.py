@@ -7,24 +7,25 @@ Half an hour of four units with mishaps drawn for each fix: repeated places, has
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from unittest import mock
 from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
 import pytest
+from geofence_loops import path
 from geofence_streams import CASTS, NO_FIXES, T0_MS, Cast
 from geofence_streams import roster as roster_of_cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geofence import engine, snapshot, turns
+from geofence import engine, snapshot
 from geofence.local_time import TERRITORIES, is_up
 from geofence.pair_table import PairTable, Roster
 from geofence.quality import CODES
 from tocsin.model.fix import ABSENT, FIX_DTYPE, FixFlag, Source
 from tocsin.timezones import PARIS
 
+pytestmark = pytest.mark.usefixtures("every_loop")
 ONE_BY_ONE, BY_COLUMNS = 10**9, 1
 EVERY_MS = 30_000
 UNITS = 4
@@ -88,7 +89,7 @@ class Life:
         self.scalar_below, self.said = scalar_below, []
 
     def hear(self, batch: np.ndarray) -> None:
-        with mock.patch.object(turns, "SCALAR_BELOW", self.scalar_below):
+        with path(self.scalar_below):
             if batch.size:
                 self._take(engine.step(self.table, batch, 0))
 

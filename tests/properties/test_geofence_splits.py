@@ -6,16 +6,16 @@ the same snapshot in the end. Batches are long enough for the path by columns; c
 
 from __future__ import annotations
 
-from unittest import mock
-
 import numpy as np
 import pytest
+from geofence_loops import path
 from geofence_streams import CASTS, NO_FIXES, T0_MS, Act, Cast, Played, acts, casts, lives, long_life, messages
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from geofence import engine, turns
 
+pytestmark = pytest.mark.usefixtures("every_loop")
 cuts = st.lists(st.integers(0, 60), max_size=12)
 crowds = st.lists(acts, min_size=40, max_size=70)
 ALL_BY_COLUMNS, ALL_ONE_BY_ONE = 1, 10**9
@@ -23,7 +23,7 @@ ALL_BY_COLUMNS, ALL_ONE_BY_ONE = 1, 10**9
 
 def heard(cast: Cast, *batches: np.ndarray, scalar_below: int = turns.SCALAR_BELOW) -> Played:
     played = Played(cast)
-    with mock.patch.object(turns, "SCALAR_BELOW", scalar_below):
+    with path(scalar_below):
         for batch in batches:
             played.hear(batch)
     return played

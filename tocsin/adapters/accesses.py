@@ -54,7 +54,7 @@ class AccessRecord:
         """The first LIST_MAX, oldest first."""
         async with transaction(self._pool) as connection:
             cursor = await connection.execute(SQL["accesses_to"], [object_id, LIST_MAX])
-            return tuple(_access(row) for row in await cursor.fetchall())
+            return tuple(read_access(row) for row in await cursor.fetchall())
 
 
 def _row(each: RecordedAccess) -> tuple[Any, ...]:
@@ -63,7 +63,7 @@ def _row(each: RecordedAccess) -> tuple[Any, ...]:
     return (one.id, each.sequence, utc(one.at_ms), *said)
 
 
-def _access(row: Row) -> RecordedAccess:
+def read_access(row: Row) -> RecordedAccess:
     sequence, name, at, who, service, role, what, objects, purpose, places = row
     return RecordedAccess(
         sequence=sequence,

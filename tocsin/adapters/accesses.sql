@@ -8,6 +8,6 @@ on conflict (id) do nothing
 -- name: accesses_to
 select stream_sequence, id, at, who, service, role, what, objects, purpose, places
 from tocsin.access
-where %s::text = any(objects)
+where objects @> array[%s::text]
 order by at, stream_sequence
 limit %s

@@ -12,7 +12,7 @@ select code, priority,
 from tocsin.episode
 where opened_at >= %(from)s and opened_at < %(to)s
   and not coalesce((noun ->> 'authorised')::boolean, false) and state <> 'folded'
-  and not (subject ~ '^canary-[0-9]+(:|$)' and code !~ '^SYS_')
+  and not {canarys}
 group by code, priority
 order by priority, alerts desc, code
 
@@ -46,7 +46,7 @@ select code, subject, count(*) as alerts, sum(jsonb_array_length(noun -> 'raises
 from tocsin.episode
 where opened_at >= %(from)s and opened_at < %(to)s
   and not coalesce((noun ->> 'authorised')::boolean, false) and state <> 'folded'
-  and not (subject ~ '^canary-[0-9]+(:|$)' and code !~ '^SYS_')
+  and not {canarys}
 group by code, subject
 order by raisings desc, code, subject
 limit %(limit)s

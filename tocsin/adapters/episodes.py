@@ -23,7 +23,7 @@ from tocsin.adapters.postgres import BadCursor, Page, Pool, Row, load_queries, m
 from tocsin.adapters.seals import seal_within
 from tocsin.chain import Item
 from tocsin.clock import AffineClock, Clock, utc
-from tocsin.model.canary import is_canary
+from tocsin.model.canary import is_canarys_place
 from tocsin.model.episode import Channel, Episode, Receipt, Ruling, State
 from tocsin.model.finding import Code
 
@@ -49,6 +49,12 @@ class RecordedReceipt(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     subject: str
     receipt: Receipt
+
+    @property
+    def is_canarys(self) -> bool:
+        """As who wrote it knew of its alert."""
+        said = self.receipt.canary
+        return is_canarys_place(self.code, self.subject) if said is None else said
 
 
 class Timeline(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +97,7 @@ class EpisodeRecord:
         items = [
             sealing.of_receipt(each.receipt, is_tgd=sealing.is_tgd(each.code))
             for each in receipts
-            if not is_canary(each.subject)
+            if not each.is_canarys
         ]
         async with transaction(self._pool) as connection:
             await connection.execute(SQL["keep_attempts"], [list(column) for column in zip(*rows, strict=True)])
@@ -137,7 +143,7 @@ class EpisodeRecord:
             RecordedRuling(sequence=sequence, ruling=wire.decode_ruling(payload)) for sequence, payload in rulings
         )
         rooms = {one.id: one.recipient for each in read for one in each.ruling.notifications}
-        return Timeline(rulings=read, attempts=tuple(_receipt(row, rooms) for row in attempts))
+        return Timeline(rulings=read, attempts=tuple(receipt_of(row, rooms) for row in attempts))
 
 
 def _place(each: RecordedRuling) -> tuple[str, int]:
@@ -156,7 +162,7 @@ class _Written:
     def of(cls, each: RecordedRuling) -> _Written:
         episode = each.ruling.episode
         blanked, places = sealing.without_places(each.ruling)
-        items = [] if sealing.is_of_canary(episode) else sealing.of_parted(each.sequence, episode, blanked, places)
+        items = [] if episode.is_canary else sealing.of_parted(each.sequence, episode, blanked, places)
         ruling = msgspec.convert(blanked, Ruling) if places else each.ruling
         return cls(_ruling_row(each.sequence, ruling), items)
 
@@ -228,7 +234,7 @@ def _attempt_row(receipt: Receipt) -> tuple[Any, ...]:
     )
 
 
-def _receipt(row: Row, rooms: Mapping[str, str]) -> Receipt:
+def receipt_of(row: Row, rooms: Mapping[str, str]) -> Receipt:
     """The table of attempts has no column for the room: the ruling that made the notification knows it."""
     notification, episode, version, channel, attempt, t7, t8, result, status, line = row
     return Receipt(

@@ -62,7 +62,7 @@ where opened_at >= %(from)s and opened_at < %(to)s
   and (%(state)s::text is null or state = %(state)s)
   and (%(code)s::text is null or code = %(code)s)
   and (%(measure)s::text is null or %(measure)s = any(measures))
-  and (subject ~ '^canary-[0-9]+(:|$)' and code !~ '^SYS_') = %(canary)s
+  and {canarys} = %(canary)s
 order by opened_at desc, id desc
 limit %(limit)s
 

@@ -6,17 +6,18 @@ of it contradicts what is here: then every reason is said at once. Hours are mil
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tocsin.adapters.postgres import Connection, Pool, Row, load_queries, ms_of, transaction
 from tocsin.adapters.seals import link_of
-from tocsin.chain import START, Deletion, Link, Opened, deletions
+from tocsin.chain import START, Deletion, Kind, Link, Opened, deletions
 from tocsin.clock import utc
-from tocsin.errors import TocsinError
+from tocsin.errors import EvidenceTooLarge, TocsinError
 from tocsin.heads import Head, Leaf
+from tocsin.turns import A_TURN
 
 SQL = load_queries("evidence.sql")
 END: Final = 2**63 - 1
@@ -43,6 +44,18 @@ class Stretch:
     opened: dict[int, Opened] = field(default_factory=dict)
 
 
+Wanted = Callable[[Kind, Opened], bool]
+"""Whether the payload of a link of this kind is to be kept in memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """How much may be read at one moment, of all chains together."""
+
+    links: int
+    payload_bytes: int
+
+
 class Evidence:
     """Raises RecordUnavailable from every method."""
 
@@ -50,11 +63,11 @@ class Evidence:
         self._pool = pool
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[Reading]:
-        """The record as it stands at one moment."""
+    async def reading(self, bound: Bound | None = None) -> AsyncIterator[Reading]:
+        """The record as it stands at one moment; without ``bound`` as much of it as there is."""
         async with transaction(self._pool) as connection:
             await connection.execute(SQL["one_moment"])
-            yield Reading(connection)
+            yield Reading(connection, bound)
 
     async def take_in(
         self,
@@ -64,21 +77,23 @@ class Evidence:
         heads: Sequence[tuple[str, int, bytes]],
         at_ms: int,
     ) -> int:
-        """Keep what is not here yet; returns how many links that were. Raises Conflicts, and has kept nothing."""
+        """Keep what is not here yet; returns how many links that were. Raises Conflicts, and has kept nothing.
+
+        Only where nothing is but what came in so: an instance that watches somebody takes in nothing."""
         names = sorted({one.chain for one in stretches})
+        async with transaction(self._pool) as connection:  # without locks: nobody waits for a no
+            if await _own(connection):
+                raise Conflicts(await _reasons(connection, alert, stretches, heads))
         async with transaction(self._pool) as connection:
+            await connection.execute(SQL["lock_own"])
             await connection.execute(SQL["begin_chains"], {"names": names, "start": START})
             await connection.execute(SQL["lock_chains"], {"names": names})
-            reasons = [
-                *await _of_the_alert(connection, alert),
-                *[reason for one in stretches for reason in await _conflicts(connection, one)],
-                *[reason for one in heads for reason in await _of_a_head(connection, *one)],
-            ]
-            if reasons:
+            if reasons := await _reasons(connection, alert, stretches, heads):
                 raise Conflicts(reasons)
             new = sum([await _keep(connection, one) for one in stretches])
             for head in heads:
                 await connection.execute(SQL["keep_head"], head)
+            await connection.execute(SQL["keep_chains"], {"names": names})
             await connection.execute(SQL["keep_import"], (alert, seal, utc(at_ms)))
         return new
 
@@ -86,12 +101,28 @@ class Evidence:
 class Reading:
     """Within one transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, bound: Bound | None = None) -> None:
         self._connection = connection
+        self._left = bound
 
-    async def stretch(self, chain: str, *, after: int = 0, until: int = END) -> Stretch:
-        """The links numbered behind ``after``, up to and with ``until``, and what is kept of their payloads."""
-        links, opened = await _stretch(self._connection, chain, after, until)
+    async def stretch(
+        self, chain: str, *, after: int = 0, until: int = END, wanted: Wanted | None = None
+    ) -> Stretch:
+        """The links numbered behind ``after``, up to and with ``until``, and of the payloads that are kept those
+        that are ``wanted``.
+
+        Raises EvidenceTooLarge: for links and for payloads that are all wanted, before any of it is read."""
+        await self._allow(chain, after, until, with_payloads=wanted is None)
+        links = await _links(self._connection, chain, after, until)
+        kind_of = {} if wanted is None else {link.number: link.kind for link in links}
+        opened: dict[int, Opened] = {}
+        async for page in _payloads(self._connection, chain, after, until):
+            if wanted is None:
+                opened |= page
+                continue
+            kept = {number: one for number, one in page.items() if wanted(kind_of[number], one)}
+            self._spend(chain, payload_bytes=sum(len(one.payload) for one in kept.values()))
+            opened |= kept
         before = links[0].previous if links else START
         return Stretch(chain=chain, after=after if links else 0, before=before, links=links, opened=opened)
 
@@ -106,8 +137,8 @@ class Reading:
         numbers = [row[0] for row in await self._rows("deletions", [chain])]
         found: list[tuple[int, Deletion]] = []
         for number in numbers:
-            links, opened = await _stretch(self._connection, chain, number - 1, number)
-            found.extend((number, one) for one in deletions(links, opened))
+            own = await self.stretch(chain, after=number - 1, until=number)
+            found.extend((number, one) for one in deletions(own.links, own.opened))
         return found
 
     async def access_days(self, alert: str) -> list[str]:
@@ -133,19 +164,84 @@ class Reading:
         leaves = await self._rows("head_leaves", [number])
         return _head(row), [Leaf(chain=one[0], length=one[1], hash=bytes(one[2])) for one in leaves]
 
+    async def _allow(self, chain: str, after: int, until: int, *, with_payloads: bool) -> None:
+        """What is read twice counts twice: the bound is of the work."""
+        if self._left is None:
+            return
+        limit = self._left.links + 1
+        values = {"chain": chain, "after": after, "until": until, "limit": limit}
+        if with_payloads:
+            ((links, payload_bytes),) = await self._rows("weight", values)
+        else:
+            ((links,),), payload_bytes = await self._rows("length", values), 0
+        self._spend(chain, links=links, payload_bytes=payload_bytes)
+
+    def _spend(self, chain: str, *, links: int = 0, payload_bytes: int = 0) -> None:
+        if self._left is None:
+            return
+        self._left = Bound(links=self._left.links - links, payload_bytes=self._left.payload_bytes - payload_bytes)
+        if min(self._left.links, self._left.payload_bytes) < 0:
+            raise EvidenceTooLarge(chain)
+
     async def _rows(self, query: str, values: dict[str, Any] | Sequence[Any]) -> list[Row]:
         return await (await self._connection.execute(SQL[query], values)).fetchall()
 
 
-async def _stretch(
+async def _links(connection: Connection, chain: str, after: int, until: int) -> list[Link]:
+    """A page at a time: between two of them the loop has other things to do."""
+    links: list[Link] = []
+    async for page in _pages(connection, "links", chain, after, until, number_of=lambda row: row[1]):
+        links.extend(link_of((chain, *row[1:])) for row in page)  # one name for all, not one each
+    return links
+
+
+async def _payloads(
     connection: Connection, chain: str, after: int, until: int
-) -> tuple[list[Link], dict[int, Opened]]:
-    values = {"chain": chain, "after": after, "until": until}
-    links = await (await connection.execute(SQL["links"], values)).fetchall()
-    opened = await (await connection.execute(SQL["opened"], values)).fetchall()
-    return [link_of(row) for row in links], {
-        number: Opened(salt=bytes(salt), payload=bytes(payload)) for number, salt, payload in opened
-    }
+) -> AsyncIterator[dict[int, Opened]]:
+    async for page in _pages(connection, "opened", chain, after, until, number_of=lambda row: row[0]):
+        yield {n: Opened(salt=bytes(salt), payload=bytes(payload)) for n, salt, payload in page}
+
+
+async def _pages(
+    connection: Connection, query: str, chain: str, after: int, until: int, *, number_of: Callable[[Row], int]
+) -> AsyncIterator[list[Row]]:
+    while True:
+        values = {"chain": chain, "after": after, "until": until, "limit": A_TURN}
+        page = await (await connection.execute(SQL[query], values)).fetchall()
+        yield page
+        if len(page) < A_TURN:
+            return
+        after = number_of(page[-1])
+
+
+OWN: Final = (
+    "units that are registered here",
+    "measures that are watched here",
+    "alerts of its own",
+    "chains of its own",
+)
+
+
+async def _reasons(
+    connection: Connection, alert: str, stretches: Sequence[Stretch], heads: Sequence[tuple[str, int, bytes]]
+) -> list[str]:
+    """Why this evidence is not taken in; empty: it is."""
+    return [
+        *await _own(connection),
+        *await _of_the_alert(connection, alert),
+        *[reason for one in stretches for reason in await _conflicts(connection, one)],
+        *[reason for one in heads for reason in await _of_a_head(connection, *one)],
+    ]
+
+
+async def _own(connection: Connection) -> list[str]:
+    """Why this is no instance for examination: each thing that it has of its own, and how many."""
+    (row,) = await (await connection.execute(SQL["own"])).fetchall()
+    return [
+        f"this instance has {count} {what}: take evidence into one that has none"
+        for count, what in zip(row, OWN, strict=True)
+        if count
+    ]
 
 
 async def _of_the_alert(connection: Connection, alert: str) -> list[str]:
@@ -162,7 +258,10 @@ async def _of_a_head(connection: Connection, chain: str, number: int, line: byte
 async def _conflicts(connection: Connection, one: Stretch) -> list[str]:
     """The links here that are beside and below those of the package, one more at each end."""
     last = one.links[-1].number if one.links else one.after
-    links, opened = await _stretch(connection, one.chain, one.after - 1, last + 1)
+    links = await _links(connection, one.chain, one.after - 1, last + 1)
+    opened: dict[int, Opened] = {}
+    async for page in _payloads(connection, one.chain, one.after - 1, last + 1):
+        opened |= page
     here = {link.number: link for link in links}
     by_source = {link.source: link.number for link in one.links}
     sources = await (

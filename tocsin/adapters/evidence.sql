@@ -5,11 +5,26 @@ set transaction isolation level repeatable read read only
 
 -- name: links
 select chain, number, kind, kept_as, source, at, commitment, previous, hash
-from tocsin.link where chain = %(chain)s and number > %(after)s and number <= %(until)s order by number
+from tocsin.link where chain = %(chain)s and number > %(after)s and number <= %(until)s order by number limit %(limit)s
 
 -- name: opened
 select number, salt, payload from tocsin.opened
-where chain = %(chain)s and number > %(after)s and number <= %(until)s order by number
+where chain = %(chain)s and number > %(after)s and number <= %(until)s order by number limit %(limit)s
+
+-- name: weight
+-- How many links and bytes of payloads a stretch has, counted to the limit and no further. No payload is read.
+select count(*), coalesce(sum(octet_length(opened.payload)), 0)::bigint
+from (
+  select chain, number from tocsin.link
+  where chain = %(chain)s and number > %(after)s and number <= %(until)s order by number limit %(limit)s
+) as counted left join tocsin.opened using (chain, number)
+
+-- name: length
+-- Links alone: payloads of which few are kept in memory are weighed as they come.
+select count(*) from (
+  select from tocsin.link
+  where chain = %(chain)s and number > %(after)s and number <= %(until)s order by number limit %(limit)s
+) as counted
 
 -- name: span
 -- From the first to the last link of a unit that was linked between two hours, or is about an hour between them and
@@ -26,7 +41,7 @@ select number, payload from tocsin.link join tocsin.opened using (chain, number)
 where chain = %s and kind = 'deletion' order by number
 
 -- name: access_days
-select distinct to_char(at at time zone 'UTC', 'YYYY-MM-DD') from tocsin.access where %s::text = any(objects)
+select distinct to_char(at at time zone 'UTC', 'YYYY-MM-DD') from tocsin.access where objects @> array[%s::text]
 
 -- name: is_imported
 select exists (select from tocsin.imported where alert = %s)
@@ -42,6 +57,22 @@ select chain, length, hash from tocsin.head_leaf where head = %s order by positi
 
 -- name: imported_heads
 select line from tocsin.imported_head where chain = any(%s) order by head, chain collate "C"
+
+-- name: lock_own
+-- Nobody links, registers or raises anything between the question whether this instance has anything of its own and
+-- the end of the import. Whoever waits goes on behind it.
+lock table tocsin.device, tocsin.measure, tocsin.episode, tocsin.chain in share row exclusive mode
+
+-- name: own
+-- What an instance for examination has not got: what is watched, and chains and alerts that no package brought.
+select (select count(*) from tocsin.device), (select count(*) from tocsin.measure),
+  (select count(*) from tocsin.episode where id not in (select alert from tocsin.imported)),
+  (select count(*) from tocsin.chain where length > 0 and not starts_with(name, 'accesses/')
+    and name not in (select chain from tocsin.imported_chain))
+
+-- name: keep_chains
+-- Days of accesses as well: of these a package has a part, and whoever verifies has to know which came so.
+insert into tocsin.imported_chain (chain) select unnest(%(names)s::text[]) on conflict do nothing
 
 -- name: begin_chains
 insert into tocsin.chain (name, length, hash)

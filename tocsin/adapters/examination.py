@@ -78,7 +78,8 @@ class Examination:
 
     async def imported(self) -> frozenset[str]:
         """Chains that came in with packages; of some only a part did."""
-        return frozenset(chain for (chain,) in await self._all("imported", {}))
+        query = "imported_chains" if await self.has_table("imported_chain") else "imported"
+        return frozenset(chain for (chain,) in await self._all(query, {}))
 
     async def heads(self) -> list[Head]:
         return [read_head(row) for row in await self._all("heads", {})]
@@ -127,6 +128,32 @@ class Examination:
         """Rows that no link names: of rulings, attempts, accesses, commands, results."""
         async for rows in self._chunks(f"unlinked_{table}", chain):
             yield [_plain(row) for row in rows]
+
+    async def to_link(self, chain: str | None) -> set[tuple[str, str]]:
+        """(chain, source) of rows that were kept without a link by the rule of before migration 0018."""
+        query = "to_link" if await self.has_table("to_link") else "to_link_of_before"
+        return {(of, source) for of, source in await self._all(query, {"chain": chain})}
+
+    async def listed_until_ms(self) -> int | None:
+        """The hour at which migration 0018 made that list; None: it has not."""
+        rows = await self._all("listed_until", {})
+        return ms_of(rows[0][0]) if rows else None
+
+    async def gone_measures(self, chain: str | None) -> list[str]:
+        """Ordered once, and neither there nor said to be erased."""
+        return [name for (name,) in await self._all("gone_measures", {"chain": chain})]
+
+    async def odd_erased(self, chain: str | None) -> list[Row]:
+        """(what, id, whether a link proves it) of names of what is gone, unproved or there again."""
+        return await self._all("odd_erased", {"chain": chain})
+
+    async def is_erased(self, chain: str) -> bool:
+        """Whether the name of that measure or unit is kept among those that are gone."""
+        return bool(await self._all("is_erased", chain.split("/", 1)))
+
+    async def has_history(self, device: str, from_ms: int, until_ms: int) -> bool:
+        values = {"unit": device, "from": utc(from_ms), "until": utc(until_ms)}
+        return bool(await self._all("left_of_history", values))
 
     async def measures(self, chain: str | None) -> AsyncIterator[list[Row]]:
         """Those that stand otherwise than their newest version."""

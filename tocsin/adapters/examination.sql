@@ -45,7 +45,11 @@ where link.chain = %s and link.kept_as = 'proof'
 order by link.number
 
 -- name: imported
-select distinct chain from tocsin.imported_head
+select chain from tocsin.imported_head
+
+-- name: imported_chains
+-- With those of packages that came without a head: none was published yet.
+select chain from tocsin.imported_chain union select chain from tocsin.imported_head
 
 -- name: heads
 select number, day::text, at, previous, root, leaves, hash from tocsin.head order by number
@@ -151,6 +155,45 @@ where (%(chain)s::text is null or 'measure/' || measure.id = %(chain)s)
     (v.version, v.wearer, v.protected, v.alert_distance_m, v.valid_from, v.valid_until, v.zones, v.authorised)
 order by measure.id
 
+-- name: gone_measures
+-- That have been ordered, and of which neither the row is left nor a word of its erasure.
+select substr(cursor.name, 9) from tocsin.chain as cursor
+where starts_with(cursor.name, 'measure/') and (%(chain)s::text is null or cursor.name = %(chain)s)
+  and exists (select from tocsin.link where link.chain = cursor.name and link.kind = 'order')
+  and not exists (select from tocsin.measure where id = substr(cursor.name, 9))
+  and not exists (select from tocsin.erased where what = 'measure' and id = substr(cursor.name, 9))
+  and not exists (select from tocsin.imported_head as known where known.chain = cursor.name)
+  and not exists (select from tocsin.imported_chain as known where known.chain = cursor.name)
+order by 1
+
+-- name: odd_erased
+-- Names of what is said to be gone, that no link says so of, or that are there again.
+select gone.what, gone.id, link.number is not null from tocsin.erased as gone
+left join tocsin.link as link on link.chain = gone.what || '/' || gone.id and link.source = 'deletion:row'
+where (%(chain)s::text is null or gone.what || '/' || gone.id = %(chain)s)
+  and (link.number is null
+    or exists (select from tocsin.measure where gone.what = 'measure' and measure.id = gone.id)
+    or exists (select from tocsin.device where gone.what = 'device' and device.id = gone.id))
+order by 1, 2
+
+-- name: is_erased
+select from tocsin.erased where what = %s and id = %s
+
+-- name: left_of_history
+-- Whether any table has positions of a unit, which may be gone itself, in hours that are said to be erased.
+with unit as (
+  select number from tocsin.device where id = %(unit)s
+  union select number from tocsin.erased where what = 'device' and id = %(unit)s and number is not null)
+select where exists (
+    select from tocsin.fixes
+    where device_number in (select number from unit) and measured_at >= %(from)s and measured_at < %(until)s)
+  or exists (
+    select from tocsin.fixes_astray
+    where device_number in (select number from unit) and received_at >= %(from)s and received_at < %(until)s)
+  or exists (
+    select from tocsin.fixes_hourly
+    where device_number in (select number from unit) and hour >= %(from)s and hour <= %(until)s - interval '1 hour')
+
 -- name: unlinked_rulings
 -- What to_jsonb says of before_chains: null where the column is not there.
 select row.episode, row.stream_sequence, row.payload, to_jsonb(row) ->> 'before_chains'
@@ -173,6 +216,36 @@ where (%(chain)s::text is null or 'episode/' || row.episode = %(chain)s)
       and link.source = 'attempt:' || row.notification || ':' || row.attempt || ':'
         || (extract(epoch from row.t7) * 1000)::bigint || ':' || row.line)
 order by row.notification, row.attempt, row.t7, row.line
+
+-- name: to_link
+-- What was kept without a link by the rule of before 0018, and has none yet.
+select chain, source from tocsin.to_link
+where (%(chain)s::text is null or chain = %(chain)s)
+  and not exists (select from tocsin.link where link.chain = to_link.chain and link.source = to_link.source)
+
+-- name: listed_until
+select applied_at from tocsin.migration where number = 18
+
+-- name: to_link_of_before
+-- The same of a record in which 0018 has listed nothing yet: what it would list.
+with about as (
+  select id from tocsin.episode
+  where code ~ '^SYS_'
+    and (subject ~ '^canary-[0-9]+(-[wv])?$' or device ~ '^canary-[0-9]+(-[wv])?$'
+      or (measures <> '{}'
+        and not exists (select from unnest(measures) as one where one !~ '^canary-[0-9]+(-[wv])?$')))),
+  kept as (
+    select 'episode/' || episode as chain, 'ruling:' || stream_sequence as source
+    from tocsin.ruling as row
+    where episode in (select id from about) and to_jsonb(row) ->> 'before_chains' = 'false'
+    union
+    select 'episode/' || episode, 'attempt:' || notification || ':' || attempt || ':'
+      || (extract(epoch from t7) * 1000)::bigint || ':' || line
+    from tocsin.attempt as row
+    where episode in (select id from about) and to_jsonb(row) ->> 'before_chains' = 'false')
+select chain, source from kept
+where (%(chain)s::text is null or chain = %(chain)s)
+  and not exists (select from tocsin.link where link.chain = kept.chain and link.source = kept.source)
 
 -- name: unlinked_accesses
 select row.id, to_jsonb(row) ->> 'before_chains' from tocsin.access as row

@@ -11,7 +11,7 @@ from (
   from tocsin.episode cross join lateral jsonb_array_elements(noun -> 'raises') as raising
   where opened_at >= %(opened_from)s and opened_at < %(to)s and priority <= %(priority_max)s
     and not coalesce((noun ->> 'authorised')::boolean, false) and state <> 'folded'
-    and not (subject ~ '^canary-[0-9]+(:|$)' and code !~ '^SYS_')) as told
+    and not {canarys}) as told
 where told.at >= %(from)s and told.at < %(to)s
 group by 1, 2
 order by 1, 2
@@ -23,7 +23,7 @@ select id, code, subject,
 from tocsin.episode
 where opened_at >= %(from)s and opened_at < %(to)s and jsonb_array_length(noun -> 'raises') >= %(raises)s
   and not coalesce((noun ->> 'authorised')::boolean, false) and state <> 'folded'
-  and not (subject ~ '^canary-[0-9]+(:|$)' and code !~ '^SYS_')
+  and not {canarys}
 order by jsonb_array_length(noun -> 'raises') desc, id
 limit %(limit)s
 
@@ -34,7 +34,7 @@ from tocsin.episode
 where opened_at >= %(opened_from)s and opened_at < %(to)s
   and least(coalesce(closed_at, %(to)s), %(to)s) - greatest(opened_at, %(from)s) >= %(stands_s)s * interval '1 second'
   and not coalesce((noun ->> 'authorised')::boolean, false) and state <> 'folded'
-  and not (subject ~ '^canary-[0-9]+(:|$)' and code !~ '^SYS_')
+  and not {canarys}
 group by priority
 order by priority
 
@@ -45,7 +45,7 @@ with alert as (
   from tocsin.episode
   where opened_at >= %(from)s and opened_at < %(to)s
     and not coalesce((noun ->> 'authorised')::boolean, false) and state <> 'folded'
-    and not (subject ~ '^canary-[0-9]+(:|$)' and code !~ '^SYS_')),
+    and not {canarys}),
 hour as (
   select priority, (points ->> 't1_ms')::bigint as t1, (points ->> 't3_ms')::bigint as t3,
     (points ->> 't5_ms')::bigint as t5, (points ->> 't6_ms')::bigint as t6, (points ->> 't7_ms')::bigint as t7,
@@ -65,7 +65,7 @@ select id, code, priority, (points ->> 't8_ms')::bigint - (points ->> 't3_ms')::
 from tocsin.episode
 where opened_at >= %(from)s and opened_at < %(to)s
   and (points ->> 't8_ms')::bigint - (points ->> 't3_ms')::bigint is not null
-  and not (subject ~ '^canary-[0-9]+(:|$)' and code !~ '^SYS_')
+  and not {canarys}
 order by t3_t8 desc, id
 limit %(limit)s
 

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from tocsin.adapters.history_proof import BY, prove_history
 from tocsin.adapters.postgres import Connection, Pool, Row, load_queries, ms_of, transaction
 from tocsin.adapters.seals import seal_within
 from tocsin.chain import Item, KeptAs, Kind
@@ -48,6 +49,8 @@ class Holds:
             values = {"id": name, "kind": kind.value, "since": row[0], "reason": reason, "authority": authority,
                       "by": by, "at": utc(at_ms), **about}  # fmt: skip
             await connection.execute(SQL["place"], values)
+            if what is What.DEVICE:  # what went before this hold has its link before it
+                await prove_history(connection, subject, by=BY, now_ms=lambda: at_ms)
             await _seal(connection, made, "placed", at_ms)
         return made
 

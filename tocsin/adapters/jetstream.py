@@ -11,10 +11,11 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import nats
@@ -33,8 +34,15 @@ from nats.js.api import (
     KeyValueConfig,
     ObjectStoreConfig,
     StreamConfig,
+    StreamState,
 )
-from nats.js.errors import APIError, BucketNotFoundError, NotFoundError, ObjectNotFoundError
+from nats.js.errors import (
+    APIError,
+    BucketNotFoundError,
+    NotFoundError,
+    ObjectNotFoundError,
+    ServiceUnavailableError,
+)
 from nats.js.kv import KV_DEL, KV_PURGE, KeyValue
 
 from tocsin.clock import from_rfc3339
@@ -48,12 +56,16 @@ PUBLISH_TIMEOUT_S = 2.0
 LOOK_TIMEOUT_S = 3
 OBJECT_PATIENCE_S = (*(0.5,) * 8, 3.0, 30.0)
 """For an object, try by try: 1 MB is read in some 20 ms. The last ones are for a machine that is slow."""
-PUT_AGAIN_S = (0.05, 0.1, 0.2, 0.4)  # of a P1's 2 s at most 0.75, while nobody answers: a reload takes less
+ASKED_AGAIN_S = (0.02, 0.05, 0.1, 0.2, 0.4)  # of a P1's 2 s at most 0.77: a reload takes less
+NOBODY_ANSWERS: Final = (NoRespondersError, ServiceUnavailableError)
+"""The same of a message, and of a question to the log itself."""
 PURGE_TIMEOUT_S = 10.0  # nobody waits for it; a place with thousands of rulings takes a moment
 DUPLICATE_WINDOW_S = 120.0
 HEARTBEAT_S = 2.0
 READ_STALL_S = 3 * HEARTBEAT_S
 """A reader that has heard neither a message nor a heartbeat for this long asks again from where it was."""
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -92,18 +104,18 @@ async def prepare(client: Client) -> None:
             allow_direct=True,
         )
         try:
-            await js.update_stream(config)
+            await _answered(partial(js.update_stream, config))
         except NotFoundError:
-            await js.add_stream(config)
+            await _answered(partial(js.add_stream, config))
     for bucket in BUCKETS:
         try:
-            await js.key_value(bucket)
+            await _answered(partial(js.key_value, bucket))
         except BucketNotFoundError:
-            await js.create_key_value(KeyValueConfig(bucket=bucket, history=1))
+            await _answered(partial(js.create_key_value, KeyValueConfig(bucket=bucket, history=1)))
     try:
-        await js.object_store(SNAPSHOTS)
+        await _answered(partial(js.object_store, SNAPSHOTS))
     except (NotFoundError, BucketNotFoundError):
-        await js.create_object_store(SNAPSHOTS, ObjectStoreConfig(bucket=SNAPSHOTS))
+        await _answered(partial(js.create_object_store, SNAPSHOTS, ObjectStoreConfig(bucket=SNAPSHOTS)))
 
 
 class JetStreamLog:
@@ -134,8 +146,7 @@ class JetStreamLog:
 
     async def last(self, stream: Stream, subject: str) -> Entry | None:
         try:
-            with _cancellable():
-                found = await self._js.get_last_msg(stream.name, subject)
+            found = await _answered(lambda: self._js.get_last_msg(stream.name, subject))
         except NotFoundError:
             return None
         except (NatsError, TimeoutError) as error:
@@ -145,17 +156,18 @@ class JetStreamLog:
 
     async def extent(self, stream: Stream) -> Extent:
         try:
-            with _cancellable():
-                state = (await self._js._jsm.stream_info(stream.name)).state  # noqa: SLF001  (as in Follower)
+            state = await self._state(stream)
         except (NatsError, TimeoutError) as error:
             raise LogUnavailable(f"{stream.name}: {error!r}") from error
         return Extent(messages=state.messages, gone=max(0, state.first_seq - 1))
 
+    async def _state(self, stream: Stream) -> StreamState:
+        return (await _answered(lambda: self._js._jsm.stream_info(stream.name))).state  # noqa: SLF001  (as in Follower)
+
     async def progress(self, stream: Stream, name: str) -> Progress:
         try:
-            with _cancellable():
-                end = (await self._js._jsm.stream_info(stream.name)).state.last_seq  # noqa: SLF001  (as in Follower)
-                info = await self._js.consumer_info(stream.name, name)
+            end = (await self._state(stream)).last_seq
+            info = await _answered(lambda: self._js.consumer_info(stream.name, name))
         except NotFoundError:
             return Progress(end=end, settled=0)
         except (NatsError, TimeoutError) as error:
@@ -174,8 +186,7 @@ class JetStreamLog:
     async def usages(self) -> Sequence[Usage]:
         found: list[Usage] = []
         try:
-            with _cancellable():
-                streams = await self._js.streams_info()
+            streams = await _answered(self._js.streams_info)
         except (NatsError, TimeoutError) as error:
             raise LogUnavailable(f"streams: {error!r}") from error
         for stream in streams:
@@ -193,8 +204,7 @@ class JetStreamLog:
         """Any answer about a stream carries it."""
         name = f"$JS.API.STREAM.INFO.{STREAMS[0].name}"
         try:
-            with _cancellable():
-                answer = await self._client.request(name, b"", timeout=PUBLISH_TIMEOUT_S)
+            answer = await _answered(lambda: self._client.request(name, b"", timeout=PUBLISH_TIMEOUT_S))
         except (NatsError, TimeoutError) as error:
             raise LogUnavailable(f"hour: {error!r}") from error
         said = json.loads(answer.data).get("ts")
@@ -207,10 +217,11 @@ class JetStreamLog:
             return 0  # to the server no sequence means all of them
         asked = json.dumps({"filter": subject, "seq": before}).encode()
         try:
-            with _cancellable():
-                answer = await self._js._api_request(  # noqa: SLF001  (purge_stream does not say how many)
+            answer = await _answered(
+                lambda: self._js._api_request(  # noqa: SLF001  (purge_stream does not say how many)
                     f"$JS.API.STREAM.PURGE.{stream.name}", asked, timeout=PURGE_TIMEOUT_S
                 )
+            )
         except (NatsError, TimeoutError) as error:
             raise LogUnavailable(f"{subject}: {error!r}") from error
         return int(answer["purged"])
@@ -251,7 +262,7 @@ class JetStreamLog:
             stream.name, config, name, cb=inbox.put, manual_ack=True, pending_msgs_limit=-1, pending_bytes_limit=-1
         )
         try:
-            yield JetStreamDeliveries(inbox)
+            yield JetStreamDeliveries(inbox, self._js, stream.name, config)
         finally:
             await _unsubscribe(subscription)
 
@@ -381,6 +392,19 @@ def _cancellable() -> Iterator[None]:
             raise asyncio.CancelledError
 
 
+async def _answered(ask: Callable[[], Awaitable[T]]) -> T:
+    """What the log says to a question, or to something that harms nobody twice. A broker that takes in new logins
+    answers nobody for some ms: just when a snapshot must know a new measure (F10), or when an operator acts."""
+    for wait_s in ASKED_AGAIN_S:
+        try:
+            with _cancellable():
+                return await ask()
+        except NOBODY_ANSWERS:
+            await asyncio.sleep(wait_s)
+    with _cancellable():
+        return await ask()
+
+
 async def _unsubscribe(subscription: Subscription) -> None:
     try:
         await subscription.unsubscribe()
@@ -417,8 +441,36 @@ async def _settle(what: str, saying: Coroutine[Any, Any, None]) -> None:
 class JetStreamDeliveries:
     """``ports.Deliveries``: what the server has leased to this process."""
 
-    def __init__(self, inbox: asyncio.Queue[Msg]) -> None:
+    def __init__(
+        self, inbox: asyncio.Queue[Msg], js: JetStreamContext, stream: str, config: ConsumerConfig
+    ) -> None:
         self._inbox = inbox
+        self._js = js
+        self._stream = stream
+        self._config = config
+
+    async def hears(self) -> bool:
+        name = self._config.durable_name
+        assert name is not None
+        try:
+            info = await _answered(lambda: self._js.consumer_info(self._stream, name))
+        except NotFoundError:
+            log.critical("queue_gone", queue=name, effect="made anew; what the log holds of it comes again")
+            await self._make_anew()
+            return False
+        except (NatsError, TimeoutError) as error:
+            log.warning("queue_not_asked", queue=name, error=repr(error))
+            return False
+        has_room = (info.num_ack_pending or 0) < (self._config.max_ack_pending or 1)
+        return bool(info.push_bound) and not (info.num_pending and has_room)
+
+    async def _make_anew(self) -> None:
+        """Under the subject that we listen to. What fails is tried again when it is asked next."""
+        try:
+            with _cancellable():
+                await self._js.add_consumer(self._stream, self._config)
+        except (NatsError, TimeoutError) as error:
+            log.warning("queue_retry", queue=self._config.durable_name, error=repr(error))
 
     async def take(self, limit: int) -> Sequence[Delivery]:
         messages = [await self._inbox.get()]
@@ -460,8 +512,7 @@ class JetStreamBucket:
 
     async def get(self, key: str) -> bytes | None:
         try:
-            with _cancellable():
-                return (await self._store.get(key)).value
+            return (await _answered(lambda: self._store.get(key))).value
         except NotFoundError:
             return None
         except (NatsError, TimeoutError) as error:
@@ -489,24 +540,13 @@ class JetStreamObjects:
         self._bucket = bucket
 
     async def put(self, name: str, value: bytes) -> None:
-        """A broker that takes in new logins answers nobody for a moment: the snapshot that knows a new measure is
-        written at just that moment, and without it nothing could be decided again until the next one."""
-        for wait_s in PUT_AGAIN_S:
-            try:
-                return await self._put(name, value)
-            except NoRespondersError:
-                await asyncio.sleep(wait_s)
-            except (NatsError, TimeoutError) as error:
-                raise LogUnavailable(f"object {name}: {error!r}") from error
+        async def put() -> None:
+            await (await self._js.object_store(self._bucket)).put(name, value)
+
         try:
-            return await self._put(name, value)
+            await _answered(put)
         except (NatsError, TimeoutError) as error:
             raise LogUnavailable(f"object {name}: {error!r}") from error
-
-    async def _put(self, name: str, value: bytes) -> None:
-        with _cancellable():
-            store = await self._js.object_store(self._bucket)
-            await store.put(name, value)
 
     async def get(self, name: str) -> bytes | None:
         """Whoever reads one that is being written over waits for chunks that are gone: he asks again."""
@@ -523,10 +563,11 @@ class JetStreamObjects:
             raise LogUnavailable(f"object {name}: {error!r}") from error
 
     async def _get(self, name: str) -> bytes | None:
+        async def get() -> bytes | None:
+            return (await (await self._js.object_store(self._bucket)).get(name)).data
+
         try:
-            with _cancellable():
-                store = await self._js.object_store(self._bucket)
-                return (await store.get(name)).data
+            return await _answered(get)
         except ObjectNotFoundError:
             return None
         except NatsError as error:
@@ -576,7 +617,7 @@ async def open_bus(url: str, name: str) -> AsyncIterator[Bus]:
         await prepare(client)
         js = client.jetstream()
         devices, orders, standings, incidents, signs, tallies = [
-            JetStreamBucket(client, await js.key_value(bucket), bucket) for bucket in BUCKETS
+            JetStreamBucket(client, await _answered(partial(js.key_value, bucket)), bucket) for bucket in BUCKETS
         ]
         yield Bus(
             client=client,

@@ -25,8 +25,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from tocsin.clock import MS
-from tocsin.errors import RecordUnavailable, SettingError, TocsinError
+from tocsin.errors import RecordHeld, RecordUnavailable, SettingError, TocsinError
 from tocsin.limits import LEASE_S
+from tocsin.model.canary import CANARYS_IN_SQL
 
 logger = structlog.get_logger(__name__)
 
@@ -73,12 +74,15 @@ class Page(Generic[T]):
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """What PostgreSQL raises, in our words: RecordUnavailable may pass, RecordRefused will not.
+    """What PostgreSQL raises, in our words: RecordUnavailable may pass, RecordRefused will not. RecordHeld is
+    of one statement (its time was over, a lock was another's), while others may well be answered.
 
     Anything else (a missing table, a right not granted) is a deployment that must be mended, and stays as it is.
     """
     try:
         yield
+    except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable) as error:
+        raise RecordHeld(str(error)) from error
     except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
         raise RecordUnavailable(str(error)) from error
     except psycopg.errors.ReadOnlySqlTransaction as error:  # a standby, or a primary that was fenced
@@ -165,8 +169,10 @@ def ms_of(moment: datetime) -> int:
 
 
 def load_queries(file: str) -> Mapping[str, bytes]:
-    """The statements of a .sql file beside this module, by the name in the ``-- name:`` line above each."""
+    """The statements of a .sql file beside this module, by the name in the ``-- name:`` line above each.
+    ``{canarys}`` in one is the rule of ``tocsin.model.canary``, of a row of alerts."""
     text = resources.files(__package__).joinpath(file).read_text(encoding="utf-8")
+    text = text.replace("{canarys}", CANARYS_IN_SQL)
     _, *parts = _NAME.split(text)
     return {name: body.strip().encode() for name, body in zip(parts[::2], parts[1::2], strict=True)}
 

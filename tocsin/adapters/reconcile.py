@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from tocsin.adapters.postgres import Pool, load_queries, transaction
+from tocsin.adapters.postgres import Pool, load_queries, ms_of, transaction
 from tocsin.clock import utc
 from tocsin.model.episode import Receipt
 
@@ -30,6 +30,14 @@ async def missing_rulings(pool: Pool, known: Sequence[Place]) -> list[Place]:
         async with transaction(pool) as connection:
             missing += await (await connection.execute(SQL["missing_rulings"], values)).fetchall()
     return missing
+
+
+async def system_alerts_kept_from_ms(pool: Pool) -> int:
+    """Since when the record keeps what the system says of a canary for longer than a day (migration 0018), by the
+    clock of the record's machine. Raises RecordUnavailable."""
+    async with transaction(pool) as connection:
+        row = await (await connection.execute(SQL["system_alerts_kept_from"])).fetchone()
+    return 0 if row is None else ms_of(row[0])
 
 
 async def missing_attempts(pool: Pool, known: Sequence[Receipt]) -> int:

@@ -15,3 +15,6 @@ where not exists (
   select from tocsin.attempt
   where attempt.notification = known.notification and attempt.attempt = known.attempt and attempt.t7 = known.t7
     and attempt.line = known.line)
+
+-- name: system_alerts_kept_from
+select applied_at from tocsin.migration where number = 18

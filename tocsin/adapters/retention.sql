@@ -48,21 +48,21 @@ update tocsin.episode set noun = %(blank)s::jsonb where id = %(episode)s and nou
 
 -- name: alerts_named
 select id, code, subject, measures, device, opened_at, closed_at, last_sequence,
-  array(select coalesce(ended_at, valid_until) from tocsin.measure where measure.id = any(measures)),
+  array(select greatest(valid_until, ended_at) from tocsin.measure where measure.id = any(measures)),
   array(select unnest(array[wearer, protected]) from tocsin.measure where measure.id = any(measures))
 from tocsin.episode where id = any(%(ids)s)
 
 -- name: alerts
 select id, code, subject, measures, device, opened_at, closed_at, last_sequence,
-  array(select coalesce(ended_at, valid_until) from tocsin.measure where measure.id = any(measures)),
+  array(select greatest(valid_until, ended_at) from tocsin.measure where measure.id = any(measures)),
   array(select unnest(array[wearer, protected]) from tocsin.measure where measure.id = any(measures))
 from tocsin.episode
 where opened_at < %(before)s and (opened_at, id) > (%(after)s, %(id)s)
 order by opened_at, id limit %(limit)s
 
 -- name: measures
-select id, wearer, protected, coalesce(ended_at, valid_until) from tocsin.measure
-where coalesce(ended_at, valid_until) < %(before)s and id > %(after)s
+select id, wearer, protected, greatest(valid_until, ended_at) from tocsin.measure
+where greatest(valid_until, ended_at) < %(before)s and id > %(after)s
   and (zones <> '[]' or authorised is not null
     or exists (select from tocsin.measure_version as kept
                where kept.measure = measure.id and (zones <> '[]' or authorised is not null))
@@ -86,7 +86,7 @@ where chain = %(chain)s and kept_as <> 'proof' and kept_as <> 'tgd_position' and
 order by number limit %(limit)s
 
 -- name: measures_of_device
-select id, wearer, protected, valid_from, coalesce(ended_at, valid_until) from tocsin.measure
+select id, wearer, protected, valid_from, greatest(valid_until, ended_at) from tocsin.measure
 where %(device)s in (wearer, protected)
 
 -- name: old_accesses
@@ -154,8 +154,7 @@ where measure = %(measure)s and (zones <> '[]' or authorised is not null)
 -- name: canary_episodes
 -- Those that the last day has said nothing of.
 select id from tocsin.episode
-where (subject ~ %(pattern)s or device ~ %(pattern)s
-    or (measures <> '{}' and not exists (select from unnest(measures) as one where one !~ %(pattern)s)))
+where {canarys}
   and not exists (select from tocsin.ruling where episode = episode.id and at >= %(before)s)
 limit %(limit)s
 

@@ -19,18 +19,14 @@ tell. The last ruling on a subject is the episode.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
 
 import msgspec
 
-from tocsin.model.canary import is_canary
+from tocsin.model.canary import is_canarys
 from tocsin.model.finding import Alarm, Code, Finding
 from tocsin.model.fix import ClockPoints, FixPoint
 from tocsin.model.fleet import Silenced
 from tocsin.model.notice import Notice
-
-OF_THE_SYSTEM: Final = "SYS_"
-"""How a code begins that is about the system itself, and about no measure and no device."""
 
 
 class Realm(StrEnum):
@@ -178,6 +174,9 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, tag="receipt"):
     operations were told of what the téléassistance did not take. ``line``: which of the lines of the notification
     (``alerts.telling``), or which of the units that it was for; empty in receipts of 0.1.0. Two attempts at one
     notification differ in number, hour or line: the record keeps them by these.
+
+    ``canary``: whether its alert is a canary's, by whoever had the alert before him; None: a version of before,
+    that did not say.
     """
 
     notification: str
@@ -191,6 +190,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, tag="receipt"):
     status: int | None = None
     recipient: str = ""
     line: str = ""
+    canary: bool | None = None
 
 
 class Unfold(msgspec.Struct, frozen=True, kw_only=True, tag="unfold"):
@@ -405,10 +405,8 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_canary(self) -> bool:
-        """It is about invented people alone. What names anybody else as well is about somebody; what is said of
-        the system is for humans, of a canary too (SYS_CANARY_FAIL)."""
-        named = self.measures if self.device is None else (*self.measures, self.device)
-        return not self.code.value.startswith(OF_THE_SYSTEM) and bool(named) and all(map(is_canary, named))
+        """It is about invented people alone (``tocsin.model.canary``)."""
+        return is_canarys(self.code.value, self.measures, self.device)
 
     @property
     def is_silent(self) -> bool:

@@ -181,9 +181,13 @@ class MemoryQueue:
         self._waiting: list[tuple[Entry, int]] = []
         self._leased: dict[int, tuple[Entry, int]] = {}
         self._wake = asyncio.Event()
+        self.deaf = False  # as a consumer that somebody took away
+
+    async def hears(self) -> bool:
+        return not self.deaf
 
     def offer(self, entry: Entry) -> None:
-        if _matches(self._pattern, entry.subject):
+        if not self.deaf and _matches(self._pattern, entry.subject):
             self._waiting.append((entry, 1))
             self._wake.set()
 
@@ -257,9 +261,10 @@ class MemoryDelivery:
 
 
 class MemoryBucket:
-    """``ports.Bucket`` in one process."""
+    """``ports.Bucket`` in one process. ``down = True`` makes every read and write of a key fail."""
 
     def __init__(self) -> None:
+        self.down = False
         self._values: dict[str, Changed] = {}
         self._history: list[Changed] = []
         self._changed = asyncio.Condition()
@@ -271,6 +276,7 @@ class MemoryBucket:
         await self._change(key, None)
 
     async def _change(self, key: str, value: bytes | None) -> int:
+        self._look(key)
         change = Changed(key=key, value=value, revision=len(self._history) + 1)
         self._history.append(change)
         self._values[key] = change
@@ -279,8 +285,13 @@ class MemoryBucket:
         return change.revision
 
     async def get(self, key: str) -> bytes | None:
+        self._look(key)
         found = self._values.get(key)
         return found.value if found else None
+
+    def _look(self, key: str) -> None:
+        if self.down:
+            raise LogUnavailable(f"bucket key {key}: down")
 
     async def watch(self) -> AsyncIterator[Changed | None]:
         position = len(self._history)

@@ -78,8 +78,9 @@ class Line:
     heard: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     async def publish(self, topic: str, payload: bytes) -> None:
+        is_up = self.up
         await asyncio.sleep(0)
-        if not self.up:
+        if not is_up:
             raise aiomqtt.MqttError("no connection")
         self.heard.append((topic, json.loads(payload)))
 
@@ -320,6 +321,7 @@ async def test_every_step_has_its_receipt(site: Site) -> None:
     }
     places = {entry.subject for entry in site.log.entries(subjects.RECEIPTS)}
     assert places == {subjects.receipt("PROX_ALERT", "msr_1")}
+    assert {each.canary for each in (sent, done)} == {False}, "whose alert it is is known here, and nowhere later"
 
 
 async def test_without_the_broker_it_is_tried_until_it_is_said_and_the_timeline_knows(site: Site) -> None:

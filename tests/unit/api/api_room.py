@@ -14,11 +14,12 @@ from fastapi import FastAPI
 
 from alerts.api.accesses import Accesses
 from alerts.api.app import create_app
-from alerts.api.deps import Deps
+from alerts.api.deps import Deps, ProofDoors
 from alerts.api.incidents import Incidents
 from alerts.api.projection import Projection
 from alerts.api.standings import Standings
 from alerts.ledger import Ledger
+from tocsin.adapters.accesses import RecordedAccess
 from tocsin.adapters.alarm_load import AlarmLoad, Counted
 from tocsin.adapters.episodes import RecordedRuling, Timeline
 from tocsin.adapters.figures import Repeated, Slow, Stage
@@ -34,7 +35,8 @@ from tocsin.adapters.orders import (
     StaleVersion,
 )
 from tocsin.adapters.postgres import BadCursor, Page
-from tocsin.errors import RecordUnavailable
+from tocsin.adapters.trail import Entry, Heads, NotCovered
+from tocsin.errors import NoEvidence, RecordUnavailable
 from tocsin.model.device import NO_TRAITS, Device, DeviceKind, Traits
 from tocsin.model.episode import Act, AlarmCause, Episode, FindingCause, Outcome, Realm, Receipt, Ruling, Verb
 from tocsin.model.finding import Alarm, Change, Code, Finding
@@ -53,7 +55,7 @@ USERS = {
     f"token-of-{name.lower()}-0123456789": ApiUser(name=name, role=role)
     for name, role in (
         ("Ada", "monitor"), ("Bob", "teleassistant"), ("Sue", "supervisor"), ("Jude", "court"),
-        ("Tom", "technical"), ("Alma", "platform"),
+        ("Tom", "technical"), ("Xena", "auditor"), ("Alma", "platform"),
     )
 }  # fmt: skip
 TOKEN_OF = {user.name: token for token, user in USERS.items()}
@@ -277,6 +279,7 @@ class Room:
     incidents: Incidents
     accesses: Accesses
     figures: FixedFigures
+    proof: FixedProof
 
     def client(self, name: str | None = "Ada", **headers: str) -> httpx2.AsyncClient:
         if name is not None:
@@ -287,7 +290,7 @@ class Room:
     async def settle(self) -> None:
         """Until the projection has read all that the log holds."""
         newest = max((entry.sequence for entry in self.log.entries(EPISODES)), default=0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while (
                 self.projection.sequence < newest
                 or not self.projection.ready.is_set()
@@ -375,16 +378,64 @@ class FixedFigures:
         return self.her
 
 
+@dataclass
+class FixedProof:
+    """Packages, links and heads as a test sets them, and every access that was sealed; the SQL is examined in
+    tests/integration/test_proof_doors.py."""
+
+    record: MemoryRecord
+    packages: dict[str, Any] = field(default_factory=dict)
+    linked: list[Entry] = field(default_factory=list)
+    read: list[RecordedAccess] = field(default_factory=list)
+    shown: Heads | None = None
+    sealed: list[RecordedAccess] = field(default_factory=list)
+    sealing_fails: bool = False
+    asked: list[Any] = field(default_factory=list)
+
+    async def lines(self, alert):
+        """The lines that are set; an exception that is set is raised."""
+        self.record._newest()
+        if alert not in self.packages:
+            raise NoEvidence(alert)
+        if isinstance(self.packages[alert], Exception):
+            raise self.packages[alert]
+        return self.packages[alert]
+
+    async def record_accesses(self, accesses):
+        if self.sealing_fails:
+            raise RecordUnavailable("down")
+        self.sealed.extend(accesses)
+        return len(accesses)
+
+    async def entries(self, *, chain, from_ms, until_ms, cursor, limit):
+        self.record._newest()
+        self.asked.append((chain, from_ms, until_ms))
+        return _page([one for one in self.linked if chain in {None, one.link.chain}], cursor, limit)
+
+    async def accesses(self, from_ms, until_ms, *, object_id, who, cursor, limit):
+        self.record._newest()
+        self.asked.append((from_ms, until_ms, object_id, who))
+        return _page(self.read, cursor, limit)
+
+    async def heads(self, day, *, after, chain, number):
+        self.record._newest()
+        self.asked.append((day, after, chain, number))
+        if self.shown is None:
+            raise NotCovered(day)
+        return self.shown
+
+
 @asynccontextmanager
 async def opened(settings: Settings = SETTINGS, projection: Projection | None = None) -> AsyncIterator[Room]:
     log, clock = MemoryLog(), HandClock()
     projection = projection or Projection()
     ledger = Ledger(log, clock, settings.realm)
     record, orders = MemoryRecord(log), MemoryOrders()
-    figures = FixedFigures(record)
+    figures, proof = FixedFigures(record), FixedProof(record)
     deps = Deps(
         log=log, ledger=ledger, projection=projection, standings=Standings(), incidents=Incidents(),
         episodes=record, orders=orders, alarm_load=record, figures=figures,
+        proof=ProofDoors(packages=proof, trail=proof, sealed=proof),
         accesses=Accesses(log, clock, life="one"),
         settings=settings,
         clock=clock,
@@ -392,7 +443,7 @@ async def opened(settings: Settings = SETTINGS, projection: Projection | None = 
     )  # fmt: skip
     room = Room(
         log, clock, record, orders, projection, ledger, create_app(deps), MemoryBucket(), deps.standings,
-        deps.incidents, deps.accesses, figures,
+        deps.incidents, deps.accesses, figures, proof,
     )  # fmt: skip
     following = [
         asyncio.create_task(deps.accesses.run()),

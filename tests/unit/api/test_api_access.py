@@ -42,6 +42,10 @@ OPERATIONS = {
     ("POST", "/devices/b0000001/password"): Permission.MAKE_DEVICES,
     ("POST", "/devices/b0000001/commands"): Permission.ORDER_UNITS,
     ("GET", f"/devices/b0000001/commands/{COMMAND}"): Permission.ORDER_UNITS,
+    ("GET", "/alerts/alr_1/evidence"): Permission.TAKE_EVIDENCE,
+    ("GET", "/audit/entries"): Permission.SEE_AUDIT,
+    ("GET", "/audit/accesses"): Permission.SEE_AUDIT,
+    ("GET", "/audit/proof"): Permission.SEE_AUDIT,
 }
 OPEN_TO_THE_LINK = {("POST", "/callbacks/{token}")}
 """Its credential is in the path: tests/unit/api/test_api_callbacks.py."""
@@ -53,6 +57,7 @@ THE_VERBS = {
     "supervisor": HANDLING | {"take_over"},
     "court": set(),
     "technical": set(),
+    "auditor": set(),
     "platform": HANDLING,
     "lab": HANDLING | {"take_over"},
 }
@@ -76,9 +81,18 @@ THE_TABLE = {
         "order-units",
     },
     "teleassistant": {"who-am-i", "see-alerts", "see-alert", "see-timeline", "act-on-alerts", "see-protection"},
-    "supervisor": {permission.value for permission in Permission} - {"see-canaries"},
-    "court": {"who-am-i", "see-alert", "see-timeline", "see-measures", "order-measures", "see-reports"},
+    "supervisor": {permission.value for permission in Permission} - {"see-canaries", "take-evidence", "see-audit"},
+    "court": {
+        "who-am-i",
+        "see-alert",
+        "see-timeline",
+        "see-measures",
+        "order-measures",
+        "see-reports",
+        "take-evidence",
+    },
     "technical": {"who-am-i", "see-devices", "make-devices", "order-units", "see-canaries"},
+    "auditor": {"who-am-i", "see-timeline", "take-evidence", "see-audit"},
     "platform": {"who-am-i", "see-alerts", "see-alert", "see-timeline", "act-on-alerts"},
     "lab": {permission.value for permission in Permission},
 }

@@ -31,7 +31,7 @@ class Console:
         )
 
     async def next(self) -> tuple[str, str | None, object]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             lines = (await anext(self._events)).decode().strip().split("\n")
         fields = dict(line.split(": ", 1) for line in lines)
         return fields["event"], fields.get("id"), json.loads(fields["data"])
@@ -175,7 +175,7 @@ async def test_a_projection_that_starts_late_reads_the_newest_of_each(room: Room
     await room.act(episode, Verb.ACKNOWLEDGE, "Ada")
     later = Projection()
     following = asyncio.create_task(later.run(room.log, room.clock))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await later.ready.wait()
     assert later.find(episode.id).episode.owner == "Ada"
     assert later.sequence == 2

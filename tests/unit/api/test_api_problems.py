@@ -118,6 +118,10 @@ async def test_health(room: Room, monkeypatch, tmp_path: Path) -> None:
         assert (await client.get("/livez")).json() == (await client.get("/healthz")).json() == {"status": "alive"}
         ready = await client.get("/readyz")
         assert (ready.status_code, ready.json()["ready"], ready.json()["degraded"]) == (200, True, False)
+        room.standings.ready.clear()
+        unknown = await client.get("/readyz")
+        assert (unknown.status_code, unknown.json()["ready"], unknown.json()["degraded"]) == (200, True, True)
+        room.standings.ready.set()
         await room.press()
         assert 'tocsin_alerts_open{priority="1"} 1.0' in (await client.get("/metrics")).text
         monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))

@@ -12,6 +12,8 @@ from builders import preadvised as handle
 
 from alerts import escalation
 from alerts.desk import handle as unadvised
+from audit.canary import notice_of
+from audit.canary_round import Word
 from audit.laws import answered, carried, sent
 from audit.laws.answered import Answered
 from audit.laws.carried import Carried, line_of
@@ -232,6 +234,21 @@ def test_an_invented_pair_is_owed_an_attempt_whatever_its_receiver_says(
 
 def test_an_invented_pair_that_the_courier_leaves_alone_is_a_difference() -> None:
     assert len(owing(canary()).differences(WITHIN_MS[1])) == 1
+
+
+@pytest.mark.parametrize(
+    ("result", "line", "found"),
+    [("accepted", "first", 0), ("accepted", "canary", 1), ("status_503", "first", 1), ("no_endpoint", "", 1)],
+)
+def test_that_a_canary_failed_is_owed_to_humans(result: str, line: str, found: int) -> None:
+    """F07: its alert is about a canary and none of a canary's; its receiver settles nothing of it."""
+    notice = notice_of("canary-0", Word("sent", NOW_MS), None)
+    said = handle(None, NoticeCause(notice=notice), REALM, NOW_MS)
+    assert isinstance(said, Ruling)
+    ruling = in_production(said)
+    law = owing(ruling)
+    law.receipt(receipt(ruling, result, line=line), 10)
+    assert len(law.differences(WITHIN_MS[1])) == found
 
 
 @pytest.mark.parametrize("first", ["ruling", "receipt"])

@@ -51,18 +51,18 @@ class Said:
 
 
 class Walk:
-    """One canary, walked by hand."""
+    """One canary, walked by hand: the pair of one partition."""
 
-    def __init__(self) -> None:
+    def __init__(self, partitions: int = 1, partition: int = 0) -> None:
         self.log = Filled()
         anything: Any = None
         doors = Doors(
-            log=self.log, tallies=MemoryBucket(), orders=anything, mqtt_url="mqtt://nobody", partitions=1,
+            log=self.log, tallies=MemoryBucket(), orders=anything, mqtt_url="mqtt://nobody", partitions=partitions,
             tls_of=lambda _: TlsFiles(), url="http://nobody", secret=SECRET, api_url="http://nobody",
             api_token=None,
         )  # fmt: skip
         self.canary = Canary(doors, frozen_clock(begins_ms(NUMBER)), Platform(http=anything))
-        (self.pair,) = self.canary._pairs
+        self.pair = self.canary._pairs[partition]
         self.he = Said()
         units: Any = {self.pair.wearer: self.he, self.pair.protected: Said()}
         self.canary._units = units
@@ -91,6 +91,17 @@ async def test_nobody_crosses_while_the_streams_are_half_full_and_then_again(str
     await walk.round(NUMBER + 1)
     assert walk.crossed(NUMBER + 1)
     assert Stage.PUBLISHED in walk.watch.rounds[NUMBER + 1].passed
+
+
+@pytest.mark.parametrize("partition", range(7))
+async def test_of_many_pairs_each_crosses_in_its_turn_and_stays_outside_in_the_others(partition: int) -> None:
+    """F07: a partition beyond the third is walked too. Seven of them take three minutes."""
+    walk = Walk(partitions=7, partition=partition)
+    for number in range(NUMBER, NUMBER + 6):
+        await walk.round(number)
+    mine = [number for number in range(NUMBER, NUMBER + 6) if number % 3 == partition % 3]
+    assert [number for number in range(NUMBER, NUMBER + 6) if walk.crossed(number)] == mine
+    assert [number for number, one in walk.watch.rounds.items() if Stage.PUBLISHED in one.passed] == mine
 
 
 async def test_a_round_that_has_begun_is_walked_to_its_end() -> None:

@@ -17,6 +17,7 @@ from audit.canary_round import (
     ROUND_S,
     Lasting,
     Stage,
+    Turn,
     Watch,
     Word,
     begins_ms,
@@ -26,6 +27,7 @@ from audit.canary_round import (
     next_report_ms,
     pairs,
     round_at,
+    turn_of,
 )
 from geofence import engine
 from geofence.pair_table import PairTable, Roster, roster_of
@@ -107,12 +109,32 @@ def test_they_walk_where_nobody_lives_and_never_faster_than_a_car() -> None:
         assert all(hypot(one.lat - 46.0, one.lon + 6.0) < 0.02 for one in track)
 
 
-@pytest.mark.parametrize("partitions", [1, 2, 3, 16, 64])
+@pytest.mark.parametrize("partitions", [1, 2, 3, 4, 16, 64])
 def test_each_partition_has_its_pair_by_name(partitions: int) -> None:
+    """F07: one that nobody walks is one whose silence nobody hears."""
     found = pairs(partitions)
-    walked = min(partitions, canary_round.PAIRS_MAX)
-    assert [partition_of(one.measure, partitions) for one in found] == list(range(walked))
+    assert [partition_of(one.measure, partitions) for one in found] == list(range(partitions))
     assert all(is_canary(name) for one in found for name in (one.measure, one.wearer, one.protected))
+
+
+@pytest.mark.parametrize("partitions", range(1, 65))
+def test_pairs_take_turns_so_that_no_stream_has_more_than_it_has_room_for(partitions: int) -> None:
+    turns = [turn_of(partition, partitions) for partition in range(partitions)]
+    of = turns[0].of
+    crossing = [sum(turn.has(number) for turn in turns) for number in range(FIRST, FIRST + of)]
+    assert 1 <= min(crossing) <= max(crossing) <= canary_round.CROSSING_MAX
+    assert sum(crossing) == partitions, "each pair once"
+    assert (of == 1) is (partitions <= canary_round.CROSSING_MAX)
+
+
+def test_who_has_every_second_minute_is_given_twice_the_time() -> None:
+    """And what is missing is said of its own last round, however long ago that was."""
+    watch = Watch(complete_ms=BEGAN_MS, turn=Turn(FIRST % 2, 2))
+    for number in (FIRST, FIRST + 2, FIRST + 4):
+        passed(watch, number, Stage.PUBLISHED, Stage.FINDING)
+    assert sorted(watch.rounds) == [FIRST, FIRST + 2, FIRST + 4]
+    assert watch.word(BEGAN_MS + 2 * FAILS_AFTER_MS - 1) is None
+    assert watch.word(BEGAN_MS + 2 * FAILS_AFTER_MS) == Word(Stage.RAISED.value, BEGAN_MS + 2 * FAILS_AFTER_MS)
 
 
 A_DAY_S = 86_400
@@ -132,7 +154,7 @@ def test_what_is_left_behind_leaves_half_of_every_stream_to_people() -> None:
         for stream, (a_day_b, kept_s) in LEFT_BEHIND.items()
     }
     assert most == {"EPISODES": 28, "RECEIPTS": 23, "FIXES": 346, "FINDINGS": 7, "RESULTS": 3}, "as ADR 46 says"
-    assert min(most.values()) == canary_round.PAIRS_MAX
+    assert min(most.values()) == canary_round.CROSSING_MAX
 
 
 def test_the_order_is_one_that_a_judge_could_give() -> None:

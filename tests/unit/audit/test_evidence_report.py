@@ -70,6 +70,20 @@ def said_parts(chains: Chains) -> list[str]:
     return [text[begin:end] for begin, end in itertools.pairwise([*begins, len(text)])]
 
 
+def test_a_decision_without_its_case_is_said_to_people_and_to_programs() -> None:
+    verdict = verify(lines(package(world(cases=[]))))
+    assert "link 1, the decision fnd_in1: no case of it was ever made" in said(verdict)
+    assert as_json(verdict)["proven"]["decisions_without_case"] == [
+        {"link": 1, "finding": "fnd_in1", "why": "case_never_made"}
+    ]
+    chains = world()
+    chains.seal([of_deletion(EPISODE, 7)], OVER_MS)
+    assert "its case was erased" in said(verify(lines(package(chains, hide={EPISODE: (7,)}))))
+    chains = world()
+    chains.seal([of_deletion(EPISODE, 1)], OVER_MS)
+    assert "the ruling is not any more" in said(verify(lines(package(chains, hide={EPISODE: (1,)}))))
+
+
 def test_on_a_narrow_screen_nothing_is_cut_off() -> None:
     out = io.StringIO()
     show(Console(file=out, width=60, color_system=None), verify(lines(package(world()))))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from builders import entry
 from evidence_world import (
     ALERT,
     DAY,
@@ -45,6 +46,7 @@ from audit.story import Story
 from tocsin import chain, sealing
 from tocsin.chain import Deletion, Item, KeptAs, Kind, Link
 from tocsin.heads import line_of
+from tocsin.model.episode import FindingCause
 
 CHAINS = world()
 GOOD = package(CHAINS)
@@ -52,7 +54,11 @@ DIGIT = {b"0": b"1"}
 
 
 def check(content: bytes, **how: object) -> Verdict:
-    return verify(lines(content), **how)
+    """And the second verifier, which knows nothing of the first, says the same: whole, or not."""
+    found = verify(lines(content), **how)
+    mine = verify(lines(content)).faults if how else found.faults
+    assert bool(problems(content)) == bool(mine), (mine, problems(content))
+    return found
 
 
 def words(verdict: Verdict) -> set[str]:
@@ -358,9 +364,11 @@ def test_every_decision_is_made_again() -> None:
 
 
 def test_a_decision_without_its_inputs_is_not_said_to_be_made_again() -> None:
-    chains = world()
-    uncased = of_case(b'{"made":"uncased","why":"from_history"}')
-    chains.seal([msgspec.structs.replace(uncased, source="case:fnd_2")], NOW_MS + 90_000)
+    chains, second = world(), entry("fnd_2")
+    again = msgspec.structs.replace(rulings()[2], event=FindingCause(finding=second))
+    chains.seal(sealing.of_ruling(4, again), NOW_MS + 80_000)
+    uncased = b'{"made":"uncased","why":"from_history","finding":%s}' % msgspec.json.encode(second)
+    chains.seal([of_case(uncased, name="fnd_2")], NOW_MS + 90_000)
     verdict = check(package(chains), replay=lambda _: [])
     assert (verdict.cases, verdict.replayed, verdict.uncased, verdict.faults) == (2, 1, 1, [])
     strict = check(package(chains), replay=lambda case: ["no snapshot"] if b"uncased" in case else [])

@@ -14,16 +14,18 @@ import msgspec
 import numpy as np
 import pytest
 from builders import entry
+from evidence_world import Chains
 from geofence_lives import Site, meet
 from geofence_pairs import T0_MS, P, W, fix, order
 
 from alerts import desk
 from audit.case import Why, check, uncased
+from audit.case_binding import Bindings
 from audit.recall import BACK_MAX, Recall
 from audit.witness import Witness, case_in
 from geofence import shelf
 from geofence.worker import Worker
-from tocsin import subjects, wire
+from tocsin import sealing, subjects, wire
 from tocsin.chain import Item, KeptAs, Kind
 from tocsin.model.episode import FindingCause, Realm, Ruling
 from tocsin.model.finding import Change, Code, Finding, Past
@@ -125,6 +127,22 @@ async def test_a_flood_reads_the_log_once(scene: Scene) -> None:
     assert scene.site.log.entries(NOTICES) == []
 
 
+async def test_what_is_sealed_is_the_case_of_its_ruling(scene: Scene) -> None:
+    """As a verifier of evidence binds them: the real finding, through the record's payloads."""
+    (alert, *_) = await scene.crosses()
+    (delivery,) = await scene.rule(alert)
+    await scene.witness.keep([delivery])
+    (case,) = scene.sealed.items.values()
+    chains = Chains()
+    chains.seal([*sealing.of_ruling(1, wire.decode_ruling(delivery.entry.payload)), case], T0_MS)
+    (links,) = chains.links.values()
+    bindings = Bindings()
+    for link in links:
+        bindings.hear(link, chains.opened[link.chain][link.number].payload)
+    assert len(links) == 3
+    assert (list(bindings.faults()), list(bindings.undecided(set()))) == ([], [])
+
+
 async def test_a_later_snapshot_takes_the_turn_of_the_first(scene: Scene) -> None:
     """Between them lies what the second one already knows."""
     await scene.hears(10, fix(P, 9), fix(W, 9, 5_000.0))
@@ -180,9 +198,11 @@ async def test_what_is_older_than_the_log_is_no_news(scene: Scene) -> None:
 
 
 def ruled(**changes: Any) -> Ruling:
-    ruling = desk.handle(None, FindingCause(finding=builders.entry()), Realm.LAB, builders.NOW_MS)
-    assert isinstance(ruling, Ruling)
+    """Its episode is about the same measure, whatever else is changed."""
     finding = msgspec.structs.replace(builders.entry(), **changes)
+    began = msgspec.structs.replace(finding, change=Change.ENTRY)
+    ruling = desk.handle(None, FindingCause(finding=began), Realm.LAB, builders.NOW_MS)
+    assert isinstance(ruling, Ruling)
     return msgspec.structs.replace(ruling, event=FindingCause(finding=finding))
 
 

@@ -299,3 +299,36 @@ def test_what_was_held_when_it_was_erased_was_not_erased_lawfully(
     judge = keeping_in("episode/alr_1", [link for link, _ in pairs], {link.number: one for link, one in pairs})
     said = judge(pairs[0][0], an_erasure(KeptAs.MEASURE_FILE, over_ms, over_ms))
     assert said == ("hld_1 was placed and not lifted" if is_held else "")
+
+
+# --- of rows that no link commits to ---
+
+
+def rows_gone(at_ms: int, until_ms: int | None, kept_as: KeptAs = KeptAs.MEASURE_FILE, number: int = 9) -> Erasure:
+    said = Deletion(
+        numbers=(), kept_as=kept_as, at_ms=at_ms, rule="", by="", rows={"fixes": 1}, until_ms=until_ms
+    )  # fmt: skip
+    return Erasure(link=a_link(number, KeptAs.PROOF, at_ms)[0], said=said)
+
+
+def test_a_history_goes_six_years_behind_its_end_and_no_sooner() -> None:
+    """A day of slack: months are not monotone across a 29 February."""
+    keeping = keeping_of("device/w-1", BEGAN_MS, ())
+    over_ms = plus_months(BEGAN_MS, 72) - DAY_MS
+    assert keeping.of_rows(rows_gone(over_ms, BEGAN_MS)) == ""
+    assert "1 days too early" in keeping.of_rows(rows_gone(over_ms - 1, BEGAN_MS))
+
+
+def test_the_row_of_a_measure_goes_with_its_file() -> None:
+    over_ms = plus_months(BEGAN_MS, 72)
+    assert "too early" in keeping_of("measure/m1", BEGAN_MS, ()).of_rows(rows_gone(BEGAN_MS, None))
+    assert keeping_of("measure/m1", BEGAN_MS, ()).of_rows(rows_gone(over_ms, None)) == ""
+    assert keeping_of("device/w-1", BEGAN_MS, ()).of_rows(rows_gone(BEGAN_MS, None)) == "", "its links do not say"
+
+
+def test_rows_that_were_held_did_not_go_lawfully() -> None:
+    placed = a_link(3, KeptAs.PROOF, BEGAN_MS, msgspec.json.encode(hold()), Kind.HOLD)
+    keeping = keeping_of("device/w-1", BEGAN_MS, [placed])
+    late_ms = plus_months(BEGAN_MS, 100)
+    assert "was placed and not lifted" in keeping.of_rows(rows_gone(late_ms, BEGAN_MS))
+    assert keeping.of_rows(rows_gone(late_ms, BEGAN_MS, number=2)) == "", "before it was placed"

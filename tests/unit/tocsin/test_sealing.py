@@ -19,7 +19,6 @@ from tocsin.sealing import (
     PlacesPayload,
     ResultPayload,
     RulingPayload,
-    is_of_canary,
     of_access,
     of_command,
     of_order,
@@ -137,21 +136,3 @@ def test_an_access_is_in_the_chain_of_its_utc_day() -> None:
     late = Access(id="acc_1", at_ms=86_400_000 - 1, who="Zoé", role="monitor", what="alert", objects=())
     assert of_access(late).chain == "accesses/1970-01-01"
     assert of_access(msgspec.structs.replace(late, at_ms=86_400_000)).chain == "accesses/1970-01-02"
-
-
-@pytest.mark.parametrize(
-    ("subject", "device", "measures", "expected"),
-    [
-        ("canary-1", None, ("canary-1",), True),
-        ("canary-1-v", "canary-1-v", (), True),
-        ("msr_1", "canary-1-w", ("msr_1",), True),
-        ("about", None, ("canary-1", "canary-2"), True),
-        ("carrier-orange", None, ("canary-1", "msr_1"), False),
-        ("SYS_CANARY_FAIL", None, (), False),
-        ("msr_1", "b0000001", ("msr_1",), False),
-    ],
-)
-def test_what_is_of_a_canary(subject: str, device: str | None, measures: tuple[str, ...], expected: bool) -> None:
-    """The silence of a carrier is evidence, also with an invented pair among the silent."""
-    episode = msgspec.structs.replace(ruled().episode, subject=subject, device=device, measures=measures)
-    assert is_of_canary(episode) is expected

@@ -1,4 +1,5 @@
-"""Do the broker's logins follow the bucket of devices, whatever the broker says at first? And where is the log?"""
+"""Do the broker's logins follow the bucket of devices, whatever the broker says at first? Where is the log? Is it
+said when the record has no tables?"""
 
 from __future__ import annotations
 
@@ -9,7 +10,10 @@ from typing import Any
 
 import pytest
 from builders import eventually
+from structlog.testing import capture_logs
 
+from tocsin import stack
+from tocsin.adapters.postgres import RecordRefused
 from tocsin.embedded import DeviceLogin, EmbeddedServerError, hash_password
 from tocsin.errors import SettingError
 from tocsin.model.device import Device, DeviceKind
@@ -91,3 +95,39 @@ def test_the_log_of_a_command_is_the_one_that_is_set(tmp_path: Path) -> None:
 def test_without_any_the_two_ways_are_named(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"TOCSIN_DATA_DIR: no Tocsin has run in .*TOCSIN_NATS_URL"):
         log_address(Settings(data_dir=tmp_path))
+
+
+# --- the tables of the record ----------------------------------------------------------------------------------
+
+
+async def test_a_migration_that_is_refused_behind_the_start_is_said_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Alerts go on, and nothing is recorded: who is on call must not hear of it when everything ends."""
+    may_end = asyncio.Event()
+
+    async def refused(_url: str) -> None:
+        await may_end.wait()
+        raise RecordRefused("0099_new.sql")
+
+    monkeypatch.setattr(stack, "migrate", refused)
+    monkeypatch.setattr(stack, "TABLES_FIRST_S", 0.01)
+    with capture_logs() as said:
+        async with stack._tables("postgresql://", lambda _: None) as recorded:
+            assert said == []
+            may_end.set()
+            await eventually(lambda: said)
+            assert not recorded.is_set()
+    assert [(one["event"], one["log_level"]) for one in said] == [("tables_not_up_to_date", "critical")]
+    assert "0099_new.sql" in said[0]["error"]
+
+
+async def test_one_that_is_refused_at_the_start_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refused(_url: str) -> None:
+        raise RecordRefused("0099_new.sql")
+
+    monkeypatch.setattr(stack, "migrate", refused)
+    with capture_logs() as said, pytest.raises(RecordRefused):
+        async with stack._tables("postgresql://", lambda _: None):
+            pytest.fail("it went on")
+    assert said == []
