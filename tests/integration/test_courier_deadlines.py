@@ -116,9 +116,12 @@ ILLNESSES: dict[str, tuple[Sequence[Behaviour] | None, set[str]]] = {
 }
 
 
-@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("illness", ILLNESSES)
-async def test_the_second_endpoint_has_it_within_5_s_and_the_log_says_why(bus: Bus, illness: str) -> None:
+async def test_the_second_endpoint_has_it_within_5_s_and_the_log_says_why(
+    bus: Bus, illness: str, request: pytest.FixtureRequest
+) -> None:
+    if illness == "hangs":  # a slow machine's answer is another result than no answer
+        request.getfixturevalue("impatient")
     plan, expected = ILLNESSES[illness]
     ill = refusing() if plan is None else listening(*plan, clock=SLOW)
     async with (
