@@ -224,7 +224,8 @@ def bench_outage(
         wanted = outage.OutageBench(seconds=seconds, presses=presses, rate=rate, pairs=pairs, home=home)
         report = run(outage.run_outage(wanted, tell=tell, say=console.print))
         for name in ("p1_sent", "p1_late", "lost", "duplicated", "missing_from_record", "acknowledged",
-                     "acts_refused", "caught_up_s", "record_down_s", "latency_ms", "fixes"):  # fmt: skip
+                     "acts_repeated", "acts_refused", "caught_up_s", "record_down_s", "latency_ms",
+                     "fixes"):  # fmt: skip
             console.print(f"{name:>20}: {report[name]}")
         write(report, json_out)
         end(held=outage.holds(report), home=home)

@@ -21,9 +21,12 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
+import httpx2
+
 from simulator import load
 from simulator.gateway import Gateway
 from simulator.lab import Laboratory, LaboratoryError, PairWanted, laboratory, latency_ms, report_head
+from simulator.operator import ATTEMPTS_MAX, RETRY_S
 from simulator.raisings import everything
 from tocsin import subjects
 from tocsin.adapters.jetstream import open_bus
@@ -40,6 +43,8 @@ P1_HARD_S: Final = 10.0
 SETTLE_WITHIN_S: Final = 120.0
 AROUND_S: Final = 2.0  # of load before the database goes and behind its return
 OPENED: Final = "org.tocsin.alert.opened"
+LATER: Final = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS})
+"""The API's own words for: not confirmed or not ready now, say it again. Any other refusal is final."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +64,13 @@ class OutageBench:
 
 @dataclass(slots=True)
 class Seen:
-    """What happened to each press, by its device; milliseconds of the wall."""
+    """What happened to each press, by its device; milliseconds of the wall. ``repeated``: the API asked that its
+    alert be taken a little later."""
 
     pressed_ms: dict[str, int] = field(default_factory=dict)
     arrived_ms: dict[str, int] = field(default_factory=dict)
     taken_ms: dict[str, int] = field(default_factory=dict)
+    repeated: set[str] = field(default_factory=set)
     refused: list[str] = field(default_factory=list)
 
     def latencies_ms(self) -> list[float]:
@@ -192,21 +199,38 @@ async def _follow(lab: Laboratory, seen: Seen, acts: asyncio.TaskGroup) -> None:
 
 
 async def _take(lab: Laboratory, seen: Seen, name: str, alert: str) -> None:
-    found = await lab.api.get(f"/api/v1/alerts/{alert}")
-    while found.status_code == HTTPStatus.NOT_FOUND:  # the message may be ahead of this API's own reading
-        await asyncio.sleep(0.05)
-        found = await lab.api.get(f"/api/v1/alerts/{alert}")
-    taken = await lab.api.put(
-        f"/api/v1/alerts/{alert}/acknowledgement",
-        json={"job": "teleassistance"},
-        headers={"If-Match": found.headers.get("ETag", "")},
-    )
-    if taken.status_code == HTTPStatus.PRECONDITION_FAILED:  # a receipt or a rung came between: as he would
-        await _take(lab, seen, name, alert)
-    elif taken.is_success:
+    """With the patience of ``simulator.operator``; what is still not taken then is refused."""
+    first_s, longest_s = RETRY_S
+    taken = await _answered(lab, alert)
+    for attempt in range(ATTEMPTS_MAX - 1):
+        if taken.status_code not in LATER:
+            break
+        seen.repeated.add(name)
+        await asyncio.sleep(min(longest_s, first_s * 2.0**attempt))
+        taken = await _answered(lab, alert)
+    if taken.is_success:
         seen.taken_ms[name] = lab.clock.wall_ms()
     else:
         seen.refused.append(f"{alert}: {taken.status_code}")
+
+
+async def _answered(lab: Laboratory, alert: str) -> httpx2.Response:
+    """What he is told who takes it as it is now."""
+    page = f"/api/v1/alerts/{alert}"
+    while True:
+        found = await lab.api.get(page)
+        if found.status_code == HTTPStatus.NOT_FOUND:  # the message may be ahead of this API's own reading
+            await asyncio.sleep(0.05)
+            continue
+        if not found.is_success:
+            return found
+        taken = await lab.api.put(
+            f"{page}/acknowledgement",
+            json={"job": "teleassistance"},
+            headers={"If-Match": found.headers.get("ETag", "")},
+        )
+        if taken.status_code != HTTPStatus.PRECONDITION_FAILED:  # a receipt or a rung came between: as he would
+            return taken
 
 
 async def _outcome(lab: Laboratory, dsn: str, seen: Seen, back_ms: int) -> dict[str, Any]:
@@ -220,6 +244,7 @@ async def _outcome(lab: Laboratory, dsn: str, seen: Seen, back_ms: int) -> dict[
         "duplicated": len(report.conflicts),
         "missing_from_record": missing,
         "acknowledged": len(seen.taken_ms),
+        "acts_repeated": len(seen.repeated),
         "acts_refused": len(seen.refused),
         "caught_up_s": caught_up_s,
         "latency_ms": {"press_arrived": latency_ms(seen.latencies_ms()), "arrived_taken": latency_ms(reading)},

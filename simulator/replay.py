@@ -177,24 +177,25 @@ async def run_replay(
     tell: Tell,
     progress: Callable[[int, int], None],
     say: Callable[[str], None] = lambda _: None,
+    set_up_s: float = SET_UP_S,
 ) -> Replay:
     """Send it, wait until everything has arrived, compare. ``progress(sent, total)`` is called now and then.
 
     ``say`` hears what is being waited for.
 
-    The clock of the recording runs while the parts are being started: it begins SET_UP_S of the wall early.
+    The clock of the recording runs while the parts are being started: it begins ``set_up_s`` of the wall early.
     Raises LaboratoryError when that was not enough.
     """
     first_ms = recording.messages[0].received_ms
     clock = AffineClock(
-        epoch_ms=first_ms - int(SET_UP_S * speed * MS), anchor_ms=AffineClock().wall_ms(), rate=speed
+        epoch_ms=first_ms - int(set_up_s * speed * MS), anchor_ms=AffineClock().wall_ms(), rate=speed
     )
-    say(f"starting the servers and ten processes; the recording begins in {SET_UP_S:.0f} s, ready or not")
+    say(f"starting the servers and ten processes; the recording begins in {set_up_s:.0f} s, ready or not")
     async with laboratory(home=home, tell=tell, clock=clock) as lab:
         measures = await _register(lab, recording)
         say(f"{len(measures)} pairs registered; the first message is due in {_due_s(clock, first_ms):.0f} s")
         if clock.now_ms() > first_ms:
-            raise LaboratoryError(f"the set-up took more than {SET_UP_S:.0f} s; nothing was sent")
+            raise LaboratoryError(f"the set-up took more than {set_up_s:.0f} s; nothing was sent")
         assert lab.stack.addresses.fleet_mqtt_url is not None
         async with Gateway(lab.stack.addresses.fleet_mqtt_url, client_id="replay-gateway") as gateway:
             for index, (message, payload) in enumerate(payloads(recording)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -64,6 +65,33 @@ async def eventually(condition: Callable[[], Any | Awaitable[Any]], *, within_s:
                 await asyncio.sleep(0.01)  # between two looks; the deadline is what fails
     except TimeoutError:
         raise AssertionError(f"not within {within_s} s") from None
+
+
+class Stopwatch:
+    """How long something takes the product, on a machine that stands still now and then.
+
+    What is taken off is time in which this process got no turn and no processor: a product that blocks its own
+    loop by working is not excused. Only for what happens within one process."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._stood_s = 0.0
+        self._task = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while True:
+            at, worked = time.monotonic(), time.process_time()
+            await asyncio.sleep(TURN_S)
+            idle = time.monotonic() - at - TURN_S - (time.process_time() - worked)
+            self._stood_s += max(0.0, idle - TURN_S)
+
+    def stop(self) -> float:
+        """Seconds since it was made, without those in which the machine stood still."""
+        self._task.cancel()
+        return time.monotonic() - self._began - self._stood_s
+
+
+TURN_S = 0.05
 
 
 # --- what devices say ----------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 import pytest_asyncio
 import structlog
+from builders import HANGS_AFTER_S
 from doors import Door, MosquittoDoor, NatsDoor, logins, skip_without_mosquitto
 from hypothesis import settings as hypothesis_settings
 from real_broker import FLEET_PASSWORD, REDELIVERED_AFTER_S, SERVICE_PASSWORD, SPEAKERS, emptied
@@ -111,5 +112,10 @@ def door(request: pytest.FixtureRequest) -> Door:
 async def bus(broker: BrokerAddresses) -> AsyncIterator[Bus]:
     """The bus of the session's broker with nothing on it: streams, their memory of ids and queues are new."""
     await emptied(broker)
-    async with open_bus(broker.nats_url, "tests") as opened:
-        yield opened
+    with (
+        pytest.MonkeyPatch.context() as patch
+    ):  # a part says again what was not confirmed in time, a test does not
+        patch.setattr("tocsin.adapters.jetstream.PUBLISH_TIMEOUT_S", HANGS_AFTER_S)
+        async with open_bus(broker.nats_url, "tests") as opened:
+            patch.undo()
+            yield opened

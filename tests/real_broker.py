@@ -14,7 +14,7 @@ from tocsin.embedded import BrokerAddresses
 SERVICE_PASSWORD = "service-secret-of-the-tests"
 FLEET_PASSWORD = "fleet-secret-of-the-tests"
 SPEAKERS = (*DEVICES, "broken-1", "broken-2")  # devices that have a login or a certificate
-REDELIVERED_AFTER_S = 1  # what ingest leaves unacknowledged comes again after this; 10 s in a deployment
+REDELIVERED_AFTER_S = 4  # what ingest leaves unacknowledged comes again after this; 10 s in a deployment
 
 STORES = (*(stream.name for stream in subjects.STREAMS), *(f"KV_{name}" for name in subjects.BUCKETS))
 

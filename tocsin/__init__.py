@@ -3,4 +3,4 @@
 Nothing in here decides anything about a pair or an alert; see ``ingest``, ``geofence`` and ``alerts``.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -22,7 +22,7 @@ from simulator.unit import Line, Unit
 from tocsin.clock import AffineClock
 from tocsin.model.device import DeviceKind
 
-SPEED = 20.0
+SPEED = 10.0  # an acknowledgement holds for 120 s, in which four requests are made: 12 s of the wall
 LAT, LON, SOUTH_LAT = 43.296587, 5.369731, 43.234
 """He stands about 7 km south of her: farther than any ring."""
 
@@ -44,7 +44,7 @@ class Standing:
 
 @contextlib.asynccontextmanager
 async def pair() -> AsyncIterator[tuple[Laboratory, Unit, Unit]]:
-    """A measure of 1 km, whose two units stand and report; twenty times as fast as the clock on the wall."""
+    """A measure of 1 km, whose two units stand and report; ten times as fast as the clock on the wall."""
     now_ms = AffineClock().wall_ms()
     clock = AffineClock(epoch_ms=now_ms, anchor_ms=now_ms, rate=SPEED)
     async with running_lab(clock=clock) as (lab, _):

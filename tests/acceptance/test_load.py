@@ -25,6 +25,8 @@ from test_up import living_below
 pytestmark = pytest.mark.timeout(240)
 
 SMALL = ("--users", "20", "--seconds", "8", "--canaries", "8")
+MANY_SAMPLES = ("--seconds", "22", "--canaries", "12")
+"""Each pair crosses every 11 s: two dozen latencies, of whose median one stall of the machine is a small part."""
 
 
 @asynccontextmanager
@@ -66,14 +68,14 @@ def outcomes(report: dict[str, Any], outcome: str) -> dict[str, str]:
 
 
 async def test_in_budget_and_the_report_says_what_was_done() -> None:
-    status, report, said = await load("--shape", "ramp")
+    status, report, said = await load("--shape", "ramp", *MANY_SAMPLES)
     assert status == 0, said
     assert report["verdict"]["held"], said
     assert (report["command"], report["shape"], report["users"]) == ("load", "ramp", 20)
     assert report["units"]["connected"] == 20
     assert report["fixes"]["offered"] == report["fixes"]["confirmed"] == report["fixes"]["archived"] > 100
     assert report["alerts"]["expected"] == report["alerts"]["delivered"] >= 8
-    assert report["latency_ms"]["t1_t8"]["samples"] == report["latency_ms"]["t3_t8"]["samples"] >= 4
+    assert report["latency_ms"]["t1_t8"]["samples"] == report["latency_ms"]["t3_t8"]["samples"] >= 12
     assert report["latency_ms"]["t1_t8"]["max"] >= report["latency_ms"]["t3_t8"]["max"]
     assert report["latency_ms"]["t3_t8"]["p99"] is None, "so few samples have no 99th percentile"
     assert report["operators"]["acknowledged"] >= 4

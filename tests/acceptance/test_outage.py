@@ -20,6 +20,9 @@ from simulator.outage import Seen, holds
 
 pytestmark = pytest.mark.timeout(300)
 
+MOMENTS = 20
+"""Acts that the API may ask to hear again: a log that stands still does so for all that are under way, and two
+begin in each second. Sixty of the eighty are taken at the first word."""
 WELL: dict[str, Any] = {
     "p1_sent": 80, "p1_late": 0, "lost": 0, "duplicated": 0, "missing_from_record": 0, "acknowledged": 80,
     "acts_refused": 0, "fixes": {"lost": 0},
@@ -38,6 +41,7 @@ def test_nothing_is_late_lost_doubled_or_missing(tmp_path: Path) -> None:
     assert {name: report[name] for name in WELL if name != "fixes"} == {
         name: WELL[name] for name in WELL if name != "fixes"
     }
+    assert report["acts_repeated"] <= MOMENTS, "the log may be slow; without the record no act has to wait for it"
     assert report["fixes"]["lost"] == 0
     assert report["fixes"]["offered"] > 200 * 40
     assert result.exit_code == 0, result.output

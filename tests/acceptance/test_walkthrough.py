@@ -1,7 +1,7 @@
 """Does a stranger who types what README.md and docs/phones.md say see an alert? Their commands, as they stand.
 
-Only ports are replaced (others may use them), and ``make up`` by what it runs, in a folder of the test's own.
-Skips, saying so, where ``mosquitto_pub`` or ``curl`` is not installed.
+Only ports are replaced (others may use them), a second's wait by six of a busy machine, and ``make up`` by what it
+runs, in a folder of the test's own. Skips, saying so, where ``mosquitto_pub`` or ``curl`` is not installed.
 """
 
 from __future__ import annotations
@@ -38,6 +38,10 @@ timeout 20 bash -c "while mosquitto_pub -V 311 -p 1883 -i again -u bracelet-1 -P
 """
 """Behind the page's last words: the login of a revoked device ends, on the whole road from record to broker."""
 
+LISTENS = "sleep 6"
+"""An answer to a device is for who listens, and kept for nobody. The page's second suffices on a machine that is
+idle; of the twenty that its ear has, enough are left."""
+
 pytestmark = [
     pytest.mark.timeout(240),
     pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
@@ -55,7 +59,7 @@ class Terminal:
     def literal(self, commands: str) -> str:
         for written, free in self.ports.items():
             commands = re.sub(rf"\b{written}\b", free, commands)
-        return commands
+        return re.sub(r"^sleep 1$", LISTENS, commands, flags=re.MULTILINE)
 
     async def start(self, script: str) -> asyncio.subprocess.Process:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}

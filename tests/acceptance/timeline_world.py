@@ -21,6 +21,7 @@ from typing import Any, Final
 import aiomqtt
 import httpx2
 import msgspec
+import pytest
 from audited import STEP_MS, audited
 from builders import DEVICES, NOW_MS, PROTECTED, REALM, at_the_border, eventually, topic
 from doors import NatsDoor
@@ -346,13 +347,19 @@ def _order_in_words(said: dict[str, Any]) -> tuple[int, int, str]:
 async def world(
     bus: Bus, broker: BrokerAddresses, dsn: str, mode: PoliceMode = PoliceMode.AUTO_ON_TIMEOUT
 ) -> AsyncIterator[World]:
-    """A site at work. At the end every part still is, and the record has everything."""
+    """A site at work. At the end every part still is, and the record has everything.
+
+    An attempt has the wall's PATIENCE_S: everybody answers here, and the next one would come at an hour that
+    does not.
+    """
     clock, protocol = MovedClock(NOW_MS), Protocol(police_mode=mode)
     for device in DEVICES.values():
         await bus.devices.put(device.id, encode(device))
     await bus.orders.put("msr_1", encode(ORDER))
     names = (TELEASSISTANCE, SECOND_SITE, OPERATIONS, "CIC-13", "CORG-13", ELSEWHERE)
     async with AsyncExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr("alerts.line.WEBHOOK_TIMEOUT_S", PATIENCE_S)
         people = {name: await stack.enter_async_context(listening(200, clock=clock)) for name in names}
         pool = await stack.enter_async_context(open_pool(dsn))
         unit = await stack.enter_async_context(NatsDoor(broker.mqtt_url).device(PROTECTED))

@@ -30,6 +30,7 @@ from tocsin.subjects import ALARMS, EPISODES, FIXES
 from tocsin.testing.bus import MemoryBucket, MemoryLog, MemoryObjects, MemoryQueue
 
 DEADLINE_S = 30.0
+LASTS_S = 60.0  # a lease, of 3 s: a worker that stands still meanwhile is not dead
 ONE, TWO = subjects.alarm("unit-1"), subjects.alarm("unit-2")
 
 
@@ -44,7 +45,7 @@ class Subject:
 
 
 @pytest.fixture(params=["memory", "jetstream"])
-def real(request: pytest.FixtureRequest) -> Subject:
+def real(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Subject:
     if request.param == "memory":
 
         async def expire(queue: MemoryQueue) -> None:
@@ -52,6 +53,7 @@ def real(request: pytest.FixtureRequest) -> Subject:
 
         return Subject(MemoryLog(), MemoryBucket(), MemoryObjects(), expire)
     bus: Bus = request.getfixturevalue("bus")
+    monkeypatch.setattr("tocsin.adapters.jetstream.LEASE_S", LASTS_S)
 
     async def nothing(_: object) -> None:
         """The server does it by itself after LEASE_S."""
@@ -348,7 +350,10 @@ class TestBus:
             (only,) = await within(queue.take(10))
             assert (only.entry.payload, only.attempt) == (b"new", 1)
 
-    async def test_the_entry_of_a_dead_worker_goes_to_another(self, real: Subject) -> None:
+    async def test_the_entry_of_a_dead_worker_goes_to_another(
+        self, real: Subject, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tocsin.adapters.jetstream.LEASE_S", LEASE_S)  # the product's: this one is to end
         await real.log.append(ONE, b"0")
         async with real.log.queue(ALARMS, "q", parallel=10) as dead:
             await within(dead.take(1))

@@ -16,7 +16,6 @@ from pathlib import Path
 import aiomqtt
 import pytest
 from doors import DEVICE_PASSWORD, Door, MosquittoDoor, NatsDoor, maybe_cut, skip_without_mosquitto
-from real_broker import REDELIVERED_AFTER_S
 
 from ingest.listener import FIX_TOPICS
 from ingest.mqtt import MqttSession, client_id
@@ -43,14 +42,11 @@ pytestmark = pytest.mark.timeout(90)
 
 
 @pytest.fixture(params=["nats", "mosquitto"])
-async def door(
-    request: pytest.FixtureRequest, broker_home: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Door]:
+async def door(request: pytest.FixtureRequest, broker_home: Path) -> AsyncIterator[Door]:
     if request.param == "mosquitto":
         skip_without_mosquitto()
         opened: Door = MosquittoDoor(broker_home, DEVICES)
     else:
-        monkeypatch.setattr("tocsin.embedded.broker.ACK_WAIT_S", REDELIVERED_AFTER_S)
         opened = await NatsDoor.of_its_own(broker_home, DEVICES)
     await opened.start()
     yield opened
@@ -127,7 +123,7 @@ async def test_a_device_hears_what_is_addressed_to_it_and_nothing_else(door: Doo
             await curious.subscribe(topic, qos=1)
         await other.publish("tocsin/1/u-11/loc", b"where she is", qos=1)
         await other.publish("owntracks/u-11/phone", b"where her phone is", qos=1)
-        assert await taken(service, 2) == [b"where she is", b"where her phone is"]
+        assert sorted(await taken(service, 2)) == [b"where her phone is", b"where she is"]
         await service.answer("owntracks/u-11/phone/cmd", b"for the other's phone")  # Mosquitto's list lets it
         await service.answer("tocsin/1/u-11/err", b"for the other")
         await service.answer("tocsin/1/u-1/err", b"for it")
@@ -155,7 +151,8 @@ async def test_what_was_acknowledged_for_an_absent_ingest_survives_a_kill(door: 
 
 
 async def test_a_reader_that_is_killed_loses_nothing_of_what_it_had_in_hand(door: Door) -> None:
-    """Invariant 1: SIGKILL of a process that holds unacknowledged messages; all come again."""
+    """Invariant 1: SIGKILL of a process that holds unacknowledged messages; all come again. To itself, too, once
+    it has held them for long: what counts is which of them come, and in which order they first came."""
     program = f"""
         import asyncio
         from pathlib import Path
@@ -180,12 +177,19 @@ async def test_a_reader_that_is_killed_loses_nothing_of_what_it_had_in_hand(door
         async with door.device("u-1") as unit:
             for payload in expected:
                 await unit.publish("tocsin/1/u-1/loc", payload, qos=1)
-        in_hand = [(await reader.stdout.readline()).strip() for _ in expected]
+        in_hand: dict[bytes, None] = {}
+        while len(in_hand) < IN_HAND:
+            line = await reader.stdout.readline()
+            assert line, "it has ended"
+            in_hand.setdefault(line.strip())
     reader.kill()
     await reader.wait()
-    assert in_hand == expected
+    assert list(in_hand) == expected
+    again: set[bytes] = set()
     async with session(door) as listener:
-        assert sorted(await taken(listener, IN_HAND)) == sorted(expected)
+        while len(again) < IN_HAND:
+            again.update(await taken(listener, 1))
+    assert again == set(expected)
 
 
 def tls_of(door: Door) -> tuple[object, ...]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
+from database import patient_pool
 
 from ingest.housekeeper import Plan, keep_house
 from tocsin.adapters.fixes import FixArchive, TrackPoint
@@ -106,7 +107,7 @@ async def record(empty: str) -> str:
 
 @pytest.fixture
 async def pool(record: str) -> AsyncIterator[Pool]:
-    async with open_pool(record) as opened:
+    async with patient_pool(record) as opened:
         yield opened
 
 
@@ -545,7 +546,7 @@ async def as_role(pool: Pool, name: str, query: str) -> list[tuple]:
 @pytest.fixture
 async def timescale_pool(timescale_empty_dsn: str) -> AsyncIterator[Pool]:
     await migrate(timescale_empty_dsn)
-    async with open_pool(timescale_empty_dsn) as opened:
+    async with patient_pool(timescale_empty_dsn) as opened:
         yield opened
 
 

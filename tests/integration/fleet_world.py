@@ -15,11 +15,13 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import numpy as np
+import pytest
 from builders import REALM
 from geofence_pairs import T0_MS, order
 from real_broker import cancelled
 
 from alerts.dispatcher import run_dispatcher
+from geofence.assumptions import DEAF_MS
 from geofence.fleet_watch import FleetDoors, run_fleet_watch
 from geofence.worker import Doors, run_worker
 from tocsin import subjects
@@ -32,7 +34,7 @@ from tocsin.model.fix import FIX_DTYPE, Fixes
 from tocsin.subjects import EPISODES, FINDINGS, Stream
 from tocsin.wire import decode_finding, decode_ruling, encode, encode_fixes
 
-RATE = 8.0
+RATE = 4.0
 PAIRS, LOST, EVERY_S = 400, 350, 60
 OTHERS = np.arange(LOST + 1, PAIRS + 1)
 HERS = 1000
@@ -150,8 +152,11 @@ class World:
             )
         ]
         try:
-            await heard.wait()
-            yield
+            with pytest.MonkeyPatch.context() as patch:
+                # who did not look for ten seconds is deaf: of the wall, however fast this clock is
+                patch.setattr("geofence.fleet_watch.DEAF_MS", round(DEAF_MS * self.clock.rate))
+                await heard.wait()
+                yield
             assert [one.exception() for one in parts if one.done()] == []
         finally:
             for one in parts:

@@ -16,6 +16,7 @@ import httpx2
 import pytest
 import pytest_asyncio
 import schemathesis
+from builders import HANGS_AFTER_S
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis.errors import Unsatisfiable
@@ -207,24 +208,30 @@ async def test_a_closed_alert_is_read_from_the_record(client: httpx2.AsyncClient
     assert [entry["what"] for entry in entries] == ["opened", "acknowledged", "closed"]
 
 
-async def test_the_feed_over_a_socket_and_the_end_of_the_server(pool: Pool) -> None:
+async def test_the_feed_over_a_socket_and_the_end_of_the_server(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """P1 reaches the client at once; a feed does not hold up the end, and is told of it."""
+    monkeypatch.setattr("alerts.api.server.DRAIN_S", 30)  # of 3: no slow machine takes that for one held up
     site, loop = site_of(pool), asyncio.get_running_loop()
     heard: list[str] = []
+    took_s: list[float] = []
     async with httpx2.AsyncClient(timeout=10) as client:
         async with serving(site):
             following = asyncio.create_task(_follow(client, site.url, heard))
             await until(lambda: "beat" in heard)
+            for number in (1, 2, 3):
+                started = loop.time()
+                await site.press(f"tgd-000{number}")
+                await until(lambda number=number: heard.count("alerts") == number)
+                took_s.append(loop.time() - started)
+            assert min(took_s) < 0.3, "a feed that waits for its beat takes a second each time"
             started = loop.time()
-            await site.press("tgd-0001")
-            await until(lambda: "alerts" in heard)
-            assert loop.time() - started < 0.3
-            started = loop.time()
-        assert loop.time() - started < 2
+        assert loop.time() - started < 15
         await following
     assert heard[-1] == "retire"
     (seen,) = [one for one in _noted(site) if one.what == "live"]
-    assert len(seen.objects) == 1, "what the feed has shown is noted, though the server ended"
+    assert len(seen.objects) == 3, "what the feed has shown is noted, though the server ended"
 
 
 async def test_what_was_read_last_is_noted_though_the_server_ends(pool: Pool) -> None:
@@ -289,9 +296,11 @@ def running_site(dsn: str) -> Iterator[Site]:
     thread.join(20)
 
 
+@pytest.mark.timeout(300)  # hundreds of requests: half a minute, and of a machine that is busy some more
 def test_a_stranger_with_the_schema_meets_no_surprise(running_site: Site) -> None:
     """Every operation but the endless feed, with data that fits the schema and data that does not."""
-    schema = schemathesis.openapi.from_url(f"{running_site.url}/openapi.json").exclude(path="/api/v1/live")
+    there = f"{running_site.url}/openapi.json"
+    schema = schemathesis.openapi.from_url(there, timeout=HANGS_AFTER_S).exclude(path="/api/v1/live")
     operations = [found.ok() for found in schema.get_all_operations()]
     assert len(operations) > 14
     for operation, mode in product(operations, GenerationMode):

@@ -24,6 +24,7 @@ from tocsin.embedded import EmbeddedBroker
 from tocsin.model.episode import NoticeCause
 from tocsin.model.finding import Code
 from tocsin.model.notice import Notice
+from tocsin.present import upto_present
 from tocsin.subjects import LATE, NOTICES, STREAMS
 from tocsin.wire import decode_notice, encode
 
@@ -53,9 +54,9 @@ def warding(bus: Bus, folder: Path, pool: Pool | None = None) -> Warding:
 
 
 async def said(bus: Bus) -> list[Notice]:
-    async for entries in bus.log.read(NOTICES, NOTICES.subjects):
-        return [decode_notice(one.payload) for one in entries]
-    raise AssertionError("a reader does not end")
+    """All that stands there: what one reader is brought comes in one batch or in several."""
+    batches = upto_present(bus.log.read(NOTICES, NOTICES.subjects))
+    return [decode_notice(one.payload) async for entries in batches for one in entries]
 
 
 async def of_late(bus: Bus) -> list[tuple[str, str]]:

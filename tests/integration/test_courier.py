@@ -18,10 +18,10 @@ from builders import SECRET, at_the_border, eventually, squares
 from msgspec import structs
 from real_broker import cancelled
 from recipients import (
-    CLOCK,
     CUT,
     DRIP,
     HANG,
+    REAL,
     REDIRECT,
     Behaviour,
     Recipient,
@@ -39,11 +39,12 @@ from alerts.channels import police, registry
 from alerts.channels.cap_reader import read_cap
 from alerts.channels.form import Sender
 from alerts.courier import Courier
-from alerts.deadlines import USUAL_FIRST_MS, Patience
+from alerts.deadlines import PATIENCE, USUAL_FIRST_MS, Patience
 from alerts.episodes import ACKNOWLEDGED, CLOSED, RELEASED
 from alerts.routing import Routing
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus
+from tocsin.clock import MS
 from tocsin.model.episode import Channel, Notification, Receipt, Ruling
 from tocsin.ports import Appended
 from tocsin.subjects import EPISODES, RECEIPTS
@@ -61,12 +62,6 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """No line begins beside another: that is another test's."""
     never = Patience(budgets_s=(36_000, 36_000), latest_s=(36_000, 36_000))
     monkeypatch.setattr("alerts.deadlines.PATIENCE", dict.fromkeys(range(1, 6), never))
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """0.2 s for an answer instead of 3 s."""
-    monkeypatch.setattr("alerts.line.WEBHOOK_TIMEOUT_S", 0.2)
 
 
 async def test_a_notification_is_taken(log: MemoryLog) -> None:
@@ -109,7 +104,6 @@ FAILURES: dict[str, tuple[Behaviour, str]] = {
 }
 
 
-@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(("failure", "result"), FAILURES.values(), ids=FAILURES)
 async def test_a_failure_is_followed_by_the_same_message_under_the_same_name(
     log: MemoryLog, failure: Behaviour, result: str
@@ -128,8 +122,8 @@ async def test_a_failure_is_followed_by_the_same_message_under_the_same_name(
 
 async def test_the_rungs_are_those_of_the_ladder(log: MemoryLog) -> None:
     """From the ruling on, whenever the courier came to it."""
-    zero_ms = (await rule(log)).at_ms
-    async with listening(500, 500, 500, 200) as recipient, courier(log, recipient.url):
+    zero_ms = (await rule(log, clock=REAL)).at_ms
+    async with listening(500, 500, 500, 200) as recipient, courier(log, recipient.url, clock=REAL):
         await eventually(lambda: len(receipts(log)) == 4)
     offsets = [one.t7_ms - zero_ms for one in receipts(log)]
     for offset, rung in zip(offsets, (0, 1_000, 2_000, 4_000), strict=True):
@@ -161,7 +155,6 @@ async def test_nobody_configured_is_said_and_not_tried_again(log: MemoryLog) -> 
     assert all(one.t8_ms is None for one in receipts(log))
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_the_end_of_the_ladder_is_written_down(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("alerts.telling.ladder_of", lambda _: (0, 1, 2))
     await rule(log)
@@ -388,7 +381,6 @@ async def test_each_room_has_its_own_ladder(log: MemoryLog) -> None:
         assert sorted(read_cap(one.body).addresses) == ["CIC-13", "CORG-13"]
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_a_room_whose_own_line_is_down_is_told_by_way_of_the_default_and_tried_all_the_same(
     log: MemoryLog,
 ) -> None:
@@ -419,7 +411,7 @@ async def test_a_room_whose_own_line_is_down_is_told_by_way_of_the_default_and_t
     assert results(log, Channel.POLICE)[-1] == "accepted", "the room itself, in the end"
 
 
-@pytest.mark.usefixtures("impatient", "patient")
+@pytest.mark.usefixtures("patient")
 async def test_the_default_is_tried_at_the_end_of_the_rooms_ladder_at_the_latest(
     log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -451,16 +443,18 @@ async def test_a_room_that_took_it_while_the_log_is_down_needs_no_stand_in(
 ) -> None:
     monkeypatch.setattr("alerts.telling.RECEIPT_AGAIN_S", 0.01)
     log = Outage()
-    await rule(log, routing=CORG_ONLY)
-    async with listening(200) as room, listening(200) as default:
+    async with (
+        listening(200) as room, listening(200) as default,
+        courier(log, None, default.url, CORG_13=room.url, clock=REAL),
+    ):  # fmt: skip
+        ruling = await rule(log, routing=CORG_ONLY, clock=REAL)
         log.down = True
-        async with courier(log, None, default.url, CORG_13=room.url):
-            await eventually(lambda: room.heard)
-            began_ms = CLOCK.now_ms()
-            await eventually(lambda: CLOCK.now_ms() - began_ms > 20_000)
-            assert default.heard == []
-            log.down = False
-            await settled(log, Channel.POLICE)
+        await eventually(lambda: "accepted" in [one.result for one in log.refused])
+        latest_ms = ruling.at_ms + int(PATIENCE[ruling.episode.priority].latest_s[0] * MS)
+        await eventually(lambda: REAL.now_ms() > latest_ms + MS)
+        assert default.heard == [], "a stand-in would have begun by now"
+        log.down = False
+        await settled(log, Channel.POLICE)
     assert results(log, Channel.POLICE) == ["accepted"]
 
 
@@ -480,6 +474,7 @@ async def test_two_hundred_rooms_read_whom_to_trust_once(log: MemoryLog, monkeyp
     assert len(made) == 1
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_room_that_cannot_be_written_to_is_tried_again_and_the_other_is_not_told_twice(
     log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -504,7 +499,7 @@ async def test_a_room_that_cannot_be_written_to_is_tried_again_and_the_other_is_
 async def test_one_notification_that_fails_delays_no_other_on_its_channel(
     log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("alerts.telling.ladder_of", lambda _: (0, 40))  # 2 s on the wall: a busy machine's haste
+    monkeypatch.setattr("alerts.telling.ladder_of", lambda _: (0, 100))  # 5 s on the wall: a busy machine's haste
     first = await rule(log)
     async with listening(503, 200) as recipient, courier(log, recipient.url):
         await eventually(lambda: recipient.heard)

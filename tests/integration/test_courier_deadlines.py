@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from builders import REALM, SECRET, eventually
+from builders import NOW_MS, REALM, SECRET, eventually
 from msgspec import structs
 from real_broker import cancelled
 from recipients import (
@@ -24,7 +24,7 @@ from recipients import (
     CUT,
     HALF,
     HANG,
-    SLOW,
+    REAL,
     Behaviour,
     Recipient,
     courier,
@@ -45,6 +45,7 @@ from alerts.desk import handle
 from alerts.line import Endpoint
 from tocsin import subjects
 from tocsin.adapters.jetstream import Bus
+from tocsin.clock import AffineClock
 from tocsin.limits import LINE_FIRST_MAX
 from tocsin.model.episode import Channel, NoticeCause, Notification, Realm, Receipt, Ruling, Rung
 from tocsin.model.finding import Change, Code
@@ -56,6 +57,9 @@ from tocsin.testing.bus import MemoryLog
 from tocsin.tls import TlsFiles
 from tocsin.wire import decode_notice, decode_receipt, encode
 
+LONG = AffineClock(epoch_ms=NOW_MS, anchor_ms=AffineClock().wall_ms(), rate=0.1)
+"""Where nobody may be asked because time has passed: a second of it is ten of the wall's."""
+
 
 @pytest.fixture
 def log() -> MemoryLog:
@@ -66,6 +70,13 @@ def log() -> MemoryLog:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """0.2 s for an answer instead of 3 s."""
     monkeypatch.setattr("alerts.line.WEBHOOK_TIMEOUT_S", 0.2)
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A minute for an answer instead of 3 s: a machine with hundreds in hand may stand still for so long, and what
+    it has not read by then it tells a second time."""
+    monkeypatch.setattr("alerts.line.WEBHOOK_TIMEOUT_S", 60.0)
 
 
 @pytest.fixture
@@ -117,22 +128,18 @@ ILLNESSES: dict[str, tuple[Sequence[Behaviour] | None, set[str]]] = {
 
 
 @pytest.mark.parametrize("illness", ILLNESSES)
-async def test_the_second_endpoint_has_it_within_5_s_and_the_log_says_why(
-    bus: Bus, illness: str, request: pytest.FixtureRequest
-) -> None:
-    if illness == "hangs":  # a slow machine's answer is another result than no answer
-        request.getfixturevalue("impatient")
+async def test_the_second_endpoint_has_it_within_5_s_and_the_log_says_why(bus: Bus, illness: str) -> None:
     plan, expected = ILLNESSES[illness]
-    ill = refusing() if plan is None else listening(*plan, clock=SLOW)
+    ill = refusing() if plan is None else listening(*plan, clock=REAL)
     async with (
-        ill as first, listening(200, clock=SLOW) as second, collected(bus.log) as found,
-        courier(bus.log, first.url, second=second.url, clock=SLOW),
+        ill as first, listening(200, clock=REAL) as second, collected(bus.log) as found,
+        courier(bus.log, first.url, second=second.url, clock=REAL),
     ):  # fmt: skip
-        rulings = [await rule(bus.log, f"msr_{number}", clock=SLOW) for number in range(12)]
+        rulings = [await rule(bus.log, f"msr_{number}", clock=REAL) for number in range(12)]
         told = {one.notifications[0].id: one.at_ms for one in rulings}
-        await eventually(lambda: taken_of(found) == set(told), within_s=30)
-    by_line = {line: {one.notification for one in found if one.line == line} for line in ("first", SECOND)}
-    assert by_line["first"] == set(told), "the first is asked first"
+        await eventually(lambda: taken_of(found) == set(told))
+        await eventually(lambda: named_by(found, "first") >= set(told))  # one that hangs is given up after the yes
+    assert named_by(found, "first") == set(told), "the first is asked first"
     for one in second.heard:
         assert one.at_ms - told[one.headers["webhook-id"]] <= 5_000
     assert set(first.ids) | set(second.ids) <= set(told), "nobody has seen another name"
@@ -151,13 +158,19 @@ def taken_of(found: Sequence[Receipt]) -> set[str]:
     return {one.notification for one in found if one.t8_ms is not None and one.channel is Channel.TELEASSISTANCE}
 
 
+def named_by(found: Sequence[Receipt], line: str) -> set[str]:
+    """Of which notifications there is a receipt of this line."""
+    return {one.notification for one in found if one.line == line}
+
+
 async def test_an_endpoint_that_is_well_is_the_only_one_asked(log: MemoryLog) -> None:
+    """The next one may be asked after 1.5 s: 15 s of a machine that stands still in the middle of a POST."""
     async with (
-        listening(200, clock=SLOW) as first, listening(200, clock=SLOW) as second,
-        courier(log, first.url, second=second.url, operations=second.url, clock=SLOW),
+        listening(200) as first, listening(200) as second,
+        courier(log, first.url, second=second.url, operations=second.url, clock=LONG),
     ):  # fmt: skip
         for number in range(20):
-            await rule(log, f"msr_{number}", clock=SLOW)
+            await rule(log, f"msr_{number}", clock=LONG)
         await settled(log)
     assert results(log) == ["accepted"] * 20
     assert second.heard == []
@@ -168,22 +181,21 @@ async def test_an_endpoint_that_is_well_is_the_only_one_asked(log: MemoryLog) ->
 async def test_the_next_line_begins_while_the_usual_time_is_left(log: MemoryLog) -> None:
     """2 s less what the first usually takes: with no acceptance known that is half a second."""
     async with (
-        listening(HANG, clock=SLOW) as first, listening(200, clock=SLOW) as second,
-        courier(log, first.url, second=second.url, clock=SLOW),
+        listening(HANG, clock=REAL) as first, listening(200, clock=REAL) as second,
+        courier(log, first.url, second=second.url, clock=REAL),
     ):  # fmt: skip
-        ruling = await rule(log, clock=SLOW)
+        ruling = await rule(log, clock=REAL)
         await eventually(lambda: second.heard)
     assert second.heard[0].at_ms - ruling.at_ms >= 1_500
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_operations_are_told_third_and_their_word_ends_nothing(log: MemoryLog) -> None:
     async with (
-        listening(500, clock=SLOW) as first, listening(HANG, clock=SLOW) as second,
-        listening(200, clock=SLOW) as operations,
-        courier(log, first.url, second=second.url, operations=operations.url, clock=SLOW),
+        listening(500, clock=REAL) as first, listening(HANG, clock=REAL) as second,
+        listening(200, clock=REAL) as operations,
+        courier(log, first.url, second=second.url, operations=operations.url, clock=REAL),
     ):  # fmt: skip
-        ruling = await rule(log, clock=SLOW)
+        ruling = await rule(log, clock=REAL)
         await eventually(lambda: operations.heard)
         assert 4_500 <= operations.heard[0].at_ms - ruling.at_ms <= 10_000
         tried = len(first.heard)
@@ -233,34 +245,33 @@ async def test_operations_hear_what_is_theirs(log: MemoryLog) -> None:
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_courier_that_dies_moves_no_deadline(log: MemoryLog) -> None:
-    async with listening(HANG, clock=SLOW) as first, listening(200, clock=SLOW) as second:
-        async with courier(log, first.url, second=second.url, clock=SLOW) as killed:
-            ruling = await rule(log, clock=SLOW)
+    async with listening(HANG, clock=REAL) as first, listening(200, clock=REAL) as second:
+        async with courier(log, first.url, second=second.url, clock=REAL) as killed:
+            ruling = await rule(log, clock=REAL)
             await eventually(lambda: first.heard)
             await cancelled(killed)
-        assert second.heard == []
+        assert all(one.at_ms - ruling.at_ms >= 1_500 for one in second.heard), "before its time"
         async with log.queue(EPISODES, "courier-teleassistance", parallel=1) as queue:
             queue.expire_leases()
-        async with courier(log, first.url, second=second.url, clock=SLOW):
+        async with courier(log, first.url, second=second.url, clock=REAL):
             await settled(log)
     assert second.heard[0].at_ms - ruling.at_ms <= 5_000
     assert {*first.ids, *second.ids} == {ruling.notifications[0].id}
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_killed_in_the_middle_on_the_real_log_nothing_is_lost_or_renamed(bus: Bus) -> None:
     """The leases of the dead courier end by themselves, and the next one tells whatever had not been settled."""
     async with (
-        listening(HANG, clock=SLOW) as first, listening(500, 200, clock=SLOW) as second,
+        listening(HANG, clock=REAL) as first, listening(500, 200, clock=REAL) as second,
         collected(bus.log) as found,
     ):  # fmt: skip
-        async with courier(bus.log, first.url, second=second.url, clock=SLOW) as killed:
-            rulings = [await rule(bus.log, f"msr_{number}", clock=SLOW) for number in range(30)]
+        async with courier(bus.log, first.url, second=second.url, clock=REAL) as killed:
+            rulings = [await rule(bus.log, f"msr_{number}", clock=REAL) for number in range(30)]
             told = {one.notifications[0].id for one in rulings}
             await eventually(lambda: "accepted" in {one.result for one in found})
             await cancelled(killed)
-        async with courier(bus.log, first.url, second=second.url, clock=SLOW):
-            await eventually(lambda: taken_of(found) == told, within_s=30)
+        async with courier(bus.log, first.url, second=second.url, clock=REAL):
+            await eventually(lambda: taken_of(found) == told)
     assert set(first.ids) == told
     assert set(second.ids) == told
     assert len({one.body for one in second.heard}) == len(told)
@@ -360,20 +371,20 @@ async def test_what_is_less_urgent_than_p2_pages_nobody(log: MemoryLog) -> None:
 
 @pytest.mark.usefixtures("quick_hearts")
 async def test_an_endpoint_that_is_gone_is_left_alone_and_somebody_is_told_at_once(log: MemoryLog) -> None:
-    async with listening(410) as first, listening(200) as second:
+    async with listening(410) as first, listening(200, clock=REAL) as second:
         first.to_beats = 410
-        async with courier(log, first.url, second=second.url):
-            ruling = await rule(log)
+        async with courier(log, first.url, second=second.url, clock=REAL):
+            ruling = await rule(log, clock=REAL)
             await settled(log)
             assert said(log) == [("teleassistance", Change.ENTRY, "endpoint_gone")]
             assert second.heard[0].at_ms - ruling.at_ms < 15_000
-            await rule(log, "msr_2")
+            await rule(log, "msr_2", clock=REAL)
             await settled(log)
             assert len(first.heard) <= 1, "a heartbeat may have been told before the first alert"
             first.to_beats = 200
             await eventually(lambda: len(notices(log)) == 2)
             first.plan[:] = [200]
-            await rule(log, "msr_3")
+            await rule(log, "msr_3", clock=REAL)
             await settled(log)
     assert said(log)[1] == ("teleassistance", Change.EXIT, "takes_again")
     by_line = [(one.line, one.result) for one in receipts(log)]
@@ -381,7 +392,7 @@ async def test_an_endpoint_that_is_gone_is_left_alone_and_somebody_is_told_at_on
     assert by_line[-1] == ("first", "accepted")
 
 
-@pytest.mark.usefixtures("quick_hearts", "impatient")
+@pytest.mark.usefixtures("quick_hearts")
 @pytest.mark.parametrize("known", [False, True], ids=["of this alert", "of an alert before"])
 async def test_a_410_by_mistake_is_asked_again_when_it_takes_heartbeats(log: MemoryLog, known: bool) -> None:
     """In the middle of its upgrade it says 410; afterwards it is well, and the second hangs."""
@@ -417,6 +428,7 @@ async def test_where_the_second_gives_up_the_first_is_asked_though_it_is_gone(
 # --- many at once ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_of_700_at_once_p1_go_first_over_few_connections(log: MemoryLog) -> None:
     """F28, and a restart with a backlog: the P1 were ruled last."""
     for number in range(650):
@@ -427,7 +439,7 @@ async def test_of_700_at_once_p1_go_first_over_few_connections(log: MemoryLog) -
         await eventually(lambda: len(receipts_accepted(log)) == 700, within_s=60)
         await settled(log)
     assert len(set(first.ids)) == 700
-    begun_ms = {one.notification: one.t7_ms for one in receipts(log)}
+    begun_ms = {one.notification: one.t7_ms for one in reversed(receipts(log))}  # of each its first attempt
     assert max(begun_ms[one] for one in first_ids) <= min(begun_ms[one] for one in begun_ms.keys() - first_ids)
     assert first.peak <= LINE_FIRST_MAX
 
@@ -447,8 +459,9 @@ async def test_what_is_in_hand_is_not_told_a_second_time_when_its_lease_ends(log
     assert first.ids.count(ruling.notifications[0].id) == 2
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_the_first_attempt_waits_for_no_retry_when_a_tenth_never_gets_an_answer(log: MemoryLog) -> None:
-    """F02: the poison fails, then hangs, and comes again and again; the others are told at once."""
+    """F02: the poison fails, comes again, and hangs from then on; the others are told at once."""
     rulings = [opening(f"msr_{number}") for number in range(400)]
     poison = {one.notifications[0].id for one in rulings[::10]}
     async with listening(200) as first:
@@ -465,6 +478,7 @@ async def test_the_first_attempt_waits_for_no_retry_when_a_tenth_never_gets_an_a
     assert not {one.notification for one in accepted} & poison
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_retries_that_hang_hold_no_connection_that_a_first_attempt_needs(
     log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -472,7 +486,6 @@ async def test_retries_that_hang_hold_no_connection_that_a_first_attempt_needs(
     few = {"LINE_EAGER": 2, "LINE_NEW_MIN": 0, "LINE_FIRST_MAX": 4, "LINE_URGENT_MIN": 0, "LINE_RETRY_MAX": 2}
     for name, most in few.items():
         monkeypatch.setattr(f"alerts.doors.{name}", most)
-    monkeypatch.setattr("alerts.line.WEBHOOK_TIMEOUT_S", 60.0)
     async with listening(200) as first, courier(log, first.url):
         rulings = [opening(f"msr_{number}") for number in range(6)]
         first.poison = frozenset(one.notifications[0].id for one in rulings)
@@ -515,7 +528,7 @@ async def test_every_endpoint_of_people_hears_that_it_would_have_heard(log: Memo
 async def test_three_heartbeats_that_nobody_takes_are_said_and_one_that_is_taken(log: MemoryLog) -> None:
     async with listening(200) as first, listening(200) as second:
         second.to_beats = 500
-        async with courier(log, first.url, second=second.url):
+        async with courier(log, first.url, second=second.url, clock=REAL):  # a minute later it is said again
             await eventually(lambda: notices(log), within_s=20)
             assert len(second.beats) >= 3
             assert said(log) == [("teleassistance-second", Change.ENTRY, "heartbeat_not_taken")]

@@ -30,8 +30,8 @@ from tocsin.subjects import FIXES, LATE, Stream
 from tocsin.wire import decode_fixes
 
 LOSSES = frozenset({Code.W_COMMS_LOSS, Code.V_COMMS_LOSS})
-pytestmark = pytest.mark.timeout(240)
-RATE = 4.0  # slower than the outage's: here the broker, ingest and 700 units share the machine too
+pytestmark = pytest.mark.timeout(400)
+RATE = 3.0  # slower than the outage's: here the broker, ingest and 700 units share the machine too
 A_PIECE, PIECES, EACH_S = 10, 3, 20.0  # fixes of a buffer in one message; messages of a unit, and their distance
 AWAY_S = 60.0
 BESIDE_HER = 10  # pairs of which the buffers show an incursion
@@ -120,7 +120,7 @@ async def test_buffers_of_350_pairs_change_no_live_decision(bus: Bus, nats_door:
         async with world.lives():
             await world.clock.sleep(WARM_S)
             world.lost_s = world.now_s()
-            (entry,) = await eventually(lambda: world.found(Code.SYS_FLEET_SILENCE), within_s=30.0)
+            (entry,) = await eventually(lambda: world.found(Code.SYS_FLEET_SILENCE), within_s=90.0)
             await world.clock.sleep(AWAY_S)
             found, ruled = len(world.findings), len(world.rulings)
 
@@ -128,9 +128,9 @@ async def test_buffers_of_350_pairs_change_no_live_decision(bus: Bus, nats_door:
             await world.send_buffers()
             late_ms = await eventually(
                 lambda: world.late_ms("t1_ms") if len(world.late_ms("t1_ms")) == OTHERS.size else None,
-                within_s=30.0,
+                within_s=90.0,
             )
-            await eventually(lambda: _all_late(bus), within_s=60.0)
+            await eventually(lambda: _all_late(bus), within_s=120.0)
 
             others = {f"msr_{n}" for n in OTHERS}
             assert late_ms.keys() == others

@@ -22,7 +22,7 @@ from real_broker import cancelled
 
 from alerts.line import NO_FILES, Endpoint, Line, Outcome, client, trusted_by, trusted_by_all
 from tocsin.clock import AffineClock
-from tocsin.limits import ANSWER_MAX_BYTES, WEBHOOK_TIMEOUT_S
+from tocsin.limits import ANSWER_MAX_BYTES
 from tocsin.reach import INTERNET, Reach, reach_of
 from tocsin.tls import TlsFiles
 
@@ -31,6 +31,7 @@ LAB = reach_of((), is_lab=True)
 BODY = b'{"alert": "alr_1"}'
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 ACCEPTED = Outcome(result="accepted", status=200)
+OVER = 30.0  # in the place of a bound that is not the one which is asked about
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 Answer = Callable[[asyncio.StreamWriter], AsyncIterator[bytes]]
@@ -255,17 +256,22 @@ async def test_an_answer_without_end_does_not_fill_us() -> None:
     assert ANSWER_MAX_BYTES < said < 100 * ANSWER_MAX_BYTES
 
 
-async def test_an_answer_drop_by_drop_does_not_hold_us() -> None:
-    """The yes was said, and counts when we have listened long enough, before the attempt's own time is over."""
+async def test_an_answer_drop_by_drop_does_not_hold_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The yes was said, and counts when we have listened long enough, before the attempt's own time is over:
+    of that there is so much here that nothing ends by it."""
+    monkeypatch.setattr("alerts.line.WEBHOOK_TIMEOUT_S", OVER)
     async with listening(Peer(drop_by_drop), None) as peer, line_to(peer, scheme="http") as line:
-        async with asyncio.timeout(WEBHOOK_TIMEOUT_S):
+        async with asyncio.timeout(2 * OVER / 3):
             assert await post(line) == ACCEPTED
         assert len(peer.bodies) == 1
 
 
 @pytest.mark.parametrize("answer", [cut_short, cut_chunk])
-async def test_a_yes_that_breaks_off_is_none(answer: Answer) -> None:
-    """Whoever died while answering may have forgotten the question; a repetition has the same name."""
+async def test_a_yes_that_breaks_off_is_none(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever died while answering may have forgotten the question; a repetition has the same name. He dies at
+    once: a slow machine is not to take him for one who goes on talking."""
+    for bound in ("WEBHOOK_TIMEOUT_S", "ANSWER_TAIL_S"):
+        monkeypatch.setattr(f"alerts.line.{bound}", OVER)
     async with listening(Peer(answer), None) as peer, line_to(peer, scheme="http") as line:
         assert await post(line) == Outcome(result="remoteprotocolerror", status=200)
 

@@ -18,12 +18,13 @@ from tocsin.clock import AffineClock
 from tocsin.embedded import DeviceLogin, EmbeddedBroker
 from tocsin.embedded.broker import hash_password
 
-UNITS, INTERVAL_S, SECONDS = 12, 0.5, 12.0
+UNITS, INTERVAL_S, SECONDS = 12, 0.5, 24.0
+"""The cut comes after two of them. Who was cut tries again 1, 3, 7 and 12 s later: time is left to speak."""
 PASSWORD, SERVICE_PASSWORD = "d" * 32, "s" * 32
 BEFORE_THE_CUT = 3 * UNITS
 HEARD_WITHIN_S = 30.0
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(180)
 
 Said = list[tuple[str, int, int]]
 """(device, boot, seq) in order of arrival."""
@@ -93,4 +94,4 @@ async def test_units_come_back_after_a_cut_and_nothing_is_lost(broker_home: Path
     assert tally.offered == tally.confirmed == len(set(said))
     assert {device for device, _, _ in said} == set(devices)
     assert tally.exceptions == []
-    assert tally.offered > 0.3 * Plan(shape=Shape.STEADY, users=UNITS, seconds=SECONDS).fixes(INTERVAL_S)
+    assert tally.offered > 0.2 * Plan(shape=Shape.STEADY, users=UNITS, seconds=SECONDS).fixes(INTERVAL_S)

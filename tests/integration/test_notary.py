@@ -180,9 +180,10 @@ async def test_only_a_yes_is_one_and_what_is_refused_for_a_day_is_a_trouble(
 
 
 async def test_a_receiver_that_hangs_or_is_not_there_is_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audit.webhook.WEBHOOK_TIMEOUT_S", 0.2)
     async with listening(HANG) as receiver:
-        assert await Webhook(url=receiver.url, secret=SECRET).post("evt_1", b"{}", 0) == "timeout"
+        with monkeypatch.context() as impatient:  # a slow machine's refusal is another result than no answer
+            impatient.setattr("audit.webhook.WEBHOOK_TIMEOUT_S", 0.2)
+            assert await Webhook(url=receiver.url, secret=SECRET).post("evt_1", b"{}", 0) == "timeout"
     assert await Webhook(url="http://127.0.0.1:9", secret=SECRET).post("evt_1", b"{}", 0) == "connecterror"
     assert SECRET not in repr(Webhook(url="http://127.0.0.1:9", secret=SECRET))
 

@@ -232,8 +232,8 @@ def test_two_files_of_one_number_are_refused(tmp_path: Path) -> None:
         migrations(tmp_path)
 
 
-async def test_sessions_are_in_utc_and_bounded(pool: Pool) -> None:
-    async with transaction(pool) as connection:
+async def test_sessions_are_in_utc_and_bounded(dsn: str) -> None:
+    async with open_pool(dsn) as pool, transaction(pool) as connection:
         cursor = await connection.execute(
             "select current_setting('TimeZone'), current_setting('statement_timeout')"
         )

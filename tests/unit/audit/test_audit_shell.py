@@ -95,7 +95,6 @@ class Told(Pager):
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     world = World()
     monkeypatch.setattr("audit.auditor._steady_ms", lambda: world.steady_ms)
-    monkeypatch.setattr("audit.auditor.READ_WITHIN_S", 0.2)
     return world
 
 
@@ -105,15 +104,17 @@ async def beginning(world: World) -> AsyncIterator[None]:
     doors = AuditDoors(log=world.log, devices=MemoryBucket(), orders=MemoryBucket(), tallies=world.tallies)
     world.auditor = Auditor(doors, Laws(), spokesman, world.clock)
     async with asyncio.TaskGroup() as tasks:
-        begun = tasks.create_task(_hold(world.auditor))
-        await asyncio.sleep(0.05)
+        begun = asyncio.Event()
+        holding = tasks.create_task(_hold(world.auditor, begun))
+        await begun.wait()
         yield
-        begun.cancel()
+        holding.cancel()
 
 
-async def _hold(auditor: Auditor) -> None:
+async def _hold(auditor: Auditor, begun: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as tasks:
         await auditor.begin(tasks)
+        begun.set()
         await asyncio.Event().wait()
 
 

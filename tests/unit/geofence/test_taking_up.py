@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -94,10 +95,12 @@ def test_whatever_a_compiler_does_wrong_python_decides(monkeypatch: pytest.Monke
 
 
 @needs_numba
-async def test_a_worker_that_is_killed_leaves_no_compiler_behind() -> None:
+async def test_a_worker_that_is_killed_leaves_no_compiler_behind(tmp_path: Path) -> None:
+    """Where nothing is kept yet: a child that has to compile is not done before it was looked at."""
     worker = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", "from geofence import taking_up; taking_up._let_a_child_compile()"
-    )
+        sys.executable, "-c", "from geofence import taking_up; taking_up._let_a_child_compile()",
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
+    )  # fmt: skip
     (child,) = await eventually(lambda: Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split())
     await eventually(lambda: b"geofence.taking_up" in Path(f"/proc/{child}/cmdline").read_bytes())
     worker.kill()
