@@ -30,13 +30,16 @@ class WholeSystemsApart(LoadFileScheduling):  # type: ignore[misc]  # xdist says
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
-        is_whole = "/acceptance/" in file or file.rpartition("/")[2] in WHOLE_SYSTEMS
+        name = file.rpartition("/")[2]
+        is_whole = ("/acceptance/" in file and not name.startswith(MOVED_CLOCKS)) or name in WHOLE_SYSTEMS
         return "whole systems" if is_whole else file
 
 
 WHOLE_SYSTEMS: Final = frozenset(
     {"test_fleet_outage.py", "test_fleet_reconnects.py"}
 )  # beside the acceptance tests
+MOVED_CLOCKS: Final = ("test_timelines", "test_every_code_road", "test_auditor_agrees")
+"""Acceptance tests in one process, whose hours are moved by the test: they wait for no second of the wall."""
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:

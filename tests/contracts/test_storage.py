@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
-from database import patient_pool
+from real_record import patient_pool
 
 from ingest.housekeeper import Plan, keep_house
 from tocsin.adapters.fixes import FixArchive, TrackPoint

@@ -10,17 +10,16 @@ import itertools
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 import pytest_asyncio
-from builders import HANGS_AFTER_S
 from psycopg.conninfo import make_conninfo
+from real_record import patient_pool
 
 from tocsin.adapters.migrate import migrate
-from tocsin.adapters.postgres import Pool, open_pool
+from tocsin.adapters.postgres import Pool
 from tocsin.embedded import EmbeddedPostgres
 
 HASTE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "32MB"}
@@ -83,14 +82,6 @@ async def empty_dsn(server_dsn: str) -> AsyncIterator[str]:
     """A database without tables."""
     async for made in _new_database(server_dsn, "template0"):
         yield made
-
-
-@asynccontextmanager
-async def patient_pool(dsn: str) -> AsyncIterator[Pool]:
-    """A part tries again what the record did not do in its time; a test says it once, and waits."""
-    async with open_pool(dsn, statement_timeout_s=HANGS_AFTER_S) as opened:
-        opened.timeout = HANGS_AFTER_S
-        yield opened
 
 
 @pytest_asyncio.fixture

@@ -37,6 +37,7 @@ from evidence_world import (
     rulings,
     salts,
 )
+from real_record import patient_pool
 
 from audit.evidence import NoSuchAlert, gather
 from audit.evidence_access import note
@@ -68,7 +69,7 @@ LATER_MS = NOW_MS + 3 * HOUR_MS
 @pytest.fixture
 async def second(server_dsn: str, template: str) -> AsyncIterator[Pool]:
     """Another database, with the tables and nothing in them."""
-    from database import _new_database, patient_pool  # noqa: PLC0415
+    from database import _new_database  # noqa: PLC0415
 
     async for dsn in _new_database(server_dsn, template):
         async with patient_pool(dsn) as opened:
