@@ -35,9 +35,8 @@ class WholeSystemsApart(LoadFileScheduling):  # type: ignore[misc]  # xdist says
         return "whole systems" if is_whole else file
 
 
-WHOLE_SYSTEMS: Final = frozenset(
-    {"test_fleet_outage.py", "test_fleet_reconnects.py"}
-)  # beside the acceptance tests
+WHOLE_SYSTEMS: Final = frozenset({"test_fleet_outage.py", "test_fleet_reconnects.py"})
+"""Beside the acceptance tests."""
 MOVED_CLOCKS: Final = ("test_timelines", "test_every_code_road", "test_auditor_agrees")
 """Acceptance tests in one process, whose hours are moved by the test: they wait for no second of the wall."""
 
@@ -115,9 +114,8 @@ def door(request: pytest.FixtureRequest) -> Door:
 async def bus(broker: BrokerAddresses) -> AsyncIterator[Bus]:
     """The bus of the session's broker with nothing on it: streams, their memory of ids and queues are new."""
     await emptied(broker)
-    with (
-        pytest.MonkeyPatch.context() as patch
-    ):  # a part says again what was not confirmed in time, a test does not
+    with pytest.MonkeyPatch.context() as patch:
+        # a part says again what was not confirmed in time, a test does not
         patch.setattr("tocsin.adapters.jetstream.PUBLISH_TIMEOUT_S", HANGS_AFTER_S)
         async with open_bus(broker.nats_url, "tests") as opened:
             patch.undo()

@@ -655,22 +655,27 @@ async def test_a_unit_that_the_record_refuses_keeps_no_other(
 # --- what it costs ---
 
 
-async def test_a_measure_that_an_alert_names_stays_wherever_it_stands_in_the_pages(site: Court) -> None:
-    """More than a page of measures. ``ALERTS=400000 pytest -s --timeout=300 …`` says what it costs."""
-    alerts, measures = int(os.environ.get("ALERTS", "2000")), 1_200
-    record, standing = ErasureRecord(site.pool, by="test", clock=site), 3
+async def many_pairs(site: Court, pairs: int) -> None:
+    """Measures ``m1``, ``m2`` … of two days, each of a wearer ``w`` and a protected person ``p`` of its number."""
     await site.run(
         """insert into tocsin.device (id, kind, password_bcrypt, created_at)
            select side || n, case side when 'w' then 'bar_wearer' else 'bar_protected' end, '', %s
            from generate_series(1, %s) n, unnest(array['w', 'p']) side""",
-        utc(day(0)), measures,
+        utc(day(0)), pairs,
     )  # fmt: skip
     await site.run(
         """insert into tocsin.measure (id, version, wearer, protected, alert_distance_m, valid_from, valid_until,
              created_at, created_by)
            select 'm' || n, 1, 'w' || n, 'p' || n, 1000, %s, %s, %s, 'tj' from generate_series(1, %s) n""",
-        utc(day(0)), utc(day(2)), utc(day(0)), measures,
+        utc(day(0)), utc(day(2)), utc(day(0)), pairs,
     )  # fmt: skip
+
+
+async def test_a_measure_that_an_alert_names_stays_wherever_it_stands_in_the_pages(site: Court) -> None:
+    """More than a page of measures. ``ALERTS=400000 pytest -s --timeout=300 …`` says what it costs."""
+    alerts, measures = int(os.environ.get("ALERTS", "2000")), 1_200
+    record, standing = ErasureRecord(site.pool, by="test", clock=site), 3
+    await many_pairs(site, measures)
     model = await site.approach("m1", day(1))
     async with transaction(site.pool) as connection:
         await connection.execute("set local statement_timeout = 0")
@@ -691,18 +696,7 @@ async def test_a_measure_that_an_alert_names_stays_wherever_it_stands_in_the_pag
 async def test_a_pass_with_nothing_over_goes_through_no_day(site: Court) -> None:
     """``UNITS=4000 pytest -s …`` says what passes of a fleet cost; one unit has two days of a fix each 10 s."""
     pairs, days = int(os.environ.get("UNITS", "20")) // 2, 2
-    await site.run(
-        """insert into tocsin.device (id, kind, password_bcrypt, created_at)
-           select side || n, case side when 'w' then 'bar_wearer' else 'bar_protected' end, '', %s
-           from generate_series(1, %s) n, unnest(array['w', 'p']) side""",
-        utc(day(0)), pairs,
-    )  # fmt: skip
-    await site.run(
-        """insert into tocsin.measure (id, version, wearer, protected, alert_distance_m, valid_from, valid_until,
-             created_at, created_by)
-           select 'm' || n, 1, 'w' || n, 'p' || n, 1000, %s, %s, %s, 'tj' from generate_series(1, %s) n""",
-        utc(day(0)), utc(day(2)), utc(day(0)), pairs,
-    )  # fmt: skip
+    await many_pairs(site, pairs)
     ((number,),) = await site.rows("select number from tocsin.device where id = 'w1'")
     await site.fixed(number, *(second / 8_640 for second in range(8_640 * days)))
     timings: dict[str, float] = {}
