@@ -11,7 +11,6 @@ import contextlib
 import os
 import platform
 import secrets
-import socket
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from simulator.receiver import Receiver
 from tocsin import __version__
 from tocsin.clock import MS, AffineClock, rfc3339
 from tocsin.errors import TocsinError
+from tocsin.loopback import free_port
 from tocsin.model.device import DeviceKind
 from tocsin.settings import Settings, load
 from tocsin.stack import Stack, Tell, running
@@ -245,12 +245,6 @@ async def laboratory(
             ) as api,
         ):
             yield Laboratory(stack=stack, settings=chosen, receiver=receiver, api=api, clock=clock)
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 def address_of(url: str) -> tuple[str, int]:

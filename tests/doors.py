@@ -29,6 +29,7 @@ from real_broker import SERVICE_PASSWORD
 
 from tocsin.embedded import DeviceLogin, EmbeddedBroker, hash_password
 from tocsin.embedded.child import Child
+from tocsin.loopback import free_ports
 from tocsin.tls import TlsFiles
 
 SHIPPED = Path(__file__).parents[1] / "deploy" / "mosquitto"
@@ -285,12 +286,6 @@ async def maybe_cut(opening: aiomqtt.Client) -> AsyncIterator[aiomqtt.Client]:
     finally:
         with contextlib.suppress(aiomqtt.MqttError):
             await opening.__aexit__(None, None, None)
-
-
-def free_ports(number: int) -> list[int]:
-    with contextlib.ExitStack() as held:
-        doors = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
-        return [door.getsockname()[1] for door in doors]
 
 
 async def answer(port: int, said: bytes, context: ssl.SSLContext | None) -> bytes:

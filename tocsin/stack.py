@@ -27,10 +27,11 @@ from tocsin import territory_file
 from tocsin.adapters.jetstream import open_bus
 from tocsin.adapters.migrate import migrate
 from tocsin.embedded import DeviceLogin, EmbeddedBroker, EmbeddedPostgres, EmbeddedServerError
-from tocsin.embedded.broker import LOOPBACK, PORTS_FILE, ports_remembered
+from tocsin.embedded.broker import PORTS_FILE, ports_remembered
 from tocsin.embedded.child import write_private
 from tocsin.embedded.database import running_dsn
 from tocsin.errors import RecordUnavailable, SettingError, WireError
+from tocsin.loopback import LOOPBACK, free_port
 from tocsin.model.episode import Realm
 from tocsin.ports import Bucket
 from tocsin.settings import OTHER_SECRETS, PREFIX, WEBHOOKS, ApiUser, Settings
@@ -351,7 +352,7 @@ def _with_receiver(settings: Settings, home: Path) -> Settings:
     given: dict[str, object] = {}
     if settings.canary_url is None:
         given |= {
-            "canary_url": HttpUrl(f"http://{LOOPBACK}:{_free_port()}"),
+            "canary_url": HttpUrl(f"http://{LOOPBACK}:{free_port()}"),
             "canary_secret": SecretStr(kept["canary_secret"]),
         }
     if settings.canary_api_token is None and settings.api_auth == "token":
@@ -359,11 +360,6 @@ def _with_receiver(settings: Settings, home: Path) -> Settings:
         account = ApiUser(name="tocsin-canary", role="platform")
         given |= {"canary_api_token": SecretStr(token), "api_tokens": {**settings.api_tokens, token: account}}
     return settings.model_copy(update=given)
-
-
-def _free_port() -> int:
-    with socket.create_server((LOOPBACK, 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 async def _keep(server: Server, start: Callable[[], Coroutine[Any, Any, object]], name: str, tell: Tell) -> None:

@@ -20,8 +20,9 @@ import pytest
 from lab_fixture import Told, new_home
 
 from simulator.gateway import Gateway
-from simulator.lab import PairWanted, free_port, laboratory
+from simulator.lab import PairWanted, laboratory
 from tocsin.embedded import EmbeddedBroker
+from tocsin.loopback import free_port
 from tocsin.model.device import DeviceKind
 
 pytestmark = pytest.mark.timeout(180)

@@ -24,7 +24,7 @@ import pytest
 from builders import eventually
 from lab_fixture import new_home
 
-from simulator.lab import free_port
+from tocsin.loopback import free_port
 
 REPOSITORY = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

@@ -398,6 +398,7 @@ async def test_the_log_answers_while_new_units_come(broker: EmbeddedBroker) -> N
         asking, sets = asyncio.create_task(ask()), itertools.cycle(LOGINS.values())
         while not asking.done():
             await broker.admit([next(sets)])
+            await asyncio.sleep(0.05)  # what the record takes for the next unit: not back to back
         await asking
 
 

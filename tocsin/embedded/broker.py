@@ -18,7 +18,7 @@ import re
 import shutil
 import signal
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,10 @@ from tocsin.embedded.child import (
     until,
     write_private,
 )
+from tocsin.loopback import LOOPBACK, drawn_ports
 from tocsin.model.ids import is_device_id
 from tocsin.subjects import STREAMS
 
-LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104  (a setting of the laboratory, never the default)
 PORTS_FILE = "broker.ports"
 START_S = 60.0  # JetStream reads its files back before it listens
@@ -281,9 +281,15 @@ def choose_ports(memory: Path, wanted: Mapping[str, int], hosts: Mapping[str, st
     chosen: dict[str, int] = {}
     with contextlib.ExitStack() as held:  # hold all until the last is chosen: no number twice
         for door, port in wanted.items():
-            chosen[door] = bind_one(held, hosts[door], [port] if port else [remembered.get(door, 0), 0])
+            chosen[door] = bind_one(held, hosts[door], [port] if port else _likely_ports(remembered.get(door)))
     write_private(memory, json.dumps(chosen))
     return chosen
+
+
+def _likely_ports(remembered: int | None) -> Iterator[int]:
+    if remembered is not None:
+        yield remembered
+    yield from drawn_ports()
 
 
 def ports_remembered(memory: Path) -> dict[str, int]:
