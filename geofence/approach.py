@@ -21,7 +21,7 @@ from geofence.assumptions import (
 from geofence.devices import told_m
 from geofence.pair_state import Look, PairState, Reason
 from geofence.remembered import Course
-from geofence.separation import SECOND_MS, Separation, closing_m_s, slack, upper_m
+from geofence.separation import SECOND_MS, Separation, closing_m_s, slack_m, upper_m
 from tocsin.model.finding import Change, Code
 from tocsin.model.zone import Zone
 
@@ -36,7 +36,7 @@ def judge_approach(look: Look, seen: Separation) -> None:
     elif state.imminent and not wanted:
         look.say(Code.IMMINENT, Change.EXIT, Reason.NOT_CLOSING)
     state.imminent = wanted
-    _mark(look, seen)
+    state.course = course_of(state.course, look.now_ms, seen)
     _prove(look, seen)
 
 
@@ -54,16 +54,18 @@ def forget_course(state: PairState) -> None:
         state.course = None
 
 
-def _mark(look: Look, seen: Separation) -> None:
+def course_of(course: Course | None, now_ms: int, seen: Separation) -> Course | None:
+    """What a believed fix makes of the course."""
     if not seen.is_live:
-        return
-    raw_dm, course = round(10 * seen.raw_m), look.state.course
+        return course
+    raw_dm = round(10 * seen.raw_m)
     if course is None:
-        look.state.course = Course(look.now_ms, raw_dm, None)
-    elif raw_dm <= course.mark_dm - 10 * COURSE_M:
-        look.state.course = Course(look.now_ms, raw_dm, nearer=True)
-    elif raw_dm >= course.mark_dm + 10 * max(COURSE_M, seen.radii_m):
-        look.state.course = Course(look.now_ms, raw_dm, nearer=False)
+        return Course(now_ms, raw_dm, None)
+    if raw_dm <= course.mark_dm - 10 * COURSE_M:
+        return Course(now_ms, raw_dm, nearer=True)
+    if raw_dm >= course.mark_dm + 10 * max(COURSE_M, seen.radii_m):
+        return Course(now_ms, raw_dm, nearer=False)
+    return course
 
 
 def _prove(look: Look, seen: Separation) -> None:
@@ -76,7 +78,7 @@ def _prove(look: Look, seen: Separation) -> None:
         return
     oldest_ms = look.now_ms - min(look.wearer.at_ms, look.protected.at_ms)
     is_told = all(told_m(mover.accuracy_m) is not None for mover in look.movers)
-    certain = upper_m(seen, slack(look.wearer, look.protected, look.now_ms).metres) <= look.alert_m
+    certain = upper_m(seen, slack_m(look.wearer, look.protected, look.now_ms)) <= look.alert_m
     state.evidence = state.evidence + 1 if seen.is_live and certain and is_told and oldest_ms <= FRESH_MS else 0
     if state.evidence == EVIDENCE_FIXES:
         look.say(Code.EVIDENTIAL_BREACH, Change.ENTRY, Reason.CERTAIN_TWICE)

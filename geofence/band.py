@@ -17,12 +17,14 @@ import numpy as np
 
 from geofence.assumptions import (
     CLOSING_MIN_M_S,
+    FRESH_MS,
     IMMINENT_MS,
     LOSS_INTERVALS,
     R95,
     SILENT_M_S,
     SLACK_SIGMAS,
     TURN_S,
+    Z_CLOCK,
     Z_FIX,
 )
 from geofence.devices import (
@@ -42,19 +44,24 @@ from geofence.devices import (
 )
 from geofence.motion import UNHEARD_MS, Mover
 from geofence.separation import (
+    AGE_MAX_S,
     NOWHERE_M,
+    ROUNDED_S,
     SECOND_MS,
     SETTING_OFF,
     SETTING_OFF_M_S,
     STILL_M2_S3,
     STILL_M_S,
+    TURNED_LESS_PER_S,
     TURNED_PER_S,
     age_s_of,
     blind_not_before_ms,
     closings_m_s,
+    sure_variance_m2,
     variance_of_m2,
 )
 from tocsin.geodesy import FloatArray, IntArray, chord_m
+from tocsin.limits import PREALERT_FACTOR
 
 LATE_MARGIN_M: Final = 12.0  # what 0.1 s of age makes of both slacks at ROAD_M_S, and the roundings
 LOSS_MS_PER_S: Final = SECOND_MS * LOSS_INTERVALS
@@ -70,7 +77,7 @@ class Band(NamedTuple):
     been said. ``watch_s``: how far ahead an approach is looked for; below nothing: one has been said, and lasts
     while it is so near. ``look_ms``: from then on every fix is looked at. ``said``: whose silence has been said
     already, WEARERS and PROTECTEDS, UNFIXED: his being without a fix only; whether a risk has been, RISK, and an
-    APPROACH.
+    APPROACH; whether the alert is UNPROVEN, and no fix has begun to prove it.
     """
 
     lo_m: float
@@ -84,7 +91,7 @@ class Band(NamedTuple):
 
 
 IN_NO_RING_M: Final = 0.0  # the margin of a band of a pair in no ring
-WEARERS, PROTECTEDS, RISK, APPROACH, UNFIXED = 1, 2, 4, 8, 16
+WEARERS, PROTECTEDS, RISK, APPROACH, UNFIXED, UNPROVEN = 1, 2, 4, 8, 16, 32
 CLEAR_STILL: Final = SLACK_SIGMAS * sqrt(2.0 * STILL_M2_S3)  # metres a second to the power 1.5, both standing
 CLEAR_TURNED: Final = SLACK_SIGMAS * sqrt(TURNED_PER_S)
 CLEAR_AHEAD_S: Final = max(TURN_S, IMMINENT_MS / SECOND_MS)  # neither carried in nor imminent within it
@@ -165,11 +172,12 @@ def apart_until_ms(  # noqa: C901, PLR0912, PLR0915  # one formula
     band: Band,
     role: int,
     by_clock: bool = False,
-    paced: bool = False,
+    slight: bool = False,
 ) -> float:
     """After a believed fix of ``own``, the party ``role``, or by the clock, ``own`` the wearer: the whole second
     before which nothing can change between the two, 0 if something can have changed now. Wider than what the
-    rules compute, never narrower. ``paced``: nothing but how often a pair in no ring is to report.
+    rules compute, never narrower. ``slight``: nothing but how often a pair in no ring is to report, or the mark of
+    the course of one in the pre-alert ring.
 
     ``near_m`` is at most raw and best: what is carried on moves the distance by its part along the line between
     the two at most. ``seen_m`` is at most what was observed on both sides.
@@ -189,19 +197,28 @@ def apart_until_ms(  # noqa: C901, PLR0912, PLR0915  # one formula
     low_m, beyond_m = near_m - both_radii_m, near_m - band.ring_m
     said = int(band.said)
     own_said = bool(said >> role & 1)
-    quiet = beyond_m > 0.0
+    held_m = beyond_m  # with the doubt that is held against it when only time has passed
+    if not (own.is_first or partner.is_first):
+        held_m += Z_CLOCK * sqrt(sure_variance_m2(age_a, speed_a) + sure_variance_m2(age_b, speed_b))
+    quiet = (held_m if by_clock else beyond_m) > 0.0
     if not by_clock:
         came_a, came_b = came_m(own, partner)
         seen_m = raw_m - max(0.0, came_a, came_b) - 1.0
         turning_m_s = 2.0 * drift_m * (speed_a + speed_b) / (raw_m + NOWHERE_M)
         faded_m_s = towards_a + towards_b - closing_a * age_a / TURN_S - closing_b * age_b / TURN_S - turning_m_s
-        if paced:
+        in_course = band.margin_m != IN_NO_RING_M and band.ring_m > -inf
+        most_m = raw_m + 1.0 - max(band.margin_m, both_radii_m)
+        if in_course:
+            quiet = quiet and most_m + drift_m < PREALERT_FACTOR * band.ring_m and now_ms < band.look_ms
+            quiet = quiet and (slight or (raw_m - 1.0 > band.lo_m and most_m < band.hi_m))
+        elif slight:
             quiet = quiet and band.margin_m == IN_NO_RING_M
         else:
-            in_course = band.margin_m != IN_NO_RING_M and band.ring_m > -inf
-            least_m = raw_m - 1.0 if in_course else low_m - Z_FIX * sqrt(variance_a + variance_b)
-            quiet = quiet and least_m > band.lo_m and now_ms < band.look_ms
-            quiet = quiet and raw_m + drift_m + 1.0 - max(band.margin_m, both_radii_m) < band.hi_m
+            quiet = quiet and low_m - Z_FIX * sqrt(variance_a + variance_b) > band.lo_m
+            quiet = quiet and most_m + drift_m < band.hi_m and now_ms < band.look_ms
+        if said & UNPROVEN:
+            is_old = now_ms - min(own.at_ms, partner.at_ms) > FRESH_MS
+            quiet = quiet and (is_old or raw_m - 1.0 + both_radii_m > band.hi_m)
         quiet = quiet and seen_m > band.ring_m and not own_said
         if band.watch_s >= 0.0:
             quiet = quiet and beyond_m > band.watch_s * (closing_a + closing_b + turning_m_s + STILL_M_S)
@@ -216,11 +233,11 @@ def apart_until_ms(  # noqa: C901, PLR0912, PLR0915  # one formula
     due_ms = inf
     carried_m_s = closing_a + closing_b + STILL_M_S
     if raw_m - TURN_S * carried_m_s - 1.0 <= band.ring_m:
-        due_ms = now_ms + SECOND_MS * beyond_m / carried_m_s
+        due_ms = now_ms + SECOND_MS * held_m / carried_m_s
     if said & RISK:
         if late_m == 0.0 or raw_m - both_radii_m - late_m + LATE_MARGIN_M > -band.blind_m:
             return 0.0
-    elif low_m - band.blind_m <= moved_m + late_m:
+    elif (late_a or late_b) and low_m - band.blind_m <= moved_m + late_m:
         return 0.0
     else:
         due_ms = min(due_ms, blind_not_before_ms(own, partner, now_ms, low_m - band.blind_m))
@@ -242,11 +259,11 @@ def came_m(a: Mover, b: Mover) -> tuple[float, float]:
 
 
 class KeptApart(NamedTuple):
-    """For n pairs: whether nothing can have changed, or (``paced``) nothing but how often a pair in no ring is to
-    report; for those the whole second before which nothing will."""
+    """For n pairs: whether nothing can have changed, or nothing but what is ``slight`` (``apart_until_ms``); for
+    those the whole second before which nothing will."""
 
     quiet: Mask
-    paced: Mask
+    slight: Mask
     due_ms: FloatArray
 
 
@@ -276,20 +293,27 @@ def kept_apart(  # noqa: PLR0915  # one formula; in pieces it would be arrays ha
     low_m, late_m = near_m - both_radii_m, slack_a * late_a + slack_b * late_b
     left_m, beyond_m = low_m - blind_m, near_m - ring_m
     said, carried_m_s = of_whom.astype(np.int64), closing_a + closing_b + STILL_M_S
-    quiet, at_pace = beyond_m > 0.0, True
+    in_course = (margin_m != IN_NO_RING_M) & (ring_m > -inf)
+    sure_m2 = _sure_variance_m2(age_a, speed_a) + _sure_variance_m2(age_b, speed_b)
+    sure_m2[(own[BEFORE_MS] == UNHEARD_MS) | (partner[BEFORE_MS] == UNHEARD_MS)] = 0.0
+    held_m = beyond_m + Z_CLOCK * np.sqrt(sure_m2)
+    quiet, kept = (held_m if by_clock else beyond_m) > 0.0, np.True_
     if by_clock:
         quiet &= np.where(said & UNFIXED, lost_ms(own, HEARD), lost_ms(own, AT)) > now_ms
-        quiet |= (beyond_m > 0.0) & (said & (WEARERS | UNFIXED) == WEARERS)
+        quiet |= (held_m > 0.0) & (said & (WEARERS | UNFIXED) == WEARERS)
     else:
         seen_m = raw_m - 1.0 - np.maximum(_came_m(ways, own, raw_m), _came_m(-ways, partner, raw_m))
         turning_m_s = 2.0 * drift_m * (speed_a + speed_b) / (raw_m + NOWHERE_M)
         faded_m_s = (
             towards_a + towards_b - (closing_a * age_a + closing_b * age_b) / TURN_S - turning_m_s - STILL_M_S
         )
-        in_course = (margin_m != IN_NO_RING_M) & (ring_m > -inf)
         least_m = np.where(in_course, raw_m - 1.0, low_m - Z_FIX * np.sqrt(variance_a + variance_b))
-        at_pace = (least_m > lo_m) & (now_ms < look_ms)
-        at_pace &= raw_m + drift_m + 1.0 - np.maximum(margin_m, both_radii_m) < hi_m
+        most_m = raw_m + 1.0 - np.maximum(margin_m, both_radii_m)
+        beyond_ms = now_ms < look_ms
+        kept = (least_m > lo_m) & beyond_ms & (np.where(in_course, most_m, most_m + drift_m) < hi_m)
+        quiet &= ~in_course | (beyond_ms & (most_m + drift_m < PREALERT_FACTOR * ring_m))
+        is_old = now_ms - np.minimum(own[AT], partner[AT]) > FRESH_MS
+        quiet &= (said & UNPROVEN == 0) | is_old | (raw_m - 1.0 + both_radii_m > hi_m)
         quiet &= (seen_m > ring_m) & (said >> role & 1 == 0)
         quiet &= np.where(
             watch_s >= 0.0,
@@ -302,9 +326,9 @@ def kept_apart(  # noqa: PLR0915  # one formula; in pieces it would be arrays ha
     quiet &= np.where(
         is_risk,
         (late_a | late_b) & (raw_m - both_radii_m - late_m + LATE_MARGIN_M <= -blind_m),
-        left_m > moved_m + late_m,
+        ~(late_a | late_b) | (left_m > moved_m + late_m),
     )
-    due_ms = now_ms + SECOND_MS * beyond_m / carried_m_s
+    due_ms = now_ms + SECOND_MS * held_m / carried_m_s
     due_ms[raw_m - TURN_S * carried_m_s - 1.0 > ring_m] = inf
     a_first = overdue_a <= overdue_b
     rate_a, rate_b = silent_a + speed_a, silent_b + speed_b
@@ -320,7 +344,8 @@ def kept_apart(  # noqa: PLR0915  # one formula; in pieces it would be arrays ha
     second_ms = SECOND_MS * (now_ms // SECOND_MS)  # what has come to be since, no clock has judged yet
     for ms in (unfixed_ms, unheard_ms, lost_ms(own, AT), lost_ms(own, HEARD)):
         np.minimum(due_ms, ms, out=due_ms, where=ms > second_ms)
-    return KeptApart(quiet & at_pace, quiet & (margin_m == IN_NO_RING_M), next_second_ms(due_ms, now_ms))
+    slight = quiet & (in_course | (margin_m == IN_NO_RING_M))
+    return KeptApart(quiet & kept, slight, next_second_ms(due_ms, now_ms))
 
 
 def may_show(partners: FloatArray, points: FloatArray, at_ms: FloatArray, radius_m: FloatArray) -> Mask:
@@ -374,6 +399,13 @@ def _ages_s(rows: FloatArray, now_ms: FloatArray) -> FloatArray:
     age_s /= SECOND_MS
     age_s += 0.1
     return age_s
+
+
+def _sure_variance_m2(age_s: FloatArray, speed_m_s: FloatArray) -> FloatArray:
+    sure_s = np.minimum(np.maximum(age_s - ROUNDED_S, 0.0), AGE_MAX_S)
+    turned = TURNED_PER_S * np.maximum(1.0 - TURNED_LESS_PER_S * sure_s, 0.0)
+    variance_m2: FloatArray = (speed_m_s * speed_m_s * turned + STILL_M2_S3) * (sure_s * sure_s * sure_s)
+    return variance_m2
 
 
 def _variance_m2(age_s: FloatArray, speed_m_s: FloatArray) -> FloatArray:

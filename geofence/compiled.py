@@ -4,6 +4,7 @@ Numba compiles the very text of the functions that decide one message in Python 
 again. Only what numba has no word for is said here:
 
     geodesy._sin_cos    its tables are lists there, arrays here
+    ordinary.fetch      asks for memory early, which Python has no word for
     Mover               numba knows its fields; its properties and ``lost_ms`` are handed to it
 
 No option that changes an operation is set (``fastmath``), so each + - * / and square root is the one of IEEE 754,
@@ -29,8 +30,9 @@ from typing import Any, Final
 
 import numba
 import numpy as np
+from llvmlite import ir
 from numba.core import types
-from numba.extending import overload, overload_attribute, overload_method, register_jitable
+from numba.extending import intrinsic, overload, overload_attribute, overload_method, register_jitable
 
 from geofence import band, conditions, devices, motion, ordinary, quality, separation, standing, zone_table
 from geofence.motion import Mover
@@ -43,19 +45,21 @@ PLAIN: Final[tuple[Callable[..., Any], ...]] = (
     geodesy.chord_m, geodesy._turn, geodesy._point, geodesy.ecef_one,
     motion.is_reachable, motion.movement, motion.overdue_from,
     devices.mover_at, devices.continued, devices.accuracy_of_m,
-    separation.age_s_of, separation.variance_of_m2, separation.closings_m_s, separation.blind_not_before_ms,
+    separation.age_s_of, separation.variance_of_m2, separation.sure_variance_m2, separation.closings_m_s,
+    separation.blind_not_before_ms,
     standing.may_show, band.came_m, band.clear_until_ms, band.apart_until_ms,
     quality.skew_of, quality._clocked, quality._placed, quality.hear_more,
     conditions.said_of, zone_table.is_outside,
-    ordinary._leave, ordinary._is_due, ordinary._tells_news, ordinary._is_other, ordinary._may_show,
-    ordinary._believe, ordinary._judge_quality, ordinary._band_at, ordinary._judge_pair, ordinary._judge_pairs,
-    ordinary._is_taken,
+    ordinary._leave, ordinary._ask_ahead, ordinary._ask_for_row, ordinary._is_due, ordinary._tells_news,
+    ordinary._is_other, ordinary._may_show, ordinary._believe, ordinary._judge_quality, ordinary._band_at,
+    ordinary._judge_pair, ordinary._judge_pairs, ordinary._is_taken,
 )  # fmt: skip
 OPTIONS: Final = {
     "_nrt": False,
     "forceinline": True,
 }  # nothing is allocated, no reference counted: four times faster
-OF_MOVER: Final = ("place", "is_known", "silent_m_s")
+TO_WRITE_AND_KEEP_DATA: Final = (1, 3, 1)  # llvm.prefetch: to be written, to be kept in every cache, data
+OF_MOVER: Final = ("place", "is_known", "is_first", "silent_m_s")
 TEXT: Final = ("geofence", "tocsin")  # packages whose every file may hold a rule or a number of one
 
 
@@ -98,6 +102,7 @@ def _tell_numba() -> None:
         _tell_property(name)
     overload_method(types.NamedUniTuple, "lost_ms", strict=False)(_lost_ms)  # type: ignore[call-arg]
     overload(geodesy._sin_cos)(_sin_cos)
+    overload(ordinary.fetch)(_fetch)
 
 
 def _tell_property(name: str) -> None:
@@ -120,3 +125,28 @@ def _sin_cos(angle_e6: int) -> Any:  # noqa: ANN401, ARG001  the same
         return geodesy._turn(rest, geodesy._SINS[at], geodesy._COSINES[at])
 
     return sin_cos
+
+
+def _fetch(those: Any, at: int, column: int) -> Any:  # noqa: ANN401, ARG001  the same
+    def fetch(those: Any, at: int, column: int) -> None:  # noqa: ANN401
+        _prefetch(those, at, column)  # type: ignore[call-arg]
+
+    return fetch
+
+
+@intrinsic
+def _prefetch(_: Any, those: Any, at: Any, column: Any) -> Any:  # noqa: ANN401, ARG001  their types
+    """The instruction of the processor, for which numba has no word."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ANN401
+        array, word = context.make_array(signature.args[0])(context, builder, args[0]), args[1].type
+        row = builder.mul(builder.extract_value(array.strides, 0), args[1])
+        start = builder.add(builder.ptrtoint(array.data, word), row)
+        start = builder.add(start, builder.mul(array.itemsize, args[2]))
+        pointer, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), (pointer, flag, flag, flag))
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", (pointer,), kind)
+        builder.call(prefetch, (builder.inttoptr(start, pointer), *map(flag, TO_WRITE_AND_KEEP_DATA)))
+        return context.get_dummy_value()
+
+    return types.void(those, types.intp, types.intp), code

@@ -21,7 +21,7 @@ from geofence.assumptions import BLIND_SOON_MS, FAR_DISTANCES
 from geofence.conditions import LINK_LOST_MS, WELL, Condition, Sign, Since
 from geofence.motion import Mover
 from geofence.pair_state import WEARER, Look, Reason
-from geofence.separation import Separation, blind_not_before_ms, lower_m, separation, slack
+from geofence.separation import Separation, blind_not_before_ms, lower_m, separation, slack_m
 from geofence.silence import Blind, blind
 from tocsin.model.finding import LATCHED, Change, Code
 
@@ -111,8 +111,8 @@ def _remember(look: Look, code: Code, priority: int) -> None:
 def _priority(look: Look, seen: Separation | None, code: Code, hours: Blind | None) -> int:
     if code is Code.V_DEVICE_OFF:
         near_m = FAR_DISTANCES * look.alert_m
-        held = slack(look.wearer, look.protected, look.now_ms)
-        return 2 if seen is None or lower_m(seen, held.metres) <= near_m else 3
+        held_m = slack_m(look.wearer, look.protected, look.now_ms)
+        return 2 if seen is None or lower_m(seen, held_m) <= near_m else 3
     return 1 if hours is None or hours.worst_ms - look.now_ms < BLIND_SOON_MS else 2
 
 

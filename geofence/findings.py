@@ -32,7 +32,7 @@ from geofence.pair_state import (
     Said,
 )
 from geofence.pair_table import PROTECTIONS, QUIET, PairTable, Phase
-from geofence.separation import Separation, lower_m, radii_m, separation, slack, upper_m
+from geofence.separation import Separation, lower_m, radii_m, separation, slack_m, upper_m
 from tocsin.geodesy import surface_e6
 from tocsin.limits import ACCURACY_UNKNOWN_DM, FIX_PAST_MAX_S, PREALERT_FACTOR
 from tocsin.model.command import Action, Command
@@ -298,11 +298,11 @@ def _numbers(said: Said, look: Look, seen: Separation | None) -> Numbers:
         return {"distance_dm": None}
     claimed_m = [told_m(mover.accuracy_m) or ACCURACY_UNKNOWN_DM / 10.0 for mover in look.movers]
     claimed = seen._replace(radii_m=radii_m(*claimed_m))
-    slack_m = slack(look.wearer, look.protected, look.now_ms).metres
+    held_m = slack_m(look.wearer, look.protected, look.now_ms)
     numbers = Numbers(
         distance_dm=round(10 * seen.best_m),
-        lower_dm=round(10 * lower_m(claimed, slack_m)),
-        upper_dm=round(10 * upper_m(claimed, slack_m)),
+        lower_dm=round(10 * lower_m(claimed, held_m)),
+        upper_dm=round(10 * upper_m(claimed, held_m)),
     )
     if said.blind is not None:
         numbers["blind_worst_ms"], numbers["blind_plausible_ms"] = said.blind

@@ -23,9 +23,9 @@ from geofence.ordinary import (
     HEARD_ONE,
     LEFT,
     NEVER,
-    PACE,
     POOR,
     PRESENT,
+    SLIGHT,
     STRANGERS,
     T3_MS,
     WHOLE,
@@ -88,7 +88,7 @@ class InOrder(Turns):
         for _, what, side in those:
             if what == WHOLE:
                 self._take(index, place, taken)
-            elif not (what == PACE and self._repace(index, side >> 1, now_ms)):
+            elif not (what == SLIGHT and self._look_slightly(index, side >> 1, now_ms)):
                 self._judge_fix(index, side, Verdict.ACCEPTED, None, now_ms, lambda: taken)
         if self.asking:
             self._give_orders(index, now_ms, self._identity(place, taken))

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from math import ceil, floor
 from typing import Final
 
+from msgspec.structs import replace
+
 from geofence import authority, condition_codes, findings, quality_hour, silence, standing
-from geofence.approach import forget_course
+from geofence.approach import course_of, forget_course
 from geofence.assumptions import FAR_S
 from geofence.attribution import attribute, begin_leg
 from geofence.cadence import pace
@@ -105,14 +107,15 @@ class Looks:
         if look.said or state.course != course or table.protection_of[row] != _protection(look):
             self._stand(row, now_ms)
 
-    def _repace(self, index: int, row: int, now_ms: int) -> bool:
-        """A look at a pair in no ring, of which a fix can have changed nothing but how often it is to report;
-        False if it takes a whole one."""
+    def _look_slightly(self, index: int, row: int, now_ms: int) -> bool:
+        """A look at a pair of which a fix can have changed nothing but how often it is to report, in no ring, or
+        the mark of its course, in the pre-alert ring; False if it takes a whole one."""
         kept = self.table.states.get(row, QUIET)
-        if kept.probing_ms is not None:  # the first fix behind a spell ends it
+        change = self._set_mark if kept.prealert.inside else self._set_pace
+        if change is self._set_pace and kept.probing_ms is not None:  # the first fix behind a spell ends it
             return False
         try:
-            self._set_pace(row, kept, now_ms)
+            change(row, kept, now_ms)
         except Exception as error:  # noqa: BLE001  the others must be judged, whatever it was
             self._break(index, row, now_ms, error)
         return True
@@ -126,6 +129,13 @@ class Looks:
             state.interval_s, state.relax_ms = new
             begin_leg(state, movers, now_ms, crossed=False)
             self._settle(row, state)
+
+    def _set_mark(self, row: int, kept: PairState, now_ms: int) -> None:
+        wearer, protected = self.table.pairs[row]
+        seen = separation(self.devices.mover(wearer), self.devices.mover(protected), now_ms)
+        if (course := course_of(kept.course, now_ms, seen)) != kept.course:
+            self._settle(row, replace(kept, course=course))
+            self._stand(row, now_ms)
 
     def _schedule(self, row: int, look: Look, seen: Separation | None) -> None:
         until_ms = self.table.until_of[row]

@@ -67,7 +67,8 @@ class Messages(Hours):
                 if not self._is_apart(index, side, now_ms):
                     self._judge_fix(index, side, verdict, None, now_ms, lambda: taken)
             elif not self._says_nothing(side, verdict, fix, now_ms):
-                self._judge_fix(index, side, verdict, Heard(before, fix, told_dm), now_ms, lambda: taken)
+                heard = Heard(before, fix, told_dm, float(taken.t3_ms))
+                self._judge_fix(index, side, verdict, heard, now_ms, lambda: taken)
         if is_believed and _returns(before, now_ms):
             self._order(index, place, int(before.interval_s), now_ms, self._identity(place, taken))
         if taken.telemetry:
@@ -78,7 +79,7 @@ class Messages(Hours):
             self._judge_zones(index, sides, point, now_ms, taken)
 
     def _is_apart(self, index: int, side: int, now_ms: int) -> bool:
-        """Whether the pair has not left its guard band; then it is only due later, or reports at another pace."""
+        """Whether the pair has not left its guard band; then it is only due later, or has changed slightly."""
         table, row = self.table, side >> 1
         if table.phase_of[row] != Phase.IN_FORCE:
             return False
@@ -89,11 +90,11 @@ class Messages(Hours):
         if until_ms:
             table.due_of[row] = min(until_ms, table.until_of[row])
             return True
-        until_ms = apart_until_ms(own, partner, hour, band, role, paced=True)
+        until_ms = apart_until_ms(own, partner, hour, band, role, slight=True)
         if not until_ms:
             return False
         table.due_of[row] = min(until_ms, table.until_of[row])
-        return self._repace(index, row, now_ms)
+        return self._look_slightly(index, row, now_ms)
 
     def _says_nothing(self, side: int, verdict: Verdict, fix: Seen, now_ms: int) -> bool:
         """Whether a fix that was not believed is too far away to be held against the rings, and touches no

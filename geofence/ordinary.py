@@ -7,9 +7,10 @@ writes is what ``Messages`` writes one by one and ``Turns`` by columns, bit for 
 ``devices``, ``quality`` and ``conditions``, none of its own.
 
 Everything else is *left*, with what there is to do about it, for ``Turns`` to take in the same order: a WHOLE
-message that is not ordinary, a pair that has left its band (LOOK) or of which only the pace can change (PACE), a
-wearer who has left his ball (ZONES). Its cluster of pairs waits meanwhile, and at the next message of a waiting
-cluster the loop stops: within a cluster the order is kept, between two it does not matter.
+message that is not ordinary, a pair that has left its band (LOOK) or of which nothing but its pace or the mark of
+its course can change (SLIGHT), a wearer who has left his ball (ZONES). Its cluster of pairs waits meanwhile, and
+at the next message of a waiting cluster the loop stops: within a cluster the order is kept, between two it does
+not matter.
 
 Without a compiler it is a slow twin, and right all the same; ``geofence.compiled`` makes it fast. So its Python is
 plain: arrays, numbers and named tuples of them, nothing else. Hours in milliseconds, metres.
@@ -18,7 +19,7 @@ plain: arrays, numbers and named tuples of them, nothing else. Hours in millisec
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,7 @@ from geofence.devices import (
     RECEIVED,
     SPEED,
     WAY,
+    WIDTH,
     Mask,
     V,
     X,
@@ -45,7 +47,7 @@ from geofence.devices import (
 )
 from geofence.motion import UNHEARD_MS, Mover, Seen, is_reachable, overdue_from
 from geofence.pair_state import WEARER
-from geofence.pair_table import CLUSTER, PairTable, Phase
+from geofence.pair_table import CLUSTER, PARTNER, SIDE, PairTable, Phase
 from geofence.quality import OfFixes, Shown, hear_more, skew_of
 from geofence.standing import may_show
 from geofence.zone_table import is_outside
@@ -57,10 +59,12 @@ Words = npt.NDArray[np.int32]
 
 IN_FORCE: Final = int(Phase.IN_FORCE)
 PRESENCE: Final = int(FixFlag.PRESENCE)
-APART, WHOLE, PACE, LOOK, ZONES = range(5)  # nothing, or what is left to do
+APART, WHOLE, SLIGHT, LOOK, ZONES = range(5)  # nothing, or what is left to do
 HEARD_ONE, FOUND_ONE, STRANGERS, APPLIED, POOR, PRESENT, AHEAD, FROZEN, LEFT = range(9)  # places in what is told
 TOLD: Final = 9
 NEVER: Final = 2**62
+SOON: Final = 6  # messages: so long a row takes to come from memory; measured
+LINE: Final = 8  # numbers that come together
 
 _FROM: Final = {name: field[1] for name, field in (FIX_DTYPE.fields or {}).items()}
 DEVICE, FIX_MS, SENT_MS, T3_MS = (_FROM[name] // 8 for name in ("device", "fix_ms", "sent_ms", "t3_ms"))
@@ -151,6 +155,7 @@ def work_for(fixes: int, sides_max: int) -> Work:
 def take(batch: Batch, memory: Memory, work: Work, begin: int, clock_ms: int, has_zones: bool) -> int:
     """Take messages from ``begin`` on; the index of the first that was not come to. ``work`` is as new."""
     for index in range(begin, batch.places.size):
+        _ask_ahead(batch, memory, index)
         place = batch.places[index]
         if place < 0:
             work.told[STRANGERS] += 1
@@ -162,6 +167,39 @@ def take(batch: Batch, memory: Memory, work: Work, begin: int, clock_ms: int, ha
         if not _is_taken(batch, memory, work, index, place, now_ms, has_zones):
             _leave(memory, work, index, WHOLE, memory.sides_sorted[memory.side_starts[place]])
     return batch.places.size
+
+
+def _ask_ahead(batch: Batch, memory: Memory, index: int) -> None:
+    """Have at hand what the messages behind this one read: of the farther one what its device leads to, and of the
+    nearer one what its first pair does."""
+    farther, nearer = index + 2 * SOON, index + SOON
+    if farther < batch.places.size and batch.places[farther] >= 0:
+        place = batch.places[farther]
+        _ask_for_row(memory.rows, place)
+        fetch(memory.first_of, place, 0)
+        fetch(memory.known, place, 0)
+        fetch(memory.received, place, 0)
+        fetch(memory.of_fixes[5], place, 0)
+        fetch(memory.side_counts, place, 0)
+        fetch(memory.side_starts, place, 0)
+    if nearer < batch.places.size and batch.places[nearer] >= 0:
+        place = batch.places[nearer]
+        side = memory.first_of[place, SIDE]
+        _ask_for_row(memory.rows, memory.first_of[place, PARTNER])
+        fetch(memory.bands, side >> 1, 0)
+        fetch(memory.due_ms, side >> 1, 0)
+        fetch(memory.until_ms, side >> 1, 0)
+        fetch(memory.place_of_side, side ^ 1, 0)
+        fetch(memory.sides_sorted, memory.side_starts[place], 0)
+
+
+def _ask_for_row(rows: FloatArray, place: int) -> None:
+    for column in range(0, WIDTH, LINE):
+        fetch(rows, place, column)
+
+
+def fetch(those: npt.NDArray[Any], at: int, column: int) -> None:
+    """Machine code asks memory for what is around this place in an array, and goes on; Python has none to ask."""
 
 
 def _leave(memory: Memory, work: Work, index: int, what: int, side: int) -> None:
@@ -304,7 +342,7 @@ def _judge_pair(memory: Memory, work: Work, index: int, side: int, own: Mover, h
     if until_ms == 0.0:
         until_ms = apart_until_ms(own, partner, hour_ms, band, role)
     if until_ms == 0.0:
-        what, until_ms = PACE, apart_until_ms(own, partner, hour_ms, band, role, False, True)
+        what, until_ms = SLIGHT, apart_until_ms(own, partner, hour_ms, band, role, False, True)
     if until_ms == 0.0:
         what = LOOK
     else:

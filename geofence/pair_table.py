@@ -49,7 +49,7 @@ from geofence.assumptions import (
     RELAX_MS,
     SETTLED_MS,
 )
-from geofence.band import APPROACH, IN_NO_RING_M, PROTECTEDS, RISK, UNFIXED, WEARERS, Band
+from geofence.band import APPROACH, IN_NO_RING_M, PROTECTEDS, RISK, UNFIXED, UNPROVEN, WEARERS, Band
 from geofence.cadence import Asked, asked
 from geofence.conditions import WELL, Condition, ConditionTable
 from geofence.devices import DeviceTable
@@ -394,12 +394,13 @@ def band_of(state: PairState, alert_m: float) -> Band:
         + PROTECTEDS * state.protected_lost
         + RISK * is_risk
         + APPROACH * state.imminent
+        + UNPROVEN * (state.alert.inside and state.evidence == 0)
     )
     look_ms = inf if state.relax_ms is None else float(state.relax_ms + RELAX_MS)
     if state.probing_ms is not None:
         look_ms = min(look_ms, float(state.probing_ms + PROBING_MS))
     if state.alert.inside:
-        if state.evidence < EVIDENCE_FIXES or state.alert_ms is None:
+        if 0 < state.evidence < EVIDENCE_FIXES or state.alert_ms is None:
             return ALWAYS_LOOK
         if state.relax_ms is None and state.interval_s == ALERT_S:
             look_ms = min(look_ms, float(state.alert_ms + SETTLED_MS))

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from geofence import authority, silence, standing
 from geofence.approach import judge_approach
-from geofence.assumptions import POOR_DM
+from geofence.assumptions import LATE_MS, POOR_DM
 from geofence.cadence import tell
 from geofence.devices import Verdict
 from geofence.motion import Mover, Seen, is_reachable
@@ -23,11 +23,12 @@ DISBELIEVED: Final = frozenset({Verdict.POOR, Verdict.IMPLAUSIBLE})
 
 
 class Heard(NamedTuple):
-    """A fix that needs a thought: the device before it, the fix, the accuracy it told."""
+    """A fix that needs a thought: the device before it, the fix, the accuracy it told, when it came."""
 
     before: Mover
     fix: Seen
     told_dm: int
+    received_ms: float
 
 
 def judge_believed(look: Look, seen: Separation | None, role: int) -> None:
@@ -58,10 +59,11 @@ def judge_unbelieved(
 
 
 def _is_straggler(heard: Heard, valid_from_ms: int) -> bool:
-    """Whether a fix that was overtaken is young, good and possible, and the measure was in force."""
+    """Whether a fix that was overtaken is young, beside what overtook it and when it came, good and possible, and
+    the measure was in force."""
     before, fix = heard.before, heard.fix
     newer = Seen(before.at_ms, before.place, before.accuracy_m)
-    is_young = fix.at_ms >= before.at_ms - STRAGGLER_MAX_MS
+    is_young = fix.at_ms >= max(before.at_ms - STRAGGLER_MAX_MS, heard.received_ms - LATE_MS)
     is_good = heard.told_dm <= POOR_DM and is_reachable(fix.place, fix.at_ms, fix.accuracy_m, newer)
     return is_young and is_good and fix.at_ms >= valid_from_ms
 

@@ -22,11 +22,14 @@ from geofence.assumptions import (
     Z_CLOCK,
     Z_FIX,
 )
-from geofence.motion import Mover
+from geofence.motion import AGE_MAX_DS, Mover
 from tocsin.geodesy import chord_m
 
 STILL_M2_S3: Final = STILL_AT_60_S_M**2 / 60.0**3
 TURNED_PER_S: Final = 2.0 / (3.0 * TURN_S)  # the first term of TURNED_S2 is larger than the whole
+TURNED_LESS_PER_S: Final = 3.0 / (4.0 * TURN_S)  # ... the second, which is less than nothing, as a part of it
+ROUNDED_S: Final = 0.2  # by so much less ``age_s_of`` is rather too young
+AGE_MAX_S: Final = AGE_MAX_DS / 10.0
 # How fast 2 sigma of whoever is not overdue grow, by his speed and beside it.
 SETTING_OFF: Final = 2.0
 SETTING_OFF_M_S: Final = 5.0
@@ -130,35 +133,33 @@ def observed_m(a: Mover, b: Mover) -> float:
     return nearest_m
 
 
-class Slack(NamedTuple):
-    """How much nearer, or farther, they may be than they are seen: ``metres``. ``overdue_ms``: since when somebody
-    has been overdue, inf if nobody is."""
-
-    metres: float
-    overdue_ms: float
-
-
-def slack(a: Mover, b: Mover, now_ms: float) -> Slack:
-    """Whoever reports may have moved by some sigmas; whoever is overdue, at his own or the plausible speed."""
+def slack_m(a: Mover, b: Mover, now_ms: float) -> float:
+    """How much nearer, or farther, they may be than they are seen. Whoever reports may have moved by some sigmas;
+    whoever is overdue, at his own or the plausible speed."""
     metres = variance_m2 = 0.0
-    overdue_ms = inf
     for mover in (a, b):
         if now_ms > mover.overdue_ms:
-            overdue_ms = min(overdue_ms, mover.overdue_ms)
             metres += mover.silent_m_s * (now_ms - mover.at_ms) / SECOND_MS
         else:
             variance_m2 += mover.unobserved_m2(now_ms)
-    return Slack(metres + SLACK_SIGMAS * sqrt(variance_m2), overdue_ms)
+    return metres + SLACK_SIGMAS * sqrt(variance_m2)
 
 
-def lower_m(seen: Separation, slack_m: float) -> float:
-    """d_lb: the least distance that is still plausible. Never below 0, never more for a worse accuracy."""
-    return max(0.0, quantised(seen.nearest_m - seen.radii_m - slack_m))
+def overdue_since_ms(a: Mover, b: Mover, now_ms: float) -> float:
+    """Since when somebody has been overdue; inf if nobody is."""
+    hour = min(a.overdue_ms, b.overdue_ms)
+    return hour if hour < now_ms else inf
 
 
-def upper_m(seen: Separation, slack_m: float) -> float:
+def lower_m(seen: Separation, held_m: float) -> float:
+    """d_lb: the least distance that is still plausible, by ``slack_m``. Never below 0, never more for a worse
+    accuracy."""
+    return max(0.0, quantised(seen.nearest_m - seen.radii_m - held_m))
+
+
+def upper_m(seen: Separation, held_m: float) -> float:
     """d_ub: the greatest."""
-    return quantised(max(seen.raw_m, seen.best_m) + seen.radii_m + slack_m)
+    return quantised(max(seen.raw_m, seen.best_m) + seen.radii_m + held_m)
 
 
 # --- when to look again ----------------------------------------------------------------------------------------
@@ -183,6 +184,13 @@ def blind_not_before_ms(a: Mover, b: Mover, now_ms: float, left_m: float) -> flo
 def variance_of_m2(age_s: float, speed_m_s: float) -> float:
     """At least ``unobserved_m2``, without a table; rather too old."""
     return (speed_m_s * speed_m_s * TURNED_PER_S + STILL_M2_S3) * (age_s * age_s * age_s)
+
+
+def sure_variance_m2(age_s: float, speed_m_s: float) -> float:
+    """At most ``unobserved_m2``, of an age by ``age_s_of``: two terms of TURNED_S2, which lie below the whole."""
+    sure_s = min(max(age_s - ROUNDED_S, 0.0), AGE_MAX_S)
+    turned = TURNED_PER_S * max(1.0 - TURNED_LESS_PER_S * sure_s, 0.0)
+    return (speed_m_s * speed_m_s * turned + STILL_M2_S3) * (sure_s * sure_s * sure_s)
 
 
 def age_s_of(mover: Mover, now_ms: float) -> float:

@@ -34,14 +34,14 @@ from geofence.pair_state import (
 )
 from geofence.separation import (
     Separation,
-    Slack,
     are_comparable,
     blind_not_before_ms,
     carried_in_not_before_ms,
     lower_m,
+    overdue_since_ms,
     quantised,
     shown_by,
-    slack,
+    slack_m,
 )
 from tocsin.geodesy import chord_m
 from tocsin.model.finding import Change, Code
@@ -209,8 +209,8 @@ def _carry_in(look: Look, distance_m: float) -> None:
 def judge_certainty(look: Look, seen: Separation | None, *, by_fix: bool) -> None:
     """UNCERTAIN and DEGRADED, behind everything else of this look."""
     state = look.state
-    held = Slack(0.0, inf) if seen is None else slack(look.wearer, look.protected, look.now_ms)
-    why = _why_unsure(look, seen, held)
+    overdue_ms = inf if seen is None else overdue_since_ms(look.wearer, look.protected, look.now_ms)
+    why = _why_unsure(look, seen, overdue_ms)
     if why is None:
         if state.uncertain_ms is not None and (by_fix or state.alert.inside):
             _resolve(look)
@@ -218,7 +218,7 @@ def judge_certainty(look: Look, seen: Separation | None, *, by_fix: bool) -> Non
     if state.uncertain_ms is None:
         state.uncertain_ms, state.uncertain_reason = look.now_ms, why
         look.say(Code.UNCERTAIN, Change.ENTRY, why)
-    if not state.degraded and look.now_ms >= _degraded_ms(look, held):
+    if not state.degraded and look.now_ms >= _degraded_ms(look, overdue_ms):
         state.degraded = True
         since_ms = _silent_since_ms(look) if why is Reason.SILENT_IN_REACH else None
         look.say(Code.DEGRADED, Change.ENTRY, Reason.UNRESOLVED_60_S, silent_since_ms=since_ms)
@@ -234,7 +234,7 @@ def _silent_since_ms(look: Look) -> int | None:
     return min(silent_ms, default=None)
 
 
-def _why_unsure(look: Look, seen: Separation | None, held: Slack) -> Reason | None:
+def _why_unsure(look: Look, seen: Separation | None, overdue_ms: float) -> Reason | None:
     state = look.state
     if state.alert.inside:
         return None
@@ -242,8 +242,9 @@ def _why_unsure(look: Look, seen: Separation | None, held: Slack) -> Reason | No
         return Reason.UNBELIEVED_FIX
     if state.one_reading:
         return Reason.ONE_READING
-    if seen is not None and held.overdue_ms < inf and lower_m(seen, held.metres) <= look.alert_m:
-        return Reason.SILENT_IN_REACH
+    if seen is not None and overdue_ms < inf:
+        held_m = slack_m(look.wearer, look.protected, look.now_ms)
+        return Reason.SILENT_IN_REACH if lower_m(seen, held_m) <= look.alert_m else None
     return None
 
 
@@ -256,12 +257,12 @@ def _resolve(look: Look) -> None:
     state.uncertain_ms, state.uncertain_reason, state.degraded = None, "", False
 
 
-def _degraded_ms(look: Look, held: Slack) -> float:
+def _degraded_ms(look: Look, overdue_ms: float) -> float:
     """Unresolved for DEGRADED_AFTER_MS, counted from when somebody became overdue if that was earlier: at the
     hour of plausible blind risk a long silence needs no further minute."""
     uncertain_ms = look.state.uncertain_ms
     assert uncertain_ms is not None
-    return max(uncertain_ms, min(uncertain_ms, held.overdue_ms) + DEGRADED_AFTER_MS)
+    return max(uncertain_ms, min(uncertain_ms, overdue_ms) + DEGRADED_AFTER_MS)
 
 
 # --- when to look again ----------------------------------------------------------------------------------------

@@ -172,10 +172,10 @@ class Turns(Messages):
             own, now_ms = own.take(of, 1), now_ms.take(of)
         bands = table.bands.take(rows, 0).T
         quiet, due_ms = clear(own, partners, now_ms, bands)
-        paced = np.zeros(quiet.size, np.bool_)
+        slight = np.zeros(quiet.size, np.bool_)
         rest = np.flatnonzero(~quiet)
         if rest.size:
-            quiet[rest], paced[rest], due_ms[rest] = kept_apart(
+            quiet[rest], slight[rest], due_ms[rest] = kept_apart(
                 own.take(rest, 1),
                 partners.take(rest, 1),
                 now_ms.take(rest),
@@ -184,7 +184,7 @@ class Turns(Messages):
             )
         due_ms = np.minimum(due_ms, table.until_ms.take(rows))  # whoever has a band is in force
         if rest.size:
-            still = np.flatnonzero(quiet | paced)
+            still = np.flatnonzero(quiet | slight)
             table.due_ms[rows.take(still)] = due_ms.take(still)
         else:
             table.due_ms[rows] = due_ms
@@ -194,7 +194,7 @@ class Turns(Messages):
             if last not in {-1, index}:
                 self._give_orders_for(columns, last)
             last = index
-            if not (paced[at] and self._repace(index, int(rows[at]), hour_ms)):
+            if not (slight[at] and self._look_slightly(index, int(rows[at]), hour_ms)):
                 self._judge_fix(
                     index, int(sides[at]), Verdict.ACCEPTED, None, hour_ms, partial(columns.taken, index)
                 )

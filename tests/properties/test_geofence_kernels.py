@@ -15,7 +15,8 @@ from geofence.pair_state import INSIDE, PairState
 from geofence.pair_table import ALWAYS_LOOK, band_of
 from geofence.quality import QualityTable
 from geofence.quality_hour import count, count_one
-from geofence.separation import lower_m, separation, slack, upper_m
+from geofence.remembered import Course
+from geofence.separation import age_s_of, lower_m, separation, slack_m, sure_variance_m2, upper_m, variance_of_m2
 
 NOW_MS = 1_795_219_200_000.0
 RADIUS_M = 6_378_137.0
@@ -45,7 +46,7 @@ def moved(
 
 
 movers = st.builds(
-    moved, st.floats(0, 40_000), ways, ages_ms, st.integers(1, 200_000),
+    moved, st.floats(0, 40_000) | st.floats(900, 2_300), ways, ages_ms, st.integers(1, 200_000),
     st.tuples(accuracies, st.sampled_from([5, 10, 30, 60]), st.sampled_from([0.0, 0.0, 0.5, 1.0])),
 )  # fmt: skip
 states = st.sampled_from(
@@ -55,7 +56,12 @@ states = st.sampled_from(
         PairState(interval_s=PREALERT_S),
         PairState(interval_s=NEAR_S, relax_ms=int(NOW_MS) - 20_000),
         PairState(prealert=INSIDE, interval_s=PREALERT_S),
-        PairState(prealert=INSIDE, interval_s=PREALERT_S, imminent=True),
+        *(
+            PairState(prealert=INSIDE, interval_s=PREALERT_S, imminent=imminent, course=Course(0, mark_dm, None))
+            for imminent in (False, True)
+            for mark_dm in (12_000, 19_000, 20_500)
+        ),
+        PairState(prealert=INSIDE, alert=INSIDE, alert_ms=int(NOW_MS) - 9_000, interval_s=ALERT_S),
         PairState(prealert=INSIDE, alert=INSIDE, alert_ms=int(NOW_MS) - 9_000, evidence=2, interval_s=ALERT_S),
         PairState(
             prealert=INSIDE, alert=INSIDE, alert_ms=int(NOW_MS) - 9_000_000, evidence=2, interval_s=PREALERT_S
@@ -148,23 +154,23 @@ def test_the_band_for_many_is_the_band_for_one(
         assert bool(kept.quiet[0]) is (until_ms > 0.0)
         assert not until_ms or kept.due_ms[0] == until_ms
         if not by_clock:
-            paced_ms = apart_until_ms(a, b, NOW_MS, band, role, paced=True)
-            assert bool(kept.paced[0]) is (paced_ms > 0.0)
-            assert not paced_ms or kept.due_ms[0] == paced_ms
+            slight_ms = apart_until_ms(a, b, NOW_MS, band, role, slight=True)
+            assert bool(kept.slight[0]) is (slight_ms > 0.0)
+            assert not slight_ms or kept.due_ms[0] == slight_ms
 
 
 @settings(max_examples=300)
 @given(movers, movers, st.sampled_from([1_000.0, 2_000.0]), states, st.integers(0, 1))
-def test_only_a_pair_in_no_ring_is_asked_for_its_pace_alone(
+def test_a_pair_in_the_alert_ring_is_never_looked_at_slightly(
     a: Mover, b: Mover, alert_m: float, state: PairState, role: int
 ) -> None:
-    """And whoever is within his band is within it but for the pace."""
+    """And of any other whoever is within his band is within it but for pace and mark."""
     band = band_of(state, alert_m)
-    paced_ms = apart_until_ms(a, b, NOW_MS, band, role, paced=True)
-    if state.prealert.inside:
-        assert paced_ms == 0.0
+    slight_ms = apart_until_ms(a, b, NOW_MS, band, role, slight=True)
+    if state.alert.inside:
+        assert slight_ms == 0.0
     elif until_ms := apart_until_ms(a, b, NOW_MS, band, role):
-        assert paced_ms == until_ms
+        assert slight_ms == until_ms
 
 
 def test_beyond_the_bound_of_a_longer_interval_the_pace_is_all_that_may_change() -> None:
@@ -173,7 +179,7 @@ def test_beyond_the_bound_of_a_longer_interval_the_pace_is_all_that_may_change()
     a, b = (moved(x_m, (0.0, 0.1, 0.0), 2_000, 30_000, told) for x_m in (0.0, 4_500.0))
     band = band_of(PairState(interval_s=NEAR_S), 1_000.0)
     assert apart_until_ms(a, b, NOW_MS, band, 0) == 0.0
-    assert apart_until_ms(a, b, NOW_MS, band, 0, paced=True) > NOW_MS
+    assert apart_until_ms(a, b, NOW_MS, band, 0, slight=True) > NOW_MS
 
 
 @settings(max_examples=300)
@@ -208,11 +214,17 @@ def test_of_one_movement_a_worse_accuracy_only_widens_the_interval(a: Mover, b: 
     worse = a._replace(accuracy_m=a.accuracy_m + more_m)
     bounds = []
     for one in (a, worse):
-        seen, slack_m = separation(one, b, NOW_MS), slack(one, b, NOW_MS).metres
-        assert lower_m(seen, slack_m) <= seen.best_m <= upper_m(seen, slack_m) + 0.05
-        bounds.append((lower_m(seen, slack_m), upper_m(seen, slack_m)))
+        seen, held_m = separation(one, b, NOW_MS), slack_m(one, b, NOW_MS)
+        assert lower_m(seen, held_m) <= seen.best_m <= upper_m(seen, held_m) + 0.05
+        bounds.append((lower_m(seen, held_m), upper_m(seen, held_m)))
     assert bounds[1][0] <= bounds[0][0]
     assert bounds[1][1] >= bounds[0][1]
+
+
+@given(movers)
+def test_the_bounds_of_a_variance_hold_it(mover: Mover) -> None:
+    age_s, exact_m2 = age_s_of(mover, NOW_MS), mover.unobserved_m2(NOW_MS)
+    assert sure_variance_m2(age_s, mover.speed_m_s) <= exact_m2 <= variance_of_m2(age_s, mover.speed_m_s)
 
 
 @given(movers, movers)

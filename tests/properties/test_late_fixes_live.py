@@ -82,6 +82,14 @@ SHE_IS_SEEN_POORLY: Final = [
 BOTH_ARE_CUT_OFF: Final = CutOff(1, 3, 12, [(1, 1)])
 
 
+# He speaks after a silence, and his newest fix is a minute old when one comes that it overtook by 29 s and that is
+# 90.001 s late: young beside the other one, and history.
+STOOD_TOGETHER: Final = Cast({"msr_a": (1, 2, 1, *ALWAYS)}, (0, 0, 0, 0, 0, 0), None)
+HE_SPEAKS_AGAIN: Final = [
+    Act(who, gap_ms, "toward", None, "fix", 0, -1) for who, gap_ms in ((2, 0), (2, 0), (1, 200_000), (1, 61_000))
+]
+
+
 def raised(cast: Cast, fixes: np.ndarray, path: int, end_ms: int) -> list[bytes]:
     """With the clock on every whole second before a message, and up to ``end_ms``."""
     played, second_ms = Played(cast), T0_MS
@@ -166,6 +174,8 @@ def last_ms(fixes: np.ndarray, who: int) -> int:
 @pytest.mark.usefixtures("every_loop")
 @settings(max_examples=200)
 @given(casts, lives, lates, paths)
+@example(STOOD_TOGETHER, HE_SPEAKS_AGAIN, [(8, 1, False)], BY_COLUMNS)
+@example(STOOD_TOGETHER, HE_SPEAKS_AGAIN, [(8, 1, False)], ONE_BY_ONE)
 def test_late_fixes_add_no_live_alert_and_take_none_away(
     cast: Cast, life: list[Act], extra: list[tuple[int, int, bool]], path: int
 ) -> None:

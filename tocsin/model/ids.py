@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import uuid
 from typing import Literal
 
 Prefix = Literal["alr", "fnd", "alm", "evt", "msr", "bat", "rfs", "rct", "cmd", "grp", "ntc", "acc", "hld"]
@@ -23,7 +22,7 @@ def derived(prefix: Prefix, *parts: str | int) -> str:
     raw = bytearray(hashlib.sha256(text.encode()).digest()[:16])
     raw[6] = raw[6] & 0x0F | 0x80
     raw[8] = raw[8] & 0x3F | 0x80
-    return f"{prefix}_{uuid.UUID(bytes=bytes(raw)).hex}"
+    return f"{prefix}_{raw.hex()}"
 
 
 def alarm_id(device: str, boot: int, seq: int, at_ms: int) -> str:

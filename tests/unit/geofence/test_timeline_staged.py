@@ -14,7 +14,6 @@ from geofence_pairs import P, W
 from timeline import Story, s
 
 from geofence import standing
-from geofence.separation import Slack
 
 WAYS = {
     "straight": lambda he: he.stands(6000).goes("02:00", 0, 14),
@@ -99,6 +98,6 @@ def test_the_gate_sees_an_engine_that_waits_for_nobody(monkeypatch):
     story.she.stands(0)
     story.he.stands(1200).is_silent("02:00").goes("03:00", 0, 5)
     assert late_by_s(story, "20:00") <= 0
-    monkeypatch.setattr(standing, "slack", lambda *_: Slack(0.0, float("inf")))
+    monkeypatch.setattr(standing, "overdue_since_ms", lambda *_: float("inf"))
     story.he.last_s = None
     assert late_by_s(story, "20:00") is None
