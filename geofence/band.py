@@ -17,6 +17,7 @@ import numpy as np
 
 from geofence.assumptions import (
     CLOSING_MIN_M_S,
+    FORGET_MS,
     FRESH_MS,
     IMMINENT_MS,
     LOSS_INTERVALS,
@@ -49,12 +50,13 @@ from geofence.separation import (
     ROUNDED_S,
     SECOND_MS,
     SETTING_OFF,
-    SETTING_OFF_M_S,
+    SETTING_OFF_M_S15,
     STILL_M2_S3,
     STILL_M_S,
     TURNED_LESS_PER_S,
     TURNED_PER_S,
     age_s_of,
+    are_comparable,
     blind_not_before_ms,
     closings_m_s,
     sure_variance_m2,
@@ -223,7 +225,7 @@ def apart_until_ms(  # noqa: C901, PLR0912, PLR0915  # one formula
         if band.watch_s >= 0.0:
             quiet = quiet and beyond_m > band.watch_s * (closing_a + closing_b + turning_m_s + STILL_M_S)
         else:
-            quiet = quiet and faded_m_s - STILL_M_S > CLOSING_MIN_M_S
+            quiet = quiet and faded_m_s - STILL_M_S > CLOSING_MIN_M_S and are_comparable(own, partner)
             quiet = quiet and raw_m + drift_m + 1.0 - band.ring_m < -band.watch_s * (faded_m_s - STILL_M_S)
     else:
         since_ms = own.heard_ms if said & UNFIXED else inf if own_said else own.at_ms
@@ -318,7 +320,9 @@ def kept_apart(  # noqa: PLR0915  # one formula; in pieces it would be arrays ha
         quiet &= np.where(
             watch_s >= 0.0,
             beyond_m > watch_s * (carried_m_s + turning_m_s),
-            (faded_m_s > CLOSING_MIN_M_S) & (raw_m + drift_m + 1.0 - ring_m < -watch_s * faded_m_s),
+            (np.abs(own[AT] - partner[AT]) <= FORGET_MS)
+            & (faded_m_s > CLOSING_MIN_M_S)
+            & (raw_m + drift_m + 1.0 - ring_m < -watch_s * faded_m_s),
         )
     unfixed_ms, unheard_ms = lost_ms(partner, AT), lost_ms(partner, HEARD)
     quiet &= (unfixed_ms > now_ms) | (said >> (1 - role) & 1 != 0)
@@ -332,7 +336,9 @@ def kept_apart(  # noqa: PLR0915  # one formula; in pieces it would be arrays ha
     due_ms[raw_m - TURN_S * carried_m_s - 1.0 > ring_m] = inf
     a_first = overdue_a <= overdue_b
     rate_a, rate_b = silent_a + speed_a, silent_b + speed_b
-    rate_m_s = np.where(a_first, rate_a + SETTING_OFF * speed_b, rate_b + SETTING_OFF * speed_a) + SETTING_OFF_M_S
+    rate_m_s = np.where(a_first, rate_a + SETTING_OFF * speed_b, rate_b + SETTING_OFF * speed_a)
+    last_s = np.where(a_first, overdue_b - partner[AT], overdue_a - own[AT]) / SECOND_MS + ROUNDED_S
+    rate_m_s += SETTING_OFF_M_S15 * np.sqrt(np.minimum(last_s, AGE_MAX_S))
     spent_m = np.where(a_first, slack_a, slack_b)
     spent_m += SLACK_SIGMAS * np.sqrt(np.where(a_first, variance_b, variance_a))
     blind_ms = now_ms + SECOND_MS * (left_m - spent_m) / rate_m_s

@@ -46,7 +46,7 @@ PLAIN: Final[tuple[Callable[..., Any], ...]] = (
     motion.is_reachable, motion.movement, motion.overdue_from,
     devices.mover_at, devices.continued, devices.accuracy_of_m,
     separation.age_s_of, separation.variance_of_m2, separation.sure_variance_m2, separation.closings_m_s,
-    separation.blind_not_before_ms,
+    separation.blind_not_before_ms, separation.are_comparable,
     standing.may_show, band.came_m, band.clear_until_ms, band.apart_until_ms,
     quality.skew_of, quality._clocked, quality._placed, quality.hear_more,
     conditions.said_of, zone_table.is_outside,

@@ -400,7 +400,7 @@ def band_of(state: PairState, alert_m: float) -> Band:
     if state.probing_ms is not None:
         look_ms = min(look_ms, float(state.probing_ms + PROBING_MS))
     if state.alert.inside:
-        if 0 < state.evidence < EVIDENCE_FIXES or state.alert_ms is None:
+        if 0 < state.evidence < EVIDENCE_FIXES or state.alert_ms is None or not _keeps_pace(state, state.alert_ms):
             return ALWAYS_LOOK
         if state.relax_ms is None and state.interval_s == ALERT_S:
             look_ms = min(look_ms, float(state.alert_ms + SETTLED_MS))
@@ -420,6 +420,14 @@ def band_of(state: PairState, alert_m: float) -> Band:
         )  # fmt: skip
     lo_m, hi_m = _far_m(state, alert_m)
     return Band(lo_m, hi_m, IN_NO_RING_M, PREALERT_FACTOR * alert_m, blind_m, 0.0, look_ms, said)
+
+
+def _keeps_pace(state: PairState, alert_ms: int) -> bool:
+    """Whether believed fixes leave the interval of an alert alone, until the hour of its band. One that came to be
+    by the clock, by a straggler or behind a break has seen none that would have set it right."""
+    if state.interval_s == ALERT_S:
+        return state.relax_ms is None or state.relax_ms >= alert_ms + SETTLED_MS
+    return state.interval_s == PREALERT_S and state.relax_ms is None
 
 
 def _floored(band: Band, state: PairState, floor_m: float) -> Band:

@@ -30,9 +30,10 @@ TURNED_PER_S: Final = 2.0 / (3.0 * TURN_S)  # the first term of TURNED_S2 is lar
 TURNED_LESS_PER_S: Final = 3.0 / (4.0 * TURN_S)  # ... the second, which is less than nothing, as a part of it
 ROUNDED_S: Final = 0.2  # by so much less ``age_s_of`` is rather too young
 AGE_MAX_S: Final = AGE_MAX_DS / 10.0
-# How fast 2 sigma of whoever is not overdue grow, by his speed and beside it.
+# How fast he comes who is not overdue, carried on and by 2 sigma: by his speed, at any age at most ...
 SETTING_OFF: Final = 2.0
-SETTING_OFF_M_S: Final = 5.0
+# ... and from a stand, the faster the older his fix: by the root of its age.
+SETTING_OFF_M_S15: Final = 1.5 * SLACK_SIGMAS * sqrt(STILL_M2_S3)
 NOWHERE_M: Final = 1e-3  # two at one place: a direction is asked for all the same
 STILL_M_S: Final = 1e-3  # nobody stands so still that it takes for ever
 SECOND_MS: Final = 1_000.0
@@ -174,7 +175,8 @@ def blind_not_before_ms(a: Mover, b: Mover, now_ms: float, left_m: float) -> flo
     slack_a, slack_b = a.silent_m_s * age_a, b.silent_m_s * age_b
     rate_a, rate_b = a.silent_m_s + a.speed_m_s, b.silent_m_s + b.speed_m_s
     spent_m = slack_a + SLACK_SIGMAS * sqrt(variance_of_m2(age_b, b.speed_m_s))
-    rate_m_s = rate_a + SETTING_OFF * b.speed_m_s + SETTING_OFF_M_S
+    last_s = min((b.overdue_ms - b.at_ms) / SECOND_MS + ROUNDED_S, AGE_MAX_S)  # then both are overdue
+    rate_m_s = rate_a + SETTING_OFF * b.speed_m_s + SETTING_OFF_M_S15 * sqrt(last_s)
     one_ms = max(now_ms + SECOND_MS * (left_m - spent_m) / rate_m_s, a.overdue_ms)
     if one_ms < b.overdue_ms:
         return one_ms

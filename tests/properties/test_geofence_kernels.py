@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
-from hypothesis import assume, given, settings
+import pytest
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from geofence import silence, standing
-from geofence.assumptions import ALERT_S, NEAR_S, PREALERT_S
+from geofence.assumptions import ALERT_S, FORGET_MS, NEAR_S, PREALERT_S, SETTLED_MS
 from geofence.band import apart_until_ms, clear, clear_until_ms, kept_apart, may_show
 from geofence.devices import NEWLY, DeviceTable, Verdict
 from geofence.motion import Mover, Seen, movement, movements, overdue_from
@@ -16,7 +19,17 @@ from geofence.pair_table import ALWAYS_LOOK, band_of
 from geofence.quality import QualityTable
 from geofence.quality_hour import count, count_one
 from geofence.remembered import Course
-from geofence.separation import age_s_of, lower_m, separation, slack_m, sure_variance_m2, upper_m, variance_of_m2
+from geofence.separation import (
+    age_s_of,
+    blind_not_before_ms,
+    lower_m,
+    overdue_since_ms,
+    separation,
+    slack_m,
+    sure_variance_m2,
+    upper_m,
+    variance_of_m2,
+)
 
 NOW_MS = 1_795_219_200_000.0
 RADIUS_M = 6_378_137.0
@@ -45,10 +58,13 @@ def moved(
     return Mover(*last, *before, at_ms - dt_ms, *of, speed, told_ms, way_m, overdue_ms)
 
 
-movers = st.builds(
-    moved, st.floats(0, 40_000) | st.floats(900, 2_300), ways, ages_ms, st.integers(1, 200_000),
-    st.tuples(accuracies, st.sampled_from([5, 10, 30, 60]), st.sampled_from([0.0, 0.0, 0.5, 1.0])),
-)  # fmt: skip
+def reporting_every(*intervals_s: int) -> st.SearchStrategy[Mover]:
+    told = st.tuples(accuracies, st.sampled_from(intervals_s), st.sampled_from([0.0, 0.0, 0.5, 1.0]))
+    places_m = st.floats(0, 40_000) | st.floats(900, 2_300)
+    return st.builds(moved, places_m, ways, ages_ms, st.integers(1, 200_000), told)
+
+
+movers = reporting_every(5, 10, 30, 60)
 states = st.sampled_from(
     [
         PairState(),
@@ -219,6 +235,53 @@ def test_of_one_movement_a_worse_accuracy_only_widens_the_interval(a: Mover, b: 
         bounds.append((lower_m(seen, held_m), upper_m(seen, held_m)))
     assert bounds[1][0] <= bounds[0][0]
     assert bounds[1][1] >= bounds[0][1]
+
+
+HE_FELL_SILENT = moved(4_500.0, (0.0, 0.1, 0.0), 51_000, 60_000, (5.0, 30, 0.0))
+SHE_SPEAKS_SELDOM = moved(0.0, (0.0, 0.1, 0.0), 281_000, 60_000, (5.0, 300, 0.0))
+
+
+@given(movers, reporting_every(60, 300, 900), st.sampled_from([1_000.0, 2_000.0]), st.floats(0, 1) | st.just(1.0))
+@example(HE_FELL_SILENT, SHE_SPEAKS_SELDOM, 1_000.0, 1.0)
+def test_before_the_hour_of_blind_risk_there_is_none(a: Mover, b: Mover, alert_m: float, share: float) -> None:
+    """Also where one of the two has set off since a fix that is minutes old, and is not overdue yet."""
+
+    def is_risk(at_ms: float) -> bool:
+        seen, held_m = separation(a, b, at_ms), slack_m(a, b, at_ms)
+        return overdue_since_ms(a, b, at_ms) < inf and lower_m(seen, held_m) <= alert_m
+
+    assume(not is_risk(NOW_MS))
+    seen = separation(a, b, NOW_MS)
+    hour = blind_not_before_ms(a, b, NOW_MS, seen.nearest_m - seen.radii_m - alert_m - 1.0)
+    assert not is_risk(NOW_MS + share * max(0.0, hour - 1.0 - NOW_MS))
+
+
+@pytest.mark.parametrize("apart_ms", [FORGET_MS - 1_000, FORGET_MS + 1_000])
+def test_an_approach_that_was_said_ends_with_fixes_that_cannot_be_compared(apart_ms: int) -> None:
+    """He comes at 5 m/s, 1.15 km away; her unit reports each five minutes."""
+    he = moved(1_150.0, (0.0, -50.0, 0.0), 700, 10_000, (5.0, 10, 0.0))
+    she = moved(0.0, (0.0, 0.1, 0.0), 700 + apart_ms, 60_000, (5.0, 300, 0.0))
+    state = PairState(prealert=INSIDE, imminent=True, interval_s=PREALERT_S, course=Course(0, 12_500, None))
+    until_ms = apart_until_ms(he, she, NOW_MS, band_of(state, 1_000.0), 0, slight=True)
+    assert (until_ms > 0.0) is (apart_ms < FORGET_MS)
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "relaxing_s", "keeps"),
+    [(5, None, True), (5, -150, False), (5, 30, True), (10, None, True), (10, 30, False), (60, None, False)],
+)
+def test_an_alert_has_a_band_only_if_fixes_leave_its_pace_alone(
+    interval_s: int, relaxing_s: int | None, keeps: bool
+) -> None:
+    """``relaxing_s``: since when, counted from the hour at which a longer interval may be asked for first."""
+    alert_ms = int(NOW_MS) - 60_000
+    relax_ms = None if relaxing_s is None else alert_ms + SETTLED_MS + 1_000 * relaxing_s
+    for evidence in (0, 2):
+        state = PairState(
+            alert=INSIDE, prealert=INSIDE, alert_ms=alert_ms, evidence=evidence, interval_s=interval_s,
+            relax_ms=relax_ms,
+        )  # fmt: skip
+        assert (band_of(state, 1_000.0) is not ALWAYS_LOOK) is keeps
 
 
 @given(movers)

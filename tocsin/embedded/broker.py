@@ -278,10 +278,11 @@ def choose_ports(memory: Path, wanted: Mapping[str, int], hosts: Mapping[str, st
     Raises EmbeddedServerError when a configured port is taken.
     """
     remembered = ports_remembered(memory)
-    chosen: dict[str, int] = {}
-    with contextlib.ExitStack() as held:  # hold all until the last is chosen: no number twice
+    chosen = {door: port for door, port in wanted.items() if port}
+    with contextlib.ExitStack() as held:
         for door, port in wanted.items():
-            chosen[door] = bind_one(held, hosts[door], [port] if port else _likely_ports(remembered.get(door)))
+            likely = (one for one in _likely_ports(remembered.get(door)) if one not in chosen.values())
+            chosen[door] = bind_one(held, hosts[door], [port] if port else likely)
     write_private(memory, json.dumps(chosen))
     return chosen
 
