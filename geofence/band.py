@@ -311,9 +311,9 @@ def kept_apart(  # noqa: PLR0915  # one formula; in pieces it would be arrays ha
         )
         least_m = np.where(in_course, raw_m - 1.0, low_m - Z_FIX * np.sqrt(variance_a + variance_b))
         most_m = raw_m + 1.0 - np.maximum(margin_m, both_radii_m)
-        beyond_ms = now_ms < look_ms
-        kept = (least_m > lo_m) & beyond_ms & (np.where(in_course, most_m, most_m + drift_m) < hi_m)
-        quiet &= ~in_course | (beyond_ms & (most_m + drift_m < PREALERT_FACTOR * ring_m))
+        unasked = now_ms < look_ms
+        kept = (least_m > lo_m) & unasked & (np.where(in_course, most_m, most_m + drift_m) < hi_m)
+        quiet &= ~in_course | (unasked & (most_m + drift_m < PREALERT_FACTOR * ring_m))
         is_old = now_ms - np.minimum(own[AT], partner[AT]) > FRESH_MS
         quiet &= (said & UNPROVEN == 0) | is_old | (raw_m - 1.0 + both_radii_m > hi_m)
         quiet &= (seen_m > ring_m) & (said >> role & 1 == 0)

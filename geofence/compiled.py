@@ -129,7 +129,7 @@ def _sin_cos(angle_e6: int) -> Any:  # noqa: ANN401, ARG001  the same
 
 def _fetch(those: Any, at: int, column: int) -> Any:  # noqa: ANN401, ARG001  the same
     def fetch(those: Any, at: int, column: int) -> None:  # noqa: ANN401
-        _prefetch(those, at, column)  # type: ignore[call-arg]
+        _prefetch(those, at, column)  # type: ignore[call-arg]  # the first argument is numba's
 
     return fetch
 

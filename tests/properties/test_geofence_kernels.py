@@ -72,6 +72,7 @@ states = st.sampled_from(
         PairState(interval_s=PREALERT_S),
         PairState(interval_s=NEAR_S, relax_ms=int(NOW_MS) - 20_000),
         PairState(prealert=INSIDE, interval_s=PREALERT_S),
+        PairState(prealert=INSIDE, interval_s=PREALERT_S, imminent=True),
         *(
             PairState(prealert=INSIDE, interval_s=PREALERT_S, imminent=imminent, course=Course(0, mark_dm, None))
             for imminent in (False, True)
